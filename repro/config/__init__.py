@@ -1,0 +1,33 @@
+"""Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
+
+from repro.config.identity import determining, identity, run_name
+from repro.config.parsing import flatten, from_mapping, load, parse, read_yaml, to_flat, to_yaml
+from repro.config.schema import (
+    Config,
+    DataConfig,
+    LogConfig,
+    MeasureConfig,
+    ModelConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "LogConfig",
+    "MeasureConfig",
+    "ModelConfig",
+    "TrainerConfig",
+    "TrainingConfig",
+    "determining",
+    "flatten",
+    "from_mapping",
+    "identity",
+    "load",
+    "parse",
+    "read_yaml",
+    "run_name",
+    "to_flat",
+    "to_yaml",
+]

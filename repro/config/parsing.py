@@ -1,0 +1,210 @@
+"""YAML files and flags into a `Config`; every mistake into one line. Imports neither torch nor Lightning."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+
+from repro.config.schema import Config
+from repro.errors import UserError, unknown
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; `UserError` if there is no such file or it holds something else."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read configuration file '{path}': {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"'{path}' is not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' holds a {type(content).__name__}; a configuration file holds keys and values")
+    return content
+
+
+def keys(kind: type = Config, prefix: str = "") -> list[str]:
+    """Every key that a configuration has, dotted: ``model.network`` ..."""
+    found = []
+    hints = get_type_hints(kind)
+    for entry in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[entry.name]):
+            found += keys(hints[entry.name], f"{prefix}{entry.name}.")
+        else:
+            found.append(prefix + entry.name)
+    return found
+
+
+def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dict[str, Any]:
+    """A nested or dotted mapping as ``{"model.network": ...}``; refuses keys that a configuration does not have."""
+    allowed = keys()
+    groups = {key.split(".")[0] for key in allowed if "." in key}
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if key in groups:
+            if not isinstance(value, Mapping):
+                raise UserError(f"{source}: '{key}' is {value!r}; it holds keys and values, such as network: resnet110")
+            flat |= {f"{key}.{inner}": content for inner, content in value.items()}
+        else:
+            flat[str(key)] = value
+    for key, value in flat.items():
+        if key not in allowed:
+            level = [*groups, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
+            raise unknown("key", key, sorted(level), extra=f"in {source}")
+    return flat
+
+
+def _parser(command: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"repro {command}", exit_on_error=False, description="Flags replace what the configuration files say."
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file; may be given several times, later ones win")
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def _build(kind: type, values: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(kind)
+    nested = {
+        name: _build(hints[name], value) for name, value in values.items() if dataclasses.is_dataclass(hints[name])
+    }
+    return kind(**{**values, **nested})
+
+
+def _allowed(kind: Any) -> str:
+    """What a field of this type takes, in words."""
+    if kind is None or kind is type(None):
+        return "null"
+    if get_origin(kind) is Literal:
+        return ", ".join(str(choice) for choice in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_allowed(choice) for choice in get_args(kind))
+    if get_origin(kind) is tuple:
+        plural = {
+            int: "whole numbers, such as [1,2]",
+            float: "numbers, such as [0.5,0.75]",
+            str: "names, such as [a,b]",
+        }
+        return f"a list of {plural[get_args(kind)[0]]}"
+    if get_origin(kind) is dict:
+        return "keys and values, such as {depth: 3}"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
+
+
+def _one_line(error: ArgumentError) -> UserError:
+    """Turn a message of the parser's into ours: what was given, what is allowed, what is nearest."""
+    text = str(error)
+    if match := re.match(r"unrecognized arguments: (\S+)", text):
+        flag = match[1].split("=")[0]
+        if flag.startswith("--"):
+            return unknown("flag", flag, [f"--{key}" for key in keys()], extra="see repro fit --help")
+        return UserError(f"unexpected argument '{match[1]}'; options are written --key value")
+    if match := re.match(r'Parser key "([\w.]+)":', text):
+        key = match[1]
+        given = re.search(r"(?:Got|Given) value: (.*)", text)
+        kind: Any = Config
+        for part in key.split("."):
+            kind = get_type_hints(kind)[part]
+        if dataclasses.is_dataclass(kind):
+            own = ", ".join(f"--{name}" for name in keys() if name.startswith(f"{key}."))
+            return UserError(f"--{key} is a group; its flags are {own}")
+        if given and get_origin(kind) is Literal:
+            return unknown(f"value of {key}", given[1], get_args(kind))
+        return UserError(f"{key} is '{given[1] if given else '?'}'; allowed: {_allowed(kind)}")
+    return UserError(text)
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        group, dot, name = key.partition(".")
+        if dot:
+            nested.setdefault(group, {})[name] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def _typed(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
+    try:
+        checked = _parser("fit").parse_object(_nested(flat), defaults=False).as_dict()
+    except ArgumentError as error:
+        raise UserError(f"{source}: {_one_line(error)}") from error
+    return {key: checked[key.split(".")[0]][key.split(".")[1]] if "." in key else checked[key] for key in flat}
+
+
+def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -> Config:
+    """A `Config` from a nested or dotted mapping, checked like a file.
+
+    Raises:
+        UserError: For an unknown key or a value of the wrong kind.
+    """
+    config = _build(Config, _nested(_typed(flatten(mapping, source=source), source)))
+    assert isinstance(config, Config)
+    return config
+
+
+def load(path: str | Path) -> Config:
+    """The `Config` in a YAML file."""
+    return from_mapping(read_yaml(path), source=f"'{path}'")
+
+
+def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | None = None) -> tuple[Config, Config]:
+    """Flags and ``--config`` files into a configuration.
+
+    Args:
+        arguments: The command line after the command's name.
+        command: The command's name, for the help page.
+        start: What files and flags build on. Default: the defaults of the schema.
+
+    Returns:
+        The configuration, and its base: what the files alone say. The run is named after the difference.
+
+    Raises:
+        UserError: One line for any mistake. ``--help`` prints and raises `SystemExit` with status 0.
+    """
+    base = to_flat(start) if start else {}
+    rest: list[str] = []
+    pending = iter(arguments)
+    for argument in pending:
+        if argument == "--config" or argument.startswith("--config="):
+            path = argument.partition("=")[2] or next(pending, None)
+            if path is None:
+                raise UserError("--config needs a file")
+            base |= _typed(flatten(read_yaml(path), source=f"'{path}'"), f"'{path}'")
+        else:
+            rest.append(argument)
+    parser = _parser(command)
+    parser.set_defaults(base)
+    try:
+        values = parser.parse_args(rest).as_dict()
+    except ArgumentError as error:
+        raise _one_line(error) from error
+    del values["config"]
+    return _build(Config, values), _build(Config, _nested(base))
+
+
+def to_flat(config: Config) -> dict[str, Any]:
+    """A configuration as ``{"model.network": ...}``, in the schema's order."""
+    nested = dataclasses.asdict(config)
+    return {key: nested[key.split(".")[0]][key.split(".")[1]] if "." in key else nested[key] for key in keys()}
+
+
+def to_yaml(config: Config) -> str:
+    """The complete configuration as YAML that `load` reads back to an equal one."""
+    plain = dataclasses.asdict(config)
+    for group in plain.values():
+        if isinstance(group, dict):
+            group.update({key: list(value) for key, value in group.items() if isinstance(value, tuple)})
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

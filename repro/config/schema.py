@@ -1,0 +1,221 @@
+"""Everything a run can be told: typed, frozen, torch-free dataclasses with a docstring under each field.
+
+The field names are the flags (`--model.network resnet110`) and the YAML keys. Defaults are the decisions of the project
+for Oyedotun's experiments, at the scale of a laptop; `configs/` holds each paper's own settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from repro.errors import UserError
+
+
+def _require(condition: bool, key: str, given: object, allowed: str) -> None:
+    if not condition:
+        raise UserError(f"{key} is {given}; allowed: {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network: one flag swaps one thing and keeps the rest."""
+
+    network: str = "resnet110"
+    """Family and depth (plainnet110, resnet164, resnext200, diracnet110), timm/NAME, or package.module:Name."""
+    form: Literal["small", "imagenet"] = "small"
+    """Small images (3x3 stem, three stages) or ImageNet (7x7 stem, four stages)."""
+    width: int | None = None
+    """Base width: channels of the first stage. Default: the form's own, 16 for small and 64 for imagenet."""
+    activation: Literal["relu", "sigmoid", "softplus", "tanh", "identity"] = "relu"
+    """Activation; identity gives the linear networks of Oyedotun 6.4."""
+    gamma: float = 20.0
+    """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
+    normalization: Literal["batch", "none"] = "batch"
+    """Batch normalisation after each convolution, or none (convolutions then have a bias)."""
+    shortcut: Literal["identity", "projection"] | None = None
+    """Shortcut where the shape changes. Default: the form's own, identity for small and projection for imagenet."""
+    block: Literal["basic", "bottleneck"] | None = None
+    """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
+    groups: int | None = None
+    """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
+    diagonal: Literal["free", "held"] = "free"
+    """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1."""
+    initialization: Literal["he"] = "he"
+    """Gaussian He initialisation: variance 2 / fan-in."""
+    pretrained: bool = False
+    """Start timm/NAME from its published weights."""
+    arguments: dict[str, Any] | None = None
+    """Further keyword arguments for timm/NAME or package.module:Name."""
+
+    def __post_init__(self) -> None:
+        _require(self.width is None or self.width >= 1, "model.width", self.width, "1 or more")
+        _require(self.groups is None or self.groups >= 1, "model.groups", self.groups, "1 or more")
+        _require(self.gamma > 0, "model.gamma", self.gamma, "above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The images and the batches."""
+
+    name: str = "MNIST5k"
+    """Data set by name, or package.module:Name."""
+    root: str = "data"
+    """Folder that holds prepared data sets (`repro data prepare`)."""
+    batch_size: int = 128
+    """Images in one step over all ranks together."""
+    evaluation_batch_size: int = 500
+    """Images in one evaluation step of one rank; never changes a result beyond rounding."""
+    train_size: int | None = None
+    """Keep this many training images: class-balanced, drawn with `seed`. Default: all."""
+    validation_size: int = 0
+    """Training images set aside for validation: class-balanced, drawn with `seed`."""
+    seed: int = 0
+    """Seed of `train_size` and `validation_size`; the run's own seed does not change which images are used."""
+    normalization: Literal["mean_deviation", "none"] = "mean_deviation"
+    """Subtract the training set's mean and divide by its deviation, per channel; or leave pixels in [0, 1]."""
+    augmentation: Literal["none", "crop_flip"] = "none"
+    """Random crop after 4 pixels of zero padding, and random horizontal flip."""
+    arguments: dict[str, Any] | None = None
+    """Further keyword arguments for package.module:Name."""
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        _require(self.evaluation_batch_size >= 1, "data.evaluation_batch_size", self.evaluation_batch_size, "1 or more")
+        _require(self.train_size is None or self.train_size >= 1, "data.train_size", self.train_size, "1 or more")
+        _require(self.validation_size >= 0, "data.validation_size", self.validation_size, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What the optimiser does: stochastic gradient descent with a stepwise learning rate."""
+
+    learning_rate: float = 0.1
+    """Learning rate after the warm-up (Oyedotun 6.1: 0.1 to 0.0001)."""
+    momentum: float = 0.9
+    """Momentum (Oyedotun 6.1: 0.1 to 0.9)."""
+    nesterov: bool = False
+    """Nesterov's momentum (Nguyen, section 4)."""
+    weight_decay: float = 1e-4
+    """L2 penalty: the objective is cross-entropy + weight_decay / 2 times the sum of all squared parameters."""
+    warmup_steps: int = 400
+    """Steps at `warmup_learning_rate` before the first of `learning_rate`."""
+    warmup_learning_rate: float = 0.01
+    """Learning rate during the warm-up."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """Where the learning rate is multiplied by `factor`, as shares of all steps."""
+    factor: float = 0.1
+    """What the learning rate is multiplied by at each milestone."""
+
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
+        _require(0 <= self.momentum < 1, "training.momentum", self.momentum, "0 to below 1")
+        _require(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
+        _require(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "0 or more")
+        _require(self.warmup_learning_rate > 0, "training.warmup_learning_rate", self.warmup_learning_rate, "above 0")
+        _require(self.factor > 0, "training.factor", self.factor, "above 0")
+        ordered = list(self.milestones) == sorted(set(self.milestones))
+        within = all(0 < milestone < 1 for milestone in self.milestones)
+        _require(ordered and within, "training.milestones", self.milestones, "rising shares between 0 and 1")
+        _require(not (self.nesterov and self.momentum == 0), "training.nesterov", True, "only with momentum above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureConfig:
+    """What is looked at on the network while it trains. Never changes the training."""
+
+    measurements: tuple[str, ...] = ("weights", "representations")
+    """Measurements by name; an empty list measures nothing."""
+    every_n_epochs: int = 1
+    """Measure at the end of every n-th epoch (and of the last)."""
+    at_steps: tuple[int, ...] = ()
+    """Measure after these steps as well; step 0, before training, is always measured."""
+    probe_size: int = 128
+    """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
+    probe_mode: Literal["eval", "train"] = "eval"
+    """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
+
+    def __post_init__(self) -> None:
+        _require(self.every_n_epochs >= 1, "measure.every_n_epochs", self.every_n_epochs, "1 or more")
+        _require(self.probe_size >= 2, "measure.probe_size", self.probe_size, "2 or more")
+        _require(all(step >= 0 for step in self.at_steps), "measure.at_steps", self.at_steps, "steps from 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How and how long: handed to Lightning's Trainer."""
+
+    max_epochs: int = 10
+    """Epochs in all. A larger value extends a finished run."""
+    precision: Literal["32", "tf32", "bf16"] = "32"
+    """float32; float32 with TF32 products on a GPU; or bfloat16 autocast. Part of the run's identity."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train."""
+    devices: int | Literal["auto"] = "auto"
+    """Devices of a node; auto takes one process on a CPU and every visible GPU otherwise."""
+    num_nodes: int = 1
+    """Nodes."""
+    checkpoint_every_n_epochs: int = 1
+    """Save a checkpoint at the end of every n-th epoch (and of the last)."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints to keep."""
+    evaluate_every_n_epochs: int = 1
+    """Evaluate on held-out data at the end of every n-th epoch; the end of the training always is."""
+    progress: Literal["auto", "bar", "lines", "none"] = "auto"
+    """A progress bar, one line an epoch, or nothing; auto takes the bar on a terminal."""
+
+    def __post_init__(self) -> None:
+        intervals = ("checkpoint_every_n_epochs", "evaluate_every_n_epochs")
+        for key in ("max_epochs", "num_nodes", "keep_checkpoints", *intervals):
+            _require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "1 or more")
+        _require(self.devices == "auto" or int(self.devices) >= 1, "trainer.devices", self.devices, "auto, 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """Where numbers go besides the run directory, which always has all of them."""
+
+    wandb: Literal["offline", "online", "disabled"] | None = None
+    """Weights & Biases mode. Default: WANDB_MODE, else offline; a login alone does not send anything."""
+    project: str = "repro"
+    """W&B project."""
+    entity: str | None = None
+    """W&B user or team. Default: the account's own."""
+    every_n_steps: int = 10
+    """Record the training loss every n steps."""
+
+    def __post_init__(self) -> None:
+        _require(self.every_n_steps >= 1, "log.every_n_steps", self.every_n_steps, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The data."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The optimiser."""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """The trainer."""
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    """The measurements."""
+    log: LogConfig = field(default_factory=LogConfig)
+    """The logs."""
+    seed: int = 0
+    """Seed of the weights and of the order and augmentation of the batches."""
+    runs: str = "runs"
+    """Folder of all run directories."""
+    study: str = "single"
+    """Folder of this run inside `runs`; studies set it to their own name."""
+    name: str | None = None
+    """First part of the run's name. Default: the network and what differs from the configuration file."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        for key in ("study", "name"):
+            text = getattr(self, key)
+            plain = text is None or (text not in ("", ".", "..") and not set(text) & set("/\\\0"))
+            _require(plain, key, f"'{text}'", "a plain folder name without slashes")

@@ -1,0 +1,88 @@
+"""The data sets by name, and what is known of them before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.errors import unknown
+from repro.importing import load, load_own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A data set: its facts, and where its DataModule and its files' functions are.
+
+    Adding one takes a file with a `LightningDataModule` (see `repro.data.module.ImageDataModule`) and an entry in
+    `DATASETS`.
+    """
+
+    module: str
+    """Import path of the DataModule."""
+    classes: int
+    channels: int
+    image_size: int
+    train: int
+    """Training images."""
+    test: int
+    """Test images."""
+    mean: tuple[float, ...]
+    """Mean of the training pixels by channel, in [0, 1]."""
+    deviation: tuple[float, ...]
+    """Standard deviation of the training pixels by channel, in [0, 1]."""
+    check: str
+    """Import path of ``check(root) -> str``: the data's fingerprint; `UserError` if a file is missing or damaged."""
+    prepare: str | None = None
+    """Import path of ``prepare(root, source, download)``; None for a set that needs no preparing."""
+
+
+DATASETS: dict[str, Dataset] = {
+    "MNIST": Dataset(
+        module="repro.data.mnist:MNIST",
+        classes=10,
+        channels=1,
+        image_size=28,
+        train=60_000,
+        test=10_000,
+        mean=(0.13066047627384286,),
+        deviation=(0.3081078038564627,),
+        check="repro.data.idx:check",
+        prepare="repro.data.idx:prepare",
+    ),
+    "MNIST5k": Dataset(
+        module="repro.data.mnist:MNIST5k",
+        classes=10,
+        channels=1,
+        image_size=28,
+        train=4_000,
+        test=1_000,
+        mean=(0.13107318427370948,),
+        deviation=(0.3082812758360125,),
+        check="repro.data.mnist5k:check",
+    ),
+}
+
+
+def dataset(name: str) -> Dataset:
+    """A data set of ours by name, in any case; `UserError` names the nearest."""
+    by_name = {known.lower(): known for known in DATASETS}
+    if name.lower() not in by_name:
+        raise unknown("dataset", name, DATASETS, extra="or your own by import path, package.module:Name")
+    return DATASETS[by_name[name.lower()]]
+
+
+def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None = None) -> str:
+    """A checksum of a data set's content, for the run's identity; checks the files on the way.
+
+    A set given by import path is its own: its fingerprint is its path and arguments, unless the class has a
+    ``fingerprint(root, **arguments)``.
+
+    Raises:
+        UserError: If the data are missing or damaged, or the import path leads nowhere.
+    """
+    if ":" in name:
+        own: Callable[..., str] | None = getattr(load_own(name, "dataset"), "fingerprint", None)
+        return own(root, **(arguments or {})) if own else f"{name} {sorted((arguments or {}).items())}"
+    return str(load(dataset(name).check)(Path(root)))

@@ -1,0 +1,178 @@
+"""Condition numbers against layer (Oyedotun Fig. 7 to 13), and as a map of layer and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from repro.figures import kappa
+from repro.figures.panels import Panel, Trace, draw_panels, finite_range, note_line, number
+from repro.figures.source import RunRecords
+from repro.figures.style import HATCH, SINGULAR, looks, settled, styled, title
+
+_KAPPA = "condition number κ"
+_FORMS = {"quoted": "channel mode", "matrix": "matrix (n × N)"}
+
+
+def has_readings(runs: Sequence[RunRecords], measurement: str) -> bool:
+    """Whether any of the runs measured this."""
+    return any(len(_layers(run, measurement)) for run in runs)
+
+
+def _layers(run: RunRecords, measurement: str, form: str = "quoted") -> pd.DataFrame:
+    """Quoted κ of layers 1 to L; layer 0, the input images, belongs to the data and not to the network."""
+    table = kappa.quoted(run.readings, measurement, form=form)
+    return table[table["layer"] >= 1]
+
+
+def _against_layer(runs: Sequence[RunRecords], measurement: str, form: str) -> list[Trace]:
+    """A faint trace before training and a full one at the last measurement, for each run."""
+    traces = []
+    for run in runs:
+        table = _layers(run, measurement, form)
+        if not len(table):
+            continue
+        last = table["step"].max()
+        for step, kind in ((0, "faint"), (last, "line")):
+            rows = table[table["step"] == step]
+            if len(rows) and (kind == "line" or last > 0):
+                x, y = rows["layer"].to_numpy(float), rows["kappa"].to_numpy(float)
+                traces.append(Trace(label=run.label, x=x, y=y, kind=kind))  # type: ignore[arg-type]
+    return traces
+
+
+def _when() -> list[Any]:
+    return [
+        note_line("thin: untrained", lw=0.9, alpha=0.7),
+        note_line("thick: trained", lw=1.8),
+    ]
+
+
+def weights(runs: Sequence[RunRecords]) -> Figure:
+    """κ of every weight layer against depth, before training and at the end (Oyedotun Fig. 7, 8, 10, 12)."""
+    panel = Panel(
+        title="Weights",
+        x="weight layer, from the input",
+        y=_KAPPA,
+        traces=_against_layer(runs, "weights", "quoted"),
+    )
+    with styled():
+        return draw_panels([panel], looks(run.label for run in runs), size=(10.0, 5.4), notes=_when())
+
+
+def representations(runs: Sequence[RunRecords]) -> Figure:
+    """κ of every representation against depth: channel mode (Oyedotun Fig. 9, 11, 13) and Definition 2's matrix."""
+    traces = {form: _against_layer(runs, "representations", form) for form in _FORMS}
+    limits = finite_range(trace.y for form in traces.values() for trace in form)
+    panels = [
+        Panel(
+            title=f"Representations, {name}",
+            x="layer, from the input",
+            y=_KAPPA,
+            traces=traces[form],
+            y_limits=(limits[0] / 1.6, limits[1] * 1.6) if limits else None,
+        )
+        for form, name in _FORMS.items()
+    ]
+    with styled():
+        return draw_panels(panels, looks(run.label for run in runs), size=(12.5, 5.4), notes=_when())
+
+
+def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = "quoted") -> Figure:
+    """κ by layer (rows) and time of measurement (columns), one panel a label: of several seeds the first.
+
+    Infinite values are hatched in a colour of their own, non-finite ones crossed on grey.
+    """
+    first = {run.label: run for run in reversed(runs) if len(_layers(run, measurement, form))}
+    tables = {
+        label: _layers(first[label], measurement, form)
+        for label in dict.fromkeys(run.label for run in runs)
+        if label in first
+    }
+    low, high = finite_range(table["kappa"].to_numpy(float) for table in tables.values()) or (1.0, 10.0)
+    norm = LogNorm(low, high)
+    with styled():
+        across = min(3, len(tables))
+        rows = -(-len(tables) // across)
+        figure = Figure(figsize=(1.6 + 3.6 * max(2, across), 1.0 + 4.8 * rows))
+        grid = figure.subplots(rows, across, sharey=True, squeeze=False)
+        panels, unused = grid.flat[: len(tables)], grid.flat[len(tables) :]
+        for axes in unused:
+            axes.remove()
+        seen: set[str] = set()
+        for axes, (label, table) in zip(panels, tables.items(), strict=True):
+            seen |= _map(axes, table, norm)
+            axes.set_title(title(label))
+            axes.set_xlabel("step (above) and epoch")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("layer, from the input")
+        mappable = panels[0].images[0]
+        bar = figure.colorbar(mappable, ax=list(panels), aspect=30, pad=0.02, label=_KAPPA)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        bar.ax.yaxis.set_minor_locator(NullLocator())
+        bar.outline.set_visible(False)
+        if seen:
+            entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
+            figure.legend(handles=entries, loc="outside upper left", ncols=len(entries), handlelength=2.2)
+        return settled(figure)
+
+
+_EXCEPTIONS: dict[str, dict[str, Any]] = {
+    "infinite": {"facecolor": SINGULAR, "edgecolor": HATCH, "hatch": "////", "label": "κ = ∞ (singular to float32)"},
+    "non-finite": {"facecolor": "#cfcfcf", "edgecolor": HATCH, "hatch": "xxxx", "label": "non-finite entries"},
+}
+
+
+def _map(axes: Axes, table: pd.DataFrame, norm: LogNorm) -> set[str]:
+    """One network's map; returns which exceptions it holds."""
+    times = table[["step", "epoch"]].drop_duplicates("step").sort_values("step")
+    steps, depth = times["step"].tolist(), int(table["layer"].max())
+    grid = np.full((depth, len(steps)), -1.0)  # -1: not measured
+    columns = table["step"].map({step: column for column, step in enumerate(steps)})
+    grid[table["layer"] - 1, columns] = table["kappa"]
+    finite = np.isfinite(grid) & (grid > 0)
+    axes.imshow(
+        np.ma.array(grid, mask=~finite),
+        norm=norm,
+        cmap="cividis",
+        aspect="auto",
+        origin="lower",
+        interpolation="none",  # one pixel a cell in the SVG, drawn crisp
+        extent=(-0.5, len(steps) - 0.5, 0.5, depth + 0.5),
+    )
+    axes.grid(visible=False)
+    labels = [f"{step:,}\n{epoch:,}" for step, epoch in zip(steps, times["epoch"], strict=True)]
+    fitting = min(8, int(3.3 / (0.12 + 0.085 * len(f"{steps[-1]:,}"))))  # 3.3 inches a panel
+    shown = range(0, len(steps), -(-len(steps) // fitting))
+    axes.set_xticks(list(shown), [labels[each] for each in shown])
+    exceptions = {"infinite": np.isinf(grid), "non-finite": np.isnan(grid)}
+    for kind, cells in exceptions.items():
+        if cells.any():
+            style = {**_EXCEPTIONS[kind], "label": None}
+            axes.add_collection(PolyCollection(_blocks(cells), lw=0, antialiased=False, gid=kind, **style))
+    return {kind for kind, cells in exceptions.items() if cells.any()}
+
+
+def _blocks(cells: Bool[np.ndarray, "layers times"]) -> list[list[tuple[float, float]]]:
+    """Rectangles that cover the cells which are set, as large as unbroken runs of layers and equal columns allow."""
+    open_blocks: dict[tuple[float, float], int] = {}  # layers of a block that still grows: its first column
+    blocks = []
+    for column in range(cells.shape[1] + 1):
+        of_column = cells[:, column] if column < cells.shape[1] else np.zeros(len(cells))
+        edges = np.flatnonzero(np.diff(of_column.astype(int), prepend=0, append=0)) + 0.5
+        spans = set(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        for low, high in sorted(open_blocks.keys() - spans):
+            left, right = open_blocks.pop((low, high)) - 0.5, column - 0.5
+            blocks.append([(left, low), (right, low), (right, high), (left, high)])
+        open_blocks |= dict.fromkeys(spans - open_blocks.keys(), column)
+    return blocks

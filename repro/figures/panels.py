@@ -1,0 +1,216 @@
+"""Panels of lines in which nothing that was measured disappears: infinite and non-finite values get strips of marks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from repro.figures.style import BAND, INK, MUTED, PAPER, Look, settled, title
+
+Kind = Literal["line", "faint", "points"]
+DOTTED = (0, (1, 2))
+_ROW = 0.19  # inches of one row of a strip
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One network's values in a panel."""
+
+    label: str
+    x: Float[np.ndarray, " points"]
+    y: Float[np.ndarray, " points"]
+    kind: Kind = "line"
+    marked: bool = True
+    """Whether a line carries its network's marks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel: what is drawn on which axes."""
+
+    title: str
+    x: str
+    y: str
+    traces: Sequence[Trace]
+    x_scale: Literal["linear", "symlog"] = "linear"
+    y_scale: Literal["linear", "log"] = "log"
+    reference: float | None = None
+    """A level to compare with, dotted."""
+    y_limits: tuple[float, float] | None = None
+    strips: Mapping[str, str] = field(
+        default_factory=lambda: {"infinite": "∞ (singular to float32)", "non-finite": "non-finite entries"}
+    )
+    """The names of the two strips."""
+
+
+def draw_panels(
+    panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Line2D] = ()
+) -> Figure:
+    """Panels side by side under one legend.
+
+    Args:
+        panels: What to draw.
+        look: How each label looks.
+        size: Width and height in inches.
+        notes: Further legend entries, after the networks'.
+    """
+    figure = Figure(figsize=size)
+    grid = figure.add_gridspec(1, len(panels))
+    for number, panel in enumerate(panels):
+        _draw(figure, grid[0, number], panel, look, height=size[1])
+    labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
+    handles = [legend_line(look[label], title(label)) for label in labels]
+    figure.legend(
+        handles=[*handles, *notes],
+        loc="outside upper left",
+        ncols=_columns([*(title(label) for label in labels), *(str(note.get_label()) for note in notes)], size[0]),
+        columnspacing=1.6,
+        handlelength=2.6,
+    )
+    return settled(figure)
+
+
+def _columns(texts: Sequence[str], width: float) -> int:
+    """How many legend columns fit into a width in inches; a column is as wide as its longest text."""
+    for columns in range(len(texts), 1, -1):
+        longest = [max(map(len, column.tolist())) for column in np.array_split(np.array(texts), columns)]
+        if sum(0.092 * length + 0.75 for length in longest) <= width:
+            return columns
+    return 1
+
+
+def legend_line(look: Look, label: str) -> Line2D:
+    """A legend entry that shows colour, dashes and mark."""
+    line = Line2D([], [], color=look.color, marker=look.marker, markersize=6, lw=2, label=label)
+    line.set_linestyle(look.line)
+    return line
+
+
+def note_line(label: str, **properties: Any) -> Line2D:
+    """A legend entry in ink: what a kind of line or mark means for every network."""
+    return Line2D([], [], **{"color": MUTED, "markersize": 6, **properties}, label=label)
+
+
+def _draw(figure: Figure, cell: SubplotSpec, panel: Panel, look: Mapping[str, Look], *, height: float) -> None:
+    kinds = {"non-finite": np.isnan, "infinite": np.isinf}
+    strips = {
+        kind: labels
+        for kind, is_kind in kinds.items()
+        if (labels := list(dict.fromkeys(trace.label for trace in panel.traces if is_kind(trace.y).any())))
+    }
+    heights = [_ROW * (len(labels) + 1) for labels in strips.values()]
+    grid = cell.subgridspec(len(strips) + 1, 1, height_ratios=[*heights, height - 1.4 - sum(heights)], hspace=0.03)
+    main = figure.add_subplot(grid[len(strips), 0])
+    _main(main, panel, look)
+    top = main
+    for number, (kind, labels) in reversed(list(enumerate(strips.items()))):
+        rows = {label: len(labels) - 1 - row for row, label in enumerate(labels)}  # the first above
+        top = figure.add_subplot(grid[number, 0], sharex=main)
+        _strip(top, panel.strips[kind], labels)
+        for trace in panel.traces:
+            is_kind = kinds[kind](trace.y)
+            if is_kind.any():
+                marks = _marks(top, trace, is_kind, rows[trace.label], look[trace.label], kind)
+                marks.set_gid(f"{kind}-{trace.label}-{trace.kind}")
+    top.set_title(panel.title)
+
+
+def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
+    for trace in panel.traces:
+        finite = np.where(np.isfinite(trace.y), trace.y, np.nan)
+        style = look[trace.label]
+        marks = {"marker": style.marker, "markeredgecolor": PAPER, "markeredgewidth": 0.7}
+        if trace.kind == "line":
+            (line,) = axes.plot(trace.x, finite, color=style.color, linestyle=style.line, lw=1.8, zorder=3)
+            if trace.marked:
+                line.set(**marks, markersize=6.5, markevery=_stagger(len(trace.x), list(look).index(trace.label)))
+        elif trace.kind == "faint":
+            (line,) = axes.plot(trace.x, finite, color=style.color, lw=0.9, alpha=0.5, zorder=2)
+        else:
+            (line,) = axes.plot(trace.x, finite, color=style.color, linestyle="none", zorder=4)
+            line.set(**marks, markersize=7, markevery=_stagger(len(trace.x), 0))
+        line.set_gid(f"finite-{trace.label}-{trace.kind}")
+    axes.set(xlabel=panel.x, ylabel=panel.y, yscale=panel.y_scale)
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    if panel.x_scale == "symlog":
+        axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))  # a new scale brings its own
+        axes.set_xlim(left=-0.1)
+    if panel.y_limits is not None:
+        axes.set_ylim(panel.y_limits)
+    if panel.reference is not None:
+        axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
+    if panel.y_scale == "log":
+        decades(axes)
+
+
+def decades(axes: Axes) -> None:
+    """Label a logarithmic y axis: 0.01, 1, 100, 10⁴; where it spans under two decades also 2 and 5."""
+    low, high = axes.get_ylim()
+    narrow = math.log10(high / low) < 2
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=9))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def number(value: float) -> str:
+    """A power of ten, or 2 or 5 times one, as a reader says it."""
+    if 1e-3 <= value < 1e4:
+        return f"{value:,.10g}"
+    exponent = math.floor(math.log10(value) + 1e-9)
+    mantissa = round(value / 10**exponent)
+    power = "10" + str(exponent).translate(_SUPERSCRIPT)
+    return power if mantissa == 1 else f"{mantissa}·{power}"
+
+
+def _strip(axes: Axes, name: str, labels: Sequence[str]) -> None:
+    axes.set(ylim=(-0.6, len(labels) + 0.6), yticks=[], facecolor=BAND)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(bottom=False, labelbottom=False, which="both")
+    axes.text(0.006, len(labels), name, transform=axes.get_yaxis_transform(), va="center", fontsize=10, color=MUTED)
+
+
+def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: int, look: Look, kind: str) -> Line2D:
+    faint = trace.kind == "faint"
+    (marks,) = axes.plot(
+        trace.x[chosen],
+        np.full(int(chosen.sum()), row + (0.3 if faint else -0.1)),
+        linestyle="none",
+        marker=look.marker if kind == "infinite" else "x",
+        markersize=2.5 if faint else 5,
+        color=look.color,
+        alpha=0.55 if faint else 1,
+        clip_on=False,
+    )
+    if kind == "infinite" and not faint:
+        marks.set(markeredgecolor=PAPER, markeredgewidth=0.4)
+    return marks
+
+
+def _stagger(points: int, number: int) -> tuple[int, int]:
+    """Mark at most twenty points of a line, the networks' marks beside each other rather than on top."""
+    every = max(1, math.ceil(points / 20))
+    return (number * max(1, every // 3)) % every, every
+
+
+def finite_range(values: Iterable[Float[np.ndarray, " points"]]) -> tuple[float, float] | None:
+    """The smallest and the largest finite positive value, a little apart; None if there is none."""
+    joined = np.concatenate([np.ravel(each) for each in values] or [np.empty(0)])
+    joined = joined[np.isfinite(joined) & (joined > 0)]
+    if not len(joined):
+        return None
+    return float(joined.min()), max(float(joined.max()), 1.01 * float(joined.min()))

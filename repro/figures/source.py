@@ -1,0 +1,40 @@
+"""What figures are drawn from: one run's records, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from repro.records import RunDirectory, metrics, readings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecords:
+    """One run as the figures see it."""
+
+    label: str
+    """What the run is called; runs of one label, such as several seeds, look alike."""
+    metrics: pd.DataFrame
+    """Columns step, epoch, metric, value."""
+    readings: pd.DataFrame
+    """Columns step, epoch, measurement, layer, name, mode, quantity, value."""
+    classes: int | None = None
+    """Number of classes, for the chance level; None draws none."""
+
+    @classmethod
+    def read(cls, run: RunDirectory, *, label: str | None = None, classes: int | None = None) -> RunRecords:
+        """The records of a run directory, under its own name if no label is given."""
+        return cls(label=label or run.name, metrics=metrics(run), readings=readings(run), classes=classes)
+
+    def series(self, *names: str) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
+        """Steps and values of the first of these metrics that was recorded; empty arrays if none was."""
+        for name in names:
+            rows = self.metrics[self.metrics["metric"] == name]
+            if len(rows):
+                break
+        else:
+            rows = self.metrics.iloc[:0]
+        return rows["step"].to_numpy(float), rows["value"].to_numpy(float)

@@ -1,0 +1,24 @@
+"""What is looked at on a network. Importing this package does not import torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from repro.measurements.reading import Reading, table
+from repro.measurements.registry import MEASUREMENTS, check
+
+if TYPE_CHECKING:
+    from repro.measurements.probe import Measurement, Probe, looking
+    from repro.measurements.run import measure
+
+__all__ = ["MEASUREMENTS", "Measurement", "Probe", "Reading", "check", "looking", "measure", "table"]
+
+_NEEDS_TORCH = {"Measurement": "probe", "Probe": "probe", "looking": "probe", "measure": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first asked for."""
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_NEEDS_TORCH[name]}"), name)

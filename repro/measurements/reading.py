@@ -1,0 +1,42 @@
+"""What a measurement yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one measurement says of one layer, in one mode."""
+
+    measurement: str
+    """The measurement's name in `MEASUREMENTS`."""
+    layer: int
+    """Number of the weight layer, 1..L in forward order; a representation l is what layer l + 1 reads, 0 the input."""
+    name: str
+    """The weight layer's module; for a representation, the module that reads it."""
+    mode: str
+    """Which unfolding; empty where there is none."""
+    values: Mapping[str, float]
+    """Quantities by name; infinite and NaN values are values."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The reading as plain values, in the order of the record."""
+        return asdict(self)
+
+
+def table(readings: Iterable[Reading]) -> pd.DataFrame:
+    """Readings as a long table: measurement, layer, name, mode, quantity, value."""
+    import pandas as pd
+
+    rows = [
+        (reading.measurement, reading.layer, reading.name, reading.mode, quantity, value)
+        for reading in readings
+        for quantity, value in reading.values.items()
+    ]
+    return pd.DataFrame(rows, columns=["measurement", "layer", "name", "mode", "quantity", "value"])

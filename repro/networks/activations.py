@@ -1,0 +1,33 @@
+"""Activations by name. The names are free of torch; the modules are made on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repro.importing import load
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ACTIVATIONS: dict[str, str] = {
+    "relu": "torch.nn:ReLU",
+    "sigmoid": "torch.nn:Sigmoid",
+    "softplus": "torch.nn:Softplus",
+    "tanh": "torch.nn:Tanh",
+    "identity": "torch.nn:Identity",
+}
+"""Name to the import path of the module's class. Only softplus takes an argument, gamma."""
+
+
+def create_activation(name: str, *, gamma: float) -> nn.Module:
+    """A new activation module.
+
+    It never works in place: hooks keep tensors that layers read and wrote, and those must stay as they were.
+
+    Args:
+        name: A key of `ACTIVATIONS`.
+        gamma: Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4); the others do not read it.
+    """
+    factory = load(ACTIVATIONS[name])
+    module: nn.Module = factory(beta=gamma) if name == "softplus" else factory()
+    return module

@@ -1,0 +1,128 @@
+"""Networks from elsewhere: ``timm/NAME``, and a user's own class or function by import path ``package.module:Name``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+from repro.errors import UserError
+from repro.importing import load_own
+from repro.networks.options import UNIVERSAL, Options, refuse_options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TIMM = "timm/"
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a network's name points outside of this package."""
+    return name.startswith(TIMM) or ":" in name
+
+
+def check(name: str, options: Options) -> None:
+    """What can be said without building the network. Only ``timm/`` names import timm.
+
+    Raises:
+        UserError: Unknown timm network or tag, malformed import path, package that does not exist, option that is not
+            passed on.
+    """
+    if name.startswith(TIMM):
+        refuse_options(name, options, {"pretrained", "arguments"})
+        _check_timm(name, options)
+    else:
+        refuse_options(name, options, {"arguments"})
+        module, _, attribute = name.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+            raise UserError(f"'{name}' is no import path; write package.module:Name")
+        # Only the top-level package: finding a submodule would import its parents, and torch with them.
+        top = module.partition(".")[0]
+        if top not in sys.modules and importlib.util.find_spec(top) is None:
+            raise UserError(f"no module named '{top}' (for the network {name}); install it or put it on PYTHONPATH")
+
+
+def create(name: str, options: Options) -> nn.Module:
+    """Build the network that `check` has passed.
+
+    A timm network gets ``num_classes``, ``in_chans`` and ``pretrained``, and ``img_size`` where timm says that it is
+    tied to one image size. A network by import path gets those of ``num_classes``, ``in_channels`` and ``image_size``
+    that its signature names (a bare ``**kwargs`` gets ``num_classes`` only, since almost every classifier knows it).
+    The option ``arguments`` is added to both, and wins.
+
+    Raises:
+        UserError: The weights cannot be had, the import fails, or the arguments do not fit.
+    """
+    return _create_timm(name, options) if name.startswith(TIMM) else _create_imported(name, options)
+
+
+def _check_timm(name: str, options: Options) -> None:
+    import timm
+
+    model = name.removeprefix(TIMM)
+    if not timm.is_model(model):
+        near = difflib.get_close_matches(model, timm.list_models(), n=3, cutoff=0.5)
+        raise UserError(
+            f"unknown timm network '{model}'; nearest: {', '.join(near) or 'none'}; timm.list_models() lists them all"
+        )
+    try:
+        timm.get_pretrained_cfg(model)
+    except RuntimeError as error:  # an unknown tag after the dot
+        tags = ", ".join(timm.list_pretrained(f"{model.partition('.')[0]}.*"))
+        raise UserError(f"unknown timm network '{model}'; with pretrained weights there are: {tags}") from error
+    if options.pretrained and not timm.is_model_pretrained(model):
+        raise UserError(f"timm has no pretrained weights for '{model}'; leave pretrained off")
+
+
+def _create_timm(name: str, options: Options) -> nn.Module:
+    import timm
+
+    model = name.removeprefix(TIMM)
+    arguments: dict[str, Any] = {"num_classes": options.num_classes, "in_chans": options.in_channels}
+    cfg = timm.get_pretrained_cfg(model)
+    if cfg is not None and cfg.fixed_input_size and cfg.input_size[-1] != options.image_size:
+        arguments["img_size"] = options.image_size
+    arguments |= options.arguments or {}
+    try:
+        network: nn.Module = timm.create_model(model, pretrained=options.pretrained, **arguments)
+    except TypeError as error:
+        raise UserError(f"{name} does not accept the arguments {_listing(arguments)}: {error}") from error
+    except Exception as error:
+        if not options.pretrained:
+            raise
+        raise UserError(
+            f"could not get the pretrained weights of {name} ({type(error).__name__}: {_first_line(error)}); create it"
+            " once on a machine with network access, so that they lie in the cache (HF_HOME), or leave pretrained off"
+        ) from error
+    return network
+
+
+def _create_imported(name: str, options: Options) -> nn.Module:
+    from torch import nn
+
+    builder = load_own(name, "network")
+    if not callable(builder):
+        raise UserError(f"{name} is a {type(builder).__name__}; a network is a class or a function that returns one")
+    signature = inspect.signature(builder)
+    arguments: dict[str, Any] = {key: getattr(options, key) for key in sorted(UNIVERSAL) if key in signature.parameters}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+        arguments["num_classes"] = options.num_classes
+    arguments |= options.arguments or {}
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UserError(f"{name}{signature} does not accept {_listing(arguments)}: {error}") from error
+    network = builder(**arguments)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{name} returned a {type(network).__name__}; it must return a torch.nn.Module")
+    return network
+
+
+def _listing(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "no message")

@@ -1,0 +1,44 @@
+"""The families of networks, without torch.
+
+A new family is a file in this folder with a callable ``(depth, options) -> nn.Module``, and an entry here that says
+where that is, which depths it has and which options it reads. `tests/networks/test_registry.py` then tests it. An
+option that no family has yet is a field of `repro.networks.options.Options`. A network may list its weight layers in
+a method ``weight_layer_names``; `repro.networks.weight_layers` finds them by a forward pass otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from repro.networks import layout
+from repro.networks.family import Family
+
+_COMMON = frozenset({"form", "width", "activation", "gamma", "normalization", "initialization"})
+
+NETWORKS: dict[str, Family] = {
+    "plainnet": Family(
+        builder="repro.networks.residual:plainnet",
+        takes=_COMMON | {"block"},
+        depths=layout.depths,
+        check=layout.plainnet,
+    ),
+    "resnet": Family(
+        builder="repro.networks.residual:resnet",
+        takes=_COMMON | {"block", "shortcut"},
+        depths=layout.depths,
+        check=layout.resnet,
+    ),
+    "resnext": Family(
+        builder="repro.networks.residual:resnext",
+        takes=_COMMON | {"block", "shortcut", "groups"},
+        depths=partial(layout.depths, block="bottleneck"),
+        check=layout.resnext,
+    ),
+    "diracnet": Family(
+        builder="repro.networks.residual:diracnet",
+        takes=_COMMON | {"diagonal"},
+        depths=partial(layout.depths, block="basic"),
+        check=layout.diracnet,
+    ),
+}
+"""Family name to what is known of it. A network's name is the family's and its depth: ``resnet110``."""

@@ -1,0 +1,20 @@
+"""Run directories: what a run leaves, and reading it back. Does not import torch."""
+
+from repro.records.environment import environment, now
+from repro.records.files import append_lines, dump_json, read_lines, replace_text
+from repro.records.run_directory import ENDED, RunDirectory, find_runs
+from repro.records.tables import metrics, readings
+
+__all__ = [
+    "ENDED",
+    "RunDirectory",
+    "append_lines",
+    "dump_json",
+    "environment",
+    "find_runs",
+    "metrics",
+    "now",
+    "read_lines",
+    "readings",
+    "replace_text",
+]

@@ -1,0 +1,75 @@
+"""Files that a crash cannot leave half-written: atomic replacement, and append-only JSON lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def encode(value: Any) -> Any:
+    """Numbers that JSON lacks as the strings "inf", "-inf" and "nan"; mappings and sequences throughout."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if isinstance(value, Mapping):
+        return {str(key): encode(content) for key, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(content) for content in value]
+    return value
+
+
+def decode_number(value: Any) -> Any:
+    """The float that a string "inf", "-inf" or "nan" stands for; anything else as it is."""
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def dump_json(value: Any) -> str:
+    """One line of strict JSON: no NaN or Infinity literals, which many readers refuse."""
+    return json.dumps(encode(value), allow_nan=False, ensure_ascii=False)
+
+
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Append each record as one JSON line and flush.
+
+    A line that a crash tore earlier is ended first, so that it cannot swallow the next one.
+    """
+    text = "".join(f"{dump_json(record)}\n" for record in records)
+    with path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                text = "\n" + text
+        file.write(text.encode())
+        file.flush()
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Every whole record of a JSON-lines file, torn lines left out; nothing if there is no file."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # torn by a crash
+            if isinstance(record, dict):
+                yield record

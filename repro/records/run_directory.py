@@ -1,0 +1,210 @@
+"""The directory that a run leaves: written while it runs, read by everything else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from repro.errors import UserError
+from repro.records.environment import now
+from repro.records.files import append_lines, decode_number, dump_json, read_lines, replace_text
+from repro.records.lock import Lock, holder
+
+ENDED = ("finished", "diverged")
+"""States of a run that has its result."""
+
+
+class RunDirectory:
+    """One run's directory.
+
+    ====================  =============================================================================
+    ``config.yaml``       the complete configuration
+    ``environment.json``  one entry for each life of the run: versions, commit, device, SLURM, command
+    ``metrics.jsonl``     ``{"step", "epoch", "metrics": {name: value}}``
+    ``readings.jsonl``    ``{"step", "epoch", "measurement", "layer", "name", "mode", "values": {...}}``
+    ``state.json``        status, progress, final metrics; ``running`` without a lock's owner means killed
+    ``checkpoints/``      ``step-00000300.ckpt`` ...
+    ====================  =============================================================================
+
+    Both record files are append-only; after a resume the later line for the same key wins. Non-finite numbers are the
+    strings "inf", "-inf" and "nan".
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunDirectory('{self.path}')"
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder."""
+        return self.path.name
+
+    @property
+    def study(self) -> str:
+        """The study's name: the folder above."""
+        return self.path.parent.name
+
+    @property
+    def config_path(self) -> Path:
+        """The complete configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run.
+
+        Raises:
+            UserError: If `path` is not a run directory.
+        """
+        run = cls(path)
+        if not run.config_path.is_file():
+            what = "is not a run directory (it has no config.yaml)" if run.path.exists() else "does not exist"
+            raise UserError(f"'{path}' {what}; `repro runs list` names the runs")
+        return run
+
+    @classmethod
+    def prepare(cls, path: str | Path, config: str) -> RunDirectory:
+        """Make the directory of a new run, or return the existing one as it is.
+
+        Raises:
+            UserError: If it cannot be written or holds something else than a run.
+        """
+        run = cls(path)
+        if run.config_path.exists():
+            return run
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            raise UserError(f"'{path}' exists and is not a run directory; name another with --runs, --study or --name")
+        try:
+            run.checkpoints.mkdir(parents=True, exist_ok=True)
+            replace_text(run.path / "state.json", dump_json({"status": "created", "created": now()}))
+            replace_text(run.config_path, config)
+        except OSError as error:
+            raise UserError(
+                f"cannot write run directory '{path}': {error.strerror}; name another with --runs"
+            ) from error
+        return run
+
+    def lock(self) -> Lock:
+        """A context manager: this process alone writes here. `UserError` while another does."""
+        return Lock(self.path / "lock")
+
+    @property
+    def holder(self) -> dict[str, Any] | None:
+        """Who writes here now: host, pid, SLURM job."""
+        return holder(self.path / "lock")
+
+    # Writing
+
+    def append_metrics(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics after `step` optimiser steps."""
+        append_lines(self.path / "metrics.jsonl", [{"step": step, "epoch": epoch, "metrics": metrics}])
+
+    def append_readings(self, step: int, epoch: int, readings: Iterable[Mapping[str, Any]]) -> None:
+        """Record readings taken after `step` optimiser steps."""
+        append_lines(self.path / "readings.jsonl", ({"step": step, "epoch": epoch, **reading} for reading in readings))
+
+    def update_state(self, **changes: Any) -> None:
+        """Replace entries of the state."""
+        replace_text(self.path / "state.json", dump_json({**self.state, **changes, "updated": now()}))
+
+    def rewrite_config(self, config: str) -> None:
+        """Replace the configuration by one of the same identity: other intervals, more epochs."""
+        replace_text(self.config_path, config)
+
+    def add_life(self, environment: Mapping[str, Any]) -> None:
+        """Record where and with what this life of the run runs."""
+        replace_text(self.path / "environment.json", json.dumps([*self.lives, environment], indent=1, default=str))
+
+    # Reading
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state as written last, numbers decoded."""
+        path = self.path / "state.json"
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return {key: _decode(value) for key, value in content.items()}
+
+    @property
+    def status(self) -> str:
+        """created, running, interrupted, failed, diverged, finished; or killed: marked running, without an owner."""
+        status = str(self.state.get("status", "created"))
+        return "killed" if status == "running" and self.holder is None else status
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has its result, whatever the result."""
+        return self.state.get("status") in ENDED
+
+    @property
+    def lives(self) -> list[dict[str, Any]]:
+        """The environments of all lives of the run, oldest first."""
+        path = self.path / "environment.json"
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+    def metric_lines(self) -> Iterator[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``."""
+        return read_lines(self.path / "metrics.jsonl")
+
+    def reading_lines(self) -> Iterator[dict[str, Any]]:
+        """The lines of ``readings.jsonl``."""
+        return read_lines(self.path / "readings.jsonl")
+
+    def saved_checkpoints(self) -> list[Path]:
+        """Checkpoints by step, newest last."""
+        return sorted(self.checkpoints.glob("step-*.ckpt"))
+
+    def set_aside(self) -> None:
+        """Rename the directory out of the way (``NAME.1``, ``NAME.2`` ...): nothing is overwritten."""
+        number = 1
+        while (target := self.path.with_name(f"{self.name}.{number}")).exists():
+            number += 1
+        self.path.rename(target)
+
+    def disk_usage(self) -> int:
+        """Bytes on disk."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def delete_checkpoints(self, keep: int) -> int:
+        """Delete all but the newest `keep` checkpoints; returns the bytes freed."""
+        freed = 0
+        saved = self.saved_checkpoints()
+        for path in saved[: max(0, len(saved) - keep)]:
+            freed += path.stat().st_size
+            path.unlink()
+        return freed
+
+    def delete(self) -> None:
+        """Delete the whole directory."""
+        shutil.rmtree(self.path)
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _decode(content) for key, content in value.items()}
+    return decode_number(value)
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
+    """Every run directory at or below the given paths, by name.
+
+    Raises:
+        UserError: If a path does not exist.
+    """
+    found: dict[Path, RunDirectory] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UserError(f"'{path}' does not exist; name a run directory or a folder of runs")
+        for config in [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml")):
+            if (config.parent / "state.json").is_file():
+                found[config.parent.resolve()] = RunDirectory(config.parent)
+    return sorted(found.values(), key=lambda run: (str(run.path.parent), run.name))

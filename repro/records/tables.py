@@ -1,0 +1,52 @@
+"""Records read back as long tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repro.records.files import decode_number
+from repro.records.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRIC_COLUMNS = ["step", "epoch", "metric", "value"]
+READING_COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "quantity", "value"]
+
+
+def metrics(run: RunDirectory) -> pd.DataFrame:
+    """The metrics of a run, one row each: step, epoch, metric, value; for a repeated key the last one written."""
+    import pandas as pd
+
+    rows = [
+        (line["step"], line["epoch"], metric, decode_number(value))
+        for line in run.metric_lines()
+        for metric, value in line["metrics"].items()
+    ]
+    return _last(pd.DataFrame(rows, columns=METRIC_COLUMNS), ["step", "metric"])
+
+
+def readings(run: RunDirectory) -> pd.DataFrame:
+    """The readings of a run, one row each: step, epoch, measurement, layer, name, mode, quantity, value."""
+    import pandas as pd
+
+    rows = [
+        (
+            line["step"],
+            line["epoch"],
+            line["measurement"],
+            line["layer"],
+            line["name"],
+            line["mode"],
+            quantity,
+            decode_number(value),
+        )
+        for line in run.reading_lines()
+        for quantity, value in line["values"].items()
+    ]
+    return _last(pd.DataFrame(rows, columns=READING_COLUMNS), ["step", "measurement", "layer", "mode", "quantity"])
+
+
+def _last(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    table = table.drop_duplicates(key, keep="last").sort_values("step", kind="stable", ignore_index=True)
+    return table.astype({"value": float})

@@ -1,0 +1,5 @@
+"""Tables, captions and the page, made from run directories. Cheap to import: drawing is imported when it is needed."""
+
+from repro.report.build import build
+
+__all__ = ["build"]

@@ -1,0 +1,90 @@
+"""From run directories to a folder with the page, the tables and the figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro.errors import UserError
+
+
+def build(paths: Sequence[Path], out: Path) -> Path:
+    """Write the report on studies and runs: ``index.html``, ``tables.md``, ``results.json`` and ``figures/``.
+
+    Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
+    The same records give the same bytes.
+
+    Args:
+        paths: Folders of studies, run directories, or folders that hold any of them.
+        out: Folder for the report; made if missing.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: If no run is found at `paths`, a path does not exist, a manifest cannot be read, or `out` cannot be
+            written.
+    """
+    files = _files(paths)
+    try:
+        for name, content in files.items():
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, content)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the report to '{out}': {error.strerror}; name another folder with --out"
+        ) from error
+    return out / "index.html"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _files(paths: Sequence[Path]) -> dict[str, bytes]:
+    """The report's files by their path in the folder, the page last."""
+    from repro import figures  # Matplotlib and pandas take a second to import
+    from repro.records import dump_json
+    from repro.report import outcomes, page, sources, tables
+
+    found = sources.sections(paths)
+    files: dict[str, bytes] = {}
+    parts, markdown, results = [], [], []
+    for section in found:
+        of_section = outcomes.outcomes(section)
+        records = [outcome.records for outcome in of_section if outcome.records is not None]
+        table, judged = tables.accuracy_table(section, of_section), outcomes.verdicts(section, of_section)
+        drawn = {}
+        for name, figure in figures.draw(records).items():
+            drawn[name] = figures.to_svg(figure)
+            files[f"figures/{section.key}-{name}.svg"] = drawn[name].encode()
+            files[f"figures/{section.key}-{name}.png"] = figures.to_png(figure)
+        curves = [
+            figures.to_svg(figures.training.training_curves([outcome.records]))
+            if len(records) > 1 and outcome.records is not None and figures.training.has_curves([outcome.records])
+            else None
+            for outcome in of_section
+        ]
+        level = 1 if len(found) == 1 else 2
+        parts.append(
+            page.study_section(
+                section, of_section, level=level, table=table, judged=judged, figures=drawn, curves=curves
+            )
+        )
+        markdown.append(tables.markdown_section(section, table, judged, level=level))
+        results += [json.loads(dump_json(outcome.result(section))) for outcome in of_section]
+    title = found[0].title if len(found) == 1 else "Report"
+    if len(found) > 1:
+        markdown.insert(0, f"# {title}\n")
+    files["tables.md"] = "\n".join(markdown).encode()
+    files["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
+    files["index.html"] = page.page(title, parts, {section.key: section.title for section in found}).encode()
+    return files

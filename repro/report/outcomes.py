@@ -1,0 +1,119 @@
+"""What became of each run of a section, and the numbers that tables and claims speak of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from repro.data.registry import DATASETS
+from repro.figures import RunRecords
+from repro.figures.kappa import first_layer_growth
+from repro.records import RunDirectory
+from repro.report.sources import Cell, Section, configuration
+from repro.studies.claims import Verdict, evaluate
+
+ACCURACIES = ("train_accuracy", "test_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One run's result, or why there is none."""
+
+    cell: Cell
+    network: str
+    status: str
+    """In words: ``finished``, ``interrupted at step 120``, ``not run``."""
+    ended: bool
+    """Whether there is a result, whatever it is."""
+    final: dict[str, float]
+    """Accuracies (fractions) and cross-entropies over whole sets after the final epoch; empty without a result."""
+    seconds: float | None
+    growth: float | None
+    """Of σmax of the first layer's weights over training, as a factor."""
+    records: RunRecords | None
+
+    def values(self) -> dict[str, float]:
+        """What claims may speak of, accuracies in per cent."""
+        found = {name: 100 * self.final[name] for name in ACCURACIES if name in self.final}
+        if self.ended and self.growth is not None:
+            found["first_layer_growth"] = self.growth
+        if self.ended and self.seconds is not None:
+            found["seconds"] = self.seconds
+        return found
+
+    def result(self, section: Section) -> dict[str, Any]:
+        """An entry of ``results.json``; accuracies are fractions, and what is not known is null."""
+        state = self.cell.run.state if self.cell.run else {}
+        finals = (*ACCURACIES, "train_cross_entropy", "test_cross_entropy")
+        return {
+            "study": section.key,
+            "network": self.network,
+            "label": self.cell.label,
+            "seed": self.cell.seed,
+            **{name: self.final.get(name) for name in finals},
+            "seconds": self.seconds,
+            "status": self.status,
+            "step": state.get("step"),
+            "epoch": state.get("epoch"),
+            "first_layer_growth": self.growth,
+            "reduced": section.reduced,
+            "run": self.cell.name,
+        }
+
+
+def outcomes(section: Section) -> list[Outcome]:
+    """The outcome of every cell, in order; runs are read here and nowhere else."""
+    return [_outcome(cell, cell.run) for cell in section.cells]
+
+
+def _outcome(cell: Cell, run: RunDirectory | None) -> Outcome:
+    if run is None:
+        return Outcome(
+            cell=cell,
+            network=cell.label,
+            status="not run",
+            ended=False,
+            final={},
+            seconds=None,
+            growth=None,
+            records=None,
+        )
+    config, state = configuration(run), run.state
+    dataset = DATASETS.get(config.get("data", {}).get("name", ""))
+    records = RunRecords.read(run, label=cell.label, classes=dataset.classes if dataset else None)
+    return Outcome(
+        cell=cell,
+        network=config.get("model", {}).get("network", cell.label),
+        status=_status(run),
+        ended=run.ended,
+        final={name: float(value) for name, value in state.get("final", {}).items()} if run.ended else {},
+        seconds=float(state["seconds"]) if "seconds" in state else None,
+        growth=first_layer_growth(records.readings),
+        records=records,
+    )
+
+
+def _status(run: RunDirectory) -> str:
+    status, step = run.status, run.state.get("step")
+    if status == "created":
+        return "not started"
+    return status if status == "finished" or step is None else f"{status} at step {step:,}"
+
+
+def verdicts(section: Section, found: Sequence[Outcome]) -> list[Verdict]:
+    """The verdict on each of the section's claims, by the runs that have ended."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for outcome in found:
+        for quantity, value in outcome.values().items():
+            values.setdefault(outcome.cell.label, {}).setdefault(quantity, []).append(value)
+    return [evaluate(claim, values) for claim in section.claims]
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean, and the sample standard deviation if there are several values."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

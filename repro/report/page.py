@@ -1,0 +1,184 @@
+"""The page: one file that opens from disk, in a section for each study."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+from repro.figures.style import title
+from repro.records import RunDirectory
+from repro.report import svg
+from repro.report.outcomes import Outcome
+from repro.report.sources import Section
+from repro.report.tables import Table, duration, to_html
+from repro.report.words import HEADINGS, caption, claim_in_words, reduction_note
+from repro.studies.claims import Verdict
+
+# Paper cannot be unfolded.
+_SCRIPT = "addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true))"
+
+
+def page(title_text: str, parts: Sequence[str], contents: Mapping[str, str]) -> str:
+    """The whole document around the sections; a list of contents if there is more than one."""
+    css = resources.files("repro.report").joinpath("page.css").read_text(encoding="utf-8").strip()
+    css = css.replace("{LIGHT}", svg.colors(dark=False)).replace("{DARK}", svg.colors(dark=True))
+    links = "".join(f'<li><a href="#{escape(key)}">{escape(name)}</a></li>' for key, name in contents.items())
+    head = f"<h1>{escape(title_text)}</h1>\n<nav><ul>{links}</ul></nav>" if len(contents) > 1 else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title_text)}</title>
+<style>
+{css}
+</style>
+</head>
+<body>
+<main>
+{head}
+{chr(10).join(parts)}
+</main>
+<script>{_SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def study_section(
+    section: Section,
+    found: Sequence[Outcome],
+    *,
+    level: int,
+    table: Table,
+    judged: Sequence[Verdict],
+    figures: Mapping[str, str],
+    curves: Sequence[str | None],
+) -> str:
+    """One study.
+
+    Args:
+        section: The study.
+        found: Its runs.
+        level: 1 if the page holds nothing else, 2 otherwise.
+        table: The accuracy table.
+        judged: Verdicts on the claims.
+        figures: SVG text of the figures by name.
+        curves: SVG text of each run's own curves; None where it has none to show.
+    """
+    key = section.key
+    records = [outcome.records for outcome in found if outcome.records is not None]
+    anchors = [_anchor(key, found, label) for label in section.labels]
+    parts = [
+        f"<h{level}>{escape(section.title)}</h{level}>",
+        f'<p class="question">{escape(section.question)}</p>',
+        _verdicts(section, judged),
+        _results(section, table, anchors),
+    ]
+    for name, drawn in figures.items():
+        sentences = caption(section, name, records)
+        parts.append(f"<h3>{escape(HEADINGS[name])}</h3>")
+        parts.append(_figure(svg.inline(drawn, key=f"{key}-{name}", label=" ".join(sentences[:2])), sentences))
+    parts.append("<h3>Runs</h3>")
+    for number, outcome in enumerate(found):
+        if outcome.cell.run is not None:
+            parts.append(_run(f"{key}-run-{number}", outcome, outcome.cell.run, curves[number]))
+    if missing := [outcome.cell for outcome in found if outcome.cell.run is None]:
+        names = ", ".join(f"{title(cell.label)} with seed {cell.seed}" for cell in missing)
+        parts.append(f"<p>Not run: {escape(names)}.</p>")
+    if section.command:
+        parts.append(f"<h3>How to reproduce</h3>\n<pre>{escape(section.command)}</pre>")
+    return f'<section id="{key}">\n{chr(10).join(part for part in parts if part)}\n</section>'
+
+
+def _anchor(key: str, found: Sequence[Outcome], label: str) -> str | None:
+    """Where the first run of a label is described."""
+    for number, outcome in enumerate(found):
+        if outcome.cell.label == label and outcome.cell.run is not None:
+            return f"#{key}-run-{number}"
+    return None
+
+
+def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
+    if not judged:
+        return ""
+    scale = "reduced run" if section.reduced else "full run"
+    lines = [
+        f'<li><span class="verdict {each.verdict.replace(" ", "-")}">{each.verdict}</span>'
+        f"<span>{escape(claim_in_words(each.claim))}</span>"
+        f'<span class="muted">{escape(claim_in_words(each.detail))} ({scale})</span></li>'
+        for each in judged
+    ]
+    return f'<ul class="verdicts">\n{chr(10).join(lines)}\n</ul>'
+
+
+def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> str:
+    parts = ["<h3>Results</h3>", to_html(table, anchors)]
+    where = f"{section.paper}, {section.artefact}" if section.artefact else section.paper
+    source = f"Paper: {where}. " if section.paper_values else ""
+    parts.append(f'<p class="muted">{escape(source)}Accuracies are of the final epoch, over whole sets.</p>')
+    if note := reduction_note(section):
+        parts.append(f'<p class="note">{escape(note)}</p>')
+    if section.expected:
+        parts.append(f"<p>Expected: {escape(section.expected)}</p>")
+    return "\n".join(parts)
+
+
+def _figure(drawn: str, sentences: Sequence[str]) -> str:
+    text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<figure><div class="scroll">{drawn}</div>{text and f"<figcaption>{text}</figcaption>"}</figure>'
+
+
+def _run(anchor: str, outcome: Outcome, run: RunDirectory, curves: str | None) -> str:
+    cell = outcome.cell
+    facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
+    parts = [_facts({"status": outcome.status, "folder": run.name, **_numbers(outcome), **_state(run)})]
+    if run.lives:
+        life = run.lives[-1]
+        parts += ["<h4>Command</h4>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
+        parts += ["<h4>Environment</h4>", _facts(_environment(run.lives))]
+    configuration = run.config_path.read_text(encoding="utf-8").strip()
+    parts += ["<h4>Configuration</h4>", f"<pre>{escape(configuration)}</pre>"]
+    if curves is not None:
+        label = f"Training curves of {title(cell.label)}, seed {cell.seed}"
+        parts += ["<h4>Curves</h4>", _figure(svg.inline(curves, key=anchor, label=label), [])]
+    name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
+    summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"
+    body = "\n".join(parts)
+    return f'<details id="{anchor}"><summary>{summary}</summary>\n<div>\n{body}\n</div></details>'
+
+
+def _numbers(outcome: Outcome) -> dict[str, str]:
+    return {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
+
+
+def _state(run: RunDirectory) -> dict[str, Any]:
+    return {name: run.state[name] for name in ("step", "epoch", "seconds") if name in run.state}
+
+
+def _environment(lives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the run's last life ran on, without the host's name."""
+    life = lives[-1]
+    versions = ", ".join(f"{name} {version}" for name, version in life.get("versions", {}).items())
+    dirty = " (with uncommitted changes)" if life.get("dirty") else ""
+    shown = {
+        "versions": versions,
+        "commit": f"{life['commit']}{dirty}" if life.get("commit") else "unknown",
+        **{
+            key: life[key]
+            for key in ("device", "precision", "world_size", "processor", "cores", "platform")
+            if key in life
+        },
+        "started": life.get("started", "unknown"),
+    }
+    return {**shown, "lives": len(lives)} if len(lives) > 1 else shown
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    lines = [
+        f"<dt>{escape(str(name).replace('_', ' '))}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items()
+    ]
+    return f"<dl>\n{chr(10).join(lines)}\n</dl>"

@@ -1,0 +1,165 @@
+"""The accuracy table, once: as HTML for the page and as Markdown for the file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from repro.figures.style import title
+from repro.report.outcomes import ACCURACIES, Outcome, mean_and_deviation
+from repro.report.sources import Section
+from repro.report.words import claim_in_words, reduction_note
+from repro.studies.claims import Verdict
+
+_NAMES = {"train_accuracy": "training accuracy (%)", "test_accuracy": "test accuracy (%)"}
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    group: str
+    """What stands over this column and its neighbours of the same group; may be empty."""
+    name: str
+    numeric: bool = True
+
+    @property
+    def full_name(self) -> str:
+        """The heading where there is one row of headings only."""
+        return f"{self.group}: {self.name}" if self.group else self.name
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows of text."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+
+
+def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
+    """A row for each label: accuracies beside the paper's, growth of the first layer, status and time.
+
+    Several seeds become mean ± sample standard deviation over those that have a result.
+    """
+    several = len(section.labels) < len(section.cells)
+    columns = [Column("", "network", numeric=False)]
+    for quantity in ACCURACIES:
+        if section.paper_values:
+            columns += [Column(_NAMES[quantity], name) for name in ("ours", "paper", "difference")]
+        else:
+            columns.append(Column("", _NAMES[quantity]))
+    columns += [Column("", "first layer's σmax, end / start"), Column("", "status", numeric=False), Column("", "time")]
+    if several:
+        columns.insert(1, Column("", "seeds"))
+    rows = []
+    for label in section.labels:
+        of_label = [outcome for outcome in found if outcome.cell.label == label]
+        row = [title(label)]
+        if several:
+            row.append(str(len(of_label)))
+        for quantity in ACCURACIES:
+            ours = [outcome.values()[quantity] for outcome in of_label if quantity in outcome.values()]
+            row.append(spread(ours, percent))
+            if section.paper_values:
+                paper = section.paper_values.get(label, {}).get(quantity)
+                row.append(_NONE if paper is None else percent(paper))
+                known = paper is not None and ours
+                row.append(signed(mean_and_deviation(ours)[0] - paper) if known and paper is not None else _NONE)
+        row.append(spread([outcome.growth for outcome in of_label if outcome.growth is not None], factor))
+        row.append(_statuses(of_label))
+        row.append(spread([outcome.seconds for outcome in of_label if outcome.seconds is not None], duration))
+        rows.append(row)
+    return Table(columns, rows)
+
+
+def _statuses(of_label: Sequence[Outcome]) -> str:
+    counts = Counter(outcome.status for outcome in of_label)
+    if len(of_label) == 1:
+        return of_label[0].status
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def percent(value: float) -> str:
+    """A value in per cent, two decimals as in the papers."""
+    return f"{value:.2f}" if math.isfinite(value) else "non-finite"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, a true minus."""
+    return f"{value:+.2f}".replace("-", "−") if math.isfinite(value) else _NONE
+
+
+def factor(value: float) -> str:
+    """How many times, two or three digits."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "non-finite"
+    return f"× {float(f'{value:.2g}'):,.0f}" if value >= 10 else f"× {value:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds < 300:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
+    """One value, or mean ± deviation of several."""
+    if not values:
+        return _NONE
+    mean, deviation = mean_and_deviation(values)
+    return form(mean) if deviation is None else f"{form(mean)} ± {form(deviation).removeprefix('× ')}"
+
+
+def to_html(table: Table, links: Sequence[str | None]) -> str:
+    """The table as HTML with two rows of headings; `links` holds the address behind each row's first cell, or None."""
+    above, below = [], []
+    groups = [column.group for column in table.columns]
+    for number, column in enumerate(table.columns):
+        side = "" if column.numeric else ' class="text"'
+        if not column.group:
+            above.append(f'<th scope="col" rowspan="2"{side}>{escape(column.name)}</th>')
+            continue
+        if number == 0 or groups[number - 1] != column.group:
+            above.append(f'<th scope="colgroup" colspan="{groups.count(column.group)}">{escape(column.group)}</th>')
+        below.append(f'<th scope="col">{escape(column.name)}</th>')
+    head = f"<tr>{''.join(above)}</tr>\n<tr>{''.join(below)}</tr>"
+    body = []
+    for row, link in zip(table.rows, links, strict=True):
+        name = f'<a href="{escape(link)}">{escape(row[0])}</a>' if link else escape(row[0])
+        cells = [
+            f"<td{'' if column.numeric else ' class=text'}>{escape(text)}</td>"
+            for column, text in zip(table.columns[1:], row[1:], strict=True)
+        ]
+        body.append(f'<tr><th scope="row" class="text">{name}</th>{"".join(cells)}</tr>')
+    return f'<div class="scroll"><table>\n<thead>{head}</thead>\n<tbody>\n{chr(10).join(body)}\n</tbody></table></div>'
+
+
+def to_markdown(table: Table) -> str:
+    """The table as Markdown."""
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+    rule = ["---:" if column.numeric else "---" for column in table.columns]
+    heads = [column.full_name for column in table.columns]
+    return "\n".join(map(line, [heads, rule, *table.rows]))
+
+
+def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], *, level: int) -> str:
+    """A section of ``tables.md``: question, verdicts, the table with what is reduced, the command."""
+    parts = [f"{'#' * level} {section.title}", section.question]
+    scale = "reduced" if section.reduced else "full"
+    verdicts = [
+        f"- **{each.verdict}** ({scale}): {claim_in_words(each.claim)} — {claim_in_words(each.detail)}"
+        for each in judged
+    ]
+    parts += ["\n".join(verdicts), to_markdown(table), reduction_note(section)]
+    if section.command:
+        parts.append(f"Made by `{section.command}`.")
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,139 @@
+"""The page's sentences: claims, captions, what is reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from repro.figures import RunRecords, kappa
+from repro.figures.style import title
+from repro.report.sources import Section
+
+_QUANTITIES = {
+    "train_accuracy": "training accuracy (%)",
+    "test_accuracy": "test accuracy (%)",
+    "first_layer_growth": "growth of the first layer's σmax",
+    "seconds": "seconds",
+}
+_SIGNS = {"<=": "≤", ">=": "≥"}
+
+HEADINGS = {
+    "training-curves": "Training",
+    "first-layer": "The first layer's weights during training",
+    "weights": "Conditioning of the weights",
+    "representations": "Conditioning of the representations",
+    "weights-map": "Conditioning of the weights, layer by layer over training",
+    "representations-map": "Conditioning of the representations, layer by layer over training",
+}
+
+_PLOTTED = {
+    "training-curves": """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy
+        against the optimiser step. Lines are training batches, marks the whole held-out set at the ends of epochs.""",
+    "first-layer": """Largest singular value of the first layer's weights against the optimiser step, both axes
+        logarithmic (step 0, before training, stands at the left).""",
+    "weights": """Condition number κ = σmax / σmin of every weight layer, the larger of its output- and input-channel
+        modes: thin before training, thick at the last measurement.""",
+    "representations": """Condition number κ of every hidden representation of the fixed probe batch: left in the
+        channel mode, right as the matrix of n features by N samples (Definition 2); thin before training, thick at the
+        last measurement.""",
+    "weights-map": """The same κ of the weights as colour, for every layer (upwards) and every measurement (to the
+        right).""",
+    "representations-map": """The channel-mode κ of the representations as colour, for every layer (upwards) and every
+        measurement (to the right).""",
+}
+
+_OYEDOTUN = {
+    "training-curves": """In the paper (Fig. 2 and 3, CIFAR-100) PlainNet's loss is extremely large, hence the
+        logarithmic scale, and its accuracy poor; ResNet and ResNeXt train well.""",
+    "first-layer": """In the paper (Fig. 5, CIFAR-100) PlainNet's first-layer weights span −180,000 to 620,000, ResNet's
+        −1.8 to 2.6 and ResNeXt's −0.55 to 0.65.""",
+    "weights": """In the paper (Fig. 7 and 8: CIFAR-10, CIFAR-100, MNIST, ImageNet) κ grows with depth for PlainNet and
+        stays small for ResNet and ResNeXt.""",
+    "representations": """In the paper (Fig. 9: CIFAR-10, CIFAR-100) κ is infinite for PlainNet from layer 1 to about
+        70; for ResNet and ResNeXt it is high in early layers, finite everywhere, and falls rapidly.""",
+    "weights-map": "The paper shows trained networks only (Fig. 7 and 8): the last column.",
+    "representations-map": "The paper shows trained networks only (Fig. 9): the last column.",
+}
+
+
+def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[str]:
+    """What a figure plots, what was found, what the paper shows, and what is reduced: a sentence or two each."""
+    of_paper = _OYEDOTUN[figure] if section.paper.lower().startswith("oyedotun") else ""
+    sentences = [_PLOTTED[figure], _found(figure, runs), of_paper, reduction_note(section)]
+    return [" ".join(sentence.split()) for sentence in sentences if sentence]
+
+
+def reduction_note(section: Section) -> str:
+    """What is smaller than in the paper; empty if nothing is."""
+    if not section.reduced:
+        return ""
+    return f"Reduced against the paper: {'; '.join(section.reductions) or 'see the configuration'}."
+
+
+def claim_in_words(claim: str) -> str:
+    """``resnet110.test_accuracy >= 90`` as ``ResNet-110 test accuracy (%) ≥ 90``."""
+    words = []
+    for word in claim.split():
+        label, _, quantity = word.rpartition(".")
+        known = label and quantity in _QUANTITIES
+        words.append(f"{title(label)} {_QUANTITIES[quantity]}" if known else _SIGNS.get(word, word))
+    return " ".join(words)
+
+
+def _found(figure: str, runs: Sequence[RunRecords]) -> str:
+    """One sentence of numbers: where κ is infinite, or how far the first layer has grown."""
+    if figure == "first-layer":
+        return _growth(runs)
+    if figure == "weights":
+        return _infinite(runs, "weights", "quoted", "At the last measurement")
+    if figure == "representations":
+        channel = _infinite(runs, "representations", "quoted", "At the last measurement, in the channel mode")
+        return f"{channel} {_infinite(runs, 'representations', 'matrix', 'As a matrix')}"
+    return ""
+
+
+def _growth(runs: Sequence[RunRecords]) -> str:
+    parts = []
+    for run in runs:
+        growth = kappa.first_layer_growth(run.readings)
+        if growth is not None and np.isfinite(growth):
+            parts.append(f"{title(run.label)} {float(f'{growth:.2g}'):,g}")
+    return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
+
+
+def _infinite(runs: Sequence[RunRecords], measurement: str, form: str, start: str) -> str:
+    parts, sound = [], []
+    for run in runs:
+        table = kappa.quoted(run.readings, measurement, form=form)
+        table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+        values, layers = table["kappa"].to_numpy(float), table["layer"].to_numpy(int)
+        if not len(values):
+            continue
+        name = title(run.label)
+        for word, chosen in (("infinite", np.isinf(values)), ("non-finite in its entries", np.isnan(values))):
+            if chosen.any():
+                parts.append(
+                    f"{word} in {chosen.sum()} of {len(values)} layers of {name} ({ranges(layers[chosen].tolist())})"
+                )
+        if np.isfinite(values).all():
+            sound.append(name)
+    if sound:
+        parts.append(f"finite in every layer of {_listed(list(dict.fromkeys(sound)))}")
+    return f"{start} κ is {_listed(parts)}." if parts else ""
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def ranges(layers: Sequence[int]) -> str:
+    """``[1, 2, 3, 7]`` as ``1 to 3, 7``; of more than four stretches the first three and the last."""
+    stretches: list[list[int]] = []
+    for layer in layers:
+        if stretches and layer == stretches[-1][-1] + 1:
+            stretches[-1][1:] = [layer]
+        else:
+            stretches.append([layer])
+    texts = [f"{each[0]} to {each[-1]}" if len(each) > 1 else str(each[0]) for each in stretches]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:3], "…", texts[-1]])

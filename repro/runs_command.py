@@ -1,0 +1,121 @@
+"""`repro runs`: what is in the run directories."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro.config import load
+from repro.errors import UserError
+from repro.records import RunDirectory, find_runs
+from repro.training.runs import differences, stored
+
+
+def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    """Run ``repro runs ACTION ...``."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|clean")
+    listed = commands.add_parser("list", help="every run with its state", allow_abbrev=False)
+    listed.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], metavar="DIR")
+    shown = commands.add_parser("show", help="one run: configuration, state, lives, disk", allow_abbrev=False)
+    shown.add_argument("run", type=Path)
+    compared = commands.add_parser("compare", help="in what runs differ", allow_abbrev=False)
+    compared.add_argument("paths", nargs="+", type=Path, metavar="RUN")
+    cleaned = commands.add_parser("clean", help="delete checkpoints that may go", allow_abbrev=False)
+    cleaned.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], metavar="DIR")
+    cleaned.add_argument("--keep", type=int, default=1, help="newest checkpoints of a run to keep (default: 1)")
+    cleaned.add_argument("--delete", action="store_true", help="delete; without it, only say what would be deleted")
+    given = parser.parse_args(arguments)
+    if given.action == "list":
+        return _list(_found(given.paths))
+    if given.action == "show":
+        return _show(*stored(given.run))
+    if given.action == "compare":
+        return _compare(_found(given.paths))
+    if given.keep < 0:
+        raise UserError(f"--keep is {given.keep}; allowed: 0 or more")
+    return _clean(_found(given.paths), given.keep, delete=given.delete)
+
+
+def _found(paths: Sequence[Path]) -> list[RunDirectory]:
+    found = find_runs(paths)
+    if not found:
+        raise UserError(f"no run in {', '.join(map(str, paths))}; repro fit or repro demo makes one")
+    return found
+
+
+def _per_cent(value: object) -> str:
+    return f"{100 * value:.2f}" if isinstance(value, float) else "-"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _list(found: Sequence[RunDirectory]) -> int:
+    rows = []
+    for run in found:
+        state = run.state
+        final = state.get("final", {})
+        progress = f"{state.get('epoch', 0)}/{state.get('max_epochs', '?')}"
+        accuracies = [_per_cent(final.get(name)) for name in ("train_accuracy", "test_accuracy")]
+        rows.append([str(run.path), run.status, progress, *accuracies, f"{state.get('seconds', 0):.0f}"])
+    _table(("run", "status", "epochs", "train %", "test %", "seconds"), rows)
+    return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _show(run: RunDirectory, _config: object) -> int:
+    state = run.state
+    print(f"{run.path}: {run.status}, step {state.get('step', 0)}, {state.get('seconds', 0)} s")
+    if holder := run.holder:
+        print(f"in use by process {holder['pid']} on {holder['host']}")
+    for name, value in state.get("final", {}).items():
+        print(f"  {name}: {value}")
+    for number, life in enumerate(run.lives, 1):
+        versions = life["versions"]
+        dirty = " with uncommitted changes" if life.get("dirty") else ""
+        print(
+            f"life {number}: {life['started']} on {life['host']}, {life.get('device')}, torch {versions['torch']}, "
+            f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
+        )
+        print(f"  {' '.join(life['command'])}")
+    checkpoints = ", ".join(path.name for path in run.saved_checkpoints()) or "none"
+    print(f"disk: {_megabytes(run.disk_usage())}; checkpoints: {checkpoints}")
+    print(run.config_path.read_text(encoding="utf-8").rstrip())
+    return 0
+
+
+def _compare(found: Sequence[RunDirectory]) -> int:
+    if len(found) < 2:
+        raise UserError("compare needs two runs or more; repro runs list names them")
+    configs = {str(run.path): load(run.config_path) for run in found}
+    rows = [[key, *(str(values[name]) for name in configs)] for key, values in differences(configs).items()]
+    for name in sorted({name for run in found for name in run.state.get("final", {})}):
+        rows.append([name, *(str(run.state.get("final", {}).get(name, "-")) for run in found)])
+    _table(("", *(run.name for run in found)), rows)
+    return 0
+
+
+def _clean(found: Sequence[RunDirectory], keep: int, *, delete: bool) -> int:
+    total = 0
+    for run in found:
+        saved = run.saved_checkpoints()
+        kept = keep if run.ended else max(keep, 1)  # an unfinished run goes on from its newest
+        spare = saved[: max(0, len(saved) - kept)]
+        if not spare:
+            continue
+        size = sum(path.stat().st_size for path in spare)
+        if delete:
+            with run.lock():
+                run.delete_checkpoints(kept)
+        total += size
+        print(f"{run.path}: {', '.join(path.name for path in spare)}, {_megabytes(size)}")
+    done = "deleted" if delete else "may go (repro runs clean --delete)"
+    print(f"{_megabytes(total)} {done}")
+    return 0

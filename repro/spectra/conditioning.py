@@ -1,0 +1,120 @@
+"""Condition number, extreme singular values and numerical rank of many matrices, under one rule for infinity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import accumulate
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from repro.errors import UserError
+from repro.spectra.singular_values import singular_values
+from repro.spectra.unfold import unfolded_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """What is known of some matrices: five vectors on the CPU, one entry a matrix, in the order in which they came."""
+
+    sigma_max: Float[Tensor, " matrices"]
+    """Largest singular value. NaN for a matrix with NaN or infinite entries and for one without entries."""
+    sigma_min: Float[Tensor, " matrices"]
+    """The min(rows, columns)-th singular value as it was computed, whatever the infinity rule says. NaN as above."""
+    condition_number: Float[Tensor, " matrices"]
+    """σmax/σmin (Oyedotun, Eq. 8), infinite where the matrix counts as singular. NaN as above."""
+    rank: Float[Tensor, " matrices"]
+    """How many singular values are over tolerance · σmax; floating, since NaN where entries are not finite."""
+    finite: Bool[Tensor, " matrices"]
+    """Whether all entries are finite."""
+
+    def split(self, lengths: Sequence[int]) -> list[Conditioning]:
+        """Consecutive parts with so many entries each."""
+        columns = (getattr(self, field.name).split(list(lengths)) for field in fields(self))
+        return [Conditioning(*parts) for parts in zip(*columns, strict=True)]
+
+
+def default_tolerance(dtype: torch.dtype, shape: Sequence[int]) -> float:
+    """The relative size up to which σmin counts as zero where the user does not say.
+
+    For data that networks compute with (float32 and anything narrower) it is eps(float32) = 1.2e-7, so κ beyond 8.4e6
+    is infinite. The usual max(rows, columns) · eps would be no use: it calls κ = 512 of a 16,384 × 128 representation
+    infinite. For float64 data it is max(3, max(rows, columns) / 128) · eps(float64), which is what rounding leaves of a
+    zero singular value: κ = 1e15 stays finite up to 512 rows and columns.
+    """
+    if dtype.is_floating_point and dtype != torch.float64:
+        return torch.finfo(torch.float32).eps
+    return torch.finfo(torch.float64).eps * max(3.0, max(shape) / 128)
+
+
+def conditioning(
+    matrices: Sequence[Shaped[Tensor, "_ _"]], *, tolerance: float | None = None, block: int | None = None
+) -> Conditioning:
+    """Conditioning of matrices of mixed shapes, dtypes and devices; those of one shape, turned or not, go together.
+
+    A matrix counts as singular, and its condition number is infinite, where σmin ≤ tolerance · σmax; its rank is the
+    number of singular values over tolerance · σmax. So a zero matrix has κ = inf and rank 0, a single row or column has
+    κ = 1 unless it is zero, and a matrix without entries has rank 0 and no singular value (NaN).
+
+    All arithmetic is in float64. σmin has a relative error of a few eps·κ² while κ is under 3e4 (below 1e-6), and of a
+    few eps·κ beyond, as LAPACK's SVD has. The last bits depend on the number of threads.
+
+    Args:
+        matrices: Real matrices.
+        tolerance: Relative size up to which σmin counts as zero; `default_tolerance` of each matrix if None.
+        block: Elements that are in float64 at one time; 2**19 on the host and 2**25 on a GPU if None. A larger matrix
+            is read block by block, on the exact path too.
+
+    Raises:
+        UserError: One of them is not a real matrix.
+    """
+    for matrix in matrices:
+        if matrix.ndim != 2 or matrix.is_complex():
+            raise UserError(
+                f"cannot give the conditioning of a {matrix.dtype} tensor of shape {tuple(matrix.shape)}; "
+                "allowed: real tensors of 2 dimensions; for others use unfold or mode_conditioning"
+            )
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
+    return assess(wide, modes=1, tolerance=tolerance, block=block)
+
+
+@torch.no_grad()
+def assess(
+    tensors: Sequence[Shaped[Tensor, "..."]], *, modes: int | None, tolerance: float | None, block: int | None
+) -> Conditioning:
+    """Conditioning of the unfoldings of tensors along their first `modes` modes (all if None), tensor by tensor."""
+    lengths = [tensor.ndim if modes is None else modes for tensor in tensors]
+    starts = list(accumulate(lengths, initial=0))
+    table = torch.empty(5, starts[-1], dtype=torch.float64, device="cpu")
+    for places, mode, values in singular_values(tensors, modes=modes, block=block):
+        first = tensors[places[0]]
+        bound = default_tolerance(first.dtype, unfolded_shape(first.shape, mode)) if tolerance is None else tolerance
+        entries = [starts[place] + mode for place in places]
+        table[:, entries] = _summarise(values, bound)
+    sigma_max, sigma_min, number, rank, finite = table
+    return Conditioning(sigma_max, sigma_min, number, rank, finite.bool())
+
+
+def cost(shape: Sequence[int]) -> float:
+    """Estimated work of the conditioning of one matrix on the fast path, in units that only compare with each other.
+
+    For dealing groups of matrices to ranks. It counts the products of the Gram matrix, its eigenvalues (they run far
+    from a processor's peak) and moving the entries, with weights fitted to times on a CPU.
+    """
+    short, long = sorted(shape)
+    return float(2 * short**2 * long + 16 * short**3 + 64 * short * long)
+
+
+def _summarise(values: Float[Tensor, "batch short"], tolerance: float) -> Float[Tensor, "quantities batch"]:
+    """The infinity rule, and all that follows from descending singular values: `Conditioning`'s fields in order."""
+    if values.shape[1] == 0:
+        nothing = torch.full((values.shape[0],), torch.nan, dtype=torch.float64, device="cpu")
+        return torch.stack([nothing, nothing, nothing, torch.zeros_like(nothing), torch.ones_like(nothing)])
+    largest, smallest = values[:, 0], values[:, -1]
+    finite = ~largest.isnan()
+    bound = tolerance * largest
+    number = torch.where(smallest <= bound, torch.inf, largest / smallest)
+    rank = torch.where(finite, (values > bound[:, None]).sum(1).double(), torch.nan)
+    return torch.stack([largest, smallest, number, rank, finite.double()])

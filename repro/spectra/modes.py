@@ -1,0 +1,74 @@
+"""The higher-order SVD's view of a tensor: singular values and conditioning of its unfolding along every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from repro.errors import UserError
+from repro.spectra.conditioning import Conditioning, assess
+from repro.spectra.singular_values import singular_values
+
+
+@torch.no_grad()
+def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = None) -> list[Float[Tensor, " values"]]:
+    """Singular values of every mode-n unfolding, as the higher-order SVD of a tensor has them.
+
+    De Lathauwer, De Moor and Vandewalle, "A multilinear singular value decomposition" (2000); what Oyedotun means by
+    singular values "of model tensors".
+
+    Args:
+        tensor: A real tensor.
+        block: As for `conditioning`.
+
+    Returns:
+        For each dimension min(rows, columns) values of its unfolding, descending, in float64 on the CPU; NaN where the
+        tensor has NaN or infinite entries. As accurate as `conditioning` says.
+
+    Raises:
+        UserError: The tensor is complex or has no dimension.
+    """
+    _check(tensor)
+    return [values[0] for _, _, values in singular_values([tensor], modes=None, block=block)]
+
+
+def mode_conditioning(
+    tensor: Shaped[Tensor, "..."], *, tolerance: float | None = None, block: int | None = None
+) -> Conditioning:
+    """Conditioning of every mode-n unfolding of one tensor, in the order of its dimensions.
+
+    What `conditioning([unfold(tensor, mode) for mode in range(tensor.ndim)])` gives, without the unfoldings: a tensor
+    larger than a block is read block by block, so that beside it there are a few blocks and, for one mode at a time,
+    a few matrices of the mode's short side squared. The exact path reads it a second time in the same way.
+
+    Args:
+        tensor: A real tensor, such as the weights of a convolution or a representation (images × channels × height ×
+            width).
+        tolerance: As for `conditioning`.
+        block: As for `conditioning`.
+
+    Raises:
+        UserError: The tensor is complex or has no dimension.
+    """
+    return mode_conditionings([tensor], tolerance=tolerance, block=block)[0]
+
+
+def mode_conditionings(
+    tensors: Sequence[Shaped[Tensor, "..."]], *, tolerance: float | None = None, block: int | None = None
+) -> list[Conditioning]:
+    """`mode_conditioning` of many tensors: those of the same shape are converted once and go through together."""
+    for tensor in tensors:
+        _check(tensor)
+    together = assess(tensors, modes=None, tolerance=tolerance, block=block)
+    return together.split([tensor.ndim for tensor in tensors])
+
+
+def _check(tensor: Tensor) -> None:
+    if tensor.ndim == 0 or tensor.is_complex():
+        raise UserError(
+            f"cannot unfold a {tensor.dtype} tensor of shape {tuple(tensor.shape)}; "
+            "allowed: real tensors of at least 1 dimension"
+        )

@@ -1,0 +1,61 @@
+"""What can be said against a configuration before torch is imported."""
+
+from __future__ import annotations
+
+from repro import data, measurements, networks
+from repro.config import Config
+from repro.errors import UserError
+
+_OF_THE_NETWORK = (
+    "form",
+    "width",
+    "activation",
+    "gamma",
+    "normalization",
+    "shortcut",
+    "block",
+    "groups",
+    "diagonal",
+    "initialization",
+    "pretrained",
+    "arguments",
+)
+
+
+def network_options(config: Config) -> dict[str, object]:
+    """The options of `repro.networks.create_network` that the configuration itself gives."""
+    return {key: getattr(config.model, key) for key in _OF_THE_NETWORK}
+
+
+def check(config: Config) -> str:
+    """Check names, combinations and data files.
+
+    Returns:
+        The data's fingerprint.
+
+    Raises:
+        UserError: For an unknown network, depth, data set or measurement, options that do not go together, missing or
+            damaged data, or sizes that the data do not have.
+    """
+    own_data = ":" in config.data.name
+    facts = {}
+    if not own_data:
+        dataset = data.dataset(config.data.name)
+        facts = {
+            "num_classes": dataset.classes,
+            "in_channels": dataset.channels,
+            "image_size": dataset.image_size,
+        }
+        kept = dataset.train - config.data.validation_size
+        if config.data.train_size is not None and config.data.train_size > kept:
+            raise UserError(f"data.train_size is {config.data.train_size}; {config.data.name} leaves {kept} images")
+        kept = config.data.train_size or kept
+        for key, size in (
+            ("data.batch_size", config.data.batch_size),
+            ("measure.probe_size", config.measure.probe_size if config.measure.measurements else 0),
+        ):
+            if size > kept:
+                raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
+    networks.check(config.model.network, **facts, **network_options(config))
+    measurements.check(config.measure.measurements)
+    return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

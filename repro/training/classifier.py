@@ -1,0 +1,183 @@
+"""The LightningModule of every experiment: a network, its objective, its optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from repro.config import TrainingConfig
+from repro.training.schedule import learning_rate
+
+Batch = tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]
+
+
+class Diverged(Exception):
+    """The training loss is NaN or infinite: the run has its result."""
+
+
+def _metrics(num_classes: int) -> MetricCollection:
+    # nan_strategy="disable": the default looks at every value on the host. A NaN loss is to be seen, not left out.
+    metrics = MetricCollection(
+        {
+            "cross_entropy": MeanMetric(nan_strategy="disable"),
+            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+        },
+        compute_groups=False,
+    )
+    metrics.persistent(True)  # a checkpoint in the middle of an epoch keeps the epoch's means
+    return metrics
+
+
+class Classifier(LightningModule):
+    """Trains any network that maps images to class scores, by SGD on the cross-entropy.
+
+    Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
+    before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed), ``validation/...``
+    and ``test/...`` after evaluations. ``.../objective`` is the cross-entropy plus weight_decay / 2 times the sum of
+    all squared parameters, which is what the optimiser descends.
+
+    Args:
+        network: Any network.
+        num_classes: Its classes.
+        training: Rates, momentum, penalty.
+        every_n_steps: How often step metrics are recorded.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, num_classes: int, training: TrainingConfig, every_n_steps: int = 10
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.training_config = training
+        self.every_n_steps = every_n_steps
+        self.train_metrics = _metrics(num_classes)
+        parts = ("train", "validation", "test")
+        self.evaluation_metrics = nn.ModuleDict({f"on_{part}": _metrics(num_classes) for part in parts})
+        self.latest: dict[str, float] = {}
+        """The metrics recorded last, for progress displays."""
+        self.final: dict[str, float] = {}
+        """Metrics of the last pass of `Trainer.test`."""
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """Class scores."""
+        scores: Tensor = self.network(images)
+        return scores
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SGD over all parameters; the learning rate is set at each step."""
+        training = self.training_config
+        return torch.optim.SGD(
+            self.network.parameters(),
+            lr=training.warmup_learning_rate if training.warmup_steps else training.learning_rate,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            nesterov=training.nesterov,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return int(self.trainer.estimated_stepping_batches)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Set the learning rate: a function of the step, so that there is no state to resume."""
+        rate = learning_rate(self.trainer.global_step, self.steps, self.training_config)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """The mean cross-entropy of a batch."""
+        images, labels = batch
+        scores = self(images)
+        loss = F.cross_entropy(scores, labels)
+        self.train_metrics["cross_entropy"].update(loss.detach(), weight=len(labels))
+        self.train_metrics["accuracy"].update(scores.detach(), labels)
+        if self.trainer.global_step % self.every_n_steps == 0:
+            cross_entropy = loss.item()
+            self.record(
+                {
+                    "step/cross_entropy": cross_entropy,
+                    "step/objective": cross_entropy + self.penalty(),
+                    "step/accuracy": (scores.detach().argmax(1) == labels).float().mean().item(),
+                    "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
+                }
+            )
+            if not torch.isfinite(loss):
+                raise Diverged(f"the training loss is {cross_entropy} at step {self.trainer.global_step}")
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Record the epoch's means."""
+        found = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
+        self.train_metrics.reset()
+        found["train/objective"] = found["train/cross_entropy"] + self.penalty()
+        self.record(found)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+        """Evaluate a batch of one of the DataModule's held-out parts."""
+        self._evaluate(batch, self._held_out[dataloader_idx])
+
+    def on_validation_epoch_end(self) -> None:
+        """Record what was evaluated."""
+        self.record(self._evaluated(self._held_out))
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+        """Evaluate a batch of the training set or of a held-out part."""
+        self._evaluate(batch, ["train", *self._held_out][dataloader_idx])
+
+    def on_test_epoch_end(self) -> None:
+        """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
+        found = self._evaluated(["train", *self._held_out])
+        self.final = {name.replace("/", "_"): value for name, value in found.items()}
+
+    @property
+    def _held_out(self) -> Sequence[str]:
+        # DataModules of ours know their parts; anyone else's single loader counts as the test set.
+        return getattr(self.trainer.datamodule, "evaluated", ["test"])  # type: ignore[attr-defined]
+
+    def _evaluate(self, batch: Batch, part: str) -> None:
+        images, labels = batch
+        scores = self(images)
+        metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
+        metrics["cross_entropy"].update(F.cross_entropy(scores, labels), weight=len(labels))
+        metrics["accuracy"].update(scores, labels)
+
+    def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for part in parts:
+            metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
+            found |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
+            metrics.reset()
+        return found
+
+    @torch.no_grad()
+    def penalty(self) -> float:
+        """The objective's second term: weight_decay / 2 times the sum of all squared parameters."""
+        norms = torch._foreach_norm([parameter for parameter in self.network.parameters() if parameter.requires_grad])
+        return self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum().item()
+
+    def record(self, metrics: Mapping[str, float]) -> None:
+        """Hand metrics to every logger now, under the number of steps taken.
+
+        Lightning's own `log` hands epoch metrics over only after the epoch's checkpoint is saved, so that a run killed
+        in between would lack them.
+        """
+        self.latest |= metrics
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``."""
+        checkpoint["metrics"] = dict(self.latest)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the metrics recorded last."""
+        self.latest = dict(checkpoint.get("metrics", {}))

@@ -1,0 +1,221 @@
+"""From a configuration to a finished run directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
+
+from repro.config import Config, to_flat
+from repro.data import create_data
+from repro.networks import create_network
+from repro.records import RunDirectory, environment
+from repro.training import wandb_logger
+from repro.training.checkpoints import RunCheckpoints, newest
+from repro.training.checks import network_options
+from repro.training.classifier import Classifier, Diverged
+from repro.training.interrupt import Interrupted, StopRequest
+from repro.training.measuring import MeasureCallback
+from repro.training.progress import Progress
+from repro.training.record_logger import RecordLogger
+
+PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
+
+
+def _quiet() -> None:
+    """Keep Lightning's notes to themselves: what matters, this program says."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for note in (
+        ".*does not have many workers.*",
+        ".*tensorboardX.*",
+        ".*GPU available but not used.*",
+        ".*treespec, LeafSpec.*",
+        ".*smaller than the logging interval.*",
+        ".*Trying to infer the `batch_size`.*",
+    ):
+        warnings.filterwarnings("ignore", message=note)
+
+
+@dataclass
+class Experiment:
+    """The parts that a configuration becomes."""
+
+    config: Config
+    module: Classifier
+    data: Any
+    trainer: Trainer
+
+
+def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence[Callback] = ()) -> Experiment:
+    """Build the network, the data and the trainer of a configuration; seeds every generator first.
+
+    Raises:
+        UserError: If the data are missing, damaged or too few, or the network cannot be built.
+    """
+    _quiet()
+    torch.set_float32_matmul_precision("high" if config.trainer.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = config.trainer.precision == "tf32"
+    seed_everything(config.seed, workers=True, verbose=False)
+    data = create_data(
+        config.data.name,
+        root=config.data.root,
+        batch_size=config.data.batch_size,
+        evaluation_batch_size=config.data.evaluation_batch_size,
+        seed=config.seed,
+        train_size=config.data.train_size,
+        validation_size=config.data.validation_size,
+        split_seed=config.data.seed,
+        normalization=config.data.normalization,
+        augmentation=config.data.augmentation,
+        arguments=config.data.arguments,
+    )
+    network = create_network(
+        config.model.network,
+        num_classes=data.num_classes,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        **network_options(config),
+    )
+    network = network.to(memory_format=torch.channels_last)  # convolutions run faster
+    module = Classifier(
+        network,
+        num_classes=data.num_classes,
+        training=config.training,
+        every_n_steps=config.log.every_n_steps,
+    )
+    trainer = Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=_devices(config),
+        num_nodes=config.trainer.num_nodes,
+        precision=PRECISIONS[config.trainer.precision],
+        max_epochs=config.trainer.max_epochs,
+        check_val_every_n_epoch=config.trainer.evaluate_every_n_epochs,
+        logger=list(loggers) or False,
+        callbacks=list(callbacks),
+        enable_checkpointing=any(isinstance(callback, RunCheckpoints) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        # Lightning's own requeue handler saves inside the signal handler, which hangs under DDP.
+        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+    )
+    return Experiment(config, module, data, trainer)
+
+
+def _devices(config: Config) -> int | str:
+    if config.trainer.devices != "auto":
+        return config.trainer.devices
+    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    return 1 if on_cpu else "auto"
+
+
+def fit(config: Config, run: RunDirectory, *, label: str | None = None) -> dict[str, Any]:
+    """Train to the end, going on from the newest checkpoint if there is one, and evaluate.
+
+    Args:
+        config: The run's configuration, checked.
+        run: Its directory, prepared, locked by the caller's process until this returns.
+        label: What progress is shown under. Default: the run's name.
+
+    Returns:
+        The run's state.
+
+    Raises:
+        Interrupted: The run was asked to stop; its checkpoint is saved.
+        UserError: If the data are missing, damaged or too few, or the network cannot be built.
+    """
+    stop = StopRequest()
+    with stop.listening():
+        return _fit(config, run, label or run.name, stop)
+
+
+def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> dict[str, Any]:
+    started = time.perf_counter()
+    before = run.state
+    checkpoint = newest(run)
+    identifier = before.get("wandb_id") or uuid.uuid4().hex[:8]
+    checkpoints = RunCheckpoints(
+        run, every_n_epochs=config.trainer.checkpoint_every_n_epochs, keep=config.trainer.keep_checkpoints, stop=stop
+    )
+    logger = RecordLogger(run)
+    experiment = build(config, loggers=[logger], callbacks=[Progress(label, config.trainer.progress), checkpoints])
+    trainer, module, data = experiment.trainer, experiment.module, experiment.data
+    data.trainer = trainer
+    data.setup("fit")
+    if config.measure.measurements:
+        images, labels = data.probe(config.measure.probe_size)
+        measuring = MeasureCallback(
+            images,
+            labels,
+            measurements=config.measure.measurements,
+            every_n_epochs=config.measure.every_n_epochs,
+            at_steps=config.measure.at_steps,
+            mode=config.measure.probe_mode,
+        )
+        trainer.callbacks.insert(0, measuring)  # type: ignore[attr-defined]
+    remote = None
+    if wandb_logger.mode(config.log) != "disabled" and wandb_logger.available():
+        remote = wandb_logger.RunWandbLogger(run, log=config.log, config=to_flat(config), identifier=identifier)
+        trainer.loggers = [logger, remote]
+    if trainer.is_global_zero:
+        run.add_life({**environment(), **_device_facts(experiment)})
+        run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs)
+    status, outcome = "failed", {}
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+        status = "finished"
+        outcome = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
+    except Diverged as reason:
+        status, outcome = "diverged", {"reason": str(reason)}
+    except Interrupted:
+        status = "interrupted"
+        raise
+    except Exception as error:
+        outcome = {"reason": f"{type(error).__name__}: {error}"}
+        raise
+    finally:
+        seconds = before.get("seconds", 0.0) + time.perf_counter() - started
+        if trainer.is_global_zero:
+            run.update_state(status=status, seconds=round(seconds, 3), **outcome)
+        if remote is not None:
+            remote.finalize("success" if status in ("finished", "diverged") else "failed")
+    return run.state
+
+
+def _device_facts(experiment: Experiment) -> dict[str, Any]:
+    trainer = experiment.trainer
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "precision": experiment.config.trainer.precision,
+        "world_size": trainer.world_size,
+        "parameters": sum(parameter.numel() for parameter in experiment.module.network.parameters()),
+    }
+
+
+def evaluate(config: Config, checkpoint: Path) -> dict[str, float]:
+    """Evaluate a checkpoint on the training set and every held-out part.
+
+    Returns:
+        ``train_accuracy``, ``train_cross_entropy``, ``test_accuracy`` ...
+    """
+    experiment = build(config)
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    experiment.module.load_state_dict(content["state_dict"])
+    experiment.trainer.test(experiment.module, datamodule=experiment.data, verbose=False, weights_only=True)
+    return experiment.module.final

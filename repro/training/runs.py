@@ -1,0 +1,134 @@
+"""Where a configuration's run is, and what starting it means: begin, go on, extend, or leave a finished one alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from repro.config import Config, determining, identity, load, run_name, to_flat, to_yaml
+from repro.errors import UserError
+from repro.records import RunDirectory
+from repro.training.checks import check
+
+
+class Outcome(NamedTuple):
+    """What starting a run came to."""
+
+    run: RunDirectory
+    action: Literal["trained", "skipped"]
+    state: dict[str, Any]
+
+
+def locate(config: Config, base: Config) -> RunDirectory:
+    """The directory of a configuration's run, whether or not it exists.
+
+    A run is found by its identity, so that the same configuration written in another way is the same run.
+
+    Args:
+        config: The run's configuration.
+        base: What it builds on, for the readable part of a new name.
+
+    Raises:
+        UserError: For anything that `repro.training.checks.check` refuses.
+    """
+    fingerprint = check(config)
+    folder = Path(config.runs) / config.study
+    name = run_name(config, base, fingerprint)
+    if not (folder / name).exists():
+        for path in sorted(folder.glob(f"*-{identity(config, fingerprint)}")):
+            return RunDirectory(path)
+    return RunDirectory(folder / name)
+
+
+def start(config: Config, base: Config | None = None, *, again: bool = False, label: str | None = None) -> Outcome:
+    """Run a configuration to its end.
+
+    A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
+    `again` asks for a new one (the old directory is renamed, not overwritten) or its epochs have become more.
+
+    Args:
+        config: The run's configuration.
+        base: What it builds on, for the run's name.
+        again: Start anew even if the run is finished.
+        label: What progress is shown under.
+
+    Raises:
+        UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
+            nothing is removed.
+    """
+    run = locate(config, base or Config())
+    new = not run.path.exists()
+    if not new and run.config_path.exists():
+        _same(run, config)
+    if again and not new and _is_first_rank():
+        with run.lock():
+            pass  # refuses while somebody trains here
+        run.set_aside()
+        new = True
+    if _is_first_rank():
+        RunDirectory.prepare(run.path, to_yaml(config))
+    with _locked(run):
+        state = run.state
+        before = int(state.get("max_epochs", config.trainer.max_epochs))
+        extended = config.trainer.max_epochs > before
+        if run.ended and not (extended and state["status"] == "finished"):
+            return Outcome(run, "skipped", state)
+        if extended and run.ended and _is_first_rank():
+            run.update_state(extended_from=[*state.get("extended_from", []), before])
+        if not new and _is_first_rank():
+            run.rewrite_config(to_yaml(config))
+        from repro.training.fit import fit
+
+        try:
+            return Outcome(run, "trained", fit(config, run, label=label))
+        except UserError:
+            if new and _is_first_rank():
+                run.delete()
+            raise
+
+
+def _is_first_rank() -> bool:
+    return int(os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+@contextmanager
+def _locked(run: RunDirectory) -> Iterator[None]:
+    if not _is_first_rank():
+        yield
+        return
+    with run.lock():
+        yield
+
+
+def _same(run: RunDirectory, config: Config) -> None:
+    """Refuse a directory whose configuration is another run's."""
+    theirs, ours = determining(load(run.config_path)), determining(config)
+    different = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in ours if theirs[key] != ours[key]]
+    if different:
+        raise UserError(f"'{run.path}' is another run's: {'; '.join(different)}; name another with --name or --study")
+
+
+def stored(path: str | Path) -> tuple[RunDirectory, Config]:
+    """An existing run with its configuration, which says where it lies now.
+
+    Raises:
+        UserError: If `path` is not a run directory or its configuration cannot be read.
+    """
+    run = RunDirectory.open(path)
+    config = load(run.config_path)
+    return run, dataclasses.replace(config, runs=str(run.path.parent.parent), study=run.study)
+
+
+def differences(configs: dict[str, Config]) -> dict[str, dict[str, Any]]:
+    """The keys in which configurations differ: key, then name, then value."""
+    flat = {name: to_flat(config) for name, config in configs.items()}
+    keys = next(iter(flat.values()), {})
+    return {
+        key: {name: values[key] for name, values in flat.items()}
+        for key in keys
+        if len({repr(values[key]) for values in flat.values()}) > 1
+    }

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repro.config import Config, from_mapping, load, parse, to_flat, to_yaml
+from repro.config.parsing import keys
+from repro.errors import UserError
+
+
+def refused(*arguments: str) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(arguments)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_no_arguments_give_the_defaults() -> None:
+    assert parse([]) == (Config(), Config())
+
+
+def test_flags_swap_one_thing_and_keep_the_rest() -> None:
+    config, base = parse(["--model.network", "resnext110", "--training.milestones=[0.3,0.6]"])
+    assert config.model.network == "resnext110"
+    assert config.training.milestones == (0.3, 0.6)
+    assert dataclasses.replace(config, model=base.model, training=base.training) == base == Config()
+
+
+def test_files_are_the_base_and_later_files_and_flags_win(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("model: {network: plainnet20, width: 4}\nseed: 3\ntraining: {weight_decay: 1e-3}\n")
+    second.write_text("model.width: 8\n")
+    config, base = parse(["--config", str(first), f"--config={second}", "--seed", "5"])
+    assert (config.model.network, config.model.width, config.seed) == ("plainnet20", 8, 5)
+    assert config.training.weight_decay == 1e-3
+    assert base.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--model.widht", "8"], ["--model.widht", "nearest: --model.width"]),
+        (["--model.widht=8"], ["'--model.widht'", "nearest: --model.width"]),
+        (["--model.activation", "sigmoi"], ["'sigmoi'", "nearest: sigmoid", "softplus"]),
+        (["--seed", "a"], ["seed is 'a'", "a whole number"]),
+        (["--seed", "-1"], ["seed is -1", "0 to"]),
+        (["--training.learning_rate", "fast"], ["'fast'", "a number"]),
+        (["--training.milestones", "[0.7,0.5]"], ["milestones", "rising"]),
+        (["--measure.at_steps", "x"], ["'x'", "a list of whole numbers"]),
+        (["--trainer.devices", "many"], ["'many'", "a whole number or auto"]),
+        (["--model", "resnet20"], ["--model is a group", "--model.network"]),
+        (["resnet20"], ["'resnet20'", "--key value"]),
+        (["--config"], ["--config needs a file"]),
+        (["--config", "none.yaml"], ["none.yaml", "No such file"]),
+        (["--model.gamma", "0"], ["model.gamma is 0", "above 0"]),
+        (["--study", "a/b"], ["a/b", "without slashes"]),
+    ],
+)
+def test_mistakes_are_one_line_with_what_is_allowed(arguments: list[str], parts: list[str]) -> None:
+    text = refused(*arguments)
+    for part in parts:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("model: {netwrk: resnet20}", ["'model.netwrk'", "nearest: model.network"]),
+        ("trainign: {momentum: 0.5}", ["'trainign'", "nearest: training"]),
+        ("model: resnet20", ["'model' is 'resnet20'", "network: resnet110"]),
+        ("- 1", ["holds a list"]),
+        ("model: {network: [", ["is not YAML"]),
+        ("training: {learning_rate: x}", ["training.learning_rate is 'x'", "a number"]),
+        ("data: {batch_size: 0}", ["data.batch_size is 0"]),
+    ],
+)
+def test_mistakes_in_files_name_the_file_or_key(content: str, parts: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(content)
+    text = refused("--config", str(path))
+    for part in parts:
+        assert part in text
+
+
+@settings(max_examples=25)
+@given(
+    st.builds(
+        lambda network, width, rate, seed, steps, name: {
+            "model.network": network,
+            "model.width": width,
+            "training.learning_rate": rate,
+            "seed": seed,
+            "measure.at_steps": steps,
+            "name": name,
+        },
+        st.sampled_from(["resnet20", "null", "1e3", "a: b", "'", "ü"]),
+        st.none() | st.integers(1, 100),
+        st.floats(1e-8, 10),
+        st.integers(0, 2**31 - 1),
+        st.lists(st.integers(0, 10**6), max_size=3),
+        st.none() | st.text("abc-.123", min_size=1).filter(lambda text: text not in (".", "..")),
+    )
+)
+def test_yaml_reads_back_to_an_equal_configuration(values: dict[str, object]) -> None:
+    config = from_mapping(values)
+    assert from_mapping(yaml.safe_load(to_yaml(config))) == config
+
+
+def test_stored_configuration_loads(tmp_path: Path) -> None:
+    config = from_mapping({"model.arguments": {"depth": 3}, "model.network": "a.b:C"})
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load(tmp_path / "config.yaml") == config
+    assert list(to_flat(config)) == keys()
+
+
+def test_every_key_has_a_help_text() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "repro", "fit", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    lines = " ".join(shown.split())
+    for key in keys():
+        after = lines.partition(f" --{key} ")[2].rpartition(f"--{key} ")[2]
+        assert key in lines
+        assert after.split("(type", 1)[0].split(maxsplit=1)[1:], f"{key} has no help"
+
+
+def test_parsing_imports_neither_torch_nor_lightning() -> None:
+    code = (
+        "import sys; from repro.config import parse; parse(['--model.width', '8']);"
+        "print(sorted({'torch', 'lightning', 'pandas', 'matplotlib', 'wandb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

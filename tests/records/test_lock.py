@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from repro.errors import UserError
+from repro.records import lock as module
+from repro.records.lock import Lock, holder
+
+
+def write(path: Path, **changes: object) -> None:
+    owner = {"host": socket.gethostname(), "pid": os.getpid(), "job": None, "restart": 0, "token": "theirs"}
+    path.write_text(json.dumps({**owner, **changes}))
+
+
+def _finished() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_a_second_start_refuses_while_the_first_lives(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path):
+        assert (holder(path) or {})["pid"] == os.getpid()
+        with pytest.raises(UserError, match=f"in use by process {os.getpid()} on {socket.gethostname()}"), Lock(path):
+            pass
+    assert holder(path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_process_on_this_host_loses_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    write(path, pid=_finished())
+    assert holder(path) is None
+    with Lock(path):
+        assert (holder(path) or {})["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_host_keeps_it_until_its_heartbeat_stops(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    write(path, host="elsewhere", pid=1)
+    with pytest.raises(UserError, match="elsewhere"), Lock(path):
+        pass
+    old = time.time() - module.DEAD_AFTER_SECONDS - 5
+    os.utime(path, (old, old))
+    with Lock(path):
+        pass
+
+
+def test_the_same_job_restarted_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    write(path, host="elsewhere", job="7", restart=0)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(UserError, match="SLURM job 7"), Lock(path):
+        pass
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with Lock(path):
+        pass
+
+
+def test_the_heartbeat_renews_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.02)
+    path = tmp_path / "lock"
+    with Lock(path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 0
+
+
+def _contend(path: str, log: str) -> None:
+    try:
+        with Lock(Path(path)), open(log, "a") as file:  # noqa: PTH123
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            time.sleep(1.0)
+    except UserError:
+        pass
+
+
+def test_of_many_that_find_a_dead_owner_one_wins(tmp_path: Path) -> None:
+    path, log = tmp_path / "lock", tmp_path / "log"
+    write(path, pid=_finished())
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_contend, args=(str(path), str(log))) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(log.read_text().splitlines()) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["log"]

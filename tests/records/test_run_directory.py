@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from repro.errors import UserError
+from repro.records import RunDirectory, find_runs, metrics, readings
+from repro.records.environment import command_line, environment
+
+
+def make(path: Path) -> RunDirectory:
+    return RunDirectory.prepare(path, "seed: 0\n")
+
+
+def reading(layer: int, value: float) -> dict[str, object]:
+    values = {"condition_number": value, "rank": 3.0}
+    return {"measurement": "weights", "layer": layer, "name": f"c{layer}", "mode": "output", "values": values}
+
+
+def test_the_later_line_of_a_key_wins_and_others_stay(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.append_metrics(1, 0, {"loss": 3.0, "rate": 0.1})
+    run.append_metrics(2, 0, {"loss": 2.0})
+    run.append_metrics(2, 0, {"loss": 2.5})
+    table = metrics(run)
+    assert table.to_dict("list") == {
+        "step": [1, 1, 2],
+        "epoch": [0, 0, 0],
+        "metric": ["loss", "rate", "loss"],
+        "value": [3.0, 0.1, 2.5],
+    }
+
+
+def test_readings_come_back_with_infinities(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.append_readings(5, 1, [reading(1, math.inf), reading(2, math.nan)])
+    run.append_readings(5, 1, [reading(1, 7.0)])
+    table = readings(run)
+    kappa = table[table["quantity"] == "condition_number"].set_index("layer")["value"]
+    assert kappa[1] == 7.0
+    assert math.isnan(kappa[2])
+    assert '"inf"' in (run.path / "readings.jsonl").read_text()
+
+
+def test_a_run_without_records_has_empty_tables(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    assert len(metrics(run)) == len(readings(run)) == 0
+
+
+def test_preparing_twice_keeps_what_is_there(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.update_state(status="finished", final={"loss": math.inf})
+    again = make(tmp_path / "run")
+    assert again.state["final"] == {"loss": math.inf}
+    assert again.ended
+
+
+def test_something_else_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1").write_text("")
+    with pytest.raises(UserError, match="is not a run directory"):
+        make(tmp_path / "thesis")
+    with pytest.raises(UserError, match="has no config.yaml"):
+        RunDirectory.open(tmp_path / "thesis")
+    with pytest.raises(UserError, match="does not exist"):
+        RunDirectory.open(tmp_path / "none")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write run directory"):
+        make(tmp_path / "file" / "run")
+
+
+def test_running_without_an_owner_means_killed(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.update_state(status="running")
+    assert run.status == "killed"
+    with run.lock():
+        assert run.status == "running"
+
+
+def test_checkpoints_are_ordered_and_the_newest_kept(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    for step in (100, 20, 3):
+        (run.checkpoints / f"step-{step:08d}.ckpt").write_bytes(b"x" * step)
+    assert run.delete_checkpoints(5) == 0
+    assert run.delete_checkpoints(2) == 3
+    assert [path.name for path in run.saved_checkpoints()] == ["step-00000020.ckpt", "step-00000100.ckpt"]
+
+
+def test_setting_aside_overwrites_nothing(tmp_path: Path) -> None:
+    for _ in range(3):
+        make(tmp_path / "run").set_aside()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.1", "run.2", "run.3"]
+
+
+def test_runs_are_found_at_and_below_a_path(tmp_path: Path) -> None:
+    make(tmp_path / "study" / "b")
+    make(tmp_path / "study" / "a")
+    assert [run.name for run in find_runs([tmp_path, tmp_path / "study" / "a"])] == ["a", "b"]
+    with pytest.raises(UserError, match="does not exist"):
+        find_runs([tmp_path / "none"])
+
+
+def test_no_secret_reaches_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "hush")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setattr("sys.argv", ["repro", "fit", "--api-key", "hush", "--token=hush", "--seed", "1"])
+    assert command_line() == ["repro", "fit", "--api-key", "***", "--token=***", "--seed", "1"]
+    run = make(tmp_path / "run")
+    run.add_life(environment())
+    run.add_life(environment())
+    text = (run.path / "environment.json").read_text()
+    assert "hush" not in text
+    assert [life["slurm"]["SLURM_JOB_ID"] for life in json.loads(text)] == ["12", "12"]
+    assert run.lives[0]["cores"] == os.cpu_count()

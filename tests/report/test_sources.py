@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from repro.errors import UserError
+from repro.report.sources import sections
+
+
+def test_a_study_is_one_section_with_its_cells_in_order(run, manifest) -> None:
+    run("b")
+    folder = manifest(("resnet20", 0, "b"), ("plainnet20", 0, "a"))
+    (section,) = sections([folder])
+    assert [(cell.label, cell.run is not None) for cell in section.cells] == [("resnet20", True), ("plainnet20", False)]
+    assert (section.key, section.title, section.paper, section.reduced) == ("demo", "A study", "Oyedotun", True)
+
+
+def test_a_folder_of_studies_and_of_runs_without_one(run, manifest, tmp_path: Path) -> None:
+    run("a")
+    manifest(("resnet20", 0, "a"))
+    run("x", folder="runs/single")
+    run("y", folder="runs/single", seed=3)
+    study, single = sections([tmp_path / "runs"])
+    assert study.title == "A study"
+    assert [(cell.label, cell.seed) for cell in single.cells] == [("x", 0), ("y", 3)]
+    assert not single.paper_values
+    assert not single.claims
+
+
+def test_runs_of_a_study_that_its_manifest_does_not_name_are_left_out(run, manifest) -> None:
+    run("a")
+    run("a.1")
+    (section,) = sections([manifest(("resnet20", 0, "a"))])
+    assert [cell.name for cell in section.cells] == ["a"]
+
+
+def test_a_run_that_is_named_itself_stands_for_itself(run, manifest) -> None:
+    directory = run("a")
+    manifest(("resnet20", 0, "a"))
+    (section,) = sections([directory.path])
+    assert section.cells[0].label == "a"
+
+
+def test_the_same_study_twice_is_one_section_and_two_of_one_name_are_two(run, manifest) -> None:
+    for folder in ("one/demo", "two/demo"):
+        run("a", folder=folder)
+    first = manifest(("resnet20", 0, "a"), folder="one/demo")
+    second = manifest(("resnet20", 0, "a"), folder="two/demo")
+    assert [section.key for section in sections([first, first, second, first.parent])] == ["demo", "demo-2"]
+
+
+def test_a_missing_path_and_a_folder_without_runs_are_told(manifest, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        sections([tmp_path / "nothing"])
+    with pytest.raises(UserError, match="no run in"):
+        sections([tmp_path])
+    with pytest.raises(UserError, match="no run in"):
+        sections([manifest(("resnet20", 0, "a"))])
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"study": "demo"}', '{"cells": [{"label": 1}]}'])
+def test_a_damaged_manifest_is_told(run, manifest, content: str) -> None:
+    run("a")
+    folder = manifest(("resnet20", 0, "a"))
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"manifest\.json' is not a study's manifest"):
+        sections([folder])

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+import statistics
+
+import pytest
+
+from repro.report import tables
+from repro.report.outcomes import mean_and_deviation, outcomes, verdicts
+from repro.report.sources import sections
+
+
+def row(table: tables.Table, number: int) -> dict[str, str]:
+    return {column.full_name: text for column, text in zip(table.columns, table.rows[number], strict=True)}
+
+
+def test_a_finished_run_stands_beside_the_papers_values(run, manifest) -> None:
+    run("a", network="plainnet20", final={"train_accuracy": 0.1124, "test_accuracy": 0.1}, growth=12345.0)
+    (section,) = sections([manifest(("plainnet20", 0, "a"))])
+    assert row(tables.accuracy_table(section, outcomes(section)), 0) == {
+        "network": "PlainNet-20",
+        "training accuracy (%): ours": "11.24",
+        "training accuracy (%): paper": "11.20",
+        "training accuracy (%): difference": "+0.04",
+        "test accuracy (%): ours": "10.00",
+        "test accuracy (%): paper": "11.35",
+        "test accuracy (%): difference": "−1.35",
+        "first layer's σmax, end / start": "× 12,000",
+        "status": "finished",
+        "time": "84 s",
+    }
+
+
+def test_several_seeds_are_a_mean_and_a_deviation_over_those_that_ended(run, manifest) -> None:
+    for seed, accuracy in enumerate((0.90, 0.92, 0.97)):
+        run(f"s{seed}", seed=seed, final={"train_accuracy": 1.0, "test_accuracy": accuracy})
+    run("s3", seed=3, status="interrupted", step=8)
+    cells = [("resnet20", seed, f"s{seed}") for seed in range(5)]
+    (section,) = sections([manifest(*cells)])
+    shown = row(tables.accuracy_table(section, outcomes(section)), 0)
+    assert shown["test accuracy (%): ours"] == f"93.00 ± {statistics.stdev([90, 92, 97]):.2f}"
+    assert shown["test accuracy (%): paper"] == shown["test accuracy (%): difference"] == "–"
+    assert shown["seeds"] == "5"
+    assert shown["status"] == "3 finished, 1 interrupted at step 8, 1 not run"
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (None, "not started"),
+        ("interrupted", "interrupted at step 8"),
+        ("running", "killed at step 8"),
+        ("failed", "failed at step 8"),
+        ("diverged", "diverged at step 8"),
+    ],
+)
+def test_a_run_without_a_result_says_why(run, manifest, status: str | None, shown: str) -> None:
+    run("a", status=status, step=8)
+    (section,) = sections([manifest(("resnet20", 0, "a"))])
+    found = outcomes(section)
+    assert row(tables.accuracy_table(section, found), 0)["status"] == shown
+    assert ("test_accuracy" in found[0].values()) == (status == "diverged")
+
+
+def test_claims_are_judged_by_runs_that_ended(run, manifest) -> None:
+    run("a", network="plainnet20", final={"train_accuracy": 0.1, "test_accuracy": 0.1}, growth=1000.0)
+    run("b", final={"train_accuracy": 0.9, "test_accuracy": 0.8})
+    run("c", status="interrupted", step=8)
+    claims = {
+        "plainnet20.test_accuracy <= 20": "holds",
+        "plainnet20.first_layer_growth >= 100": "holds",
+        "resnet20.test_accuracy >= 90": "fails",
+        "resnext20.first_layer_growth >= 1": "not run",
+        "resnext20.test_accuracy > resnet20.test_accuracy": "not run",
+    }
+    cells = [("plainnet20", 0, "a"), ("resnet20", 0, "b"), ("resnext20", 0, "c")]
+    (section,) = sections([manifest(*cells, claims=list(claims))])
+    judged = verdicts(section, outcomes(section))
+    assert {each.claim: each.verdict for each in judged} == claims
+    text = tables.markdown_section(section, tables.accuracy_table(section, outcomes(section)), judged, level=2)
+    assert text.startswith(
+        "## A study\n\nWhich of them learn?\n\n- **holds** (reduced): PlainNet-20 test accuracy (%) ≤ 20"
+    )
+    assert "\n\nReduced against the paper: base width 8 (full size: 16); 3 epochs (200).\n\n" in text
+
+
+def test_without_a_study_there_is_no_column_of_the_paper(run) -> None:
+    (section,) = sections([run("a|b").path])
+    table = tables.accuracy_table(section, outcomes(section))
+    assert not any("paper" in column.full_name for column in table.columns)
+    assert tables.to_markdown(table).splitlines()[2].startswith(r"| a\|b | 99.00 | 95.00 |")
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "shown"),
+    [
+        (tables.percent, math.nan, "non-finite"),
+        (tables.factor, 1.5, "× 1.50"),
+        (tables.factor, 14.0, "× 14"),
+        (tables.factor, 286_123.0, "× 290,000"),
+        (tables.factor, math.inf, "∞"),
+        (tables.factor, math.nan, "non-finite"),
+        (tables.signed, -0.004, "−0.00"),
+        (tables.duration, 84.4, "84 s"),
+        (tables.duration, 600.0, "10.0 min"),
+        (tables.duration, 86_400.0, "24.0 h"),
+    ],
+)
+def test_numbers_as_text(form, value: float, shown: str) -> None:
+    assert form(value) == shown
+
+
+def test_the_deviation_is_the_samples() -> None:
+    assert mean_and_deviation([5.0]) == (5.0, None)
+    mean, deviation = mean_and_deviation([1.0, 2.0, 4.0])
+    assert (mean, deviation) == (pytest.approx(7 / 3), pytest.approx(statistics.stdev([1, 2, 4])))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from repro.report import words
+from repro.report.outcomes import outcomes
+from repro.report.sources import sections
+
+
+def captions(folder, figure: str) -> list[str]:
+    (section,) = sections([folder])
+    records = [outcome.records for outcome in outcomes(section) if outcome.records is not None]
+    return words.caption(section, figure, records)
+
+
+def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -> None:
+    run("a", network="plainnet20", channel=math.inf)
+    run("b", channel=math.nan)
+    run("c")
+    folder = manifest(("plainnet20", 0, "a"), ("resnet20", 0, "b"), ("resnext20", 0, "c"))
+    plotted, found, paper, reduced = captions(folder, "representations")
+    assert "channel mode" in plotted
+    assert found == (
+        "At the last measurement, in the channel mode κ is infinite in 2 of 2 layers of PlainNet-20 (1 to 2), "
+        "non-finite in its entries in 2 of 2 layers of ResNet-20 (1 to 2) and finite in every layer of ResNeXt-20. "
+        "As a matrix κ is finite in every layer of PlainNet-20, ResNet-20 and ResNeXt-20."
+    )
+    assert "infinite for PlainNet from layer 1 to about 70" in paper
+    assert reduced.startswith("Reduced against the paper: base width 8")
+
+
+def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, manifest) -> None:
+    run("a")
+    folder = manifest(("resnet20", 0, "a"), reduced=False, reductions=[], paper="Nguyen")
+    assert all("aper" not in sentence for sentence in captions(folder, "weights"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [([3], "3"), ([1, 2, 3, 7], "1 to 3, 7"), ([1, 3, 5, 7, 9, 10], "1, 3, 5, …, 9 to 10"), ([], "")],
+)
+def test_ranges(layers: list[int], text: str) -> None:
+    assert words.ranges(layers) == text
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("resnet110.test_accuracy >= 90", "ResNet-110 test accuracy (%) ≥ 90"),
+        ("vgg11-skip-0.5.seconds < vgg11.seconds", "vgg11-skip-0.5 seconds < vgg11 seconds"),
+        ("11.5 <= 20", "11.5 ≤ 20"),
+    ],
+)
+def test_claims_in_words(claim: str, text: str) -> None:
+    assert words.claim_in_words(claim) == text
