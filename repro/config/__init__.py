@@ -1,7 +1,7 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
 from repro.config.identity import determining, identity, run_name
-from repro.config.parsing import flatten, from_mapping, load, parse, read_yaml, to_flat, to_yaml
+from repro.config.parsing import flatten, from_mapping, load, parse, read_yaml, to_flat, to_yaml, typed
 from repro.config.schema import (
     Config,
     DataConfig,
@@ -30,4 +30,5 @@ __all__ = [
     "run_name",
     "to_flat",
     "to_yaml",
+    "typed",
 ]

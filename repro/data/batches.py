@@ -121,6 +121,13 @@ class DeviceBatches:
                 pixels = crop_and_flip(self._padded, chosen, offsets[part], flips[part])
             yield self.normalise(pixels), self.labels[chosen]
 
+    def state_dict(self) -> dict[str, object]:
+        """Empty: the trainer's step says where to go on. Its being there tells Lightning that these batches resume."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Nothing to do."""
+
     def normalise(
         self, pixels: UInt8[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:

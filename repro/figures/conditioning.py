@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from repro.figures import kappa
-from repro.figures.panels import Panel, Trace, draw_panels, finite_range, note_line, number
+from repro.figures.panels import Panel, Trace, draw_panels, finite_range, label_decades, note_line
 from repro.figures.source import RunRecords
 from repro.figures.style import HATCH, SINGULAR, looks, settled, styled, title
 
@@ -67,7 +68,7 @@ def weights(runs: Sequence[RunRecords]) -> Figure:
         traces=_against_layer(runs, "weights", "quoted"),
     )
     with styled():
-        return draw_panels([panel], looks(run.label for run in runs), size=(10.0, 5.4), notes=_when())
+        return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.8), notes=_when())
 
 
 def representations(runs: Sequence[RunRecords]) -> Figure:
@@ -85,7 +86,7 @@ def representations(runs: Sequence[RunRecords]) -> Figure:
         for form, name in _FORMS.items()
     ]
     with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=(12.5, 5.4), notes=_when())
+        return draw_panels(panels, looks(run.label for run in runs), size=(11.5, 5.0), notes=_when())
 
 
 def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = "quoted") -> Figure:
@@ -112,13 +113,13 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = 
         seen: set[str] = set()
         for axes, (label, table) in zip(panels, tables.items(), strict=True):
             seen |= _map(axes, table, norm)
-            axes.set_title(title(label))
-            axes.set_xlabel("step (above) and epoch")
+            axes.set_title("\n".join(textwrap.wrap(title(label), 30)))
+            axes.set_xlabel("step (above), in epoch")
         for axes in grid[:, 0]:
             axes.set_ylabel("layer, from the input")
         mappable = panels[0].images[0]
         bar = figure.colorbar(mappable, ax=list(panels), aspect=30, pad=0.02, label=_KAPPA)
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        label_decades(bar.ax)
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.outline.set_visible(False)
         if seen:
@@ -151,7 +152,8 @@ def _map(axes: Axes, table: pd.DataFrame, norm: LogNorm) -> set[str]:
         extent=(-0.5, len(steps) - 0.5, 0.5, depth + 0.5),
     )
     axes.grid(visible=False)
-    labels = [f"{step:,}\n{epoch:,}" for step, epoch in zip(steps, times["epoch"], strict=True)]
+    epochs = [epoch + 1 if step else 0 for step, epoch in zip(steps, times["epoch"], strict=True)]  # recorded from 0
+    labels = [f"{step:,}\n{epoch:,}" for step, epoch in zip(steps, epochs, strict=True)]
     fitting = min(8, int(3.3 / (0.12 + 0.085 * len(f"{steps[-1]:,}"))))  # 3.3 inches a panel
     shown = range(0, len(steps), -(-len(steps) // fitting))
     axes.set_xticks(list(shown), [labels[each] for each in shown])

@@ -70,11 +70,12 @@ def draw_panels(
     for number, panel in enumerate(panels):
         _draw(figure, grid[0, number], panel, look, height=size[1])
     labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
-    handles = [legend_line(look[label], title(label)) for label in labels]
+    entries = [*(legend_line(look[label], title(label)) for label in labels), *notes]
+    columns = _columns([str(entry.get_label()) for entry in entries], size[0])
     figure.legend(
-        handles=[*handles, *notes],
+        handles=[entry for column in range(columns) for entry in entries[column::columns]],  # reads row by row
         loc="outside upper left",
-        ncols=_columns([*(title(label) for label in labels), *(str(note.get_label()) for note in notes)], size[0]),
+        ncols=columns,
         columnspacing=1.6,
         handlelength=2.6,
     )
@@ -82,11 +83,11 @@ def draw_panels(
 
 
 def _columns(texts: Sequence[str], width: float) -> int:
-    """How many legend columns fit into a width in inches; a column is as wide as its longest text."""
+    """Legend columns that fill as few rows evenly as fit into a width in inches; a column is as wide as its text."""
     for columns in range(len(texts), 1, -1):
-        longest = [max(map(len, column.tolist())) for column in np.array_split(np.array(texts), columns)]
+        longest = [max(map(len, texts[column::columns])) for column in range(columns)]
         if sum(0.092 * length + 0.75 for length in longest) <= width:
-            return columns
+            return math.ceil(len(texts) / math.ceil(len(texts) / columns))
     return 1
 
 
@@ -141,9 +142,14 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             (line,) = axes.plot(trace.x, finite, color=style.color, linestyle="none", zorder=4)
             line.set(**marks, markersize=7, markevery=_stagger(len(trace.x), 0))
         line.set_gid(f"finite-{trace.label}-{trace.kind}")
+        alone = _alone(trace.y)
+        if alone.any() and trace.kind != "points":  # a line needs two points
+            (dots,) = axes.plot(trace.x[alone], trace.y[alone], color=style.color, linestyle="none", marker=".")
+            dots.set(markersize=5 if trace.kind == "line" else 3, alpha=line.get_alpha(), zorder=line.get_zorder())
+            dots.set_gid(f"alone-{trace.label}-{trace.kind}")
     axes.set(xlabel=panel.x, ylabel=panel.y, yscale=panel.y_scale)
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if panel.x_scale == "symlog":
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
@@ -154,10 +160,10 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
     if panel.reference is not None:
         axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
     if panel.y_scale == "log":
-        decades(axes)
+        label_decades(axes)
 
 
-def decades(axes: Axes) -> None:
+def label_decades(axes: Axes) -> None:
     """Label a logarithmic y axis: 0.01, 1, 100, 10⁴; where it spans under two decades also 2 and 5."""
     low, high = axes.get_ylim()
     narrow = math.log10(high / low) < 2
@@ -199,6 +205,13 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
     if kind == "infinite" and not faint:
         marks.set(markeredgecolor=PAPER, markeredgewidth=0.4)
     return marks
+
+
+def _alone(y: Float[np.ndarray, " points"]) -> Bool[np.ndarray, " points"]:
+    """Finite values without a finite neighbour."""
+    finite = np.pad(np.isfinite(y), 1)
+    alone: Bool[np.ndarray, " points"] = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+    return alone
 
 
 def _stagger(points: int, number: int) -> tuple[int, int]:

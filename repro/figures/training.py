@@ -78,7 +78,7 @@ def training_curves(runs: Sequence[RunRecords]) -> Figure:
     if chance:
         notes.append(note_line("dotted: chance", lw=1.2, linestyle=DOTTED, color=INK))
     with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=(13.0, 4.6), notes=notes)
+        return draw_panels(panels, looks(run.label for run in runs), size=(12.0, 4.6), notes=notes)
 
 
 def has_first_layer(runs: Sequence[RunRecords]) -> bool:
@@ -101,4 +101,4 @@ def first_layer(runs: Sequence[RunRecords]) -> Figure:
         strips={"infinite": "∞", "non-finite": "non-finite entries"},
     )
     with styled():
-        return draw_panels([panel], looks(run.label for run in runs), size=(10.0, 5.0))
+        return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.6))

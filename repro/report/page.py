@@ -17,8 +17,27 @@ from repro.report.tables import Table, duration, to_html
 from repro.report.words import HEADINGS, caption, claim_in_words, reduction_note
 from repro.studies.claims import Verdict
 
-# Paper cannot be unfolded.
-_SCRIPT = "addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true))"
+_ENVIRONMENT = (
+    "device",
+    "precision",
+    "world_size",
+    "threads",
+    "cores",
+    "processor",
+    "platform",
+    "parameters",
+    "started",
+)
+# A link to a run unfolds it, and printing unfolds all: paper cannot.
+_SCRIPT = """
+const unfold = () => {
+  const it = document.getElementById(location.hash.slice(1))
+  if (it?.localName === 'details') it.open = true
+}
+addEventListener('hashchange', unfold)
+addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(it => it.open = true))
+unfold()
+"""
 
 
 def page(title_text: str, parts: Sequence[str], contents: Mapping[str, str]) -> str:
@@ -119,7 +138,8 @@ def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> s
     parts = ["<h3>Results</h3>", to_html(table, anchors)]
     where = f"{section.paper}, {section.artefact}" if section.artefact else section.paper
     source = f"Paper: {where}. " if section.paper_values else ""
-    parts.append(f'<p class="muted">{escape(source)}Accuracies are of the final epoch, over whole sets.</p>')
+    preset = f"Preset: {section.preset}. " if section.preset else ""
+    parts.append(f'<p class="muted">{escape(source + preset)}Accuracies are of the final epoch, over whole sets.</p>')
     if note := reduction_note(section):
         parts.append(f'<p class="note">{escape(note)}</p>')
     if section.expected:
@@ -141,7 +161,7 @@ def _run(anchor: str, outcome: Outcome, run: RunDirectory, curves: str | None) -
         parts += ["<h4>Command</h4>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
         parts += ["<h4>Environment</h4>", _facts(_environment(run.lives))]
     configuration = run.config_path.read_text(encoding="utf-8").strip()
-    parts += ["<h4>Configuration</h4>", f"<pre>{escape(configuration)}</pre>"]
+    parts += ["<h4>Configuration</h4>", f'<pre class="configuration">{escape(configuration)}</pre>']
     if curves is not None:
         label = f"Training curves of {title(cell.label)}, seed {cell.seed}"
         parts += ["<h4>Curves</h4>", _figure(svg.inline(curves, key=anchor, label=label), [])]
@@ -162,17 +182,11 @@ def _state(run: RunDirectory) -> dict[str, Any]:
 def _environment(lives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the run's last life ran on, without the host's name."""
     life = lives[-1]
-    versions = ", ".join(f"{name} {version}" for name, version in life.get("versions", {}).items())
     dirty = " (with uncommitted changes)" if life.get("dirty") else ""
     shown = {
-        "versions": versions,
+        "versions": ", ".join(f"{name} {version}" for name, version in life.get("versions", {}).items()),
         "commit": f"{life['commit']}{dirty}" if life.get("commit") else "unknown",
-        **{
-            key: life[key]
-            for key in ("device", "precision", "world_size", "processor", "cores", "platform")
-            if key in life
-        },
-        "started": life.get("started", "unknown"),
+        **{key: life[key] for key in _ENVIRONMENT if key in life},
     }
     return {**shown, "lives": len(lives)} if len(lives) > 1 else shown
 

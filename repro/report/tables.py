@@ -12,7 +12,7 @@ from repro.figures.style import title
 from repro.report.outcomes import ACCURACIES, Outcome, mean_and_deviation
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, reduction_note
-from repro.studies.claims import Verdict
+from repro.studies.claims import QUANTITIES, Verdict
 
 _NAMES = {"train_accuracy": "training accuracy (%)", "test_accuracy": "test accuracy (%)"}
 _NONE = "–"
@@ -62,17 +62,17 @@ def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
         row = [title(label)]
         if several:
             row.append(str(len(of_label)))
+        values = {name: [each.values()[name] for each in of_label if name in each.values()] for name in QUANTITIES}
         for quantity in ACCURACIES:
-            ours = [outcome.values()[quantity] for outcome in of_label if quantity in outcome.values()]
+            ours = values[quantity]
             row.append(spread(ours, percent))
             if section.paper_values:
                 paper = section.paper_values.get(label, {}).get(quantity)
                 row.append(_NONE if paper is None else percent(paper))
-                known = paper is not None and ours
-                row.append(signed(mean_and_deviation(ours)[0] - paper) if known and paper is not None else _NONE)
-        row.append(spread([outcome.growth for outcome in of_label if outcome.growth is not None], factor))
+                row.append(_NONE if paper is None or not ours else signed(mean_and_deviation(ours)[0] - paper))
+        row.append(spread(values["first_layer_growth"], factor))
         row.append(_statuses(of_label))
-        row.append(spread([outcome.seconds for outcome in of_label if outcome.seconds is not None], duration))
+        row.append(spread(values["seconds"], duration))
         rows.append(row)
     return Table(columns, rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from repro.figures import RunRecords, kappa
 from repro.figures.style import title
@@ -38,9 +39,9 @@ _PLOTTED = {
         channel mode, right as the matrix of n features by N samples (Definition 2); thin before training, thick at the
         last measurement.""",
     "weights-map": """The same κ of the weights as colour, for every layer (upwards) and every measurement (to the
-        right).""",
+        right; epoch 0 is before training).""",
     "representations-map": """The channel-mode κ of the representations as colour, for every layer (upwards) and every
-        measurement (to the right).""",
+        measurement (to the right; epoch 0 is before training).""",
 }
 
 _OYEDOTUN = {
@@ -94,33 +95,40 @@ def _found(figure: str, runs: Sequence[RunRecords]) -> str:
 
 
 def _growth(runs: Sequence[RunRecords]) -> str:
-    parts = []
+    found: dict[str, list[float]] = {}
     for run in runs:
         growth = kappa.first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
-            parts.append(f"{title(run.label)} {float(f'{growth:.2g}'):,g}")
+            found.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
+    parts = [f"{name} {_span(values)}" for name, values in found.items()]
     return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
 
 
 def _infinite(runs: Sequence[RunRecords], measurement: str, form: str, start: str) -> str:
-    parts, sound = [], []
+    """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
+    found: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
         table = kappa.quoted(run.readings, measurement, form=form)
         table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
-        values, layers = table["kappa"].to_numpy(float), table["layer"].to_numpy(int)
-        if not len(values):
-            continue
-        name = title(run.label)
-        for word, chosen in (("infinite", np.isinf(values)), ("non-finite in its entries", np.isnan(values))):
-            if chosen.any():
-                parts.append(
-                    f"{word} in {chosen.sum()} of {len(values)} layers of {name} ({ranges(layers[chosen].tolist())})"
-                )
-        if np.isfinite(values).all():
-            sound.append(name)
+        if len(table):
+            found.setdefault(title(run.label), []).append(table)
+    parts = []
+    for word, is_kind in (("infinite", np.isinf), ("non-finite in its entries", np.isnan)):
+        for name, tables in found.items():
+            layers = [table["layer"][is_kind(table["kappa"])].tolist() for table in tables]
+            if any(layers):
+                where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
+                counts = _span([len(each) for each in layers])
+                parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
+    sound = [name for name, tables in found.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
     if sound:
-        parts.append(f"finite in every layer of {_listed(list(dict.fromkeys(sound)))}")
+        parts.append(f"finite in every layer of {_listed(sound)}")
     return f"{start} κ is {_listed(parts)}." if parts else ""
+
+
+def _span(values: Sequence[float | int]) -> str:
+    """``15,000``, or ``15,000 to 16,000``."""
+    return " to ".join(f"{value:,g}" for value in dict.fromkeys((min(values), max(values))))
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def default_tolerance(dtype: torch.dtype, shape: Sequence[int]) -> float:
 
 
 def conditioning(
-    matrices: Sequence[Shaped[Tensor, "_ _"]], *, tolerance: float | None = None, block: int | None = None
+    matrices: Sequence[Tensor], *, tolerance: float | None = None, block: int | None = None
 ) -> Conditioning:
     """Conditioning of matrices of mixed shapes, dtypes and devices; those of one shape, turned or not, go together.
 

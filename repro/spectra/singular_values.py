@@ -7,7 +7,7 @@ Exact path, for every other matrix: Householder QR, then LAPACK's SVD of the sma
 small multiple of eps·σmax in every singular value, as that of LAPACK's SVD of the matrix itself. A matrix that is
 larger than one block is reduced block by block (QR of the last factor on top of the next block: TSQR; Demmel,
 Grigori, Hoemmen and Langou 2012), which is as accurate and holds one block and one factor at a time: no matrix is too
-large for the exact path while its short side squared fits.
+large for the exact path while its short side squared fits into memory.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from repro.spectra.unfold import short_blocks, short_unfoldings, unfolded_shape
 FAST_LIMIT = 3e4
 """The fast path is left where its own estimate of κ is over this."""
 
-HOST_BLOCK = 2**18
-"""Elements that are in float64 at one time on the host: 2 MiB, so that conversion and product meet in the cache."""
+HOST_BLOCK = 2**19
+"""Elements that are in float64 at one time on the host: 4 MiB, so that conversion and product meet in the cache."""
 
 DEVICE_BLOCK = 2**25
 """The same on a GPU, where small blocks would leave it idle: 256 MiB."""
 
-_SAFE = 2.0**400  # squares whose largest lies within 1/_SAFE.._SAFE: nothing overflowed, nothing that matters vanished
+_ORDINARY = 2.0**400  # squares whose largest lies within 1/_ORDINARY.._ORDINARY neither overflow nor vanish
 
 
 def singular_values(
@@ -54,21 +54,29 @@ def singular_values(
     for places in groups.values():
         group = [tensors[place] for place in places]
         some_modes = range(group[0].ndim if modes is None else modes)
-        if group[0].numel() == 0:
+        elements = block or (DEVICE_BLOCK if group[0].is_cuda else HOST_BLOCK)
+        if group[0].numel():
+            for mode, values in zip(some_modes, _of_one_shape(group, some_modes, elements), strict=True):
+                yield places, mode, values
+        else:
             nothing = torch.empty(len(places), 0, dtype=torch.float64, device="cpu")
             yield from ((places, mode, nothing) for mode in some_modes)
-            continue
-        for mode, gram in zip(some_modes, _grams(group, some_modes, block), strict=True):
-            values, fast = _from_gram(gram)
-            slow = torch.nonzero(~fast).flatten().tolist()
-            if slow:
-                values[slow] = _exact([group[index] for index in slow], mode, block)
-            yield places, mode, values
 
 
-def _grams(group: list[Tensor], modes: Sequence[int], block: int | None) -> list[Float[Tensor, "group short short"]]:
+def _of_one_shape(group: list[Tensor], modes: Sequence[int], elements: int) -> Iterator[Float[Tensor, "group short"]]:
+    """Singular values of the unfoldings of tensors of one shape, mode after mode."""
+    for mode, gram in zip(modes, _grams(group, modes, elements), strict=True):
+        values, ordinary, fast = _from_grams(gram)
+        slow = torch.nonzero(ordinary & ~fast).flatten().tolist()
+        if slow:
+            values[slow] = _exact([group[index] for index in slow], mode, elements)
+        for index in torch.nonzero(~ordinary).flatten().tolist():
+            values[index] = _extraordinary(group[index], mode, elements)
+        yield values
+
+
+def _grams(group: list[Tensor], modes: Sequence[int], elements: int) -> list[Float[Tensor, "group short short"]]:
     """The Gram matrices (their lower triangles) of the unfoldings of tensors of one shape, for each mode."""
-    elements = _block_elements(group[0], block)
     if group[0].numel() > elements:
         return [torch.stack([_streamed_gram(tensor, mode, elements) for tensor in group]) for mode in modes]
     parts = [[_gram(short_unfoldings(stack, mode)) for mode in modes] for stack in _stacks(group, elements)]
@@ -76,45 +84,88 @@ def _grams(group: list[Tensor], modes: Sequence[int], block: int | None) -> list
 
 
 def _streamed_gram(tensor: Tensor, mode: int, elements: int) -> Float[Tensor, "short short"]:
-    blocks = short_blocks(_with_float64(tensor), mode, elements=elements)
-    total = _gram(next(blocks))
-    for columns in blocks:
-        total += _gram(columns)
+    total: Tensor | None = None
+    for columns in short_blocks(_with_float64(tensor), mode, elements=elements):
+        short, count = columns.shape
+        # A batch of products keeps more threads busy than one product that is small in two of three dimensions.
+        parts = 4 if count % 4 == 0 and count >= 8 * short else 1
+        gram = _gram(columns.unflatten(1, (parts, count // parts)).movedim(1, 0)).sum(0)
+        total = gram if total is None else total.add_(gram)
+    assert total is not None
     return total
 
 
-def _exact(group: list[Tensor], mode: int, block: int | None) -> Float[Tensor, "group short"]:
-    """The exact path for the unfoldings of tensors of one shape; NaN for tensors with entries that are not finite."""
-    elements = _block_elements(group[0], block)
+def _gram(matrices: Float[Tensor, "batch short long"]) -> Float[Tensor, "batch short short"]:
+    """The Gram matrices' lower triangles, in four bands of rows: five eighths of the products."""
+    short = matrices.shape[1]
+    band = max(-(-short // 4), 16)
+    if band >= short:
+        return matrices @ matrices.mT
+    gram = matrices.new_zeros(*matrices.shape[:2], short)
+    for start in range(0, short, band):
+        rows = matrices[:, start : start + band]
+        gram[:, start : start + band, : start + band] = rows @ matrices[:, : start + band].mT
+    return gram
+
+
+def _from_grams(
+    grams: Float[Tensor, "batch short short"],
+) -> tuple[Float[Tensor, "batch short"], Bool[Tensor, " batch"], Bool[Tensor, " batch"]]:
+    """Singular values by the fast path; which matrices have ordinary squares; for which the fast path is accurate."""
+    grams = grams.cpu()  # for matrices of this size a GPU's eigensolver gains nothing over LAPACK
+    largest = grams.diagonal(dim1=-2, dim2=-1).amax(-1)
+    ordinary = (largest > 1 / _ORDINARY) & (largest < _ORDINARY)
+    if not ordinary.all():  # LAPACK fails on NaN
+        grams[~ordinary] = torch.eye(grams.shape[-1], dtype=grams.dtype, device="cpu")
+    values = torch.linalg.eigvalsh(grams, UPLO="L").clamp_(min=0).sqrt_().flip(-1)
+    return values, ordinary, ordinary & (values[:, 0] <= FAST_LIMIT * values[:, -1])
+
+
+def _exact(group: list[Tensor], mode: int, elements: int) -> Float[Tensor, "group short"]:
+    """The exact path for the unfoldings of tensors of one shape with ordinary squares."""
+    polish = group[0].dtype == torch.float64 or not group[0].is_floating_point()
     if group[0].numel() > elements:
-        return torch.stack([_streamed_exact(tensor, mode, elements) for tensor in group])
-    polish = _needs_polish(group[0])
-    stacks = _stacks(group, elements)
-    return torch.cat([_from_qr(short_unfoldings(stack, mode), polish=polish) for stack in stacks])
+        factors = [_streamed_triangle(tensor, mode, elements, polish=polish).unsqueeze(0) for tensor in group]
+    else:
+        stacks = _stacks(group, elements)
+        factors = [_triangle(short_unfoldings(stack, mode).mT, polish=polish) for stack in stacks]
+    values: Tensor = torch.linalg.svdvals(torch.cat(factors).cpu())
+    return values
 
 
-def _streamed_exact(tensor: Tensor, mode: int, elements: int) -> Float[Tensor, " short"]:
-    low, high = tensor.aminmax()  # in the tensor's own dtype: no copy
-    largest = torch.maximum(low.to("cpu", torch.float64).abs(), high.to("cpu", torch.float64).abs())
-    if not torch.isfinite(largest):
-        return torch.full((min(unfolded_shape(tensor.shape, mode)),), torch.nan, dtype=torch.float64, device="cpu")
-    shrink, grow = _powers_of_two(largest)
-    polish = _needs_polish(tensor)
+def _streamed_triangle(tensor: Tensor, mode: int, elements: int, *, polish: bool) -> Float[Tensor, "short short"]:
     blocks = short_blocks(_with_float64(tensor), mode, elements=elements)
-    factor = _triangle(next(blocks).mT * shrink, polish=polish)
+    factor = _triangle(next(blocks).mT, polish=polish)
     for columns in blocks:
-        factor = _triangle(torch.cat([factor, columns.mT * shrink]), polish=polish)
-    values: Tensor = torch.linalg.svdvals(factor.cpu())
-    return values * grow
+        factor = _triangle(torch.cat([factor.mT, columns], dim=1).mT, polish=polish)
+    return factor
 
 
-def _needs_polish(tensor: Tensor) -> bool:
-    """Whether singular values under eps(float32) · σmax can be anything but rounding of the data."""
-    return tensor.dtype == torch.float64 or not tensor.is_floating_point()
+def _triangle(tall: Float[Tensor, "*batch rows columns"], *, polish: bool) -> Float[Tensor, "*batch short columns"]:
+    """The triangular factor of a QR decomposition.
+
+    Householder QR leaves up to some hundred eps·σmax where a singular value should be zero, the more the longer the
+    matrix and the more alike its columns are. Turned by the Q of a first QR a matrix is graded, and a second QR leaves
+    a few eps·σmax. That is `polish`; it matters for data that are more precise than float32.
+    """
+    if polish:
+        tall = torch.linalg.qr(tall).Q.mT @ tall
+    factor: Tensor = torch.linalg.qr(tall, mode="r").R
+    return factor
 
 
-def _block_elements(tensor: Tensor, block: int | None) -> int:
-    return block or (DEVICE_BLOCK if tensor.is_cuda else HOST_BLOCK)
+def _extraordinary(tensor: Tensor, mode: int, elements: int) -> Float[Tensor, " short"]:
+    """Singular values of one unfolding with entries that are not finite, all zero, or huge or tiny even in float64."""
+    low, high = (bound.to("cpu", torch.float64).abs() for bound in tensor.aminmax())
+    largest = torch.maximum(low, high)
+    if largest == 0 or not torch.isfinite(largest):
+        short = min(unfolded_shape(tensor.shape, mode))
+        return torch.full((short,), 0.0 if largest == 0 else torch.nan, dtype=torch.float64, device="cpu")
+    largest = largest.clamp(2.0**-1000, 2.0**1000)  # a power of two near it is then in range, and so is its inverse
+    power = (largest / torch.frexp(largest).mantissa).item()  # exact
+    scaled = _with_float64(tensor).to(torch.float64) / power  # exact too
+    (values,) = _of_one_shape([scaled], [mode], elements)
+    return values[0] * power
 
 
 def _with_float64(tensor: Tensor) -> Tensor:
@@ -131,65 +182,3 @@ def _stacks(group: list[Tensor], elements: int) -> Iterator[Float[Tensor, "batch
         if buffer is None:
             buffer = torch.empty_like(stack, dtype=torch.float64)
         yield buffer[: len(stack)].copy_(stack)
-
-
-def _gram(matrices: Float[Tensor, "*batch short long"]) -> Float[Tensor, "*batch short short"]:
-    """The Gram matrices' lower triangles, in four bands of rows: five eighths of the products."""
-    short = matrices.shape[-2]
-    band = max(-(-short // 4), 16)
-    if band >= short:
-        return matrices @ matrices.mT
-    gram = matrices.new_zeros(*matrices.shape[:-1], short)
-    for start in range(0, short, band):
-        rows = matrices[..., start : start + band, :]
-        gram[..., start : start + band, : start + band] = rows @ matrices[..., : start + band, :].mT
-    return gram
-
-
-def _from_gram(
-    gram: Float[Tensor, "batch short short"],
-) -> tuple[Float[Tensor, "batch short"], Bool[Tensor, " batch"]]:
-    """Singular values by the fast path, and for which matrices they are accurate.
-
-    They are not where κ is too large, where squares overflowed or vanished, and where there is NaN in the matrix.
-    """
-    gram = gram.cpu()  # a GPU's eigensolver is slower than LAPACK for matrices of this size
-    largest = gram.diagonal(dim1=-2, dim2=-1).amax(-1)
-    safe = (largest > 1 / _SAFE) & (largest < _SAFE)
-    if not safe.all():  # LAPACK fails on NaN
-        gram[~safe] = torch.eye(gram.shape[-1], dtype=gram.dtype, device="cpu")
-    values = torch.linalg.eigvalsh(gram, UPLO="L").clamp_(min=0).sqrt_().flip(-1)
-    return values, safe & (values[:, 0] <= FAST_LIMIT * values[:, -1])
-
-
-def _from_qr(matrices: Float[Tensor, "batch short long"], *, polish: bool) -> Float[Tensor, "batch short"]:
-    """Singular values by the exact path; NaN for matrices with entries that are not finite."""
-    largest = matrices.abs().amax((-2, -1))
-    finite = torch.isfinite(largest)
-    shrink, grow = _powers_of_two(torch.where(finite, largest, 1.0))
-    tall = torch.where(finite[:, None, None], matrices * shrink[:, None, None], 0.0).mT
-    values = torch.linalg.svdvals(_triangle(tall, polish=polish).cpu())
-    return torch.where(finite[:, None].cpu(), values * grow[:, None].cpu(), torch.nan)
-
-
-def _triangle(tall: Float[Tensor, "*batch rows columns"], *, polish: bool) -> Float[Tensor, "*batch columns columns"]:
-    """The triangular factor of a QR decomposition.
-
-    Householder QR leaves up to some hundred eps·σmax where a singular value should be zero, the more the longer the
-    matrix and the more alike its columns are. Turned by the Q of a first QR a matrix is graded, and a second QR leaves
-    a few eps·σmax: that is `polish`.
-    """
-    if polish:
-        tall = torch.linalg.qr(tall).Q.mT @ tall
-    factor: Tensor = torch.linalg.qr(tall, mode="r").R
-    return factor
-
-
-def _powers_of_two(largest: Float[Tensor, "*batch"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """The power of two that brings a matrix with this largest entry near 1, and the one that undoes it.
-
-    Multiplying by them is exact. Within 2**-1000 to 2**1000, so that neither overflows.
-    """
-    largest = largest.clamp(2.0**-1000, 2.0**1000)
-    mantissa = torch.frexp(largest).mantissa
-    return mantissa / largest, largest / mantissa

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from repro.config import Config, flatten, from_mapping, read_yaml
+from repro.config import Config, flatten, from_mapping, read_yaml, typed
 from repro.errors import UserError, unknown
 from repro.studies import claims
 
@@ -120,7 +120,8 @@ def _fill(kind: type, content: Mapping[str, Any], where: str) -> Any:
         required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         if required and name not in content:
             raise UserError(f"{where} lacks the key '{name}'")
-    return kind(**content)
+    plain = {name: value for name, value in content.items() if name not in ("presets", "base")}
+    return kind(**{**content, **typed(kind, plain, source=where)})
 
 
 def load(name: str) -> Study:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from repro.config import TrainingConfig
@@ -23,11 +23,35 @@ class Diverged(Exception):
     """The training loss is NaN or infinite: the run has its result."""
 
 
+class MeanCrossEntropy(Metric):
+    """The mean over samples of batch means: a sum and a count, with no look at a value on the host.
+
+    torchmetrics' own `MeanMetric` looks for NaN on the host at every update, and with that look disabled it drops the
+    weights (1.9.0). A NaN loss is to be seen here, not left out.
+    """
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, samples: int) -> None:
+        """Add a batch."""
+        self.total += mean.double() * samples
+        self.count += samples
+
+    def compute(self) -> Tensor:
+        """The mean over all samples."""
+        return self.total / self.count
+
+
 def _metrics(num_classes: int) -> MetricCollection:
-    # nan_strategy="disable": the default looks at every value on the host. A NaN loss is to be seen, not left out.
     metrics = MetricCollection(
         {
-            "cross_entropy": MeanMetric(nan_strategy="disable"),
+            "cross_entropy": MeanCrossEntropy(),
             "accuracy": MulticlassAccuracy(num_classes, average="micro"),
         },
         compute_groups=False,
@@ -98,7 +122,7 @@ class Classifier(LightningModule):
         images, labels = batch
         scores = self(images)
         loss = F.cross_entropy(scores, labels)
-        self.train_metrics["cross_entropy"].update(loss.detach(), weight=len(labels))
+        self.train_metrics["cross_entropy"].update(loss.detach(), len(labels))
         self.train_metrics["accuracy"].update(scores.detach(), labels)
         if self.trainer.global_step % self.every_n_steps == 0:
             cross_entropy = loss.item()
@@ -147,7 +171,7 @@ class Classifier(LightningModule):
         images, labels = batch
         scores = self(images)
         metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
-        metrics["cross_entropy"].update(F.cross_entropy(scores, labels), weight=len(labels))
+        metrics["cross_entropy"].update(F.cross_entropy(scores, labels), len(labels))
         metrics["accuracy"].update(scores, labels)
 
     def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:

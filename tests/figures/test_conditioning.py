@@ -36,6 +36,7 @@ def test_infinite_and_non_finite_values_are_marks_in_named_strips(recorded) -> N
     )
     infinite, broken = line(figure, "infinite-plainnet110-line"), line(figure, "non-finite-plainnet110-line")
     assert infinite.get_xdata().tolist() == [2, 4]
+    assert line(figure, "alone-plainnet110-line").get_xydata().tolist() == [[1, 10]]  # a line needs two points
     assert broken.get_xdata().tolist() == [3]
     assert broken.get_marker() == "x"
     assert infinite.axes is not broken.axes
@@ -110,7 +111,7 @@ def test_the_map_shows_every_cell_as_what_it_is(recorded) -> None:
     assert covered(collections["infinite"], 4, 4).tolist() == np.isinf(values).tolist()
     assert covered(collections["non-finite"], 4, 4).tolist() == np.isnan(values).tolist()
     assert collections["infinite"].get_hatch() != collections["non-finite"].get_hatch() is not None
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n0", "1\n0", "10\n1", "20\n2"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n0", "1\n1", "10\n2", "20\n3"]
     assert "singular" in texts(figure)
 
 

@@ -106,6 +106,7 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
     for part in (
         "A study",
         "Which of them learn?",
+        "Preset: cpu.",
         "repro demo --seed 0",
         "repro fit --seed 0",
         "torch 2.15.0",

@@ -34,12 +34,14 @@ def test_a_finished_run_stands_beside_the_papers_values(run, manifest) -> None:
 def test_several_seeds_are_a_mean_and_a_deviation_over_those_that_ended(run, manifest) -> None:
     for seed, accuracy in enumerate((0.90, 0.92, 0.97)):
         run(f"s{seed}", seed=seed, final={"train_accuracy": 1.0, "test_accuracy": accuracy})
-    run("s3", seed=3, status="interrupted", step=8)
+    run("s3", seed=3, status="interrupted", step=8, growth=1000.0, seconds=1e6)
     cells = [("resnet20", seed, f"s{seed}") for seed in range(5)]
     (section,) = sections([manifest(*cells)])
     shown = row(tables.accuracy_table(section, outcomes(section)), 0)
     assert shown["test accuracy (%): ours"] == f"93.00 ± {statistics.stdev([90, 92, 97]):.2f}"
     assert shown["test accuracy (%): paper"] == shown["test accuracy (%): difference"] == "–"
+    assert shown["first layer's σmax, end / start"] == "× 2.00 ± 0.00"
+    assert shown["time"] == "84 s ± 0 s"
     assert shown["seeds"] == "5"
     assert shown["status"] == "3 finished, 1 interrupted at step 8, 1 not run"
 

@@ -31,6 +31,14 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
     assert reduced.startswith("Reduced against the paper: base width 8")
 
 
+def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
+    run("a", growth=2.0)
+    run("b", seed=1, growth=20_000.0, channel=math.inf)
+    folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"))
+    assert "multiplied by: ResNet-20 2 to 20,000." in captions(folder, "first-layer")[1]
+    assert "κ is infinite in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in captions(folder, "representations")[1]
+
+
 def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, manifest) -> None:
     run("a")
     folder = manifest(("resnet20", 0, "a"), reduced=False, reductions=[], paper="Nguyen")

@@ -256,6 +256,8 @@ def test_narrow_data(dtype: torch.dtype) -> None:
 def test_whole_numbers_are_exact_data() -> None:
     matrix = torch.tensor([[1, 2], [3, 4]])
     assert entry(conditioning([matrix])) == entry(conditioning([matrix.double()]))
+    assert entry(conditioning([torch.eye(3, dtype=torch.bool)]))[2:4] == (1.0, 3)
+    assert entry(conditioning([torch.zeros(3, 4, dtype=torch.uint8)]))[2:4] == (math.inf, 0)
 
 
 @pytest.mark.parametrize("block", [None, 4])

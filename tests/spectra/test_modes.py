@@ -125,4 +125,4 @@ def test_memory_stays_at_a_few_blocks() -> None:
         held += event.nbytes()
         peak = max(peak, held)
     assert events
-    assert peak < 5 * 2**18 * 8
+    assert peak < 4 * 2**19 * 8

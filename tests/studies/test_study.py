@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repro.errors import UserError
+from repro.studies.study import load, names
+from repro.training.checks import check
+
+CONTENT = {
+    "title": "t",
+    "question": "q",
+    "paper": "Oyedotun",
+    "artefact": "Table 1",
+    "expected": "e",
+    "base": {"model": {"width": 4}, "training.momentum": 0.5},
+    "grid": {"model.network": ["plainnet8", "resnet8"], "data.batch_size": [32, 64]},
+    "presets": {"cpu": {"settings": {"trainer": {"max_epochs": 2}}, "seeds": [1, 2]}, "full": None},
+    "paper_values": {"plainnet8-32": {"test_accuracy": 10.0}},
+    "claims": ["resnet8-64.test_accuracy > 50"],
+}
+
+
+def write(tmp_path: Path, **changes: object) -> str:
+    path = tmp_path / "mine.yaml"
+    content = {key: value for key, value in {**CONTENT, **changes}.items() if value != "absent"}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return str(path)
+
+
+def test_the_grid_becomes_runs_for_every_seed(tmp_path: Path) -> None:
+    study = load(write(tmp_path))
+    assert study.name == "mine"
+    cells = study.cells(runs="there")
+    assert [(cell.label, cell.seed) for cell in cells] == [
+        (f"{network}-{size}", seed) for network in ("plainnet8", "resnet8") for size in (32, 64) for seed in (1, 2)
+    ]
+    config = cells[3].config
+    assert (config.model.network, config.model.width, config.data.batch_size) == ("plainnet8", 4, 64)
+    assert (config.training.momentum, config.trainer.max_epochs, config.seed) == (0.5, 2, 2)
+    assert (config.runs, config.study, config.name) == ("there", "mine", "plainnet8-64")
+
+
+def test_other_presets_have_a_folder_of_their_own_and_seeds_can_be_given(tmp_path: Path) -> None:
+    study = load(write(tmp_path))
+    cells = study.cells("full", seeds=[7])
+    assert {(cell.config.study, cell.seed, cell.config.trainer.max_epochs) for cell in cells} == {("mine-full", 7, 10)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"titel": "t"}, "unknown key 'titel'; nearest: title"),
+        ({"title": "absent"}, "lacks the key 'title'"),
+        ({"grid": {"model.network": []}}, "grid without runs"),
+        ({"grid": {}}, "grid without runs"),
+        ({"presets": {}}, "lacks presets"),
+        ({"presets": {"cpu": {"seed": 1}}}, "unknown key 'seed'; nearest: seeds"),
+        ({"claims": ["resnet9-64.test_accuracy > 50"]}, "unknown cell 'resnet9-64'"),
+        ({"presets": {"cpu": {"reductions": [{"base width": 8}]}}}, "'reductions' is .* of the wrong kind"),
+        ({"presets": {"cpu": {"seeds": "all"}}}, "'seeds' is 'all', which is of the wrong kind"),
+        ({"claims": "a > 3"}, "'claims' is 'a > 3'"),
+        ({"paper_values": {"plainnet9": {}}}, "unknown cell 'plainnet9'"),
+    ],
+)
+def test_mistakes_in_a_study_file(changes: dict[str, object], text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=text):
+        load(write(tmp_path, **changes))
+
+
+def test_a_wrong_setting_names_the_study(tmp_path: Path) -> None:
+    study = load(write(tmp_path, base={"model": {"widht": 4}}))
+    with pytest.raises(UserError, match=r"unknown key 'model.widht'; nearest: model.width.*study mine"):
+        study.cells()
+    with pytest.raises(UserError, match="unknown preset of study mine 'cup'; nearest: cpu"):
+        load(write(tmp_path)).cells("cup")
+
+
+def test_an_unknown_study_names_those_there_are() -> None:
+    with pytest.raises(UserError, match="unknown study 'dmeo'; nearest: demo"):
+        load("dmeo")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_study_that_comes_with_the_package_can_be_run(name: str) -> None:
+    study = load(name)
+    for preset in study.presets:
+        for cell in study.cells(preset):
+            check(cell.config)
+            assert "smoke" in study.presets
