@@ -2,8 +2,11 @@
 
     python benchmarks/spectra.py [--json FILE] [--repetitions 9] [--threads N] [--device cuda] [--weights FILE]
 
-Every method of a case is run once per repetition, in turn, so that a busy machine slows all alike; the medians of their
-times are compared. All start from the same float32 tensors; converting to float64 and unfolding are part of each time.
+Every method of a case is run in turn, repetition after repetition, so that a busy machine slows all alike; the medians
+of their times are compared. Each timed run comes right after an untimed one of the same method, so that no method pays
+for another's cold caches and spinning threads. (Where other programs keep all cores busy, more than one thread says
+little about any method: each library waits for its own threads, for up to a second.) All start from the same float32
+tensors; converting to float64 and unfolding are part of each time.
 On the fast path κ is under 3e4; the exact path is timed on the same tensors made singular along every mode.
 `--weights` adds a network of yours (a state dict): its time, and how many of its unfoldings need the exact path.
 """
@@ -160,17 +163,22 @@ def resnet101_case(device: str) -> Methods | str:
 
 
 def seconds_of(method: Callable[[], Any]) -> float:
+    time.sleep(
+        0.05
+    )  # the idle threads of numpy's BLAS and of OpenMP go on spinning for a while, at the next one's cost
     start = time.perf_counter()
     result = method()
     return result if isinstance(result, float) else time.perf_counter() - start
 
 
-def run(case: str, methods: Methods, repetitions: int, demands: dict[str, float]) -> dict[str, Any]:
-    for method in methods.values():
-        method()
+def run(
+    case: str, methods: Methods, repetitions: int, demands: dict[str, float], *, warm: bool = True
+) -> dict[str, Any]:
     times: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(repetitions):
         for name, method in methods.items():
+            if warm:
+                method()
             times[name].append(seconds_of(method))
     medians = {name: statistics.median(values) for name, values in times.items()}
     ours = next(iter(medians.values()))
@@ -247,7 +255,7 @@ def main() -> None:
             print(methods)
         else:
             title = "ResNet-101, all weights (others: one layer of each shape × how many there are)"
-            results.append(run(title, methods, min(options.repetitions, 3), {}))
+            results.append(run(title, methods, min(options.repetitions, 3), {}, warm=False))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": machine, "cases": results}, indent=1, ensure_ascii=False) + "\n")

@@ -9,10 +9,13 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
 from repro.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from repro.studies.study import Study
 
 Arguments = Sequence[str]
 
@@ -140,12 +143,10 @@ def demo(arguments: Arguments) -> int:
     return _run_study(load("demo"), given, run=True, command="repro demo")
 
 
-def _run_study(chosen: object, given: argparse.Namespace, *, run: bool, command: str) -> int:
+def _run_study(chosen: Study, given: argparse.Namespace, *, run: bool, command: str) -> int:
     from repro.studies.runner import folder, run_study, write_manifest
-    from repro.studies.study import Study
     from repro.training.interrupt import Interrupted
 
-    assert isinstance(chosen, Study)
     cells = chosen.cells(given.preset, seeds=given.seed, runs=given.runs)
     seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
     preset = f" --preset {given.preset}" if given.preset else ""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading
-from repro.spectra import Conditioning, conditioning, mode_conditioning, unfold
+from repro.spectra import Conditioning, mode_conditioning, mode_conditionings
 
 WEIGHT_MODES = ("output", "input", "height", "width")
 REPRESENTATION_MODES = {2: ("matrix", "channel"), 3: ("matrix", "token", "channel")}
@@ -45,12 +45,9 @@ def weight(module: nn.Module) -> Tensor:
 def weights(probe: Probe) -> Iterator[Reading]:
     """Conditioning of every mode of every layer's weight tensor (Oyedotun Fig. 7, 8, 11, 13)."""
     tensors = [weight(layer.module) for layer in probe.layers]
-    found = conditioning([unfold(tensor, axis) for tensor in tensors for axis in range(tensor.ndim)])
-    index = 0
-    for layer, tensor in zip(probe.layers, tensors, strict=True):
-        for mode in _modes(tensor.ndim, WEIGHT_MODES):
-            yield Reading("weights", layer.index, layer.name, mode, _values(found, index))
-            index += 1
+    for layer, found in zip(probe.layers, mode_conditionings(tensors), strict=True):
+        for axis, mode in enumerate(_modes(len(found.rank), WEIGHT_MODES)):
+            yield Reading("weights", layer.index, layer.name, mode, _values(found, axis))
 
 
 def representations(probe: Probe) -> Iterator[Reading]:

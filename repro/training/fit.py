@@ -18,8 +18,9 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ign
 
 from repro.config import Config, to_flat
 from repro.data import create_data
+from repro.figures import RunRecords, draw
 from repro.networks import create_network
-from repro.records import RunDirectory, environment
+from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
 from repro.training.checks import network_options
@@ -190,8 +191,10 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
         if trainer.is_global_zero:
             run.update_state(status=status, seconds=round(seconds, 3), **outcome)
-        if remote is not None:
-            remote.finalize("success" if status in ("finished", "diverged") else "failed")
+        if remote is not None and trainer.is_global_zero:
+            if status == "finished":
+                remote.log_figures(lambda: draw([RunRecords.read(run)]))
+            remote.close(success=status in ENDED)
     return run.state
 
 

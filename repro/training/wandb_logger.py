@@ -124,23 +124,27 @@ class RunWandbLogger(WandbLogger):
         self.experiment.log(content)
 
     @rank_zero_only
-    def log_figures(self, figures: Mapping[str, Figure]) -> None:
-        """Log figures as images."""
-        self._attempt(self._log_figures, figures)
+    def log_figures(self, draw: Callable[[], Mapping[str, Figure]]) -> None:
+        """Log figures as images; drawn here, so that W&B is not the reason for a failure either."""
+        self._attempt(self._log_figures, draw)
 
-    def _log_figures(self, figures: Mapping[str, Figure]) -> None:
+    def _log_figures(self, draw: Callable[[], Mapping[str, Figure]]) -> None:
         import wandb
 
-        self.experiment.log({f"report/{name}": wandb.Image(_pixels(figure)) for name, figure in figures.items()})
+        self.experiment.log({f"report/{name}": wandb.Image(_pixels(figure)) for name, figure in draw().items()})
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Close W&B's run: each run of a study in the same process has its own."""
-        self._attempt(self._finish, status)
+        """Nothing to do: Lightning calls this after fitting, before the final evaluation."""
 
-    def _finish(self, status: str) -> None:
+    @rank_zero_only
+    def close(self, *, success: bool) -> None:
+        """Close W&B's run: each run of a study in the same process has its own."""
+        self._attempt(self._finish, success)
+
+    def _finish(self, success: bool) -> None:
         if self._experiment is not None:
-            self._experiment.finish(exit_code=0 if status == "success" else 1)
+            self._experiment.finish(exit_code=0 if success else 1)
             self._experiment = None
 
 

@@ -195,16 +195,11 @@ def test_invariances(condition: float) -> None:
 def test_scaling_by_powers_of_two_is_exact(condition: float, block: int | None) -> None:
     matrix = with_values(spread(12, condition, "one small"), 12, 30)
     plain = conditioning([matrix], block=block)
-    for power in (-900, -500, -300, -100, -1, 1, 100, 300, 500, 900):
+    for power in (-900, -510, -300, -150, -1, 1, 150, 300, 510, 900):
         scaled = conditioning([matrix * 2.0**power], block=block)
-        if abs(power) <= 150:  # one path or the other: where squares leave the range of float64 the exact one
-            assert scaled.condition_number == plain.condition_number
-            assert scaled.sigma_min == plain.sigma_min * 2.0**power
-            assert scaled.sigma_max == plain.sigma_max * 2.0**power
-        else:
-            rel = error_bound(condition)
-            assert scaled.condition_number.item() == pytest.approx(plain.condition_number.item(), rel=rel)
-            assert scaled.sigma_max.item() == pytest.approx(plain.sigma_max.item() * 2.0**power, rel=1e-13)
+        assert scaled.condition_number == plain.condition_number
+        assert scaled.sigma_min == plain.sigma_min * 2.0**power
+        assert scaled.sigma_max == plain.sigma_max * 2.0**power
 
 
 @pytest.mark.parametrize("scale", [1e30, 1e-30, 1e38, 1e-44, 1e-300, 1e300])
