@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work: threads cost more than they bring
 os.environ.setdefault("WANDB_MODE", "disabled")  # tests of W&B set the mode themselves
 os.environ.pop("SLURM_JOB_ID", None)
 settings.register_profile("repro", deadline=None)  # a busy machine is no failure

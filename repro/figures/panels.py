@@ -137,7 +137,7 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             if trace.marked:
                 line.set(**marks, markersize=6.5, markevery=_stagger(len(trace.x), list(look).index(trace.label)))
         elif trace.kind == "faint":
-            (line,) = axes.plot(trace.x, finite, color=style.color, lw=0.9, alpha=0.5, zorder=2)
+            (line,) = axes.plot(trace.x, finite, color=style.color, lw=0.8, alpha=0.35, zorder=2)
         else:
             (line,) = axes.plot(trace.x, finite, color=style.color, linestyle="none", zorder=4)
             line.set(**marks, markersize=7, markevery=_stagger(len(trace.x), 0))
@@ -199,7 +199,7 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
         marker=look.marker if kind == "infinite" else "x",
         markersize=2.5 if faint else 5,
         color=look.color,
-        alpha=0.55 if faint else 1,
+        alpha=0.4 if faint else 1,
         clip_on=False,
     )
     if kind == "infinite" and not faint:

@@ -43,7 +43,7 @@ def weight(module: nn.Module) -> Tensor:
 
 
 def weights(probe: Probe) -> Iterator[Reading]:
-    """Conditioning of every mode of every layer's weight tensor (Oyedotun Fig. 7, 8, 11, 13)."""
+    """Conditioning of every mode of every layer's weight tensor (Oyedotun Fig. 7, 8, 10, 12)."""
     tensors = [weight(layer.module) for layer in probe.layers]
     for layer, found in zip(probe.layers, mode_conditionings(tensors), strict=True):
         for axis, mode in enumerate(_modes(len(found.rank), WEIGHT_MODES)):
@@ -51,7 +51,7 @@ def weights(probe: Probe) -> Iterator[Reading]:
 
 
 def representations(probe: Probe) -> Iterator[Reading]:
-    """Conditioning of every mode of every representation (Oyedotun Definition 2; Fig. 9, 10, 12).
+    """Conditioning of every mode of every representation (Oyedotun Definition 2; Fig. 9, 11, 13).
 
     Representation l is what weight layer l + 1 reads: after normalisation and activation, and, where a block ends
     there, after the addition. Each is reduced while the forward pass stands at it, so that no more than one is held.

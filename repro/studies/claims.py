@@ -90,5 +90,5 @@ def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) ->
     if isinstance(left, _Cell) and isinstance(right, _Cell):
         sides = [[fmean(side)] for side in sides]
     holds = all(not (math.isnan(a) or math.isnan(b)) and _OPERATORS[sign](a, b) for a in sides[0] for b in sides[1])
-    shown = [", ".join(f"{value:.4g}" for value in side) for side in sides]
+    shown = [", ".join(f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}" for value in side) for side in sides]
     return Verdict(claim, "holds" if holds else "fails", f"{shown[0]} {sign} {shown[1]}")
