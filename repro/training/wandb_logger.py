@@ -35,6 +35,13 @@ def mode(log: LogConfig) -> Mode:
     return log.wandb or _ENVIRONMENT_MODES.get(os.environ.get("WANDB_MODE", ""), "offline")
 
 
+class _Nothing:
+    """Takes any call and does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_arguments, **_keywords: None
+
+
 class RunWandbLogger(WandbLogger):
     """Lightning's W&B logger for a run directory.
 
@@ -80,16 +87,30 @@ class RunWandbLogger(WandbLogger):
 
         self._wandb_init.pop("anonymous", None)  # Lightning passes what W&B no longer knows
 
+    @property
+    def experiment(self) -> Any:
+        """W&B's run; something that takes everything and does nothing once W&B has failed.
+
+        Lightning asks for it by itself before training, so a failure to start is met here.
+        """
+        if self._broken is None:
+            try:
+                return super().experiment
+            except Exception as error:  # whatever W&B raises, the run goes on
+                self._give_up(error)
+        return _Nothing()
+
     def _attempt(self, action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         if self._broken is not None:
             return
         try:
             action(*args, **kwargs)
         except Exception as error:  # whatever W&B raises, the run goes on
-            self._broken = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            rank_zero_warn(
-                f"W&B failed and is off for the rest of this run, whose record has everything: {self._broken}"
-            )
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        rank_zero_warn(f"W&B failed and is off for the rest of this run; its record has everything: {self._broken}")
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -1,0 +1,64 @@
+"""What the documents say can be done can be done."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from repro.cli import COMMANDS
+from repro.config import load, parse
+from repro.training.checks import check
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").rglob("*.md")])
+CONFIGURATIONS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def commands() -> list[str]:
+    lines = [line.strip() for document in DOCUMENTS for line in document.read_text(encoding="utf-8").splitlines()]
+    found = [line.split("#")[0].strip() for line in lines if re.match(r"repro [a-z]", line)]
+    for configuration in CONFIGURATIONS:
+        text = configuration.read_text(encoding="utf-8")
+        found += [line.split("   ")[0] for line in re.findall(r"^# (?:Command: )? +(repro .*)$", text, re.MULTILINE)]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+    anchors = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    for anchor in re.findall(r"\]\(#([^)]+)\)", text):
+        assert anchor in anchors
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_are_commands(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    _, command, *arguments = shlex.split(line)
+    assert command in COMMANDS
+    if command == "fit":
+        config, _ = parse(arguments)
+        if ":" not in config.model.network and config.data.name != "MNIST":
+            check(config)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.stem)
+def test_a_configuration_loads_and_opens_with_its_facts(configuration: Path) -> None:
+    load(configuration)
+    head = configuration.read_text(encoding="utf-8").splitlines()[:8]
+    for word in ("# Command:", "# Expected:", "# Cost:"):
+        assert any(line.startswith(word) for line in head), word
+
+
+def test_nothing_names_a_registry_or_this_machine() -> None:
+    hosts = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian\.org")
+    for path in [*DOCUMENTS, *(ROOT / "repro").rglob("*.py"), *(ROOT / "configs").rglob("*.yaml"), ROOT / "Makefile"]:
+        assert not hosts.search(path.read_text(encoding="utf-8")), path
