@@ -169,6 +169,7 @@ def test_a_report_of_run_directories(runs: Path, tmp_path: Path, capsys: pytest.
     assert {"train_accuracy", "test_accuracy", "seconds"} <= set(results[0])
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_checkpoint_and_the_same_command_goes_on(tmp_path: Path) -> None:
     arguments = [argument for argument in SMALL if "max_epochs" not in argument]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -194,6 +195,7 @@ def test_ctrl_c_ends_with_a_checkpoint_and_the_same_command_goes_on(tmp_path: Pa
     assert "finished after" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_smallest_study_from_command_to_report(tmp_path: Path) -> None:
     study = tmp_path / "mine.yaml"
     study.write_text(
