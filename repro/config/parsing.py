@@ -64,9 +64,20 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
     return flat
 
 
+_EVALUATION = "Instead of a configuration a run directory may be named first: repro {command} RUN."
+_NOTES = {
+    "fit": "The same command again goes on, or skips a finished run; --again makes a new run, a larger "
+    "--trainer.max_epochs extends it.",
+    "test": _EVALUATION.format(command="test"),
+    "validate": _EVALUATION.format(command="validate"),
+}
+
+
 def _parser(command: str) -> ArgumentParser:
     parser = ArgumentParser(
-        prog=f"repro {command}", exit_on_error=False, description="Flags replace what the configuration files say."
+        prog=f"repro {command}",
+        exit_on_error=False,
+        description=f"Flags replace what the configuration files say. {_NOTES.get(command, '')}",
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file; may be given several times, later ones win")
     parser.add_class_arguments(Config, as_group=False)
