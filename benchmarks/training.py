@@ -24,7 +24,7 @@ from lightning.pytorch import Callback
 
 from repro.config import Config, from_mapping
 from repro.data import create_data
-from repro.measurements import measure
+from repro.measurements import take
 from repro.networks import create_network
 from repro.records import RunDirectory
 from repro.training.checkpoints import RunCheckpoints
@@ -99,7 +99,7 @@ def measuring(config: Config) -> float:
     network = create_network(config.model.network, width=config.model.width, in_channels=1, image_size=28)
     images, labels = data.probe(128)
     started = time.perf_counter()
-    measure(network.to(memory_format=torch.channels_last), images, labels)
+    take(network.to(memory_format=torch.channels_last), images, labels)
     return time.perf_counter() - started
 
 

@@ -180,11 +180,18 @@ def report(arguments: Arguments) -> int:
     return 0
 
 
+def measure(arguments: Arguments) -> int:
+    """Measure a run's checkpoint, or any network on a folder of images."""
+    from repro.commands import measure as command
+
+    return command.main(arguments, _parser("measure", measure.__doc__ or ""))
+
+
 def runs(arguments: Arguments) -> int:
     """List, show, compare and clean run directories."""
-    from repro import runs_command
+    from repro.commands import runs as command
 
-    return runs_command.main(arguments, _parser("runs", runs.__doc__ or ""))
+    return command.main(arguments, _parser("runs", runs.__doc__ or ""))
 
 
 def data(arguments: Arguments) -> int:
@@ -226,6 +233,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "study": study,
     "runs": runs,
     "report": report,
+    "measure": measure,
     "data": data,
     "demo": demo,
 }

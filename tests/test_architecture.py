@@ -25,11 +25,11 @@ ORDER = [
     "studies",
     "cluster",
     "report",
-    "runs_command",
+    "commands",
     "cli",
     "__main__",
 ]
-FREE_OF_TORCH = {"errors", "importing", "config", "records", "figures", "studies", "report", "runs_command", "cli"}
+FREE_OF_TORCH = {"errors", "importing", "config", "records", "figures", "studies", "report", "commands", "cli"}
 FOR_ANYONE = {"spectra", "networks", "measurements", "theory"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

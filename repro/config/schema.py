@@ -130,6 +130,10 @@ class MeasureConfig:
     """Measure at the end of every n-th epoch (and of the last)."""
     at_steps: tuple[int, ...] = ()
     """Measure after these steps as well; step 0, before training, is always measured."""
+    every_n_steps: dict[str, int] = field(default_factory=dict)
+    """Measurements by name that are taken after every so many steps, too: {distributions: 50}."""
+    layers: tuple[int, ...] = (1, -3)
+    """Layers whose distributions are taken, from 1; negative ones count from the end (-3 is 108 of 110)."""
     probe_size: int = 128
     """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
     probe_mode: Literal["eval", "train"] = "eval"
@@ -139,6 +143,10 @@ class MeasureConfig:
         _require(self.every_n_epochs >= 1, "measure.every_n_epochs", self.every_n_epochs, "1 or more")
         _require(self.probe_size >= 2, "measure.probe_size", self.probe_size, "2 or more")
         _require(all(step >= 0 for step in self.at_steps), "measure.at_steps", self.at_steps, "steps from 0")
+        _require(
+            all(n >= 1 for n in self.every_n_steps.values()), "measure.every_n_steps", self.every_n_steps, "1 or more"
+        )
+        _require(0 not in self.layers, "measure.layers", self.layers, "numbers from 1, or from -1 down")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -179,6 +179,18 @@ class ImageDataModule(LightningDataModule):
             raise UserError(f"measure.probe_size is {size}; allowed: up to the {len(images)} training images")
         return self.batches("train").normalise(images[:size]), labels[:size]
 
+    def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
+        """The first `size` held-out images (validation before test) as the network reads them.
+
+        Raises:
+            UserError: If there are fewer.
+        """
+        part = self.evaluated[0]
+        images, _ = self._sets[part]
+        if size > len(images):
+            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {len(images)} {part} images")
+        return self.batches(part).normalise(images[:size])
+
     @property
     def evaluated(self) -> list[str]:
         """The held-out parts, in the order of `val_dataloader`."""

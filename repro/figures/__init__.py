@@ -1,29 +1,71 @@
 """Records to Matplotlib figures: pure functions, used by the page and by W&B alike. Does not import torch or pyplot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
 
-from repro.figures import conditioning, kappa, style, training
+from repro.figures import conditioning, depth, distributions, kappa, style, training
 from repro.figures.source import RunRecords
 from repro.figures.style import to_png, to_svg
 
-__all__ = ["RunRecords", "conditioning", "draw", "kappa", "style", "to_png", "to_svg", "training"]
+__all__ = [
+    "RunRecords",
+    "conditioning",
+    "depth",
+    "distributions",
+    "draw",
+    "draw_measurements",
+    "kappa",
+    "style",
+    "to_png",
+    "to_svg",
+    "training",
+]
+
+Runs = Sequence[RunRecords]
 
 
-def draw(runs: Sequence[RunRecords]) -> dict[str, Figure]:
+def _of_gradients(runs: Runs) -> bool:
+    return conditioning.has_readings(runs, "gradients") or conditioning.has_readings(runs, "updates")
+
+
+def _kappa(name: str, drawn: Callable[[Runs], Figure]) -> tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]:
+    return lambda runs: conditioning.has_readings(runs, name), drawn
+
+
+MEASURED: dict[str, tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]] = {
+    "weights": _kappa("weights", conditioning.weights),
+    "representations": _kappa("representations", conditioning.representations),
+    "outputs": _kappa("outputs", conditioning.outputs),
+    "gradients": (_of_gradients, conditioning.gradients),
+    "errors": _kappa("errors", conditioning.errors),
+    **{
+        f"distributions-{kind}": (partial(distributions.has, kind=kind), partial(distributions.over_time, kind=kind))
+        for kind in distributions.KINDS
+    },
+    "amplification": (partial(depth.has, measurement="amplification"), depth.amplification),
+    "distance": (partial(depth.has, measurement="distance"), depth.distance),
+    "diagonals": (partial(depth.has, measurement="diagonals"), depth.diagonals),
+}
+"""The figures of measurements: whether records suffice, and the figure."""
+
+_DRAWN = {
+    "training-curves": (training.has_curves, training.training_curves),
+    "first-layer": (training.has_first_layer, training.first_layer),
+    **MEASURED,
+    "weights-map": _kappa("weights", partial(conditioning.layer_time_map, measurement="weights")),
+    "representations-map": _kappa(
+        "representations", partial(conditioning.layer_time_map, measurement="representations")
+    ),
+}
+
+
+def draw(runs: Runs) -> dict[str, Figure]:
     """Every figure that these runs' records suffice for, by name, in the order in which a reader wants them."""
-    figures = {}
-    if training.has_curves(runs):
-        figures["training-curves"] = training.training_curves(runs)
-    if training.has_first_layer(runs):
-        figures["first-layer"] = training.first_layer(runs)
-    if conditioning.has_readings(runs, "weights"):
-        figures["weights"] = conditioning.weights(runs)
-    if conditioning.has_readings(runs, "representations"):
-        figures["representations"] = conditioning.representations(runs)
-    if conditioning.has_readings(runs, "weights"):
-        figures["weights-map"] = conditioning.layer_time_map(runs, "weights")
-    if conditioning.has_readings(runs, "representations"):
-        figures["representations-map"] = conditioning.layer_time_map(runs, "representations")
-    return figures
+    return {name: figure(runs) for name, (suffices, figure) in _DRAWN.items() if suffices(runs)}
+
+
+def draw_measurements(runs: Runs) -> dict[str, Figure]:
+    """Those of the figures that show measurements, by name."""
+    return {name: figure(runs) for name, (suffices, figure) in MEASURED.items() if suffices(runs)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ from repro.figures.source import RunRecords
 from repro.figures.style import HATCH, SINGULAR, looks, settled, styled, title
 
 _KAPPA = "condition number κ"
-_FORMS = {"quoted": "channel mode", "matrix": "matrix (n × N)"}
 
 
 def has_readings(runs: Sequence[RunRecords], measurement: str) -> bool:
@@ -52,7 +51,8 @@ def _against_layer(runs: Sequence[RunRecords], measurement: str, form: str) -> l
     return traces
 
 
-def _when() -> list[Any]:
+def when() -> list[Any]:
+    """Legend entries for the traces before and after training."""
     return [
         note_line("thin: untrained", lw=0.9, alpha=0.7),
         note_line("thick: trained", lw=1.8),
@@ -68,25 +68,56 @@ def weights(runs: Sequence[RunRecords]) -> Figure:
         traces=_against_layer(runs, "weights", "quoted"),
     )
     with styled():
-        return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.8), notes=_when())
+        return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.8), notes=when())
+
+
+def gradients(runs: Sequence[RunRecords]) -> Figure:
+    """κ of every layer's weight gradient and of its update, against depth (Oyedotun Eq. 24, Remarks 4 to 6)."""
+    named = {"gradients": "Gradients of the weights", "updates": "Updates of the weights"}
+    return _side_by_side(
+        runs, {name: _against_layer(runs, each, "quoted") for each, name in named.items() if has_readings(runs, each)}
+    )
 
 
 def representations(runs: Sequence[RunRecords]) -> Figure:
     """κ of every representation against depth: channel mode (Oyedotun Fig. 9, 11, 13) and Definition 2's matrix."""
-    traces = {form: _against_layer(runs, "representations", form) for form in _FORMS}
-    limits = finite_range(trace.y for form in traces.values() for trace in form)
+    return _by_form(runs, "representations", "Representations")
+
+
+def outputs(runs: Sequence[RunRecords]) -> Figure:
+    """κ of every layer's output before normalisation, against depth."""
+    return _by_form(runs, "outputs", "Outputs before normalisation")
+
+
+def errors(runs: Sequence[RunRecords]) -> Figure:
+    """κ of the error gradient of every representation, against depth (Oyedotun Eq. 23)."""
+    return _by_form(runs, "errors", "Error gradients")
+
+
+def _by_form(runs: Sequence[RunRecords], measurement: str, name: str) -> Figure:
+    forms = {"quoted": "channel mode", "matrix": "matrix (n × N)"}
+    return _side_by_side(
+        runs, {f"{name}, {words}": _against_layer(runs, measurement, form) for form, words in forms.items()}
+    )
+
+
+def _side_by_side(runs: Sequence[RunRecords], titled: Mapping[str, list[Trace]]) -> Figure:
+    """Panels of κ against layer on one scale."""
+    limits = finite_range(trace.y for traces in titled.values() for trace in traces)
     panels = [
         Panel(
-            title=f"Representations, {name}",
+            title=name,
             x="layer, from the input",
             y=_KAPPA,
-            traces=traces[form],
+            traces=traces,
             y_limits=(limits[0] / 1.6, limits[1] * 1.6) if limits else None,
         )
-        for form, name in _FORMS.items()
+        for name, traces in titled.items()
     ]
     with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=(11.5, 5.0), notes=_when())
+        return draw_panels(
+            panels, looks(run.label for run in runs), size=(5.75 * max(len(panels), 1.5), 5.0), notes=when()
+        )
 
 
 def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = "quoted") -> Figure:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 KEY = ["step", "layer"]
+MODES = {
+    **dict.fromkeys(("weights", "gradients", "updates"), ("output", "input")),
+    **dict.fromkeys(("representations", "outputs", "errors"), ("channel", "matrix")),
+}
+"""The modes that are quoted of each measurement that yields condition numbers."""
 
 
 def quoted(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") -> pd.DataFrame:
     """The condition number κ of every layer at every measured step.
 
-    A weight tensor has one κ for each mode; quoted is the largest over the output and the input channels. Of a
-    representation the channel mode is quoted, as in Oyedotun's Fig. 9, 11 and 13; the theorems speak of Definition 2's
-    matrix (``form="matrix"``). A representation without a channel mode is a matrix, and its κ stands for both.
+    A weight tensor (and its gradient, and its update) has one κ for each mode; quoted is the largest over the output
+    and the input channels. Of a representation (and of a layer's output, and of an error gradient) the channel mode is
+    quoted, as in Oyedotun's Fig. 9, 11 and 13; the theorems speak of Definition 2's matrix (``form="matrix"``). A
+    representation without a channel mode is a matrix, and its κ stands for both.
 
     Args:
         readings: A run's readings, as `repro.records.readings` returns them.
-        measurement: ``"weights"`` or ``"representations"``.
+        measurement: A name in `MODES`.
         form: ``"quoted"``, or ``"matrix"`` for the n x N matrix of a representation.
 
     Returns:
         Columns step, epoch, layer, name, kappa; sorted by step and layer. κ is infinite where the layer is singular to
         float32, and NaN where it has non-finite entries.
     """
-    modes = {"weights": ["output", "input"], "representations": ["channel", "matrix"]}[measurement]
-    if form == "matrix":
-        modes = ["matrix"]
+    modes = ["matrix"] if form == "matrix" else MODES[measurement]
     rows = _of(readings, measurement, "condition_number", modes)
-    if measurement == "weights":
+    if "output" in modes:
         rows = rows.sort_values("value", na_position="last", kind="stable")  # the largest last, NaN above all
     else:
         rows = rows.sort_values("mode", ascending=False, kind="stable")  # matrix before channel
@@ -54,6 +60,6 @@ def first_layer_growth(readings: pd.DataFrame) -> float | None:
     return float(rows["sigma_max"].iloc[-1] / rows["sigma_max"].iloc[0])
 
 
-def _of(readings: pd.DataFrame, measurement: str, quantity: str, modes: list[str]) -> pd.DataFrame:
+def _of(readings: pd.DataFrame, measurement: str, quantity: str, modes: Sequence[str]) -> pd.DataFrame:
     wanted = (readings["measurement"] == measurement) & (readings["quantity"] == quantity)
     return readings[wanted & readings["mode"].isin(modes)]

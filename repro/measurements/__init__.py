@@ -6,15 +6,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from repro.measurements.reading import Reading, table
-from repro.measurements.registry import MEASUREMENTS, check
+from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 
 if TYPE_CHECKING:
     from repro.measurements.probe import Measurement, Probe, looking
-    from repro.measurements.run import measure
+    from repro.measurements.run import measure, take
+    from repro.measurements.share import Share
 
-__all__ = ["MEASUREMENTS", "Measurement", "Probe", "Reading", "check", "looking", "measure", "table"]
+__all__ = [
+    "CHOSEN",
+    "DEFAULT",
+    "MEASUREMENTS",
+    "Measurement",
+    "Probe",
+    "Reading",
+    "Share",
+    "check",
+    "looking",
+    "measure",
+    "table",
+    "take",
+]
 
-_NEEDS_TORCH = {"Measurement": "probe", "Probe": "probe", "looking": "probe", "measure": "run"}
+_NEEDS_TORCH = {
+    "Measurement": "probe",
+    "Probe": "probe",
+    "Share": "share",
+    "looking": "probe",
+    "measure": "run",
+    "take": "run",
+}
 
 
 def __getattr__(name: str) -> Any:

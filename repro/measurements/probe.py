@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from repro.errors import UserError
 from repro.measurements.reading import Reading
+from repro.measurements.share import Share
 from repro.networks import WeightLayer
 from repro.networks.undisturbed import undisturbed
 
@@ -26,14 +31,58 @@ class Probe:
     """Its weight layers in forward order."""
     images: Float[Tensor, "batch channels height width"]
     """The probe, on the network's device, as the network reads it."""
-    labels: Int[Tensor, " batch"]
-    """The probe's classes."""
+    labels: Int[Tensor, " batch"] | None = None
+    """The probe's classes; gradients need them."""
+    held_out: Float[Tensor, "others channels height width"] | None = None
+    """As many images that the network is not trained on; amplification needs them."""
+    optimizer: Optimizer | None = None
+    """The network's optimiser, for the update that it would make."""
+    chosen: list[WeightLayer] = field(default_factory=list)
+    """The layers whose distributions are taken."""
+    share: Share = field(default_factory=Share)
+    """This rank's part of the work."""
+
+    @cached_property
+    def gradients(self) -> dict[int, Tensor]:
+        """The gradient of each layer's weight, by the layer's number; a weight without one (frozen) is left out.
+
+        Of the mean cross-entropy over the probe, in training mode, as a training step takes it.
+
+        Raises:
+            UserError: The probe has no labels.
+        """
+        layers = [layer for layer in self.layers if _trainable(layer)]
+        with self.training() as loss:
+            weights = [layer.module.get_parameter("weight") for layer in layers]
+            found = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
+        pairs = zip(layers, found, strict=True)
+        return {layer.index: gradient for layer, gradient in pairs if gradient is not None}
+
+    @contextmanager
+    def training(self) -> Iterator[Float[Tensor, ""]]:
+        """The loss of a forward pass in training mode, with its graph; afterwards the network is in its mode again.
+
+        Gradients are to be asked for by `torch.autograd.grad`, which leaves ``.grad`` alone.
+
+        Raises:
+            UserError: The probe has no labels.
+        """
+        if self.labels is None:
+            raise UserError("gradients need the classes of the probe's images; pass labels")
+        with undisturbed(self.network), torch.enable_grad():
+            self.network.train()
+            yield F.cross_entropy(self.network(self.images), self.labels)
+
+
+def _trainable(layer: WeightLayer) -> bool:
+    return "weight" in layer.module._parameters and layer.module.get_parameter("weight").requires_grad
 
 
 class Measurement(Protocol):
     """One thing that is looked at on a network.
 
-    Adding one takes a file with a function or class of this form and an entry in `MEASUREMENTS`.
+    Adding one takes a file with a function or class of this form and an entry in `MEASUREMENTS`. It reduces the layers
+    that `Probe.share` gives this rank; the readings of all ranks are put together afterwards.
     """
 
     def __call__(self, probe: Probe) -> Iterator[Reading]:

@@ -3,44 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from repro.errors import UserError
 from repro.importing import load
 from repro.measurements.probe import Measurement, Probe, looking
-from repro.measurements.reading import Reading
-from repro.measurements.registry import MEASUREMENTS, check
-from repro.networks import weight_layers
+from repro.measurements.reading import Reading, table
+from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
+from repro.measurements.share import Share
+from repro.networks import WeightLayer, weight_layers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def measure(
+def take(
     network: nn.Module,
     images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"],
+    labels: Int[Tensor, " batch"] | None = None,
     *,
-    measurements: Sequence[str] = ("weights", "representations"),
+    held_out: Float[Tensor, "others channels height width"] | None = None,
+    optimizer: Optimizer | None = None,
+    measurements: Sequence[str] = DEFAULT,
+    layers: Sequence[int] = CHOSEN,
     mode: Literal["eval", "train"] = "eval",
+    share: Share | None = None,
 ) -> list[Reading]:
     """Take measurements on a network, which they leave as it was.
 
     Args:
         network: Any network that maps images to class scores.
         images: The probe, as the network reads it, on its device.
-        labels: The probe's classes.
+        labels: The probe's classes. Needed for gradients, updates and errors.
+        held_out: As many images that the network is not trained on. Needed for amplification.
+        optimizer: The network's optimiser, for the update that it would make; it is not touched.
         measurements: Names in `MEASUREMENTS`.
+        layers: Numbers of the weight layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+        share: This rank's part of the work where several hold the same network; every rank gets all readings.
 
     Raises:
-        UserError: For an unknown measurement.
+        UserError: For an unknown measurement, one that lacks what it needs, or a layer that does not exist.
     """
     check(measurements)
+    share = share or Share()
     readings: list[Reading] = []
     with looking(network, mode):
-        layers = weight_layers(network, images)
-        probe = Probe(network=network, layers=layers, images=images, labels=labels)
+        share.agree(network)
+        found = weight_layers(network, images)
+        probe = Probe(
+            network=network,
+            layers=found,
+            images=images,
+            labels=labels,
+            held_out=held_out,
+            optimizer=optimizer,
+            chosen=_choose(found, layers) if "distributions" in measurements else [],
+            share=share,
+        )
         for name in measurements:
-            take: Measurement = load(MEASUREMENTS[name])
-            readings += take(probe)
+            measurement: Measurement = load(MEASUREMENTS[name])
+            readings += share.gather(list(measurement(probe)))
+            network.train(mode == "train")
     return readings
+
+
+def measure(
+    network: nn.Module,
+    images: Float[Tensor, "batch channels height width"],
+    labels: Int[Tensor, " batch"] | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Measure any network on a batch of images: conditioning of its weights and representations, or what is asked for.
+
+    The network is left as it was: parameters, buffers, gradients, modes and random generators.
+
+    Args:
+        network: Any network that maps images to class scores.
+        images: Images as the network reads them, on its device.
+        labels: Their classes. Needed for gradients, updates and errors.
+        **options: As of `take`: ``measurements``, ``held_out``, ``optimizer``, ``layers``, ``mode``.
+
+    Returns:
+        Columns measurement, layer, name, mode, quantity, value; one row a number.
+
+    Raises:
+        UserError: For an unknown measurement, one that lacks what it needs, or a layer that does not exist.
+    """
+    return table(take(network, images, labels, **options))
+
+
+def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:
+    """Layers by number, each once, in forward order; in a network too short for the default, those that there are."""
+    count = len(layers)
+    default = tuple(numbers) == CHOSEN
+    found = set()
+    for number in numbers:
+        if 1 <= abs(number) <= count:
+            found.add(number if number > 0 else count + 1 + number)
+        elif not default:
+            raise UserError(f"no layer {number}: the network has {count} weight layers, 1 to {count} or -{count} to -1")
+    return [layers[number - 1] for number in sorted(found)]

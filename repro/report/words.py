@@ -24,6 +24,16 @@ HEADINGS = {
     "first-layer": "The first layer's weights during training",
     "weights": "Conditioning of the weights",
     "representations": "Conditioning of the representations",
+    "outputs": "Conditioning of the outputs before normalisation",
+    "gradients": "Conditioning of gradients and updates",
+    "errors": "Conditioning of the error gradients",
+    "distributions-activations": "Distribution of the activations",
+    "distributions-outputs": "Distribution of the outputs before normalisation",
+    "distributions-weights": "Distribution of the weights",
+    "distributions-gradients": "Distribution of the gradients",
+    "amplification": "From training to held-out images",
+    "distance": "Distance from the input",
+    "diagonals": "DiracNet's diagonals",
     "weights-map": "Conditioning of the weights, layer by layer over training",
     "representations-map": "Conditioning of the representations, layer by layer over training",
 }
@@ -38,6 +48,29 @@ _PLOTTED = {
     "representations": """Condition number κ of every hidden representation of the fixed probe batch: left in the
         channel mode, right as the matrix of n features by N samples (Definition 2); thin before training, thick at the
         last measurement.""",
+    "outputs": """Condition number κ of what every weight layer returns, before its normalisation and activation, on the
+        fixed probe batch: left in the channel mode, right as the matrix of n features by N samples.""",
+    "gradients": """Condition number κ of the gradient of every layer's weights (mean cross-entropy of the probe, in
+        training mode) and of the update that the optimiser would make with it, momentum and penalty included: the
+        larger of the output- and input-channel modes.""",
+    "errors": """Condition number κ of the gradient of the probe's mean cross-entropy with respect to every hidden
+        representation (training mode): left in the channel mode, right as the matrix of n features by N samples.""",
+    "distributions-activations": """What the next weight layer reads, on the fixed probe batch with the running
+        statistics of the normalisation, against the optimiser step; the vertical axis is linear around 0 and
+        logarithmic beyond.""",
+    "distributions-outputs": """What the layer returns before its normalisation, on the fixed probe batch, against the
+        optimiser step; the vertical axis is linear around 0 and logarithmic beyond.""",
+    "distributions-weights": """The layer's weights against the optimiser step; the vertical axis is linear around 0 and
+        logarithmic beyond.""",
+    "distributions-gradients": """The gradient of the layer's weights (mean cross-entropy of the probe, in training
+        mode) against the optimiser step; the vertical axis is linear around 0 and logarithmic beyond.""",
+    "amplification": """Left, how far every representation moves in the spectral norm, relative to its own, from the
+        probe of training images to as many held-out ones; right, that times κ of the representation as a matrix, which
+        bounds the relative change of a linear layer's solution (Proposition 3).""",
+    "distance": """Left, the distance of every representation from the first one, which the identity shortcuts carry
+        (subsampled and padded with zeros where the shape changes), relative to its norm; right, the linear centred
+        kernel alignment with the input images: 1 where the samples lie alike up to rotation and scale.""",
+    "diagonals": """How far the diagonal a of every DiracNet layer is from 1, relative to the norm of 1.""",
     "weights-map": """The same κ of the weights as colour, for every layer (upwards) and every measurement (to the
         right; epoch 0 is before training).""",
     "representations-map": """The channel-mode κ of the representations as colour, for every layer (upwards) and every
@@ -53,6 +86,17 @@ _OYEDOTUN = {
         stays small for ResNet and ResNeXt.""",
     "representations": """In the paper (Fig. 9: CIFAR-10, CIFAR-100) κ is infinite for PlainNet from layer 1 to about
         70; for ResNet and ResNeXt it is high in early layers, finite everywhere, and falls rapidly.""",
+    "gradients": "In the paper (Remarks 4 to 6) PlainNet's are singular, those of networks with skip connections not.",
+    "errors": "In the paper (Remarks 4 to 6) PlainNet's are singular, those of networks with skip connections not.",
+    "distributions-activations": """In the paper (Fig. 4, CIFAR-100) PlainNet's reach about a million in layer 1, where
+        ResNet's and ResNeXt's stay under 6.5; in layer 108 all are moderate.""",
+    "distributions-weights": """In the paper (Fig. 5, CIFAR-100) PlainNet's span −180,000 to 620,000 in layer 1 and
+        collapse to zero in layer 108; ResNet's −1.8 to 2.6 and ResNeXt's −0.55 to 0.65 in layer 1.""",
+    "distributions-gradients": """In the paper (Fig. 6, CIFAR-100) most lie within ±5 (PlainNet), ±0.07 (ResNet) and
+        ±0.8 (ResNeXt) in layer 1, and within ±0.01 in layer 108.""",
+    "amplification": """In the paper (section 5) the condition number of networks with skip connections, and with it the
+        bound, is much smaller than PlainNet's.""",
+    "distance": "In the paper (6.5 (d)) networks with skip connections stay close to their input.",
     "weights-map": "The paper shows trained networks only (Fig. 7 and 8): the last column.",
     "representations-map": "The paper shows trained networks only (Fig. 9): the last column.",
 }
@@ -60,7 +104,7 @@ _OYEDOTUN = {
 
 def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[str]:
     """What a figure plots, what was found, what the paper shows, and what is reduced: a sentence or two each."""
-    of_paper = _OYEDOTUN[figure] if section.paper.lower().startswith("oyedotun") else ""
+    of_paper = _OYEDOTUN.get(figure, "") if section.paper.lower().startswith("oyedotun") else ""
     sentences = [_PLOTTED[figure], _found(figure, runs), of_paper, reduction_note(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
@@ -88,9 +132,12 @@ def _found(figure: str, runs: Sequence[RunRecords]) -> str:
         return _growth(runs)
     if figure == "weights":
         return _infinite(runs, "weights", "quoted", "At the last measurement")
-    if figure == "representations":
-        channel = _infinite(runs, "representations", "quoted", "At the last measurement, in the channel mode")
-        return f"{channel} {_infinite(runs, 'representations', 'matrix', 'As a matrix')}"
+    if figure in ("representations", "outputs", "errors"):
+        channel = _infinite(runs, figure, "quoted", "At the last measurement, in the channel mode")
+        return f"{channel} {_infinite(runs, figure, 'matrix', 'As a matrix')}"
+    if figure == "gradients":
+        gradients = _infinite(runs, "gradients", "quoted", "At the last measurement the gradient's")
+        return f"{gradients} {_infinite(runs, 'updates', 'quoted', 'The update’s')}"
     return ""
 
 

@@ -27,6 +27,10 @@ def network_options(config: Config) -> dict[str, object]:
     return {key: getattr(config.model, key) for key in _OF_THE_NETWORK}
 
 
+def _measures(config: Config) -> bool:
+    return bool(config.measure.measurements or config.measure.every_n_steps)
+
+
 def check(config: Config) -> str:
     """Check names, combinations and data files.
 
@@ -52,10 +56,10 @@ def check(config: Config) -> str:
         kept = config.data.train_size or kept
         for key, size in (
             ("data.batch_size", config.data.batch_size),
-            ("measure.probe_size", config.measure.probe_size if config.measure.measurements else 0),
+            ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),
         ):
             if size > kept:
                 raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
     networks.check(config.model.network, **facts, **network_options(config))
-    measurements.check(config.measure.measurements)
+    measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 import uuid
 import warnings
@@ -18,6 +19,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ign
 
 from repro.config import Config, to_flat
 from repro.data import create_data
+from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.networks import create_network
 from repro.records import ENDED, RunDirectory, environment
@@ -155,17 +157,8 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
     trainer, module, data = experiment.trainer, experiment.module, experiment.data
     data.trainer = trainer
     data.setup("fit")
-    if config.measure.measurements:
-        images, labels = data.probe(config.measure.probe_size)
-        measuring = MeasureCallback(
-            images,
-            labels,
-            measurements=config.measure.measurements,
-            every_n_epochs=config.measure.every_n_epochs,
-            at_steps=config.measure.at_steps,
-            mode=config.measure.probe_mode,
-        )
-        trainer.callbacks.insert(0, measuring)  # type: ignore[attr-defined]
+    if config.measure.measurements or config.measure.every_n_steps:
+        trainer.callbacks.insert(0, _measuring(config, data))  # type: ignore[attr-defined]
     remote = None
     if wandb_logger.mode(config.log) != "disabled" and wandb_logger.available():
         remote = wandb_logger.RunWandbLogger(run, log=config.log, config=to_flat(config), identifier=identifier)
@@ -198,6 +191,23 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
     return run.state
 
 
+def _measuring(config: Config, data: Any) -> MeasureCallback:
+    measure = config.measure
+    images, labels = data.probe(measure.probe_size)
+    asked = {*measure.measurements, *measure.every_n_steps}
+    return MeasureCallback(
+        images,
+        labels,
+        measurements=measure.measurements,
+        held_out=data.held_out_probe(measure.probe_size) if "amplification" in asked else None,
+        every_n_epochs=measure.every_n_epochs,
+        every_n_steps=measure.every_n_steps,
+        at_steps=measure.at_steps,
+        layers=measure.layers,
+        mode=measure.probe_mode,
+    )
+
+
 def _device_facts(experiment: Experiment) -> dict[str, Any]:
     trainer = experiment.trainer
     device = trainer.strategy.root_device
@@ -211,14 +221,31 @@ def _device_facts(experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Build a configuration's experiment with a checkpoint's weights.
+
+    Returns:
+        The experiment, and the checkpoint's content.
+
+    Raises:
+        UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
+    """
+    experiment = build(config)
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        experiment.module.load_state_dict(content["state_dict"])
+    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot use checkpoint '{checkpoint}': {reason}; name another, or train again") from error
+    return experiment, content
+
+
 def evaluate(config: Config, checkpoint: Path) -> dict[str, float]:
     """Evaluate a checkpoint on the training set and every held-out part.
 
     Returns:
         ``train_accuracy``, ``train_cross_entropy``, ``test_accuracy`` ...
     """
-    experiment = build(config)
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    experiment.module.load_state_dict(content["state_dict"])
+    experiment, _ = restore(config, checkpoint)
     experiment.trainer.test(experiment.module, datamodule=experiment.data, verbose=False, weights_only=True)
     return experiment.module.final

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec
 
-import pandas as pd
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from matplotlib.figure import Figure
-from PIL import Image
 
 from repro.config import LogConfig
-from repro.figures import RunRecords, conditioning, to_png
 from repro.measurements import Reading, table
 from repro.records import RunDirectory
+from repro.training.charts import Charts, image, summary
 
 P = ParamSpec("P")
 Mode = Literal["offline", "online", "disabled"]
@@ -66,8 +63,7 @@ class RunWandbLogger(WandbLogger):
         import wandb
 
         self._broken: str | None = None
-        self._label = run.name
-        self._untrained: pd.DataFrame | None = None
+        self._charts = Charts(run.name)
         chosen = mode(log)
         if chosen == "online" and wandb.api.api_key is None:
             rank_zero_warn("W&B is asked for online but has no login (`wandb login`); it goes on offline")
@@ -127,22 +123,9 @@ class RunWandbLogger(WandbLogger):
         self._attempt(self._log_readings, readings, step, epoch)
 
     def _log_readings(self, readings: Sequence[Reading], step: int, epoch: int) -> None:
-        import wandb
-
         frame = table(readings).assign(step=step, epoch=epoch)
-        if step == 0:
-            self._untrained = frame
-        both = frame if self._untrained is None or step == 0 else pd.concat([self._untrained, frame])
-        records = RunRecords(
-            label=self._label, metrics=pd.DataFrame(columns=["step", "metric", "value"]), readings=both
-        )
-        content: dict[str, Any] = {"epoch": epoch, "trainer/global_step": step}
-        for measurement, part in frame.groupby("measurement"):
-            content[f"readings/{measurement}"] = wandb.Table(dataframe=part.reset_index(drop=True))
-        for name, draw in (("weights", conditioning.weights), ("representations", conditioning.representations)):
-            if conditioning.has_readings([records], name):
-                content[f"charts/{name}"] = wandb.Image(_pixels(draw([records])))
-        self.experiment.log(content)
+        content = {**summary(frame), **self._charts.content(frame)}
+        self.experiment.log({"epoch": epoch, "trainer/global_step": step, **content})
 
     @rank_zero_only
     def log_figures(self, draw: Callable[[], Mapping[str, Figure]]) -> None:
@@ -150,9 +133,7 @@ class RunWandbLogger(WandbLogger):
         self._attempt(self._log_figures, draw)
 
     def _log_figures(self, draw: Callable[[], Mapping[str, Figure]]) -> None:
-        import wandb
-
-        self.experiment.log({f"report/{name}": wandb.Image(_pixels(figure)) for name, figure in draw().items()})
+        self.experiment.log({f"report/{name}": image(figure) for name, figure in draw().items()})
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -167,10 +148,6 @@ class RunWandbLogger(WandbLogger):
         if self._experiment is not None:
             self._experiment.finish(exit_code=0 if success else 1)
             self._experiment = None
-
-
-def _pixels(figure: Figure) -> Image.Image:
-    return Image.open(io.BytesIO(to_png(figure, dpi=100)))
 
 
 def available() -> bool:

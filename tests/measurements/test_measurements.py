@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.measurements import MEASUREMENTS, measure, table
+from repro.measurements import MEASUREMENTS, table, take
 from repro.networks import create_network, weight_layers
 
 
@@ -32,7 +32,7 @@ def singular_values(tensor: Tensor, axis: int) -> np.ndarray:
 
 
 def found(network: nn.Module, x: Tensor, name: str, **options: object) -> dict[tuple[int, str], dict[str, float]]:
-    readings = measure(network, x, torch.zeros(len(x), dtype=torch.long), measurements=[name], **options)
+    readings = take(network, x, torch.zeros(len(x), dtype=torch.long), measurements=[name], **options)
     return {(reading.layer, reading.mode): dict(reading.values) for reading in readings}
 
 
@@ -122,13 +122,14 @@ def test_a_measurement_changes_nothing(name: str, mode: str) -> None:
         network[0].head.bias.requires_grad_(False)
         optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
         x, y = images(), torch.arange(24) % 10
+        held_out = images(48)[24:]
         losses = []
         for _ in range(4):
             optimiser.zero_grad()
             loss = F.cross_entropy(network(x), y)
             loss.backward()
             if measuring:
-                measure(network, x, y, measurements=[name], mode=mode)  # type: ignore[arg-type]
+                take(network, x, y, measurements=[name], mode=mode, held_out=held_out, optimizer=optimiser)  # type: ignore[arg-type]
             optimiser.step()
             losses.append(loss.item())
         state = [
@@ -136,6 +137,7 @@ def test_a_measurement_changes_nothing(name: str, mode: str) -> None:
             *network.buffers(),
             *(p.grad for p in network.parameters() if p.grad is not None),
         ]
+        state += [value for each in optimiser.state.values() for value in each.values()]
         modes = [module.training for module in network.modules()]
         needed = [p.requires_grad for p in network.parameters()]
         return losses, state, [modes, needed, torch.rand(1).item()]
@@ -151,11 +153,12 @@ def test_no_generator_moves() -> None:
     # In a process of its own: the tests' type checker draws from Python's generator.
     code = """
 import random, numpy, torch
-from repro.measurements import MEASUREMENTS, measure
+from repro.measurements import MEASUREMENTS, take
 from repro.networks import create_network
 network, x = create_network("plainnet8", width=4), torch.randn(8, 3, 12, 12)
 before = random.getstate(), str(numpy.random.get_state()), torch.get_rng_state().tolist()
-measure(network, x, torch.zeros(8, dtype=torch.long), measurements=list(MEASUREMENTS))
+labels = torch.zeros(8, dtype=torch.long)
+take(network, x, labels, measurements=list(MEASUREMENTS), held_out=x + 1)
 assert before == (random.getstate(), str(numpy.random.get_state()), torch.get_rng_state().tolist())
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -170,18 +173,18 @@ def test_it_works_on_a_timm_network_and_a_users_own() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.second(self.first(x.flatten(1)).relu())
 
-    readings = measure(Mine(), images(), torch.zeros(24, dtype=torch.long))
+    readings = take(Mine(), images(), torch.zeros(24, dtype=torch.long))
     assert [(r.measurement, r.layer, r.name) for r in readings if r.mode == "output"] == [
         ("weights", 1, "first"),
         ("weights", 2, "second"),
     ]
     vit = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=10)
-    names = {r.mode for r in measure(vit, images(4, 32), torch.zeros(4, dtype=torch.long)) if r.layer == 5}
+    names = {r.mode for r in take(vit, images(4, 32), torch.zeros(4, dtype=torch.long)) if r.layer == 5}
     assert {"output", "input", "matrix", "token", "channel"} == names
 
 
 def test_readings_become_a_long_table_in_order() -> None:
-    frame = table(measure(create_network("plainnet8", width=4), images(), torch.zeros(24, dtype=torch.long)))
+    frame = table(take(create_network("plainnet8", width=4), images(), torch.zeros(24, dtype=torch.long)))
     assert list(frame.columns) == ["measurement", "layer", "name", "mode", "quantity", "value"]
     weights = frame[(frame["measurement"] == "weights") & (frame["mode"] == "output")]
     assert weights[weights["quantity"] == "rank"]["layer"].tolist() == list(range(1, 9))
@@ -189,4 +192,4 @@ def test_readings_become_a_long_table_in_order() -> None:
 
 def test_an_unknown_measurement_is_refused() -> None:
     with pytest.raises(UserError, match="unknown measurement 'weihgts'; nearest: weights"):
-        measure(create_network("plainnet8"), images(), torch.zeros(24, dtype=torch.long), measurements=["weihgts"])
+        take(create_network("plainnet8"), images(), torch.zeros(24, dtype=torch.long), measurements=["weihgts"])

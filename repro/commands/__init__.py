@@ -1,0 +1,1 @@
+"""Commands that are longer than a function of `repro.cli`; each is imported when it is called."""

@@ -1,0 +1,131 @@
+"""Distributions of activations, outputs, weights and gradients over training (Oyedotun Fig. 4, 5, 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from repro.figures.source import RunRecords
+from repro.figures.style import INK, MUTED, SINGULAR, looks, settled, styled, title
+
+KINDS = {
+    "activations": "activation",
+    "outputs": "output before normalisation",
+    "weights": "weight",
+    "gradients": "gradient of the weights",
+}
+_BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
+
+
+def has(runs: Sequence[RunRecords], kind: str) -> bool:
+    """Whether any of the runs took the distribution of this kind."""
+    return any(len(_table(run, kind)) for run in runs)
+
+
+def _table(run: RunRecords, kind: str) -> pd.DataFrame:
+    """One row a layer and step, one column a quantity."""
+    rows = run.readings
+    rows = rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
+    return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last")
+
+
+def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
+    """Percentiles against step: a column for each network (of several seeds the first), a row for each chosen layer.
+
+    Args:
+        runs: Whose records.
+        kind: A name in `KINDS`.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    for run in runs:
+        table = _table(run, kind)
+        if len(table):
+            tables.setdefault(run.label, table)
+    cells = {label: table.index.unique("layer").sort_values().tolist() for label, table in tables.items()}
+    across = min(3, len(cells))
+    depth = max(len(layers) for layers in cells.values())
+    blocks = -(-len(cells) // across)
+    threshold = _threshold(tables.values())
+    look = looks(run.label for run in runs)
+    with styled():
+        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 0.9 + 2.7 * depth * blocks))
+        grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
+        for number, (label, layers) in enumerate(cells.items()):
+            block, column = divmod(number, across)
+            for row in range(depth):
+                axes = grid[block * depth + row, column]
+                if row < len(layers):
+                    _cell(axes, tables[label].loc[layers[row]], look[label].color, threshold)
+                    axes.set_title(f"{title(label)}, layer {layers[row]}")
+                else:
+                    axes.set_axis_off()
+                if row == depth - 1:
+                    axes.set_xlabel("step")
+        for axes in grid.flat[len(cells) :] if depth * blocks == 1 else []:
+            axes.set_axis_off()
+        for axes in grid[:, 0]:
+            axes.set_ylabel(KINDS[kind])
+        figure.legend(handles=_legend(), loc="outside upper left", ncols=5, handlelength=1.8, columnspacing=1.4)
+        return settled(figure)
+
+
+def _threshold(tables: Iterable[pd.DataFrame]) -> float:
+    """Where the symmetric logarithmic scale turns linear: a tenth of the narrowest middle half, as a power of ten."""
+    spreads = [table["p75"] - table["p25"] for table in tables if "p75" in table]
+    values = np.concatenate([spread.to_numpy(float) for spread in spreads]) if spreads else np.zeros(0)
+    values = values[np.isfinite(values) & (values > 0)]
+    return 10.0 ** math.floor(math.log10(max(float(values.min()) / 2, 1e-12))) if len(values) else 1e-3
+
+
+def _cell(axes: Axes, table: pd.DataFrame, color: str, threshold: float) -> None:
+    steps = table.index.to_numpy(float)
+    if "p50" in table:
+        for low, high, alpha in _BANDS:
+            axes.fill_between(steps, table[low], table[high], color=color, alpha=alpha, lw=0)
+        axes.plot(steps, table["p50"], color=INK, lw=1.3)
+        for extreme in ("p0", "p100"):
+            axes.plot(steps, table[extreme], color=color, lw=0.9, linestyle=(0, (2, 1.5)))
+        if len(steps) == 1:
+            axes.errorbar(
+                steps,
+                table["p50"],
+                [table["p50"] - table["p0"], table["p100"] - table["p50"]],
+                color=color,
+                marker="o",
+                capsize=4,
+            )
+    broken = (table[[name for name in ("nan", "inf", "-inf") if name in table]] > 0).any(axis=1).to_numpy()
+    for step in steps[broken]:
+        axes.axvline(step, color=SINGULAR, lw=2.5, zorder=0)
+    axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    _label_decades(axes, threshold)
+
+
+def _label_decades(axes: Axes, threshold: float) -> None:
+    """Zero and about three decades on each side."""
+    bottom, top = axes.get_ylim()
+    first = round(math.log10(threshold)) + 1
+    decades = [10.0**power for power in range(first, 40) if 10.0**power <= max(-bottom, top)]
+    every = max(1, -(-len(decades) // 3))
+    shown = decades[every - 1 :: every]
+    axes.set_yticks([tick for tick in [*(-each for each in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
+
+
+def _legend() -> list[Line2D | Patch]:
+    return [
+        Line2D([], [], color=INK, lw=1.3, label="median"),
+        Patch(color=MUTED, alpha=0.7, label="25–75 %"),
+        Patch(color=MUTED, alpha=0.45, label="5–95 %"),
+        Patch(color=MUTED, alpha=0.2, label="0.1–99.9 %"),
+        Line2D([], [], color=MUTED, lw=0.9, linestyle=(0, (2, 1.5)), label="extremes"),
+        Line2D([], [], color=SINGULAR, lw=2.5, label="non-finite entries"),
+    ]

@@ -1,0 +1,25 @@
+"""How far a DiracNet's diagonals have moved from the identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from repro.measurements.probe import Probe
+from repro.measurements.reading import Reading
+from repro.networks.dirac import DiracConv2d
+
+
+def diagonals(probe: Probe) -> Iterator[Reading]:
+    """‖a − 1‖ of every DiracNet layer (Oyedotun 6.5 (c), Eq. 28); nothing for other networks.
+
+    ``distance`` is ‖a − 1‖ (Euclidean), ``relative_distance`` that over ‖1‖; ``minimum`` and ``maximum`` are a's.
+    """
+    if probe.share.rank != 0:
+        return
+    for layer in probe.layers:
+        if isinstance(layer.module, DiracConv2d):
+            a = layer.module.diagonal.detach().double()
+            moved = float((a - 1).norm())
+            values = {"distance": moved, "relative_distance": moved / len(a) ** 0.5}
+            values |= {"minimum": float(a.min()), "maximum": float(a.max())}
+            yield Reading("diagonals", layer.index, layer.name, "", values)

@@ -1,0 +1,104 @@
+"""Distributions of activations, outputs, weights and gradients of chosen layers (Oyedotun Fig. 4, 5, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from repro.measurements import passes
+from repro.measurements.conditioning import weight
+from repro.measurements.probe import Probe
+from repro.measurements.reading import Reading
+from repro.networks import WeightLayer
+
+PERCENTILES = (0.0, 0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9, 100.0)
+PER_DECADE, DECADES = 4, (-8, 8)
+SAMPLE = 2**22
+"""Percentiles and histogram of a larger tensor are those of about this many of its entries, evenly spaced."""
+
+
+def distributions(probe: Probe) -> Iterator[Reading]:
+    """Percentiles, moments and a histogram of what each chosen layer computes, holds and learns.
+
+    The reading's mode says of what: ``activations`` (what the next weight layer reads) and ``outputs`` (what the layer
+    returns, before its normalisation) in the probe's mode, both in training mode as ``training activations`` and
+    ``training outputs``, ``weights``, and ``gradients`` of the weights. What needs a loss is left out without labels.
+    """
+    if probe.share.rank != 0:  # a few layers are not worth dealing
+        return
+    found: list[Reading] = []
+
+    def note(layer: WeightLayer, kind: str, tensor: Tensor) -> None:
+        found.append(Reading("distributions", layer.index, layer.name, kind, describe(tensor.detach())))
+
+    for layer in probe.chosen:
+        note(layer, "weights", weight(layer.module))
+    with _listening(probe, note, ""):
+        probe.network(probe.images)
+    if probe.labels is not None:
+        with _listening(probe, note, "training "), probe.training() as loss:
+            trained = [layer for layer in probe.chosen if layer.module.get_parameter("weight").requires_grad]
+            tensors = [layer.module.get_parameter("weight") for layer in trained]
+            gradients = torch.autograd.grad(loss, tensors, allow_unused=True) if tensors else ()
+        for layer, gradient in zip(trained, gradients, strict=True):
+            if gradient is not None:
+                note(layer, "gradients", gradient)
+    yield from sorted(found, key=lambda reading: reading.layer)
+
+
+@contextmanager
+def _listening(probe: Probe, note: Callable[[WeightLayer, str, Tensor], None], prefix: str) -> Iterator[None]:
+    last = probe.layers[-1]
+    readers = [probe.layers[layer.index] for layer in probe.chosen if layer is not last]
+
+    def see_output(layer: WeightLayer, tensor: Tensor) -> None:
+        note(layer, f"{prefix}outputs", tensor)
+        if layer is last:  # nothing reads the scores
+            note(layer, f"{prefix}activations", tensor)
+
+    def see_input(layer: WeightLayer, tensor: Tensor) -> None:
+        note(probe.layers[layer.index - 2], f"{prefix}activations", tensor)
+
+    with passes.writing(probe.chosen, see_output), passes.reading(readers, see_input):
+        yield
+
+
+def describe(tensor: Shaped[Tensor, "..."]) -> dict[str, float]:
+    """A tensor's distribution as numbers.
+
+    Returns:
+        ``p0`` (minimum) to ``p100`` (maximum) as in `PERCENTILES`, ``mean`` and ``std`` (population) of the finite
+        entries; ``count``, ``nan``, ``inf``, ``-inf``: how many entries there are in all and of these kinds; and
+        ``bin N``: how many finite entries lie between `edges()` N - 1 and N, empty bins left out.
+    """
+    flat = tensor.detach().flatten()
+    kinds = {"nan": flat.isnan(), "inf": flat == torch.inf, "-inf": flat == -torch.inf}
+    found = {"count": float(flat.numel()), **{name: float(kind.sum()) for name, kind in kinds.items()}}
+    finite = flat[flat.isfinite()].double() if any(found[name] for name in kinds) else flat.double()
+    if not finite.numel():
+        return found
+    low, high = (float(bound) for bound in finite.aminmax())
+    sample = finite[:: -(-finite.numel() // SAMPLE)].sort().values
+    places = (torch.tensor(PERCENTILES, dtype=torch.float64) / 100 * (len(sample) - 1)).round().long()
+    percentiles = dict(zip(PERCENTILES, sample[places.to(sample.device)].tolist(), strict=True))
+    percentiles |= {PERCENTILES[0]: low, PERCENTILES[-1]: high}
+    found |= {f"p{share:g}": value for share, value in percentiles.items()}
+    found |= {"mean": float(finite.mean()), "std": float(finite.std(correction=0))}
+    counts = torch.bincount(torch.bucketize(sample, edges().to(sample.device)), minlength=len(edges()) + 1)
+    return found | {f"bin {number}": float(count) for number, count in enumerate(counts.tolist()) if count}
+
+
+@cache
+def edges() -> Float[Tensor, " edges"]:
+    """The histogram's edges: ±10^(k/4) from 1e-8 to 1e8, the same for every tensor, so that histograms compare.
+
+    Bin 0 lies below all of them and the last above; the one in the middle, between ±1e-8, holds zeros.
+    """
+    powers = torch.arange(DECADES[0] * PER_DECADE, DECADES[1] * PER_DECADE + 1, dtype=torch.float64) / PER_DECADE
+    positive = 10.0**powers
+    return torch.cat([-positive.flip(0), positive])

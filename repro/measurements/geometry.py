@@ -1,0 +1,113 @@
+"""Where representations lie: how far from the input, and how they amplify a change of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from repro.errors import UserError
+from repro.measurements import passes
+from repro.measurements.probe import Probe
+from repro.measurements.reading import Reading
+from repro.networks import WeightLayer
+from repro.spectra import conditioning, cost
+
+_COLUMNS = 2**14
+
+
+def amplification(probe: Probe) -> Iterator[Reading]:
+    """The bound of Proposition 3 (Eq. 27) for every representation, from training to held-out images.
+
+    ``condition_number``: κ(H) of the matrix n × N on the probe. ``relative_change``: ‖ΔH‖ / ‖H‖ in the spectral norm,
+    where ΔH = H(held-out images) − H(probe). ``bound``: their product, which bounds the relative change of a linear
+    layer's least-squares solution to first order. In eval mode, both batches in one pass.
+
+    Raises:
+        UserError: The probe has no held-out images, or not as many as images.
+    """
+    if probe.held_out is None or len(probe.held_out) != len(probe.images):
+        raise UserError("amplification compares the probe with as many held-out images; pass held_out")
+    count = len(probe.images)
+    mine = probe.share.dealer()
+    found: list[Reading] = []
+
+    def see(layer: WeightLayer, tensor: Tensor) -> None:
+        tensor = passes.by_sample(tensor, 2 * count)
+        if len(tensor) != 2 * count or not mine(cost((count, tensor.numel() // len(tensor)))):
+            return
+        before, after = tensor.flatten(1).tensor_split(2)
+        both = conditioning([before, after - before])
+        number, change = float(both.condition_number[0]), float(both.sigma_max[1] / both.sigma_max[0])
+        values = {"condition_number": number, "relative_change": change, "bound": number * change}
+        found.append(Reading("amplification", layer.index - 1, layer.name, "matrix", values))
+
+    probe.network.eval()
+    with passes.reading(probe.layers, see):
+        probe.network(torch.cat([probe.images, probe.held_out]))
+    yield from found
+
+
+def distance(probe: Probe) -> Iterator[Reading]:
+    """How far every representation is from the input, and from the first one (Oyedotun 6.5 (d), Eq. 17).
+
+    Modes ``input`` and ``first`` say from which reference R, the images or representation 1. ``relative_distance`` is
+    ‖h − P(R)‖ / ‖P(R)‖ (Frobenius), where P carries R as an identity shortcut does: every stride-th pixel, new
+    channels zero; it is left out where h has no such form (after pooling, in transformers). ``cka`` is the linear
+    centred kernel alignment (Kornblith et al. 2019) of the two: 1 where the samples lie alike up to rotation and scale.
+    """
+    if probe.share.rank != 0:  # two Gram matrices a layer
+        return
+    references: dict[str, tuple[Tensor, Tensor]] = {}
+    found: list[Reading] = []
+
+    def see(layer: WeightLayer, tensor: Tensor) -> None:
+        number = layer.index - 1
+        tensor = passes.by_sample(tensor, len(probe.images))
+        if len(tensor) != len(probe.images):
+            return
+        gram = centred_gram(tensor)
+        if number <= 1:
+            references.setdefault(("input", "first")[number], (tensor.clone(), gram))
+        for mode, (reference, of_reference) in references.items():
+            carried = carry(reference, tensor.shape)
+            values = {"cka": _alignment(gram, of_reference)}
+            if carried is not None:
+                values["relative_distance"] = float((tensor - carried).norm() / carried.norm())
+            found.append(Reading("distance", number, layer.name, mode, values))
+
+    with passes.reading(probe.layers, see):
+        probe.network(probe.images)
+    yield from found
+
+
+def carry(reference: Shaped[Tensor, "batch ..."], shape: torch.Size) -> Shaped[Tensor, "batch ..."] | None:
+    """A tensor in another's shape as an identity shortcut brings it there; None where none could."""
+    if reference.shape == shape:
+        return reference
+    if reference.ndim != 4 or len(shape) != 4 or any(shape[n] > reference.shape[n] for n in (2, 3)):
+        return None
+    more = shape[1] - reference.shape[1]
+    if more < 0:
+        return None
+    rows, columns = -(-reference.shape[2] // shape[2]), -(-reference.shape[3] // shape[3])
+    strided = reference[:, :, ::rows, ::columns]
+    return F.pad(strided, (0, 0, 0, 0, 0, more)) if strided.shape[2:] == shape[2:] else None
+
+
+def centred_gram(tensor: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch batch"]:
+    """Inner products of the samples, centred over the samples, in float64; a block of features at a time."""
+    flat = tensor.flatten(1)
+    gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat.device)
+    for columns in flat.split(_COLUMNS, dim=1):
+        block = columns.double()
+        block -= block.mean(0)
+        gram.addmm_(block, block.mT)
+    return gram
+
+
+def _alignment(one: Float[Tensor, "batch batch"], other: Float[Tensor, "batch batch"]) -> float:
+    return float((one * other).sum() / (one.norm() * other.norm()))

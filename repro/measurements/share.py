@@ -1,0 +1,62 @@
+"""How ranks share the work of a measurement: layers are dealt by cost, and the readings gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch.distributed as dist
+from torch import nn
+
+from repro.measurements.reading import Reading
+
+
+@dataclass(frozen=True)
+class Share:
+    """One rank's part. All ranks hold the same weights and the same probe; each reduces its own layers."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    @classmethod
+    def of_process_group(cls) -> Share:
+        """This process's part in torch's default process group; the whole if there is none."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    def deal(self, costs: Sequence[float]) -> list[int]:
+        """Which of the items with these costs are this rank's: the dearest first, each to whoever has least so far.
+
+        Graham's rule (1969): no rank gets more than 4/3 of the best possible.
+        """
+        take = self.dealer()
+        return sorted(item for item in sorted(range(len(costs)), key=lambda item: -costs[item]) if take(costs[item]))
+
+    def dealer(self) -> Callable[[float], bool]:
+        """Says of one item after the other whether it is this rank's, for items that show up one at a time.
+
+        Every rank has to ask about the same items in the same order.
+        """
+        loads = [0.0] * self.ranks
+
+        def take(cost: float) -> bool:
+            rank = loads.index(min(loads))
+            loads[rank] += cost
+            return rank == self.rank
+
+        return take
+
+    def agree(self, network: nn.Module) -> None:
+        """Take rank 0's buffers: running statistics drift apart, since each rank normalises its own batches."""
+        if self.ranks > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, 0)
+
+    def gather(self, readings: list[Reading]) -> list[Reading]:
+        """All ranks' readings of one measurement, on every rank, by layer; each rank's order of modes is kept."""
+        if self.ranks == 1:
+            return readings
+        parts: list[list[Reading]] = [[] for _ in range(self.ranks)]
+        dist.all_gather_object(parts, readings)
+        return sorted((reading for part in parts for reading in part), key=lambda reading: reading.layer)

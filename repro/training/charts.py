@@ -1,0 +1,97 @@
+"""Readings as W&B wants them: numbers to plot over time, a table and charts."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from repro.figures import RunRecords, draw_measurements, kappa, to_png
+from repro.measurements.distributions import edges
+
+OVER_TIME = ("distributions",)
+"""Measurements whose chart is of all steps so far."""
+
+
+class Charts:
+    """The tables and charts of one run, measurement after measurement.
+
+    Args:
+        label: What the run is called in the charts.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._untrained: pd.DataFrame | None = None
+        self._over_time: list[pd.DataFrame] = []
+
+    def content(self, frame: pd.DataFrame) -> dict[str, Any]:
+        """What W&B gets for one step: histograms, a table of each measurement, and charts.
+
+        A step at which only distributions are taken, as they may be often, gets histograms alone.
+
+        Args:
+            frame: The readings of the step: step, epoch, measurement, layer, name, mode, quantity, value.
+        """
+        import wandb
+
+        often = frame["measurement"].isin(OVER_TIME)
+        self._over_time.append(frame[often])
+        found: dict[str, Any] = histograms(frame[often])
+        now = frame[~often]
+        if not len(now):
+            return found
+        if frame["step"].iloc[0] == 0:
+            self._untrained = now
+        before = [] if self._untrained is None or self._untrained is now else [self._untrained]
+        records = RunRecords(
+            label=self._label,
+            metrics=pd.DataFrame(columns=["step", "epoch", "metric", "value"]),
+            readings=pd.concat([*before, now, *self._over_time]),
+        )
+        for measurement, part in frame.groupby("measurement"):
+            found[f"readings/{measurement}"] = wandb.Table(dataframe=part.reset_index(drop=True))
+        return found | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
+
+
+def histograms(frame: pd.DataFrame) -> dict[str, Any]:
+    """Distributions as W&B's histograms, on the recorded bins between the outermost that hold anything."""
+    import wandb
+
+    bounds = edges().numpy()
+    found = {}
+    rows = frame[frame["quantity"].str.startswith("bin ")]
+    for (layer, kind), part in rows.groupby(["layer", "mode"]):
+        numbers = part["quantity"].str.removeprefix("bin ").astype(int).to_numpy()
+        counts = np.zeros(len(bounds) + 1)
+        counts[numbers] = part["value"].to_numpy(float)
+        first, last = max(numbers.min(), 1), min(numbers.max(), len(bounds) - 1)
+        if first <= last:
+            inside = (counts[first : last + 1], bounds[first - 1 : last + 1])
+            found[f"distributions/layer {layer}/{kind}"] = wandb.Histogram(np_histogram=inside)
+    return found
+
+
+def summary(frame: pd.DataFrame) -> dict[str, float]:
+    """Medians and maxima over the layers of the quoted κ of each measurement, and how many are infinite."""
+    found: dict[str, float] = {}
+    for measurement in kappa.MODES:
+        values = kappa.quoted(frame, measurement)["kappa"].to_numpy(float)
+        if len(values):
+            finite = values[np.isfinite(values)]
+            found[f"condition_number/{measurement}/infinite"] = float(np.isinf(values).sum())
+            if len(finite):
+                found[f"condition_number/{measurement}/median"] = float(np.median(finite))
+                found[f"condition_number/{measurement}/maximum"] = float(finite.max())
+    return found
+
+
+def image(figure: Figure) -> Any:
+    """A figure as W&B takes it."""
+    import wandb
+
+    return wandb.Image(Image.open(io.BytesIO(to_png(figure, dpi=100))))
