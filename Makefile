@@ -47,7 +47,7 @@ check: ready-to-check ## lint, format, types and the fast tests: what to run bef
 	@$(run) ruff check .
 	@$(run) ruff format --check .
 	@$(run) mypy
-	@$(run) pytest -m "not slow" $(ARGS)
+	@$(run) pytest -m "not slow" -n auto --maxprocesses 8 $(ARGS)
 
 format: ready-to-check ## format the code and mend what the linter can
 	@$(run) ruff check --fix .
