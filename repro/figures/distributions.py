@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -56,24 +57,24 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     threshold = _threshold(tables.values())
     look = looks(run.label for run in runs)
     with styled():
-        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 0.9 + 2.7 * depth * blocks))
+        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks))
         grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
+        for axes in grid.flat:
+            axes.set_axis_off()
         for number, (label, layers) in enumerate(cells.items()):
             block, column = divmod(number, across)
-            for row in range(depth):
+            for row, layer in enumerate(layers):
                 axes = grid[block * depth + row, column]
-                if row < len(layers):
-                    _cell(axes, tables[label].loc[layers[row]], look[label].color, threshold)
-                    axes.set_title(f"{title(label)}, layer {layers[row]}")
-                else:
-                    axes.set_axis_off()
-                if row == depth - 1:
+                axes.set_axis_on()
+                _cell(axes, tables[label].loc[layer], look[label].color, threshold)
+                axes.set_title("\n".join([*textwrap.wrap(title(label), 30), f"layer {layer}"]))
+                if row == len(layers) - 1:
                     axes.set_xlabel("step")
-        for axes in grid.flat[len(cells) :] if depth * blocks == 1 else []:
-            axes.set_axis_off()
-        for axes in grid[:, 0]:
-            axes.set_ylabel(KINDS[kind])
-        figure.legend(handles=_legend(), loc="outside upper left", ncols=5, handlelength=1.8, columnspacing=1.4)
+                if column == 0:
+                    axes.set_ylabel(KINDS[kind])
+        columns = 6 if across > 2 else 3
+        entries = [each for column in range(columns) for each in _legend()[column::columns]]  # reads row by row
+        figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
         return settled(figure)
 
 

@@ -119,8 +119,17 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         key=_slug(folder.name),
         title=f"Runs in {folder.name}",
         question=f"{number} outside of any study, so without the values of a paper and without claims.",
-        cells=[Cell(label=run.name, seed=configuration(run).get("seed", 0), name=run.name, run=run) for run in runs],
+        cells=[
+            Cell(label=label, seed=configuration(run).get("seed", 0), name=run.name, run=run)
+            for run, label in zip(runs, _labels(runs), strict=True)
+        ],
     )
+
+
+def _labels(runs: Sequence[RunDirectory]) -> list[str]:
+    """The networks' names if they tell the runs apart, else the runs'."""
+    networks = [configuration(run).get("model", {}).get("network", run.name) for run in runs]
+    return networks if len(runs) > 1 and len(set(networks)) == len(runs) else [run.name for run in runs]
 
 
 def _slug(text: str) -> str:
