@@ -163,9 +163,6 @@ def resnet101_case(device: str) -> Methods | str:
 
 
 def seconds_of(method: Callable[[], Any]) -> float:
-    time.sleep(
-        0.05
-    )  # the idle threads of numpy's BLAS and of OpenMP go on spinning for a while, at the next one's cost
     start = time.perf_counter()
     result = method()
     return result if isinstance(result, float) else time.perf_counter() - start
@@ -177,6 +174,7 @@ def run(
     times: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(repetitions):
         for name, method in methods.items():
+            time.sleep(0.3)  # idle threads of numpy's BLAS go on spinning for a while, at the next one's cost
             if warm:
                 method()
             times[name].append(seconds_of(method))

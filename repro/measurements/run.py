@@ -32,6 +32,7 @@ def take(
     layers: Sequence[int] = CHOSEN,
     mode: Literal["eval", "train"] = "eval",
     share: Share | None = None,
+    known: Sequence[WeightLayer] | None = None,
 ) -> list[Reading]:
     """Take measurements on a network, which they leave as it was.
 
@@ -45,6 +46,8 @@ def take(
         layers: Numbers of the weight layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
         share: This rank's part of the work where several hold the same network; every rank gets all readings.
+        known: The network's weight layers, as `repro.networks.weight_layers` gives them, if they are known: spares the
+            pass of one image that finds them.
 
     Raises:
         UserError: For an unknown measurement, one that lacks what it needs, or a layer that does not exist.
@@ -54,7 +57,7 @@ def take(
     readings: list[Reading] = []
     with looking(network, mode):
         share.agree(network)
-        found = weight_layers(network, images)
+        found = list(known) if known is not None else weight_layers(network, images)
         probe = Probe(
             network=network,
             layers=found,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from repro.measurements.reading import Reading
 
@@ -49,9 +51,16 @@ class Share:
 
     def agree(self, network: nn.Module) -> None:
         """Take rank 0's buffers: running statistics drift apart, since each rank normalises its own batches."""
-        if self.ranks > 1:
-            for buffer in network.buffers():
-                dist.broadcast(buffer, 0)
+        if self.ranks == 1:
+            return
+        by_dtype: defaultdict[torch.dtype, list[Tensor]] = defaultdict(list)
+        for buffer in network.buffers():
+            by_dtype[buffer.dtype].append(buffer)
+        for buffers in by_dtype.values():  # together: a message for each would take longer than many a measurement
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            dist.broadcast(flat, 0)
+            for buffer, part in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
+                buffer.copy_(part.view_as(buffer))
 
     def gather(self, readings: list[Reading]) -> list[Reading]:
         """All ranks' readings of one measurement, on every rank, by layer; each rank's order of modes is kept."""

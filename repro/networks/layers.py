@@ -48,7 +48,7 @@ def weight_layers(
 
     Args:
         network: Any network. Modes, buffers and the random generators are left as they were.
-        images: Images for one forward pass in eval mode, on the network's device; the first two are used. Needed for
+        images: Images for one forward pass in eval mode, on the network's device; the first is used. Needed for
             networks that do not list their layers.
 
     Raises:
@@ -59,7 +59,7 @@ def weight_layers(
     elif images is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
-        names = _trace(network, images[:2])
+        names = _trace(network, images[:1])
     if not names:
         raise UserError(f"{type(network).__name__} calls no convolution and no linear layer")
     return [WeightLayer(index, name, network.get_submodule(name)) for index, name in enumerate(names, 1)]

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from repro.spectra.unfold import short_blocks, short_unfoldings, unfolded_shape
@@ -30,6 +30,7 @@ HOST_BLOCK = 2**19
 DEVICE_BLOCK = 2**25
 """The same on a GPU, where small blocks would leave it idle: 256 MiB."""
 
+_SMALL = 128  # side up to which Gram matrices of several modes are joined
 _ORDINARY = 2.0**400  # squares whose largest lies within 1/_ORDINARY.._ORDINARY neither overflow nor vanish
 
 
@@ -63,16 +64,30 @@ def singular_values(
             yield from ((places, mode, nothing) for mode in some_modes)
 
 
-def _of_one_shape(group: list[Tensor], modes: Sequence[int], elements: int) -> Iterator[Float[Tensor, "group short"]]:
-    """Singular values of the unfoldings of tensors of one shape, mode after mode."""
-    for mode, gram in zip(modes, _grams(group, modes, elements), strict=True):
-        values, ordinary, fast = _from_grams(gram)
-        slow = torch.nonzero(ordinary & ~fast).flatten().tolist()
-        if slow:
-            values[slow] = _exact([group[index] for index in slow], mode, elements)
-        for index in torch.nonzero(~ordinary).flatten().tolist():
-            values[index] = _extraordinary(group[index], mode, elements)
-        yield values
+def _of_one_shape(group: list[Tensor], modes: Sequence[int], elements: int) -> list[Float[Tensor, "group short"]]:
+    """Singular values of the unfoldings of tensors of one shape, a tensor for each mode."""
+    grams = _grams(group, modes, elements)
+    count = len(group)
+    values: dict[int, Tensor] = {}
+    for together in _of_one_side([gram.shape[-1] for gram in grams]):
+        joined = grams[together[0]] if len(together) == 1 else torch.cat([grams[each] for each in together])
+        found, slow, odd = _from_grams(joined)
+        for number, each in enumerate(together):
+            mine = range(number * count, (number + 1) * count)
+            values[each] = part = found[mine.start : mine.stop]
+            if members := [index - mine.start for index in slow if index in mine]:
+                part[members] = _exact([group[member] for member in members], modes[each], elements)
+            for member in (index - mine.start for index in odd if index in mine):
+                part[member] = _extraordinary(group[member], modes[each], elements)
+    return [values[each] for each in range(len(grams))]
+
+
+def _of_one_side(sides: Sequence[int]) -> list[list[int]]:
+    """Which Gram matrices go through together: small ones of one side, where the calls themselves cost the most."""
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for place, side in enumerate(sides):
+        groups[side if side <= _SMALL else -place - 1].append(place)
+    return list(groups.values())
 
 
 def _grams(group: list[Tensor], modes: Sequence[int], elements: int) -> list[Float[Tensor, "group short short"]]:
@@ -108,17 +123,20 @@ def _gram(matrices: Float[Tensor, "batch short long"]) -> Float[Tensor, "batch s
     return gram
 
 
-def _from_grams(
-    grams: Float[Tensor, "batch short short"],
-) -> tuple[Float[Tensor, "batch short"], Bool[Tensor, " batch"], Bool[Tensor, " batch"]]:
-    """Singular values by the fast path; which matrices have ordinary squares; for which the fast path is accurate."""
+def _from_grams(grams: Float[Tensor, "batch short short"]) -> tuple[Float[Tensor, "batch short"], list[int], list[int]]:
+    """Singular values by the fast path; for which matrices it is not accurate; which have no ordinary squares."""
     grams = grams.cpu()  # for matrices of this size a GPU's eigensolver gains nothing over LAPACK
     largest = grams.diagonal(dim1=-2, dim2=-1).amax(-1)
-    ordinary = (largest > 1 / _ORDINARY) & (largest < _ORDINARY)
-    if not ordinary.all():  # LAPACK fails on NaN
+    low, high = (bound.item() for bound in largest.aminmax())
+    odd: list[int] = []
+    if not (low > 1 / _ORDINARY and high < _ORDINARY):  # LAPACK fails on NaN
+        ordinary = (largest > 1 / _ORDINARY) & (largest < _ORDINARY)
         grams[~ordinary] = torch.eye(grams.shape[-1], dtype=grams.dtype, device="cpu")
+        odd = torch.nonzero(~ordinary).flatten().tolist()
     values = torch.linalg.eigvalsh(grams, UPLO="L").clamp_(min=0).sqrt_().flip(-1)
-    return values, ordinary, ordinary & (values[:, 0] <= FAST_LIMIT * values[:, -1])
+    accurate = values[:, 0] <= FAST_LIMIT * values[:, -1]
+    slow: list[int] = [] if accurate.all() else torch.nonzero(~accurate).flatten().tolist()
+    return values, [index for index in slow if index not in odd], odd
 
 
 def _exact(group: list[Tensor], mode: int, elements: int) -> Float[Tensor, "group short"]:

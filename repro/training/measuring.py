@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, Share, check, table, take
+from repro.networks import WeightLayer, weight_layers
 from repro.records.files import append_lines
 from repro.training.charts import Charts, summary
 
@@ -81,6 +82,7 @@ class MeasureCallback(Callback):
         self.layers = tuple(layers)
         self.mode: Literal["eval", "train"] = mode
         self.directory = None if directory is None else Path(directory)
+        self._layers: list[WeightLayer] | None = None  # a network's structure does not change while it trains
         self._tables: list[pd.DataFrame] = []
         self._charts = Charts("network")
 
@@ -127,9 +129,11 @@ class MeasureCallback(Callback):
         network = pl_module.network if isinstance(getattr(pl_module, "network", None), nn.Module) else pl_module
         assert isinstance(network, nn.Module)
         device = pl_module.device
+        images = self.images.to(device)
+        self._layers = self._layers or weight_layers(network, images)
         readings = take(
             network,
-            self.images.to(device),
+            images,
             None if self.labels is None else self.labels.to(device),
             held_out=None if self.held_out is None else self.held_out.to(device),
             optimizer=_optimizer(trainer) if "updates" in names else None,
@@ -137,6 +141,7 @@ class MeasureCallback(Callback):
             layers=self.layers,
             mode=self.mode,
             share=Share.of_process_group() if trainer.world_size > 1 else None,
+            known=self._layers,
         )
         if trainer.is_global_zero:
             self._record(trainer, readings, trainer.global_step, trainer.current_epoch)
