@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--json FILE] [--network timm/resnet101] [--images 128] [--size 224] [--device cuda]
 
-Representations are reduced while the forward pass stands at them. Floor: the float64 Gram matrix of the widest mode, and
-a block of the tensor in float64. Peaks are of resident memory on the host, of the allocator on a GPU.
+Representations are reduced while the forward pass stands at them. Floor: the float64 Gram matrix of the widest mode,
+and a block of the tensor in float64. Peaks are of resident memory on the host, of the allocator on a GPU.
 """
 
 from __future__ import annotations

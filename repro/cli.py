@@ -40,7 +40,7 @@ def fit(arguments: Arguments) -> int:
     """Train a network; the same command again goes on, or skips a finished run."""
     from repro.config import parse
     from repro.training.interrupt import Interrupted
-    from repro.training.runs import start
+    from repro.training.runs import is_first_rank, start
 
     again = "--again" in arguments
     config, base = parse([argument for argument in arguments if argument != "--again"], command="fit")
@@ -48,6 +48,8 @@ def fit(arguments: Arguments) -> int:
         outcome = start(config, base, again=again)
     except Interrupted as reason:
         return _interrupted(reason)
+    if not is_first_rank():
+        return 0
     if outcome.action == "skipped":
         print(f"{outcome.state['status']} before; --again makes a new run, a larger --trainer.max_epochs extends it")
     _print_state(outcome.run.path, outcome.state)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -64,11 +63,7 @@ class RunCheckpoints(Checkpoint):
 
     def _stop_if_asked(self, trainer: Trainer, *, save: bool) -> None:
         # Every rank must come to the same decision at the same batch.
-        asked = bool(self.stop)
-        if trainer.world_size > 1:
-            asked = bool(
-                trainer.strategy.reduce(torch.tensor(float(asked), device=trainer.strategy.root_device), "sum")
-            )
+        asked = trainer.strategy.reduce_boolean_decision(bool(self.stop), all=False)
         if asked:
             if save:
                 self.save(trainer)

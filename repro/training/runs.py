@@ -64,12 +64,12 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
     new = not run.path.exists()
     if not new and run.config_path.exists():
         _same(run, config)
-    if again and not new and _is_first_rank():
+    if again and not new and is_first_rank():
         with run.lock():
             pass  # refuses while somebody trains here
         run.set_aside()
         new = True
-    if _is_first_rank():
+    if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
     with _locked(run):
         state = run.state
@@ -77,27 +77,28 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         extended = config.trainer.max_epochs > before
         if run.ended and not (extended and state["status"] == "finished"):
             return Outcome(run, "skipped", state)
-        if extended and run.ended and _is_first_rank():
+        if extended and run.ended and is_first_rank():
             run.update_state(extended_from=[*state.get("extended_from", []), before])
-        if not new and _is_first_rank():
+        if not new and is_first_rank():
             run.rewrite_config(to_yaml(config))
         from repro.training.fit import fit
 
         try:
             return Outcome(run, "trained", fit(config, run, label=label))
         except UserError:
-            if new and _is_first_rank():
+            if new and is_first_rank():
                 run.delete()
             raise
 
 
-def _is_first_rank() -> bool:
+def is_first_rank() -> bool:
+    """Whether this is the process that writes and speaks, told before any process group exists."""
     return int(os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
 @contextmanager
 def _locked(run: RunDirectory) -> Iterator[None]:
-    if not _is_first_rank():
+    if not is_first_rank():
         yield
         return
     with run.lock():

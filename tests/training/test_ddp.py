@@ -1,0 +1,52 @@
+"""Two real processes: `repro fit` under Lightning's DDP with gloo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from repro.records import RunDirectory, find_runs, readings
+
+FLAGS = [
+    *("--model.network", "resnet8", "--model.width", "4", "--data.train_size", "96", "--data.batch_size", "32"),
+    *("--data.evaluation_batch_size", "500", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
+    *("--measure.measurements", "[weights,representations,gradients,distance]", "--measure.probe_size", "16"),
+    *("--trainer.progress", "none", "--log.wandb", "disabled"),
+]
+
+
+def fitted(folder: Path, devices: int) -> tuple[RunDirectory, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "repro", "fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = find_runs([folder])
+    return run, done.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> None:
+    one, _ = fitted(tmp_path / "one", 1)
+    two, said = fitted(tmp_path / "two", 2)
+    assert one.name == two.name  # devices are no part of a run's identity
+    assert said.count("finished after 6 steps") == 1
+    assert (two.status, two.lives[0]["world_size"]) == ("finished", 2)
+    alone, shared = readings(one), readings(two)
+    assert sorted(set(shared["step"])) == [0, 3, 6]
+    keys = ["measurement", "layer", "mode", "quantity"]
+    assert not shared.duplicated(["step", *keys]).any()
+    both = alone[alone["step"] == 0].merge(shared[shared["step"] == 0], on=keys, suffixes=("", "_shared"))
+    assert len(both) == (alone["step"] == 0).sum() == (shared["step"] == 0).sum()
+    assert isinstance(both, pd.DataFrame)
+    for value, other in zip(both["value"], both["value_shared"], strict=True):
+        assert other == pytest.approx(value, rel=1e-9, nan_ok=True)
