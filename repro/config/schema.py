@@ -41,8 +41,14 @@ class ModelConfig:
     """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
     diagonal: Literal["free", "held"] = "free"
     """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1."""
-    initialization: Literal["he"] = "he"
-    """Gaussian He initialisation: variance 2 / fan-in."""
+    initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
+    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
+    pooling: Literal["maxpool", "stride"] | None = None
+    """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
+    printed: bool = False
+    """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers of mlp. Default: 784 and 300 (Nguyen, Fig. 3)."""
     pretrained: bool = False
     """Start timm/NAME from its published weights."""
     arguments: dict[str, Any] | None = None

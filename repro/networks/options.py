@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeGuard
 
 from repro.errors import UserError, unknown
 from repro.networks.activations import ACTIVATIONS
@@ -40,7 +41,14 @@ class Options:
     pretrained: bool = False
     """Pretrained weights, for ``timm/...`` networks."""
     initialization: str = "he"
-    """``he``: Gaussian of variance 2 / fan-in."""
+    """``he``: Gaussian of variance 2 / fan-in; ``truncated``: the same, cut off at two deviations (Nguyen, section 4);
+    ``truncated_corrected``: so that its variance is 2 / fan-in after the cut; ``xavier``: uniform, Glorot's."""
+    pooling: str | None = None
+    """``maxpool`` (VGG's default) or ``stride``: convolutions of stride 2 (CNN13's default)."""
+    printed: bool = False
+    """CNN13 as its table is printed, with a convolution more than its text and number of neurons say."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers of ``mlp``: 784 and 300 by default."""
     arguments: Mapping[str, object] | None = None
     """Further keyword arguments of a ``timm/...`` network or of one that is given by import path."""
 
@@ -52,7 +60,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "shortcut": ("identity", "projection"),
     "block": ("basic", "bottleneck"),
     "diagonal": ("free", "held"),
-    "initialization": ("he",),
+    "initialization": ("he", "truncated", "truncated_corrected", "xavier"),
+    "pooling": ("maxpool", "stride"),
 }
 """The allowed values of every option that is a choice between names."""
 
@@ -82,11 +91,19 @@ def parse_options(given: Mapping[str, object]) -> Options:
             raise UserError(f"{name} is {value!r}; it is a whole number from 1 up")
         if name == "gamma" and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
             raise UserError(f"gamma is {value!r}; it is a number above 0")
-        if name == "pretrained" and not isinstance(value, bool):
-            raise UserError(f"pretrained is {value!r}; it is true or false")
+        if name in ("pretrained", "printed") and not isinstance(value, bool):
+            raise UserError(f"{name} is {value!r}; it is true or false")
+        if name == "hidden" and not (_is_sequence(value) and value and all(type(n) is int and n > 0 for n in value)):
+            raise UserError(f"hidden is {value!r}; it is a list of whole numbers from 1 up, as [784, 300]")
         if name == "arguments" and not isinstance(value, Mapping):
             raise UserError(f"arguments is {value!r}; it maps keyword arguments to values, as {{drop_rate: 0.1}}")
-    return Options(**{**given, "arguments": given.get("arguments") or None})  # type: ignore[arg-type]
+    hidden = given.get("hidden")
+    known = {"arguments": given.get("arguments") or None, "hidden": tuple(hidden) if _is_sequence(hidden) else None}
+    return Options(**{**given, **known})  # type: ignore[arg-type]
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
 
 
 def refuse_options(network: str, options: Options, takes: Collection[str]) -> None:

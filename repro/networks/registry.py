@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from repro.networks import layout
-from repro.networks.family import Family
+from repro.networks import layout, plans
+from repro.networks.family import Depths, Family
 
+_STACK = frozenset({"activation", "gamma", "initialization"})
+DENSENET_DEPTHS = Depths((121,), "121")
 _COMMON = frozenset({"form", "width", "activation", "gamma", "normalization", "initialization"})
 
 NETWORKS: dict[str, Family] = {
@@ -39,6 +41,34 @@ NETWORKS: dict[str, Family] = {
         takes=_COMMON | {"diagonal"},
         depths=partial(layout.depths, block="basic"),
         check=layout.diracnet,
+    ),
+    "cnn": Family(
+        builder="repro.networks.stacks:cnn",
+        takes=_STACK | {"width", "pooling", "printed"},
+        depths=lambda _options: plans.CNN_DEPTHS,
+        check=plans.cnn,
+    ),
+    "vgg": Family(
+        builder="repro.networks.stacks:vgg",
+        takes=_STACK | {"width", "pooling"},
+        depths=lambda _options: plans.VGG_DEPTHS,
+        check=plans.vgg,
+    ),
+    "densenet": Family(
+        builder="repro.networks.densenet:DenseNet",
+        takes=_STACK | {"form"},
+        depths=lambda _options: DENSENET_DEPTHS,
+    ),
+    "fc": Family(
+        builder="repro.networks.stacks:fc",
+        takes=_STACK | {"width"},
+        depths=lambda _options: plans.FC_DEPTHS,
+        check=plans.fc,
+    ),
+    "mlp": Family(
+        builder="repro.networks.stacks:mlp",
+        takes=_STACK | {"hidden"},
+        check=plans.mlp,
     ),
 }
 """Family name to what is known of it. A network's name is the family's and its depth: ``resnet110``."""

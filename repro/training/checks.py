@@ -17,6 +17,9 @@ _OF_THE_NETWORK = (
     "groups",
     "diagonal",
     "initialization",
+    "pooling",
+    "printed",
+    "hidden",
     "pretrained",
     "arguments",
 )

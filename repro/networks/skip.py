@@ -1,0 +1,236 @@
+"""Skip connections from randomly chosen hidden neurons to the output, around any network (Nguyen, section 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from repro.errors import UserError
+from repro.networks.layers import weight_layers
+from repro.networks.undisturbed import undisturbed
+
+Head = Literal["add", "replace", "fill"]
+_NO_ACTIVATION = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.Identity)
+
+
+@runtime_checkable
+class NamesSkipLayers(Protocol):
+    """A network that says which of its activations' outputs may be connected to the output."""
+
+    def skip_layer_names(self) -> list[str]:
+        """Names of the activations' modules."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One call of one activation in a forward pass."""
+
+    name: str
+    """The module's name."""
+    call: int
+    """Which of its calls in a pass: a module may stand in several places."""
+    shape: torch.Size
+    """Of its output for one image."""
+
+    @property
+    def neurons(self) -> int:
+        """A neuron is one scalar output."""
+        return math.prod(self.shape)
+
+
+def activation_names(network: nn.Module) -> list[str]:
+    """The modules whose outputs are hidden neurons: those that the network names, else every activation module."""
+    if isinstance(network, NamesSkipLayers):
+        return network.skip_layer_names()
+    return [
+        name
+        for name, module in network.named_modules()
+        if not isinstance(module, _NO_ACTIVATION)
+        and not any(True for _ in module.children())
+        and ("activation" in type(module).__module__ or name.rpartition(".")[2].startswith("activation"))
+    ]
+
+
+def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) -> list[Tap]:
+    """All hidden neurons, call by call in forward order, by a pass of one image in eval mode that disturbs nothing.
+
+    Raises:
+        UserError: A layer that the network names does not exist, or none is called.
+    """
+    taps: list[Tap] = []
+    hooks = []
+    modules = dict(network.named_modules())
+    for name in activation_names(network):
+        if name not in modules:
+            raise UserError(f"{type(network).__name__} names the skip layer '{name}', which it has not")
+
+        def note(_module: nn.Module, _inputs: object, output: Tensor, name: str = name) -> None:
+            calls = sum(tap.name == name for tap in taps)
+            taps.append(Tap(name, calls, output.shape[1:]))
+
+        hooks.append(modules[name].register_forward_hook(note))
+    try:
+        with undisturbed(network):
+            network.eval()(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not taps:
+        raise UserError(
+            f"{type(network).__name__} calls no activation module, so there are no neurons to connect; "
+            "let it name some modules in a method skip_layer_names"
+        )
+    return taps
+
+
+class SkipToOutput(nn.Module):
+    """A network whose output also reads N neurons chosen at random from its hidden layers: G = Ψ V.
+
+    The N neurons are drawn uniformly without replacement from all scalar outputs of all activations (or of those that
+    the network names), by a generator of their own. The choice is a buffer, so a checkpoint has it, and one made with
+    another choice is refused. In a pass each layer's chosen neurons are taken by one gather.
+
+    Args:
+        network: Any network from images to logits whose activations are modules.
+        neurons: N; for the head ``fill`` counting the last hidden layer's.
+        seed: Of the choice; the same neurons on every rank and in every process.
+        image: One image, to find the activations and their sizes by a forward pass.
+        num_classes: Logits.
+        head: ``add`` keeps the network's output layer, logits = W h + b + V ψ; ``replace`` leaves only V ψ, as the
+            paper writes G = Ψ V; ``fill`` keeps it and adds N − L neurons of the layers below, where L are the ones
+            that the output layer reads (section 2).
+
+    Raises:
+        UserError: More neurons than there are, or the network calls no activation.
+    """
+
+    chosen: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        neurons: int,
+        seed: int,
+        *,
+        image: Float[Tensor, "one channels height width"],
+        num_classes: int,
+        head: Head = "add",
+    ) -> None:
+        super().__init__()
+        taps = pool(network, image)
+        if head == "fill":
+            layers = weight_layers(network, image)
+            reads = int(layers[-1].module.weight.shape[1])  # type: ignore[index]
+            taps, wanted = taps[:-1], neurons - reads
+        else:
+            wanted = neurons
+        size = sum(tap.neurons for tap in taps)
+        if not 1 <= wanted <= size:
+            there = f"{size:,} hidden neurons" + (f" below the last {reads:,}" if head == "fill" else "")
+            raise UserError(f"model.skip_neurons is {neurons}; {type(network).__name__} has {there}")
+        self.network = network
+        self.head = head
+        self.seed = seed
+        self.taps = taps
+        generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("chosen", torch.randperm(size, generator=generator)[:wanted].sort().values)
+        self.skip = nn.Linear(wanted, num_classes, bias=False)
+        self._taken: list[Tensor] = []
+        self._connect()
+        if head == "replace":
+            last = weight_layers(network, image)[-1].module
+            last.requires_grad_(False)  # nothing reads it
+
+    def _connect(self) -> None:
+        """Cut the choice into layers, and listen to those that have chosen neurons."""
+        modules = dict(self.network.named_modules())
+        start = 0
+        self._places: dict[tuple[str, int], int] = {}
+        self._calls: dict[str, int] = {}
+        for tap in self.taps:
+            inside = self.chosen[(self.chosen >= start) & (self.chosen < start + tap.neurons)] - start
+            start += tap.neurons
+            if not len(inside):
+                continue
+            number = len(self._places)
+            self._places[tap.name, tap.call] = number
+            self.register_buffer(f"_index{number}", inside, persistent=False)
+            if len(tap.shape) == 3:  # where the same neurons lie in a channels-last image
+                area = tap.shape[1] * tap.shape[2]
+                inside = inside % area * tap.shape[0] + inside // area
+            self.register_buffer(f"_index_last{number}", inside, persistent=False)
+        for name in dict.fromkeys(tap.name for tap in self.taps):
+            if any(key == name for key, _ in self._places):
+                modules[name].register_forward_hook(self._listener(name))
+
+    def _listener(self, name: str) -> Any:
+        def take(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            call = self._calls.get(name, 0)
+            self._calls[name] = call + 1
+            number = self._places.get((name, call))
+            if number is not None:
+                self._taken.append(self._pick(output, number))
+
+        return take
+
+    def _pick(self, output: Tensor, number: int) -> Float[Tensor, "batch neurons"]:
+        if output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last):
+            flat, index = output.permute(0, 2, 3, 1).flatten(1), getattr(self, f"_index_last{number}")
+        else:
+            flat, index = output.flatten(1), getattr(self, f"_index{number}")
+        picked: Tensor = Pick.apply(flat, index)
+        return picked
+
+    def features(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> tuple[Float[Tensor, "batch neurons"], Float[Tensor, "batch classes"]]:
+        """Ψ, a row an image, and the network's own logits."""
+        self._taken, self._calls = [], {}
+        logits = self.network(images)
+        psi = torch.cat(self._taken, 1)
+        self._taken = []
+        return psi, logits
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """From images to logits."""
+        psi, logits = self.features(images)
+        added: Tensor = self.skip(psi)
+        return added if self.head == "replace" else logits + added
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        theirs = state_dict.get(f"{prefix}chosen")
+        if theirs is not None and not (
+            theirs.shape == self.chosen.shape and torch.equal(theirs.to(self.chosen.device), self.chosen)
+        ):
+            raise UserError(
+                f"the checkpoint connects {len(theirs):,} neurons, other ones than the {len(self.chosen):,} of seed "
+                f"{self.seed}; use its skip_neurons and skip_seed"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class Pick(torch.autograd.Function):
+    """Columns of a matrix, no column twice: the gradient is written and not added up, in parallel on any device."""
+
+    @staticmethod
+    def forward(ctx: Any, flat: Float[Tensor, "batch all"], index: Int[Tensor, " some"]) -> Float[Tensor, "batch some"]:
+        """The columns."""
+        ctx.save_for_backward(index)
+        ctx.columns = flat.shape[1]
+        return flat[:, index]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Float[Tensor, "batch some"]) -> tuple[Float[Tensor, "batch all"], None]:
+        """Their gradient in place, zero elsewhere."""
+        (index,) = ctx.saved_tensors
+        (gradient,) = gradients
+        whole = gradient.new_zeros(len(gradient), ctx.columns)
+        whole[:, index] = gradient
+        return whole, None
