@@ -49,6 +49,12 @@ class ModelConfig:
     """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""
     hidden: tuple[int, ...] | None = None
     """Widths of the hidden layers of mlp. Default: 784 and 300 (Nguyen, Fig. 3)."""
+    skip_neurons: int | Literal["train"] | None = None
+    """Connect so many hidden neurons, chosen at random, to the output (Nguyen); train: as many as training images."""
+    skip_seed: int = 0
+    """Seed of the choice of the neurons."""
+    skip_head: Literal["add", "replace", "fill"] = "add"
+    """Keep the output layer beside them; only them; or fill up to that number, counting what the output layer reads."""
     pretrained: bool = False
     """Start timm/NAME from its published weights."""
     arguments: dict[str, Any] | None = None
@@ -58,6 +64,9 @@ class ModelConfig:
         _require(self.width is None or self.width >= 1, "model.width", self.width, "1 or more")
         _require(self.groups is None or self.groups >= 1, "model.groups", self.groups, "1 or more")
         _require(self.gamma > 0, "model.gamma", self.gamma, "above 0")
+        some = self.skip_neurons in (None, "train") or int(self.skip_neurons) >= 1
+        _require(some, "model.skip_neurons", self.skip_neurons, "1 or more, or train")
+        _require(0 <= self.skip_seed < 2**63, "model.skip_seed", self.skip_seed, "0 to 2**63 - 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +105,8 @@ class DataConfig:
 class TrainingConfig:
     """What the optimiser does: stochastic gradient descent with a stepwise learning rate."""
 
+    loss: Literal["cross_entropy", "square", "hinge"] = "cross_entropy"
+    """Softmax cross-entropy, half the squared distance from the one-hot target, or the multi-class hinge loss."""
     learning_rate: float = 0.1
     """Learning rate after the warm-up (Oyedotun 6.1: 0.1 to 0.0001)."""
     momentum: float = 0.9

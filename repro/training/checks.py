@@ -30,6 +30,17 @@ def network_options(config: Config) -> dict[str, object]:
     return {key: getattr(config.model, key) for key in _OF_THE_NETWORK}
 
 
+def train_samples(config: Config) -> int:
+    """How many training images the configuration leaves.
+
+    Raises:
+        UserError: For a data set by import path, whose number is not known beforehand.
+    """
+    if ":" in config.data.name:
+        raise UserError("model.skip_neurons train needs one of the data sets by name; give the number of neurons")
+    return config.data.train_size or data.dataset(config.data.name).train - config.data.validation_size
+
+
 def _measures(config: Config) -> bool:
     return bool(config.measure.measurements or config.measure.every_n_steps)
 

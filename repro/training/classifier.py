@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from repro.config import TrainingConfig
+from repro.training.losses import LOSSES
 from repro.training.schedule import learning_rate
 
 Batch = tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]
@@ -23,7 +25,7 @@ class Diverged(Exception):
     """The training loss is NaN or infinite: the run has its result."""
 
 
-class MeanCrossEntropy(Metric):
+class MeanLoss(Metric):
     """The mean over samples of batch means: a sum and a count, with no look at a value on the host.
 
     torchmetrics' own `MeanMetric` looks for NaN on the host at every update, and with that look disabled it drops the
@@ -51,7 +53,7 @@ class MeanCrossEntropy(Metric):
 def _metrics(num_classes: int) -> MetricCollection:
     metrics = MetricCollection(
         {
-            "cross_entropy": MeanCrossEntropy(),
+            "cross_entropy": MeanLoss(),
             "accuracy": MulticlassAccuracy(num_classes, average="micro"),
         },
         compute_groups=False,
@@ -65,8 +67,8 @@ class Classifier(LightningModule):
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
     before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed), ``validation/...``
-    and ``test/...`` after evaluations. ``.../objective`` is the cross-entropy plus weight_decay / 2 times the sum of
-    all squared parameters, which is what the optimiser descends.
+    and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
+    ``.../loss`` if it is not the cross-entropy) plus weight_decay / 2 times the sum of all squared parameters.
 
     Args:
         network: Any network.
@@ -82,7 +84,12 @@ class Classifier(LightningModule):
         self.network = network
         self.training_config = training
         self.every_n_steps = every_n_steps
+        self.loss = LOSSES[training.loss]
+        self._by_cross_entropy = training.loss == "cross_entropy"
         self.train_metrics = _metrics(num_classes)
+        if not self._by_cross_entropy:
+            self.train_metrics.add_metrics({"loss": MeanLoss()})
+            self.train_metrics.persistent(True)
         parts = ("train", "validation", "test")
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": _metrics(num_classes) for part in parts})
         self.latest: dict[str, float] = {}
@@ -118,31 +125,36 @@ class Classifier(LightningModule):
             group["lr"] = rate
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The mean cross-entropy of a batch."""
+        """The mean loss of a batch."""
         images, labels = batch
         scores = self(images)
-        loss = F.cross_entropy(scores, labels)
-        self.train_metrics["cross_entropy"].update(loss.detach(), len(labels))
-        self.train_metrics["accuracy"].update(scores.detach(), labels)
+        loss = self.loss(scores, labels)
+        known = scores.detach()
+        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)
+        self.train_metrics["cross_entropy"].update(cross_entropy, len(labels))
+        self.train_metrics["accuracy"].update(known, labels)
+        if not self._by_cross_entropy:
+            self.train_metrics["loss"].update(loss.detach(), len(labels))
         if self.trainer.global_step % self.every_n_steps == 0:
-            cross_entropy = loss.item()
+            value = loss.item()
             self.record(
                 {
-                    "step/cross_entropy": cross_entropy,
-                    "step/objective": cross_entropy + self.penalty(),
-                    "step/accuracy": (scores.detach().argmax(1) == labels).float().mean().item(),
+                    "step/cross_entropy": cross_entropy.item(),
+                    **({} if self._by_cross_entropy else {"step/loss": value}),
+                    "step/objective": value + self.penalty(),
+                    "step/accuracy": (known.argmax(1) == labels).float().mean().item(),
                     "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
                 }
             )
-            if not torch.isfinite(loss):
-                raise Diverged(f"the training loss is {cross_entropy} at step {self.trainer.global_step}")
+            if not math.isfinite(value):
+                raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
         return loss
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""
         found = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
         self.train_metrics.reset()
-        found["train/objective"] = found["train/cross_entropy"] + self.penalty()
+        found["train/objective"] = found.get("train/loss", found["train/cross_entropy"]) + self.penalty()
         self.record(found)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002

@@ -16,16 +16,19 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
+from torch import nn
 
 from repro.config import Config, to_flat
 from repro.data import create_data
 from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.networks import create_network
+from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
-from repro.training.checks import network_options
+from repro.training.checks import network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
@@ -90,6 +93,8 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         image_size=data.image_size,
         **network_options(config),
     )
+    if config.model.skip_neurons is not None:
+        network = _connected(config, network, data)
     network = network.to(memory_format=torch.channels_last)  # convolutions run faster
     module = Classifier(
         network,
@@ -115,6 +120,22 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
     )
     return Experiment(config, module, data, trainer)
+
+
+def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
+    """The network with its randomly chosen neurons connected to the output."""
+    model = config.model
+    assert model.skip_neurons is not None
+    connected = SkipToOutput(
+        network,
+        train_samples(config) if model.skip_neurons == "train" else int(model.skip_neurons),
+        model.skip_seed,
+        image=torch.zeros(1, data.in_channels, data.image_size, data.image_size),
+        num_classes=data.num_classes,
+        head=model.skip_head,
+    )
+    INITIALIZATIONS[model.initialization](connected.skip)
+    return connected
 
 
 def _devices(config: Config) -> int | str:

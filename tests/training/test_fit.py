@@ -258,3 +258,39 @@ def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_checkpoints_load_without_pickled_code(finished: tuple[Config, RunDirectory]) -> None:
     content = torch.load(finished[1].saved_checkpoints()[-1], weights_only=True)
     assert content["global_step"] == 12
+
+
+def test_a_skip_network_trains_is_resumed_and_evaluated(tmp_path: Path) -> None:
+    changes = {"model__network": "mlp", "model__width": None, "model__hidden": (30, 20), "model__activation": "sigmoid"}
+    config = small(tmp_path, **changes, model__skip_neurons=40, model__skip_seed=5)
+    outcome = start(config)
+    assert outcome.state["status"] == "finished"
+    assert "skip40" in outcome.run.name
+    state = torch.load(outcome.run.saved_checkpoints()[-1], weights_only=True)["state_dict"]
+    assert state["network.skip.weight"].shape == (10, 40)
+    chosen = torch.randperm(50, generator=torch.Generator().manual_seed(5))[:40].sort().values
+    assert torch.equal(state["network.chosen"], chosen)
+    table = readings(outcome.run)
+    assert table[table["measurement"] == "weights"]["name"].unique().tolist()[-1] == "skip"
+    again = module.evaluate(config, outcome.run.saved_checkpoints()[-1])
+    assert again["test_accuracy"] == outcome.state["final"]["test_accuracy"]
+
+
+def test_as_many_neurons_as_training_images(tmp_path: Path) -> None:
+    config = small(tmp_path, model__network="fc12", model__width=10, model__skip_neurons="train")
+    assert module.build(config).module.network.skip.weight.shape == (10, 100)  # type: ignore[union-attr]
+    config = small(tmp_path, model__network="fc9", model__width=10, model__skip_neurons="train")
+    with pytest.raises(UserError, match="model.skip_neurons is 100; Stack has 90 hidden neurons"):
+        start(config)
+    assert not list((tmp_path / "single").glob("fc9*"))
+
+
+@pytest.mark.parametrize("name", ["square", "hinge"])
+def test_another_loss_is_what_is_descended_and_recorded(tmp_path: Path, name: str) -> None:
+    run = start(small(tmp_path, training__loss=name, training__weight_decay=0.0)).run
+    table = metrics(run)
+    at_start = table[table["step"] == 0].set_index("metric")["value"]
+    assert at_start["step/objective"] == at_start["step/loss"] != at_start["step/cross_entropy"]
+    losses = table[table["metric"] == "train/loss"]["value"].tolist()
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
