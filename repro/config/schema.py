@@ -55,6 +55,8 @@ class ModelConfig:
     """Seed of the choice of the neurons."""
     skip_head: Literal["add", "replace", "fill"] = "add"
     """Keep the output layer beside them; only them; or fill up to that number, counting what the output layer reads."""
+    train: Literal["all", "output"] = "all"
+    """Train all weights, or only those of the output on features that are computed once (Nguyen's "rand")."""
     pretrained: bool = False
     """Start timm/NAME from its published weights."""
     arguments: dict[str, Any] | None = None

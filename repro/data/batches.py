@@ -102,6 +102,12 @@ class DeviceBatches:
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images and int64 labels: the rest of the current epoch."""
+        for chosen, drawn in self.places():
+            pixels = self.images[chosen] if self._padded is None else crop_and_flip(self._padded, chosen, *drawn)
+            yield self.normalise(pixels), self.labels[chosen]
+
+    def places(self) -> Iterator[tuple[Int[Tensor, " batch"], tuple[Tensor, ...]]]:
+        """Which images this rank's batches hold, and how each is cropped and flipped: the rest of the current epoch."""
         device = self.images.device
         epoch, start = divmod(self.position(), len(self)) if self.seed is not None else (0, 0)
         samples = len(self.images)
@@ -114,12 +120,7 @@ class DeviceBatches:
             first = step * self.batch_size
             size = min(self.batch_size, samples - first)
             part = slice(first + size * self.rank // self.ranks, first + size * (self.rank + 1) // self.ranks)
-            chosen = order[part]
-            if self._padded is None:
-                pixels = self.images[chosen]
-            else:
-                pixels = crop_and_flip(self._padded, chosen, offsets[part], flips[part])
-            yield self.normalise(pixels), self.labels[chosen]
+            yield order[part], () if self._padded is None else (offsets[part], flips[part])
 
     def state_dict(self) -> dict[str, object]:
         """Empty: the trainer's step says where to go on. Its being there tells Lightning that these batches resume."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +93,8 @@ class ImageDataModule(LightningDataModule):
         self.split_seed = split_seed
         self.normalization = normalization
         self.augmentation = augmentation
+        self.training_batches: Callable[[DeviceBatches], Any] | None = None
+        """What to train on in place of the images: made of the batches that they would come in."""
         self._sets: dict[str, tuple[Tensor, Tensor]] = {}
 
     @abstractmethod
@@ -196,9 +199,10 @@ class ImageDataModule(LightningDataModule):
         """The held-out parts, in the order of `val_dataloader`."""
         return [part for part in ("validation", "test") if part in self._sets]
 
-    def train_dataloader(self) -> DeviceBatches:
-        """Shuffled, augmented batches."""
-        return self.batches("train", training=True)
+    def train_dataloader(self) -> Any:
+        """Shuffled, augmented batches, or what `training_batches` makes of them."""
+        batches = self.batches("train", training=True)
+        return batches if self.training_batches is None else self.training_batches(batches)
 
     def val_dataloader(self) -> list[DeviceBatches]:
         """Batches of each held-out part."""

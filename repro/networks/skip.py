@@ -188,6 +188,15 @@ class SkipToOutput(nn.Module):
         picked: Tensor = Pick.apply(flat, index)
         return picked
 
+    def connected(self) -> list[Tap]:
+        """The calls of activations that have chosen neurons."""
+        return [tap for tap in self.taps if (tap.name, tap.call) in self._places]
+
+    def filled_layers(self) -> list[Tap]:
+        """Those of them all of whose neurons are chosen, except the last."""
+        counts = {tap: len(getattr(self, f"_index{self._places[tap.name, tap.call]}")) for tap in self.connected()}
+        return [tap for tap in self.connected()[:-1] if counts[tap] == tap.neurons]
+
     def features(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch neurons"], Float[Tensor, "batch classes"]]:

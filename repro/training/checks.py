@@ -74,6 +74,11 @@ def check(config: Config) -> str:
         ):
             if size > kept:
                 raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
+    if config.model.train == "output" and config.data.augmentation != "none":
+        raise UserError(
+            "model.train output computes each image's features once, and data.augmentation "
+            f"{config.data.augmentation} changes them every time; set data.augmentation none, or model.train all"
+        )
     networks.check(config.model.network, **facts, **network_options(config))
     measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

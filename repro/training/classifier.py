@@ -18,7 +18,7 @@ from repro.config import TrainingConfig
 from repro.training.losses import LOSSES
 from repro.training.schedule import learning_rate
 
-Batch = tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]
+Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
 
 
 class Diverged(Exception):
@@ -102,11 +102,16 @@ class Classifier(LightningModule):
         scores: Tensor = self.network(images)
         return scores
 
+    def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
+        """Class scores of what the training batches hold: images, unless a subclass knows better."""
+        scores: Tensor = self(inputs)
+        return scores
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """SGD over all parameters; the learning rate is set at each step."""
+        """SGD over all parameters that train; the learning rate is set at each step."""
         training = self.training_config
         return torch.optim.SGD(
-            self.network.parameters(),
+            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
             lr=training.warmup_learning_rate if training.warmup_steps else training.learning_rate,
             momentum=training.momentum,
             weight_decay=training.weight_decay,
@@ -126,8 +131,8 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The mean loss of a batch."""
-        images, labels = batch
-        scores = self(images)
+        inputs, labels = batch
+        scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
         known = scores.detach()
         cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)

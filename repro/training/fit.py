@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 import time
 import uuid
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
-from torch import nn
+from torch import Tensor, nn
 
 from repro.config import Config, to_flat
 from repro.data import create_data
+from repro.data.batches import DeviceBatches
 from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.networks import create_network
+from repro.networks.assumptions import unmet
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
@@ -33,8 +37,10 @@ from repro.training.classifier import Classifier, Diverged
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
 from repro.training.progress import Progress
+from repro.training.random_features import FeatureBatches, OutputClassifier, settle
 from repro.training.record_logger import RecordLogger
 
+_PATCH_IMAGES = 64  # that are compared for Assumption 3.1
 PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -47,6 +53,7 @@ def _quiet() -> None:
         ".*tensorboardX.*",
         ".*GPU available but not used.*",
         ".*treespec, LeafSpec.*",
+        ".*module.s. in eval mode at the start of training.*",  # frozen layers are meant to be
         ".*smaller than the logging interval.*",
         ".*Trying to infer the `batch_size`.*",
     ):
@@ -96,12 +103,11 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     if config.model.skip_neurons is not None:
         network = _connected(config, network, data)
     network = network.to(memory_format=torch.channels_last)  # convolutions run faster
-    module = Classifier(
-        network,
-        num_classes=data.num_classes,
-        training=config.training,
-        every_n_steps=config.log.every_n_steps,
-    )
+    facts: dict[str, Any] = {"num_classes": data.num_classes, "every_n_steps": config.log.every_n_steps}
+    if config.model.train == "output":
+        module: Classifier = OutputClassifier(network, image=_blank(data), training=config.training, **facts)
+    else:
+        module = Classifier(network, training=config.training, **facts)
     trainer = Trainer(
         accelerator=config.trainer.accelerator,
         devices=_devices(config),
@@ -122,6 +128,17 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     return Experiment(config, module, data, trainer)
 
 
+def _blank(data: Any) -> Tensor:
+    return torch.zeros(1, data.in_channels, data.image_size, data.image_size)
+
+
+def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: DeviceBatches) -> FeatureBatches:
+    """What `OutputClassifier` trains on; called when the network is where it trains."""
+    everything = data.batches("train")
+    settle(module.network, everything)
+    return FeatureBatches(module.output, batches, everything, folder=run.path)
+
+
 def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     """The network with its randomly chosen neurons connected to the output."""
     model = config.model
@@ -130,7 +147,7 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
         network,
         train_samples(config) if model.skip_neurons == "train" else int(model.skip_neurons),
         model.skip_seed,
-        image=torch.zeros(1, data.in_channels, data.image_size, data.image_size),
+        image=_blank(data),
         num_classes=data.num_classes,
         head=model.skip_head,
     )
@@ -178,6 +195,14 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
     trainer, module, data = experiment.trainer, experiment.module, experiment.data
     data.trainer = trainer
     data.setup("fit")
+    if isinstance(module, OutputClassifier):
+        data.training_batches = partial(_features, module, data, run)
+    if isinstance(module.network, SkipToOutput) and trainer.is_global_zero:
+        images, _ = data.probe(min(data.samples("train"), _PATCH_IMAGES))
+        whole = config.model.train == "all"
+        if conditions := unmet(module.network, images.cpu(), trained=whole):
+            run.update_state(assumption_unmet=conditions)
+            print(f"repro: note: Assumption 3.1 (Nguyen) does not hold: {'; '.join(conditions)}", file=sys.stderr)
     if config.measure.measurements or config.measure.every_n_steps:
         trainer.callbacks.insert(0, _measuring(config, data))  # type: ignore[attr-defined]
     remote = None

@@ -1,0 +1,155 @@
+"""The output trained on features that are computed once is the output trained by running the network at every step."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from repro.config import Config, from_mapping
+from repro.data import create_data
+from repro.errors import UserError
+from repro.networks import create_network
+from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.skip import SkipToOutput
+from repro.records import RunDirectory, metrics
+from repro.training import fit as module
+from repro.training import random_features
+from repro.training.classifier import Classifier
+from repro.training.interrupt import Interrupted
+from repro.training.runs import start
+
+OPTIONS: dict[str, Any] = {"width": 4, "activation": "softplus", "initialization": "truncated"}
+NETWORK = {"network": "resnet8", **OPTIONS}
+
+
+def small(tmp_path: Path, *, head: str = "add", **model: Any) -> Config:
+    return from_mapping(
+        {
+            "model": {**NETWORK, "skip_neurons": 300, "skip_seed": 2, "skip_head": head, "train": "output", **model},
+            "data": {"batch_size": 32, "train_size": 100, "evaluation_batch_size": 500},
+            "training": {"warmup_steps": 0, "learning_rate": 0.01, "nesterov": True},
+            "trainer": {"max_epochs": 3, "progress": "none", "accelerator": "cpu"},
+            "measure": {"measurements": []},
+            "log": {"every_n_steps": 1, "wandb": "disabled"},
+            "runs": str(tmp_path),
+        }
+    )
+
+
+def losses(run: RunDirectory) -> list[float]:
+    table = metrics(run)
+    return table[table["metric"] == "step/cross_entropy"]["value"].tolist()
+
+
+@pytest.mark.parametrize("head", ["add", "replace", "fill"])
+def test_it_is_the_training_of_the_output_in_a_network_that_runs_every_step(tmp_path: Path, head: str) -> None:
+    run = start(small(tmp_path, head=head)).run
+    data = create_data("MNIST5k", batch_size=32, train_size=100, seed=0, evaluation_batch_size=500)
+    data.setup()
+    module.seed_everything(0, verbose=False)
+    plain = create_network(
+        in_channels=1, image_size=28, **{"name": "resnet8", **{k: v for k, v in NETWORK.items() if k != "network"}}
+    )
+    image = torch.zeros(1, 1, 28, 28)
+    network = SkipToOutput(plain, 300, 2, image=image, num_classes=10, head=head)  # type: ignore[arg-type]
+    INITIALIZATIONS["truncated"](network.skip)
+    network.to(memory_format=torch.channels_last)
+    random_features.settle(network, data.batches("train"))
+    network.requires_grad_(False)
+    trained = [network.skip.weight, *([] if head == "replace" else [plain.head.weight, plain.head.bias])]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.SGD(trained, lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    network.eval()
+    expected = []
+    for step in range(12):
+        batches = data.batches("train", training=True)
+        batches.position = lambda step=step: step  # type: ignore[misc]
+        images, labels = next(iter(batches))
+        optimiser.param_groups[0]["lr"] = 0.01 if step < 6 else 0.001 if step < 9 else 0.0001
+        loss = F.cross_entropy(network(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        expected.append(loss.item())
+    assert losses(run) == pytest.approx(expected, rel=1e-4)
+    state = torch.load(run.saved_checkpoints()[-1], weights_only=True)["state_dict"]
+    for name, value in network.state_dict().items():
+        assert torch.allclose(state[f"network.{name}"], value, rtol=1e-4, atol=1e-5), name
+
+
+def test_the_hidden_layers_do_not_move_and_their_statistics_are_the_training_sets(tmp_path: Path) -> None:
+    config = small(tmp_path)
+    untrained = module.build(config).module.network.state_dict()
+    run = start(config).run
+    state = torch.load(run.saved_checkpoints()[-1], weights_only=True)["state_dict"]
+    moved = {name for name, value in untrained.items() if not torch.equal(state[f"network.{name}"], value)}
+    assert {name for name in moved if "running" not in name and "num_batches" not in name} == {
+        "network.head.weight",
+        "network.head.bias",
+        "skip.weight",
+    }
+    data = create_data("MNIST5k", batch_size=32, train_size=100, seed=0)
+    data.setup()
+    images = data.batches("train").normalise(data.batches("train").images)
+    first = F.conv2d(images, state["network.network.stem.conv1.weight"], padding=1)
+    mean = state["network.network.stem.norm1.running_mean"]
+    assert torch.allclose(mean, first.mean((0, 2, 3)), atol=1e-4)  # torch sums in float32 (FINDINGS.md)
+
+
+def test_statistics_are_means_by_the_sizes_of_the_batches() -> None:
+    data = create_data("MNIST5k", batch_size=32, train_size=100, evaluation_batch_size=70)
+    data.setup()
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    random_features.settle(network, data.batches("train"))
+    images = data.batches("train").normalise(data.batches("train").images)
+    assert network[0].running_mean.item() == pytest.approx(images.mean().item(), abs=1e-5)
+    assert network[0].momentum == 0.1
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = start(small(tmp_path / "whole")).run
+    config = small(tmp_path / "stopped")
+    training_step = Classifier.training_step
+
+    def interrupted(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.trainer.global_step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return training_step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", interrupted)
+        with pytest.raises(Interrupted):
+            start(config)
+    run = start(config).run
+    assert losses(run) == losses(whole)
+
+
+def test_features_that_do_not_fit_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resident = start(small(tmp_path / "resident")).run
+    monkeypatch.setattr(random_features, "RESIDENT_SHARE", 0.0)
+    mapped = start(small(tmp_path / "mapped")).run
+    assert (mapped.path / "features.npy").stat().st_size > 4 * 100 * 300
+    assert not (mapped.path / "features.part").exists()
+    assert losses(mapped) == losses(resident)
+
+
+def test_any_networks_output_can_be_trained_alone(tmp_path: Path) -> None:
+    run = start(small(tmp_path, skip_neurons=None, skip_head="add")).run
+    assert len(losses(run)) == 12
+    assert losses(run)[-1] < losses(run)[0]
+
+
+def test_augmentation_is_refused(tmp_path: Path) -> None:
+    config = from_mapping(
+        {"model": {**NETWORK, "train": "output"}, "data": {"augmentation": "crop_flip"}, "runs": str(tmp_path)}
+    )
+    with pytest.raises(UserError, match="model.train output computes each image's features once"):
+        start(config)
+    assert not list(tmp_path.iterdir())
