@@ -60,6 +60,11 @@ def _print_state(path: Path, state: dict[str, object]) -> None:
     print(f"{path}: {state['status']} after {state.get('step', 0)} steps, {state.get('seconds', 0)} s")
     if "reason" in state:
         print(f"  {state['reason']}")
+    if isinstance(solution := state.get("solution"), dict):
+        print(
+            f"  rank {solution['rank']:,} of {solution['images']:,} images x {solution['features']:,} features, "
+            f"residual {solution['residual']:.3g}"
+        )
     _print_metrics(state.get("final", {}))
 
 

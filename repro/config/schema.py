@@ -57,6 +57,8 @@ class ModelConfig:
     """Keep the output layer beside them; only them; or fill up to that number, counting what the output layer reads."""
     train: Literal["all", "output"] = "all"
     """Train all weights, or only those of the output on features that are computed once (Nguyen's "rand")."""
+    solver: Literal["sgd", "exact"] = "sgd"
+    """How the output is trained alone: by SGD, or as the least-norm solution for one-hot targets, in float64."""
     pretrained: bool = False
     """Start timm/NAME from its published weights."""
     arguments: dict[str, Any] | None = None

@@ -79,6 +79,8 @@ def check(config: Config) -> str:
             "model.train output computes each image's features once, and data.augmentation "
             f"{config.data.augmentation} changes them every time; set data.augmentation none, or model.train all"
         )
+    if config.model.solver == "exact" and config.model.train != "output":
+        raise UserError("model.solver exact solves for the output layer alone; set model.train output with it")
     networks.check(config.model.network, **facts, **network_options(config))
     measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

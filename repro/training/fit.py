@@ -9,7 +9,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
 from repro.training.checks import network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
+from repro.training.exact import solve
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
 from repro.training.progress import Progress
@@ -139,6 +140,18 @@ def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: D
     return FeatureBatches(module.output, batches, everything, folder=run.path)
 
 
+def _solve(experiment: Experiment, run: RunDirectory) -> dict[str, Any]:
+    """Solve for the output's weights; returns what is said of the solution."""
+    module, data = experiment.module, experiment.data
+    assert isinstance(module, OutputClassifier)
+    module.to(experiment.trainer.strategy.root_device)
+    features = _features(module, data, run, data.batches("train")).features
+    solution = solve(module.output, features, data.batches("train").labels)
+    found = {f"exact/{name}": float(value) for name, value in asdict(solution).items()}
+    run.append_metrics(0, 0, found)
+    return {"solution": asdict(solution)}
+
+
 def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     """The network with its randomly chosen neurons connected to the output."""
     model = config.model
@@ -214,10 +227,15 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs)
     status, outcome = "failed", {}
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if config.model.solver == "exact":
+            outcome = _solve(experiment, run)
+        else:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+        if config.model.solver == "exact":
+            checkpoints.save(trainer)
         status = "finished"
-        outcome = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
+        outcome |= {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
     except Diverged as reason:
         status, outcome = "diverged", {"reason": str(reason)}
     except Interrupted:

@@ -67,6 +67,32 @@ class OutputLayer(nn.Module):
             raise UserError(f"the output layer reads features of shape {tuple(read[-1].shape)}; it must read a vector")
         return torch.cat([*psi, *(read[-1:] if self._keeps_head else [])], 1)
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether a bias is among the output's weights."""
+        return self._keeps_head and self._last.module.bias is not None
+
+    @property
+    def num_classes(self) -> int:
+        """Logits."""
+        assert isinstance(self._last.module, nn.Linear)
+        return self._last.module.out_features
+
+    @torch.no_grad()
+    def assign(self, weights: Float[Tensor, "columns classes"]) -> None:
+        """Set all weights: a row for each feature, and a last one for the bias if there is one."""
+        (network,) = self._network
+        own = self._last.module
+        assert isinstance(own, nn.Linear)
+        if isinstance(network, SkipToOutput):
+            count = network.skip.in_features
+            network.skip.weight.copy_(weights[:count].mT)
+            weights = weights[count:]
+        if self._keeps_head:
+            own.weight.copy_(weights[: own.in_features].mT)
+            if own.bias is not None:
+                own.bias.copy_(weights[-1])
+
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """From features to logits."""
         (network,) = self._network
@@ -133,6 +159,11 @@ class FeatureBatches:
         self._batches = batches
         self._features = compute(output, everything, folder=folder)
 
+    @property
+    def features(self) -> Float[Tensor, "samples features"]:
+        """All features, in the images' own order."""
+        return self._features
+
     def __len__(self) -> int:
         """Batches of a whole epoch."""
         return len(self._batches)
@@ -196,7 +227,7 @@ def compute(output: OutputLayer, batches: DeviceBatches, *, folder: Path) -> Flo
 def _storage(samples: int, width: int, device: torch.device, folder: Path) -> tuple[Tensor, bool]:
     """A float32 matrix, and whether it is filled already."""
     size = 4 * samples * width
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_host_memory()
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory()
     if size <= RESIDENT_SHARE * free:
         return torch.empty(samples, width, device=device), False
     path, marker = folder / "features.npy", folder / "features.part"
@@ -212,5 +243,6 @@ def _storage(samples: int, width: int, device: torch.device, folder: Path) -> tu
     return torch.from_numpy(mapped), False
 
 
-def _free_host_memory() -> int:
+def free_host_memory() -> int:
+    """Bytes."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -153,3 +154,35 @@ def test_augmentation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="model.train output computes each image's features once"):
         start(config)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("head", ["add", "replace"])
+def test_the_exact_solution_is_the_pseudo_inverses(tmp_path: Path, head: str) -> None:
+    config = small(tmp_path, head=head, network="mlp", width=None, hidden=[150, 100], skip_neurons=200, solver="exact")
+    outcome = start(config)
+    solution = outcome.state["solution"]
+    assert (outcome.state["status"], solution["rank"], solution["images"]) == ("finished", 100, 100)  # Lemma 3.2
+    assert solution["residual"] < 1e-9
+    assert outcome.state["final"]["train_accuracy"] == 1.0
+    experiment, _ = module.restore(config, outcome.run.saved_checkpoints()[-1])
+    experiment.data.setup("fit")
+    batches = experiment.data.batches("train")
+    network = experiment.module.network.eval()
+    assert isinstance(network, SkipToOutput)
+    with torch.no_grad():
+        images = batches.normalise(batches.images)
+        psi = network.features(images)[0].double().numpy()
+        scores = network(images)
+    targets = np.eye(10)[batches.labels.numpy()]
+    np.testing.assert_allclose(scores.numpy(), targets, atol=2e-3)
+    if head == "replace":
+        expected = np.linalg.pinv(psi) @ targets
+        np.testing.assert_allclose(network.skip.weight.detach().numpy().T, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_what_the_exact_solver_cannot_hold_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.training.exact.free_host_memory", lambda: 1000)
+    with pytest.raises(UserError, match=r"needs 0.0 GB for 100 x 317 features in float64"):
+        start(small(tmp_path, solver="exact"))
+    with pytest.raises(UserError, match="set model.train output with it"):
+        start(small(tmp_path, solver="exact", train="all"))
