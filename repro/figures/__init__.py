@@ -47,6 +47,7 @@ MEASURED: dict[str, tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]] = {
     "amplification": (partial(depth.has, measurement="amplification"), depth.amplification),
     "distance": (partial(depth.has, measurement="distance"), depth.distance),
     "diagonals": (partial(depth.has, measurement="diagonals"), depth.diagonals),
+    "features": (partial(depth.has, measurement="features"), depth.features),
 }
 """The figures of measurements: whether records suffice, and the figure."""
 

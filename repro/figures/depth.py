@@ -1,4 +1,4 @@
-"""Other quantities against depth: Proposition 3's amplification, distance from the input, a DiracNet's diagonals."""
+"""Other quantities: Proposition 3's amplification, distance from the input, DiracNet's diagonals, features of skips."""
 
 from __future__ import annotations
 
@@ -87,3 +87,39 @@ def diagonals(runs: Sequence[RunRecords]) -> Figure:
         "y_scale": "linear",
     }
     return _draw(runs, [panel])
+
+
+def features(runs: Sequence[RunRecords]) -> Figure:
+    """Rank of Ψ, and the probe's loss beside Lemma 2.1's threshold, against step (Nguyen, Lemmas 2.1 and 3.2)."""
+    panels = [
+        Panel(
+            title="Rank of Ψ on the probe",
+            x="step",
+            y="rank / images",
+            traces=_over_time(runs, "psi", "rank", over="images"),
+            y_scale="linear",
+            y_limits=(0.0, 1.04),
+            reference=1.0,
+        ),
+        Panel(
+            title="Loss on the probe, over Lemma 2.1's threshold",
+            x="step",
+            y="cross-entropy / (log 2 / N)",
+            traces=_over_time(runs, "loss", "cross_entropy", over="threshold"),
+            reference=1.0,
+        ),
+    ]
+    with styled():
+        return draw_panels(panels, looks(run.label for run in runs), size=(11.5, 5.0))
+
+
+def _over_time(runs: Sequence[RunRecords], mode: str, quantity: str, *, over: str) -> list[Trace]:
+    traces = []
+    for run in runs:
+        rows = run.readings
+        rows = rows[(rows["measurement"] == "features") & (rows["mode"] == mode)]
+        table = rows.pivot_table(index="step", columns="quantity", values="value", aggfunc="last")
+        if len(table):
+            x, y = table.index.to_numpy(float), (table[quantity] / table[over]).to_numpy(float)
+            traces.append(Trace(label=run.label, x=x, y=y))
+    return traces

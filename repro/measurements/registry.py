@@ -17,6 +17,7 @@ MEASUREMENTS: dict[str, str] = {
     "amplification": "repro.measurements.geometry:amplification",
     "distance": "repro.measurements.geometry:distance",
     "diagonals": "repro.measurements.dirac:diagonals",
+    "features": "repro.measurements.skip_features:features",
 }
 """Import path of each measurement (`repro.measurements.Measurement`)."""
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from repro.errors import UserError
 from repro.training.random_features import OutputLayer, free_host_memory
 
-
 TOLERANCE = torch.finfo(torch.float32).eps
 """What is smaller, relative to the largest, is rounding: networks compute features in float32, and V is used in it."""
 

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from repro.figures import MEASURED, RunRecords, depth, distributions, draw_measurements
 from repro.measurements import MEASUREMENTS, take
 from repro.networks import create_network
+from repro.networks.skip import SkipToOutput
 from repro.records import RunDirectory
 
 IMAGES = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -23,7 +24,8 @@ IMAGES = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 def measured(tmp_path_factory: pytest.TempPathFactory) -> RunRecords:
     """Every measurement of a real network, at two steps."""
     torch.manual_seed(0)
-    network = create_network("diracnet8", width=4)
+    inner = create_network("diracnet8", width=4)
+    network = SkipToOutput(inner, 30, 0, image=IMAGES[:1], num_classes=10)
     run = RunDirectory.prepare(tmp_path_factory.mktemp("runs") / "run", "seed: 0\n")
     for step in (0, 7):
         readings = take(
@@ -69,8 +71,8 @@ def test_distributions_are_bands_over_time_for_each_layer_and_network(measured: 
     assert [axes.get_title(loc="left") for axes in cells] == [
         "DiracNet-8\nlayer 1",
         "ResNet-110\nlayer 1",
-        "DiracNet-8\nlayer 6",
-        "ResNet-110\nlayer 6",
+        "DiracNet-8\nlayer 7",
+        "ResNet-110\nlayer 7",
     ]
     rows = measured.readings
     rows = rows[(rows["measurement"] == "distributions") & (rows["mode"] == "weights") & (rows["layer"] == 1)]

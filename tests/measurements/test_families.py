@@ -24,6 +24,7 @@ FAMILIES = {
 BEFORE = ("representations", "outputs", "errors", "distributions", "amplification", "distance")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_a_family_of_timms(name: str) -> None:
     torch.manual_seed(0)
