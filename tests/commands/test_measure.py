@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_named(finished: RunDirectory, tmp_path: Path, c
 
 
 def test_no_pretrained_weights_is_one_line(photographs: Path, tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     arguments = [
         "measure",
         "timm/resnet10t",
