@@ -215,14 +215,11 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
 
 
 def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any]], facts: dict[str, Any]) -> None:
-    import pandas as pd
-
     from repro.figures import RunRecords, draw_measurements, to_png, to_svg
     from repro.records import dump_json
     from repro.records.environment import environment
 
-    empty = pd.DataFrame(columns=["step", "epoch", "metric", "value"])
-    drawn = draw_measurements([RunRecords(label=label, metrics=empty, readings=frame)])
+    drawn = draw_measurements([RunRecords.of_readings(label, frame)])
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():

@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from repro.records import RunDirectory, metrics, readings
+from repro.records.tables import METRIC_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,11 @@ class RunRecords:
     def read(cls, run: RunDirectory, *, label: str | None = None, classes: int | None = None) -> RunRecords:
         """The records of a run directory, under its own name if no label is given."""
         return cls(label=label or run.name, metrics=metrics(run), readings=readings(run), classes=classes)
+
+    @classmethod
+    def of_readings(cls, label: str, readings: pd.DataFrame) -> RunRecords:
+        """Readings alone, for figures that need no metrics."""
+        return cls(label=label, metrics=pd.DataFrame(columns=METRIC_COLUMNS), readings=readings)
 
     def series(self, *names: str) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
         """Steps and values of the first of these metrics that was recorded; empty arrays if none was."""

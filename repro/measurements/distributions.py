@@ -12,7 +12,7 @@ from torch import Tensor
 
 from repro.measurements import passes
 from repro.measurements.conditioning import weight
-from repro.measurements.probe import Probe
+from repro.measurements.probe import Probe, trainable
 from repro.measurements.reading import Reading
 from repro.networks import WeightLayer
 
@@ -42,7 +42,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
         probe.network(probe.images)
     if probe.labels is not None:
         with _listening(probe, note, "training "), probe.training() as loss:
-            trained = [layer for layer in probe.chosen if layer.module.get_parameter("weight").requires_grad]
+            trained = [layer for layer in probe.chosen if trainable(layer)]
             tensors = [layer.module.get_parameter("weight") for layer in trained]
             gradients = torch.autograd.grad(loss, tensors, allow_unused=True) if tensors else ()
         for layer, gradient in zip(trained, gradients, strict=True):

@@ -51,7 +51,7 @@ class Probe:
         Raises:
             UserError: The probe has no labels.
         """
-        layers = [layer for layer in self.layers if _trainable(layer)]
+        layers = [layer for layer in self.layers if trainable(layer)]
         with self.training() as loss:
             weights = [layer.module.get_parameter("weight") for layer in layers]
             found = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
@@ -74,7 +74,8 @@ class Probe:
             yield F.cross_entropy(self.network(self.images), self.labels)
 
 
-def _trainable(layer: WeightLayer) -> bool:
+def trainable(layer: WeightLayer) -> bool:
+    """Whether a layer's weight is a parameter that trains: then it has a gradient."""
     return "weight" in layer.module._parameters and layer.module.get_parameter("weight").requires_grad
 
 

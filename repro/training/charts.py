@@ -48,11 +48,7 @@ class Charts:
         if frame["step"].iloc[0] == 0:
             self._untrained = now
         before = [] if self._untrained is None or self._untrained is now else [self._untrained]
-        records = RunRecords(
-            label=self._label,
-            metrics=pd.DataFrame(columns=["step", "epoch", "metric", "value"]),
-            readings=pd.concat([*before, now, *self._over_time]),
-        )
+        records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
         for measurement, part in frame.groupby("measurement"):
             found[f"readings/{measurement}"] = wandb.Table(dataframe=part.reset_index(drop=True))
         return found | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}

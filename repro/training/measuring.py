@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, Share, check, table, take
 from repro.networks import WeightLayer, weight_layers
-from repro.records.files import append_lines
+from repro.records import RunDirectory
 from repro.training.charts import Charts, summary
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class MeasureCallback(Callback):
             logger.log_readings(readings, step=step, epoch=epoch)
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)
-            lines = ({"step": step, "epoch": epoch, **reading.as_dict()} for reading in readings)
-            append_lines(self.directory / "readings.jsonl", lines)
+            RunDirectory(self.directory).append_readings(step, epoch, (reading.as_dict() for reading in readings))
         if takers:  # the run directory has everything: nothing is held in memory
             return
         frame = table(readings)

@@ -54,13 +54,11 @@ def test_the_output_reads_exactly_the_chosen_neurons(name: str, layout: torch.me
 
 def test_the_choice_is_uniform_without_replacement_and_has_its_own_seed() -> None:
     torch.manual_seed(1)
-    before = torch.get_rng_state()
     first = wrapped(seed=3).chosen
     torch.manual_seed(2)
     assert torch.equal(first, wrapped(seed=3).chosen)
     assert not torch.equal(first, wrapped(seed=4).chosen)
     assert len(first.unique()) == 500
-    del before
     size = sum(tap.neurons for tap in wrapped().taps)
     counts = torch.zeros(size)
     for seed in range(40):
@@ -104,7 +102,6 @@ def test_heads() -> None:
 
 
 def test_more_neurons_than_there_are_is_refused_with_their_number() -> None:
-    # CNN13 of width 64 on 32 x 32 images would have other numbers: a small mlp has 12.
     network = create_network("mlp", hidden=[7, 5])
     with pytest.raises(UserError, match=r"model.skip_neurons is 13; Stack has 12 hidden neurons"):
         SkipToOutput(network, 13, 0, image=IMAGES[:1], num_classes=10)
