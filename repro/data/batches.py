@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-PADDING = 4
-"""Pixels of zero padding around an image before a random crop of its size."""
+from repro.data.gather import PADDING, Crops, Padding, Whole
 
 _ORDER, _AUGMENTATION = 0, 1
 
@@ -34,21 +33,6 @@ def epoch_crops(samples: int, seed: int, epoch: int) -> tuple[Int[Tensor, "sampl
     return offsets, torch.randint(0, 2, (samples,), generator=source)
 
 
-def crop_and_flip(
-    padded: UInt8[Tensor, "samples channels rows columns"],
-    chosen: Int[Tensor, " batch"],
-    offsets: Int[Tensor, "batch 2"],
-    flips: Int[Tensor, " batch"],
-) -> UInt8[Tensor, "batch channels height width"]:
-    """Crop each chosen image at its own offset and mirror it where its flip is 1, in one gather."""
-    height, width = padded.shape[2] - 2 * PADDING, padded.shape[3] - 2 * PADDING
-    rows = offsets[:, :1] + torch.arange(height, device=padded.device)
-    columns = torch.arange(width, device=padded.device).expand(len(chosen), width)
-    columns = offsets[:, 1:] + torch.where(flips[:, None] == 1, width - 1 - columns, columns)
-    # Index tensors around a slice put their axes first: the result is (batch, height, width, channels).
-    return padded[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
 class DeviceBatches:
     """Batches of a data set that is held whole, as uint8, where the network is.
 
@@ -64,6 +48,9 @@ class DeviceBatches:
         seed: Of order and augmentation; None keeps the images' own order (evaluation).
         position: The number of steps taken so far, asked at the start of each pass.
         augmentation: What training images go through.
+        padding: What surrounds an image that is cropped.
+        device: Where batches go; where the images are if None. Images that do not fit there stay on the host, and a
+            batch goes over as uint8, from pinned memory.
         rank: This rank.
         ranks: All ranks.
     """
@@ -79,48 +66,56 @@ class DeviceBatches:
         seed: int | None = None,
         position: Callable[[], int] = lambda: 0,
         augmentation: Literal["none", "crop_flip"] = "none",
+        padding: Padding = "zero",
+        device: torch.device | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
+        assert seed is not None or augmentation == "none"
         self.images, self.labels = images, labels
+        self.device = device or images.device
         self.batch_size = batch_size
         self.seed = seed
         self.position = position
         self.rank, self.ranks = rank, ranks
-        shape = (1, -1, 1, 1)
-        # (pixel / 255 - mean) / deviation as one multiplication and one addition.
-        self._scale = (1 / (255 * torch.tensor(deviation, dtype=torch.float64))).float().view(shape).to(images.device)
-        self._shift = (-torch.tensor(mean, dtype=torch.float64) / torch.tensor(deviation, dtype=torch.float64)).float()
-        self._shift = self._shift.view(shape).to(images.device)
-        self._padded = None
-        if augmentation == "crop_flip":
-            self._padded = torch.nn.functional.pad(images, (PADDING,) * 4)
+        # (pixel / 255 - mean) / deviation as one multiplication and one addition, for a row of pixels.
+        deviations = torch.tensor(deviation, dtype=torch.float64)
+        shift = -torch.tensor(mean, dtype=torch.float64) / deviations
+        width = images.shape[3]
+        self._scale = (1 / (255 * deviations)).float().repeat(width).to(self.device)
+        self._shift = shift.float().repeat(width).to(self.device)
+        self._cropped = augmentation == "crop_flip"
+        self._gather: Callable[..., Tensor] = Crops(images, padding) if self._cropped else Whole(images)
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
         return -(-len(self.images) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
-        """Normalised float32 images and int64 labels: the rest of the current epoch."""
-        for chosen, drawn in self.places():
-            pixels = self.images[chosen] if self._padded is None else crop_and_flip(self._padded, chosen, *drawn)
-            yield self.normalise(pixels), self.labels[chosen]
+        """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
+        labels = self.labels.to(self.device)
+        for chosen, drawn in self._drawn():
+            yield self._normalised(self._brought(self._gather(chosen, *drawn))), labels[chosen.to(self.device)]
 
-    def places(self) -> Iterator[tuple[Int[Tensor, " batch"], tuple[Tensor, ...]]]:
-        """Which images this rank's batches hold, and how each is cropped and flipped: the rest of the current epoch."""
-        device = self.images.device
-        epoch, start = divmod(self.position(), len(self)) if self.seed is not None else (0, 0)
+    def places(self) -> Iterator[Int[Tensor, " batch"]]:
+        """Which images this rank's batches hold: the rest of the current epoch."""
+        for chosen, _ in self._drawn():
+            yield chosen
+
+    def _drawn(self) -> Iterator[tuple[Int[Tensor, " batch"], tuple[Tensor, ...]]]:
+        """Images, and the offsets and flips of their crops if there are any."""
         samples = len(self.images)
-        order = torch.arange(samples) if self.seed is None else epoch_order(samples, self.seed, epoch)
-        order = order.to(device)
-        if self._padded is not None:
-            assert self.seed is not None
-            offsets, flips = (drawn.to(device) for drawn in epoch_crops(samples, self.seed, epoch))
+        start, drawn = 0, [torch.arange(samples)]
+        if self.seed is not None:
+            epoch, start = divmod(self.position(), len(self))
+            drawn = [epoch_order(samples, self.seed, epoch)]
+            drawn += epoch_crops(samples, self.seed, epoch) if self._cropped else ()
+        order, *crops = (each.to(self.images.device) for each in drawn)
         for step in range(start, len(self)):
             first = step * self.batch_size
             size = min(self.batch_size, samples - first)
             part = slice(first + size * self.rank // self.ranks, first + size * (self.rank + 1) // self.ranks)
-            yield order[part], () if self._padded is None else (offsets[part], flips[part])
+            yield order[part], tuple(each[part] for each in crops)
 
     def state_dict(self) -> dict[str, object]:
         """Empty: the trainer's step says where to go on. Its being there tells Lightning that these batches resume."""
@@ -132,5 +127,16 @@ class DeviceBatches:
     def normalise(
         self, pixels: UInt8[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """Pixels as the network reads them."""
-        return torch.addcmul(self._shift, pixels.float(), self._scale)
+        """Pixels as the network reads them, on its device."""
+        return self._normalised(self._brought(pixels.permute(0, 2, 3, 1).contiguous()))
+
+    def _normalised(
+        self, pixels: UInt8[Tensor, "batch height width channels"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        rows = pixels.flatten(2).float()  # as rows of pixels: an inner loop over 3 channels would be slow
+        return torch.addcmul(self._shift, rows, self._scale, out=rows).view(pixels.shape).permute(0, 3, 1, 2)
+
+    def _brought(self, pixels: UInt8[Tensor, "batch height width channels"]) -> Tensor:
+        if pixels.device == self.device:
+            return pixels
+        return pixels.pin_memory().to(self.device, non_blocking=True)

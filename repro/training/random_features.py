@@ -171,7 +171,7 @@ class FeatureBatches:
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch features"], Int[Tensor, " batch"]]]:
         """Features and labels: the rest of the current epoch."""
         labels = self._batches.labels
-        for chosen, _ in self._batches.places():
+        for chosen in self._batches.places():
             rows = self._features[chosen.to(self._features.device)]
             yield rows.to(labels.device, non_blocking=True), labels[chosen]
 

@@ -7,7 +7,8 @@ import torch
 from scipy import stats
 from torchvision.transforms.v2 import functional as reference
 
-from repro.data.batches import PADDING, DeviceBatches, crop_and_flip, epoch_crops, epoch_order
+from repro.data.batches import DeviceBatches, epoch_crops, epoch_order
+from repro.data.gather import PADDING, Crops, Padding
 
 
 def make(samples: int = 103, **options: object) -> DeviceBatches:
@@ -67,16 +68,29 @@ def test_pixels_are_normalised_as_torchvision_does() -> None:
     torch.testing.assert_close(images, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_crops_and_flips_are_torchvisions_pixel_for_pixel() -> None:
-    batches = make(augmentation="crop_flip")
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_crops_and_flips_are_torchvisions_pixel_for_pixel(padding: Padding, channels: int) -> None:
+    images = make().images[:, :channels]
     offsets, flips = epoch_crops(103, seed=5, epoch=0)
-    chosen = torch.arange(103)
-    padded = torch.nn.functional.pad(batches.images, (PADDING,) * 4)
-    found = crop_and_flip(padded, chosen, offsets, flips)
-    for index in range(103):
-        image = reference.crop(padded[index], int(offsets[index, 0]), int(offsets[index, 1]), 8, 8)
-        wanted = reference.horizontal_flip(image) if flips[index] else image
-        assert torch.equal(found[index], wanted)
+    chosen = epoch_order(103, seed=5, epoch=0)
+    found = Crops(images, padding)(chosen, offsets, flips).permute(0, 3, 1, 2)
+    mode = {"zero": "constant", "reflect": "reflect"}[padding]
+    padded = reference.pad(images, [PADDING] * 4, padding_mode=mode)
+    for place, index in enumerate(chosen):
+        image = reference.crop(padded[index], int(offsets[place, 0]), int(offsets[place, 1]), 8, 8)
+        wanted = reference.horizontal_flip(image) if flips[place] else image
+        assert torch.equal(found[place], wanted)
+
+
+def test_batches_are_the_normalised_crops_in_channels_last_memory() -> None:
+    batches = make(augmentation="crop_flip")
+    (offsets, flips), order = epoch_crops(103, seed=5, epoch=0), epoch_order(103, seed=5, epoch=0)
+    cropped = Crops(batches.images)(order, offsets, flips).permute(0, 3, 1, 2)
+    for step, (images, _) in enumerate(batches):
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        wanted = reference.normalize(cropped[16 * step :][:16].float() / 255, [0.5, 0.4, 0.3], [0.2, 0.25, 0.3])
+        torch.testing.assert_close(images, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_offsets_and_flips_are_uniform() -> None:
