@@ -202,35 +202,10 @@ def runs(arguments: Arguments) -> int:
 
 
 def data(arguments: Arguments) -> int:
-    """Prepare and check data sets: on a login node, before training, which never downloads."""
-    from repro.data import DATASETS, dataset, fingerprint
-    from repro.importing import load
+    """Prepare, check and show data sets: on a login node, before training, which never downloads."""
+    from repro.commands import data as command
 
-    parser = _parser("data", data.__doc__ or "")
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|prepare|check", parser_class=_Parser)
-    commands.add_parser("list", help="the data sets that there are", allow_abbrev=False)
-    for action, text in (("prepare", "put a data set's files in place"), ("check", "check a data set's files")):
-        sub = commands.add_parser(action, help=text, allow_abbrev=False)
-        sub.add_argument("name")
-        sub.add_argument("--root", type=Path, default=Path("data"), help="folder of prepared data sets (default: data)")
-        if action == "prepare":
-            source = sub.add_mutually_exclusive_group()
-            source.add_argument("--from", type=Path, dest="source", metavar="DIR", help="a local copy")
-            source.add_argument("--download", action="store_true", help="fetch the files from the network")
-    given = parser.parse_args(arguments)
-    if given.action == "list":
-        for name, each in DATASETS.items():
-            ready = "needs no preparing" if each.prepare is None else "needs repro data prepare"
-            print(f"{name:12} {each.train:,} + {each.test:,} images, {each.classes} classes, {ready}")
-        return 0
-    chosen = dataset(given.name)
-    if given.action == "prepare":
-        if chosen.prepare is None:
-            print(f"{given.name} needs no preparing")
-        else:
-            print(load(chosen.prepare)(given.root, given.source, given.download))
-    print(f"{given.name} is whole: fingerprint {fingerprint(given.name, given.root)}")
-    return 0
+    return command.main(arguments, _parser("data", data.__doc__ or ""))
 
 
 COMMANDS: dict[str, Callable[[Arguments], int]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,35 @@ def mnist_files() -> Path:
     if not folder.is_dir():
         pytest.skip("needs a local copy of MNIST's idx files")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CIFAR-10 and the near-exact CIFAR-100, prepared from local copies; tests skip where there are none."""
+    from repro.data import cifar
+
+    root = tmp_path_factory.mktemp("cifar")
+    for name, file in (("CIFAR10", "cifar10-lossless-webp.zip"), ("CIFAR100", "cifar100-jpeg95-mosaic.zip")):
+        if not (SHARED / file).is_file():
+            pytest.skip(f"needs a local copy of {name}")
+        cifar.prepare(name, root, SHARED / file, False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def cifar10_pickles(cifar_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """torchvision's own files of CIFAR-10, put together again from the prepared pixels and the rest of each file."""
+    from repro.data import cache
+
+    arrays = cache.load(cifar_root, "CIFAR10")
+    root = tmp_path_factory.mktemp("pickles")
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir()
+    with zipfile.ZipFile(SHARED / "cifar10-lossless-webp.zip") as archive:
+        (folder / "batches.meta").write_bytes(archive.read("rebuild/batches.meta"))
+        parts = {f"data_batch_{number + 1}": arrays.train_images[10_000 * number :][:10_000] for number in range(5)}
+        for name, images in (parts | {"test_batch": arrays.test_images}).items():
+            pixels = images.transpose(0, 3, 1, 2).tobytes()
+            content = archive.read(f"rebuild/{name}.head") + pixels + archive.read(f"rebuild/{name}.tail")
+            (folder / name).write_bytes(content)
+    return root

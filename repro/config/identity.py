@@ -17,9 +17,11 @@ _KEYS = (
     "data.batch_size",
     "data.train_size",
     "data.validation_size",
+    "data.split",
     "data.seed",
     "data.normalization",
     "data.augmentation",
+    "data.padding",
     "data.arguments",
 )
 
@@ -35,11 +37,16 @@ def determining(config: Config) -> dict[str, object]:
 def identity(config: Config, fingerprint: str) -> str:
     """Eight hexadecimal digits that name the result.
 
+    Made of what differs from the defaults, so that an option which a later version adds changes no run's identity
+    while it is not used. (A default must therefore never change its meaning.)
+
     Args:
         config: The configuration.
         fingerprint: A checksum of the data set.
     """
-    content = json.dumps([determining(config), fingerprint], sort_keys=True, default=str)
+    usual = determining(Config())
+    given = {key: value for key, value in determining(config).items() if value != usual[key]}
+    content = json.dumps([given, fingerprint], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 

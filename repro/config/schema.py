@@ -86,15 +86,21 @@ class DataConfig:
     evaluation_batch_size: int = 500
     """Images in one evaluation step of one rank; never changes a result beyond rounding."""
     train_size: int | None = None
-    """Keep this many training images: class-balanced, drawn with `seed`. Default: all."""
+    """Keep this many training images. Default: all."""
     validation_size: int = 0
-    """Training images set aside for validation: class-balanced, drawn with `seed`."""
+    """Training images set aside for validation."""
+    split: Literal["balanced", "first"] = "balanced"
+    """Draw those two class-balanced, with `seed`; or take the files' first images (validation, then training)."""
     seed: int = 0
-    """Seed of `train_size` and `validation_size`; the run's own seed does not change which images are used."""
+    """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none"] = "mean_deviation"
     """Subtract the training set's mean and divide by its deviation, per channel; or leave pixels in [0, 1]."""
     augmentation: Literal["none", "crop_flip"] = "none"
-    """Random crop after 4 pixels of zero padding, and random horizontal flip."""
+    """Random crop after 4 pixels of padding and random horizontal flip, of each training image on its own."""
+    padding: Literal["zero", "reflect"] = "zero"
+    """What surrounds an image that is cropped: zeros, or its reflection."""
+    residence: Literal["auto", "device", "host"] = "auto"
+    """Where the images live as uint8: on the training device (auto: if they fit), or on the host. No result changes."""
     arguments: dict[str, Any] | None = None
     """Further keyword arguments for package.module:Name."""
 

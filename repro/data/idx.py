@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import urllib.error
-import urllib.request
 import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from repro.data.files import fetch, md5
 from repro.errors import UserError
 
 # As torchvision.datasets.MNIST has them: mirrors, and md5 of the unpacked files.
@@ -27,10 +25,6 @@ FILES = {
 def folder(root: Path) -> Path:
     """Where the unpacked files are: the layout of torchvision, which can read them too."""
     return root / "MNIST" / "raw"
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def read_bytes(root: Path, name: str) -> bytes:
@@ -49,7 +43,7 @@ def read_bytes(root: Path, name: str) -> bytes:
         ) from None
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error
-    if (found := _md5(content)) != FILES[name]:
+    if (found := md5(content)) != FILES[name]:
         raise UserError(
             f"'{path}' is damaged: md5 expected {FILES[name]}, found {found}; run repro data prepare mnist "
             f"--root {root} again"
@@ -80,7 +74,7 @@ def check(root: Path) -> str:
     """Check all files; returns the fingerprint, which is the same wherever the files lie."""
     for name in FILES:
         read_bytes(root, name)
-    return _md5("".join(FILES.values()).encode())
+    return md5("".join(FILES.values()).encode())
 
 
 def _candidates(source: Path, name: str) -> list[Path]:
@@ -96,16 +90,8 @@ def _local(source: Path, name: str) -> bytes:
 
 
 def _download(name: str) -> bytes:
-    reasons = []
-    for mirror in MIRRORS:
-        try:
-            with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=60) as response:
-                return _unpacked(response.read(), f"{mirror}{name}.gz")
-        except (urllib.error.URLError, OSError) as error:
-            reasons.append(f"{mirror}: {getattr(error, 'reason', error)}")
-    raise UserError(
-        f"cannot download {name}.gz ({'; '.join(reasons)}); fetch the four files elsewhere and use --from DIR"
-    )
+    advice = f"fetch {name}.gz and the other three files elsewhere and use --from DIR"
+    return _unpacked(fetch([f"{mirror}{name}.gz" for mirror in MIRRORS], advice), f"{name}.gz")
 
 
 def _unpacked(content: bytes, where: str) -> bytes:
@@ -132,12 +118,12 @@ def prepare(root: Path, source: Path | None, download: bool) -> str:
     done = []
     for name, expected in FILES.items():
         path = target / name
-        if path.is_file() and _md5(path.read_bytes()) == expected:
+        if path.is_file() and md5(path.read_bytes()) == expected:
             continue
         if source is None and not download:
             raise UserError(f"'{path}' is missing or damaged; add --from DIR for a local copy, or --download")
         content = _local(source, name) if source is not None else _download(name)
-        if (found := _md5(content)) != expected:
+        if (found := md5(content)) != expected:
             place = source if source is not None else "the download"
             raise UserError(f"{name} from '{place}' is damaged: md5 expected {expected}, found {found}")
         try:

