@@ -39,8 +39,16 @@ class Source:
     """Names of the classes in the order of the labels."""
 
 
-def prepare(root: Path, name: str, make: Callable[[], tuple[Arrays, Source]]) -> str:
+Make = Callable[[], tuple[Arrays, Source]]
+
+
+def prepare(root: Path, name: str, find: Callable[[], Make]) -> str:
     """Make the cache of a data set unless it is there and whole; one of several processes does it, the others wait.
+
+    Args:
+        root: Folder of prepared data sets.
+        name: The data set.
+        find: Finds the source, before anything is written, and returns what reads it.
 
     Returns:
         One line that says what was done.
@@ -49,17 +57,21 @@ def prepare(root: Path, name: str, make: Callable[[], tuple[Arrays, Source]]) ->
         UserError: If it cannot be written; nothing half-done stays.
     """
     folder = root / name
+    ready = f"{name} is ready in '{folder}'"
+    if _is_whole(root, name):
+        return f"{ready} (was there already)"
+    make = find()
     try:
         root.mkdir(parents=True, exist_ok=True)
         with alone(root / f".{name}.lock") as locked:
             if _is_whole(root, name):
-                return f"{name} is ready in '{folder}' (was there already)"
+                return f"{ready} (by another process)"
             arrays, source = make()
             _write(folder, arrays, source, tidy=locked)
     except OSError as error:
         raise UserError(f"cannot write '{folder}': {error.strerror or error}") from error
     exact = "" if source.published else "; not known to be the published pixels, and labelled so in every record"
-    return f"{name} is ready in '{folder}' (from {source.name}{exact})"
+    return f"{ready} (from {source.name}{exact})"
 
 
 def check(root: Path, name: str) -> str:
@@ -154,8 +166,10 @@ def _write(folder: Path, arrays: Arrays, source: Source, *, tidy: bool) -> None:
             files[path.name] = sha256(path)
         known = {"format": FORMAT, "source": asdict(source), "files": files}
         (part / _DESCRIPTION).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():  # damaged, or it would not be made again
-            shutil.rmtree(folder)
+        if folder.exists() and not _is_whole(folder.parent, folder.name):
+            damaged = part.with_name(f"{part.name}-damaged")
+            folder.rename(damaged)
+            shutil.rmtree(damaged)
         try:
             part.rename(folder)
         except OSError as error:  # without locks, another process may have been faster

@@ -80,42 +80,49 @@ def prepare(name: str, root: Path, source: Path | None, download: bool) -> str:
     Raises:
         UserError: If there is no source, or it is damaged; names what was expected.
     """
+    return cache.prepare(root, name, lambda: partial(_checked, name, _found(name, root, source, download)))
 
-    def make() -> tuple[Arrays, Source]:
-        found = _made(name, root, source, download)
-        facts = DATASETS[name]
-        require(found[0], name, classes=facts.classes, channels=facts.channels, image_size=facts.image_size)
-        for labels, size in ((found[0].train_labels, facts.train), (found[0].test_labels, facts.test)):
-            counts = np.bincount(labels, minlength=facts.classes)
-            if (counts != size // facts.classes).any():
-                odd = int(np.flatnonzero(counts != size // facts.classes)[0])
+
+def _checked(name: str, make: cache.Make) -> tuple[Arrays, Source]:
+    arrays, source = make()
+    facts = DATASETS[name]
+    require(arrays, name, classes=facts.classes, channels=facts.channels, image_size=facts.image_size)
+    for labels, size in ((arrays.train_labels, facts.train), (arrays.test_labels, facts.test)):
+        counts = np.bincount(labels, minlength=facts.classes)
+        for label, count in enumerate(counts):
+            if count != size // facts.classes:
                 raise UserError(
-                    f"{name} from '{found[1].name}' has {counts[odd]} images of class {found[1].classes[odd]} in a "
-                    f"split of {len(labels):,}; expected {size // facts.classes} of each"
+                    f"{name} from '{source.name}' has {count} images of class {source.classes[label]} in a split of "
+                    f"{len(labels):,}; expected {size // facts.classes} of each"
                 )
-        return found
-
-    return cache.prepare(root, name, make)
+    return arrays, source
 
 
-def _made(name: str, root: Path, source: Path | None, download: bool) -> tuple[Arrays, Source]:
+def _found(name: str, root: Path, source: Path | None, download: bool) -> cache.Make:
     files = PUBLISHED[name]
-    advice = (
-        f"fetch {HOST}{files.archive} elsewhere, then: repro data prepare {name} --root {root} --from {files.archive}"
-    )
+    again = f"repro data prepare {name} --root {root} --from"
+    advice = f"fetch {HOST}{files.archive} elsewhere, then: {again} {files.archive}"
     if download:
-        content = fetch([HOST + files.archive], advice)
-        return _published(name, _archive(io.BytesIO(content), "the download"), "the download")
+        return partial(_downloaded, name, advice)
     for place in [source / files.archive, source] if source else [root / files.archive, root]:
         if place.is_file() and not place.name.endswith(".zip"):
-            return _published(name, _archive(place, str(place)), str(place))
+            return lambda: _published(name, _archive(place, str(place)), str(place))
         for folder in (place / files.folder, place):
             if (folder / files.meta[0]).is_file():
-                return _published(name, partial(_in_folder, folder), str(folder))
+                return partial(_published, name, partial(_in_folder, folder), str(folder))
     if source is None:
         raise UserError(f"'{root}' has no {files.archive}; add --download, or --from PATH for a local copy ({advice})")
     if not source.exists():
         raise UserError(f"'{source}' does not exist; {advice}")
+    return partial(_images, name, source)
+
+
+def _downloaded(name: str, advice: str) -> tuple[Arrays, Source]:
+    content = fetch([HOST + PUBLISHED[name].archive], advice)
+    return _published(name, _archive(io.BytesIO(content), "the download"), "the download")
+
+
+def _images(name: str, source: Path) -> tuple[Arrays, Source]:
     arrays, names = trees.read(source, classes=DATASETS[name].classes, image_size=DATASETS[name].image_size)
     return arrays, Source(name=source.name, published=_digest(arrays) == PIXELS.get(name), classes=names)
 

@@ -25,7 +25,7 @@ def arrays(seed: int = 0) -> Arrays:
 
 
 def prepare(root: Path, seed: int = 0) -> str:
-    return cache.prepare(root, "Tiny", lambda: (arrays(seed), SOURCE))
+    return cache.prepare(root, "Tiny", lambda: lambda: (arrays(seed), SOURCE))
 
 
 def test_what_is_prepared_is_read_back_mapped_and_private(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_source_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise UserError("no such thing")
 
     with pytest.raises(UserError, match="no such thing"):
-        cache.prepare(tmp_path, "Tiny", make)
+        cache.prepare(tmp_path, "Tiny", lambda: make)
     assert {path.name for path in tmp_path.iterdir()} <= {".Tiny.lock"}
 
 
@@ -120,7 +120,7 @@ def make():
     time.sleep(0.3)
     images = np.arange(6 * 48, dtype=np.uint8).reshape(6, 4, 4, 3)
     return Arrays(images, np.arange(6), images, np.arange(6)), cache.Source(name="s", published=True, classes=[])
-print(cache.prepare(Path({str(tmp_path / "root")!r}), "Tiny", make))
+print(cache.prepare(Path({str(tmp_path / "root")!r}), "Tiny", lambda: make))
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
