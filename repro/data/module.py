@@ -1,4 +1,4 @@
-"""What every data set of small images has in common: held on the device, split, batched, probed."""
+"""What every data set of images has in common, and those that are held whole on the device."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from repro.data.batches import DeviceBatches
+from repro.data.batches import Batches, DeviceBatches
 from repro.errors import UserError
 
 
@@ -46,11 +46,11 @@ def balanced_choice(labels: npt.NDArray[np.integer], size: int, seed: int) -> np
     return np.sort(np.concatenate(chosen))
 
 
-class ImageDataModule(LightningDataModule):
-    """A data set of small images as a LightningDataModule.
+class SplitDataModule(LightningDataModule):
+    """What every data set of images has in common as a LightningDataModule: facts, split, batches, probe.
 
-    A subclass gives its facts as class attributes and its arrays by `load`. Nothing is loaded before `setup`; the
-    batches live on the device that the trainer uses.
+    Facts are class attributes, or attributes of the instance where they are found by looking. No image is read before
+    `setup`; the batches come normalised, on the device that the trainer uses.
 
     Args:
         root: Folder of prepared data.
@@ -93,8 +93,110 @@ class ImageDataModule(LightningDataModule):
         self.split_seed = split_seed
         self.normalization = normalization
         self.augmentation = augmentation
-        self.training_batches: Callable[[DeviceBatches], Any] | None = None
+        self.training_batches: Callable[[Batches], Any] | None = None
         """What to train on in place of the images: made of the batches that they would come in."""
+
+    @abstractmethod
+    def samples(self, part: str) -> int:
+        """Images in a part: train, validation or test."""
+
+    @abstractmethod
+    def batches(self, part: str, *, training: bool = False) -> Batches:
+        """Batches of a part, for evaluation or for training."""
+
+    @abstractmethod
+    def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
+        """The first images of a part, unaugmented, and their labels."""
+
+    @property
+    @abstractmethod
+    def evaluated(self) -> list[str]:
+        """The held-out parts, in the order of `val_dataloader`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are wanted: the trainer's device."""
+        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+    def _batch_options(self, *, training: bool) -> dict[str, Any]:
+        """The arguments of `repro.data.batches.Batches` besides the labels."""
+        trainer = self.trainer
+        ranks = trainer.world_size if trainer else 1
+        standard = self.normalization == "mean_deviation"
+        return {
+            "batch_size": self.batch_size if training else self.evaluation_batch_size * ranks,
+            "mean": self.mean if standard else (0.0,) * self.in_channels,
+            "deviation": self.deviation if standard else (1.0,) * self.in_channels,
+            "seed": self.seed if training else None,
+            "position": (lambda: trainer.global_step) if trainer and training else (lambda: 0),
+            "rank": trainer.global_rank if trainer else 0,
+            "ranks": ranks,
+        }
+
+    def _split(self, labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Indices of the training images that are trained on, and of those set aside for validation."""
+        kept, held_out = np.arange(len(labels)), np.arange(0)
+        if self.validation_size:
+            held_out = balanced_choice(labels, self.validation_size, self.split_seed)
+            kept = np.setdiff1d(kept, held_out)
+        if self.train_size is not None:
+            if self.train_size > len(kept):
+                raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
+            kept = kept[balanced_choice(labels[kept], self.train_size, self.split_seed + 1)]
+        if self.batch_size > len(kept):
+            raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
+        return kept, held_out
+
+    def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:
+        """The first `size` training images as the network reads them, unaugmented: the same ones always.
+
+        Raises:
+            UserError: If there are fewer.
+        """
+        if size > (known := self.samples("train")):
+            raise UserError(f"measure.probe_size is {size}; allowed: up to the {known} training images")
+        pixels, labels = self._first("train", size)
+        return self.batches("train").normalise(pixels), labels
+
+    def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
+        """The first `size` held-out images (validation before test) as the network reads them.
+
+        Raises:
+            UserError: If there are fewer.
+        """
+        if not self.evaluated:
+            raise UserError("amplification needs held-out images; set data.validation_size")
+        part = self.evaluated[0]
+        if size > (known := self.samples(part)):
+            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {known} {part} images")
+        return self.batches(part).normalise(self._first(part, size)[0])
+
+    def train_dataloader(self) -> Any:
+        """Shuffled, augmented batches, or what `training_batches` makes of them."""
+        batches = self.batches("train", training=True)
+        return batches if self.training_batches is None else self.training_batches(batches)
+
+    def val_dataloader(self) -> list[Batches]:
+        """Batches of each held-out part."""
+        return [self.batches(part) for part in self.evaluated]
+
+    def test_dataloader(self) -> list[Batches]:
+        """Batches of the training set, in order and unaugmented, and of each held-out part: the final evaluation."""
+        return [self.batches("train"), *self.val_dataloader()]
+
+
+class ImageDataModule(SplitDataModule):
+    """A data set of small images, held whole on the device as uint8.
+
+    A subclass gives its facts as class attributes and its arrays by `load`. Nothing is loaded before `setup`.
+
+    Args:
+        root: Folder of prepared data.
+        options: See `SplitDataModule`.
+    """
+
+    def __init__(self, root: str | Path = "data", **options: Any) -> None:
+        super().__init__(root, **options)
         self._sets: dict[str, tuple[Tensor, Tensor]] = {}
 
     @abstractmethod
@@ -107,17 +209,7 @@ class ImageDataModule(LightningDataModule):
             return
         arrays = self.load()
         self._check(arrays)
-        kept = np.arange(len(arrays.train_labels))
-        held_out = np.arange(0)
-        if self.validation_size:
-            held_out = balanced_choice(arrays.train_labels, self.validation_size, self.split_seed)
-            kept = np.setdiff1d(kept, held_out)
-        if self.train_size is not None:
-            if self.train_size > len(kept):
-                raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
-            kept = kept[balanced_choice(arrays.train_labels[kept], self.train_size, self.split_seed + 1)]
-        if self.batch_size > len(kept):
-            raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
+        kept, held_out = self._split(arrays.train_labels)
         self._sets["train"] = self._resident(arrays.train_images[kept], arrays.train_labels[kept])
         if len(held_out):
             self._sets["validation"] = self._resident(arrays.train_images[held_out], arrays.train_labels[held_out])
@@ -143,10 +235,9 @@ class ImageDataModule(LightningDataModule):
     def _resident(
         self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]
     ) -> tuple[Tensor, Int[Tensor, " samples"]]:
-        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         pixels = torch.from_numpy(np.array(images))  # a copy: files are read-only
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
-        return pixels.to(device), torch.from_numpy(labels.astype(np.int64)).to(device)
+        return pixels.to(self.device), torch.from_numpy(labels.astype(np.int64)).to(self.device)
 
     def samples(self, part: str) -> int:
         """Images in a part: train, validation or test."""
@@ -154,60 +245,14 @@ class ImageDataModule(LightningDataModule):
 
     def batches(self, part: str, *, training: bool = False) -> DeviceBatches:
         """Batches of a part, for evaluation or for training."""
-        trainer = self.trainer
-        ranks = trainer.world_size if trainer else 1
+        augmentation: Any = self.augmentation if training else "none"
+        return DeviceBatches(*self._sets[part], augmentation=augmentation, **self._batch_options(training=training))
+
+    def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
         images, labels = self._sets[part]
-        standard = self.normalization == "mean_deviation"
-        return DeviceBatches(
-            images,
-            labels,
-            batch_size=self.batch_size if training else self.evaluation_batch_size * ranks,
-            mean=self.mean if standard else (0.0,) * self.in_channels,
-            deviation=self.deviation if standard else (1.0,) * self.in_channels,
-            seed=self.seed if training else None,
-            position=(lambda: trainer.global_step) if trainer and training else (lambda: 0),
-            augmentation=self.augmentation if training else "none",
-            rank=trainer.global_rank if trainer else 0,
-            ranks=ranks,
-        )
-
-    def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:
-        """The first `size` training images as the network reads them, unaugmented: the same ones always.
-
-        Raises:
-            UserError: If there are fewer.
-        """
-        images, labels = self._sets["train"]
-        if size > len(images):
-            raise UserError(f"measure.probe_size is {size}; allowed: up to the {len(images)} training images")
-        return self.batches("train").normalise(images[:size]), labels[:size]
-
-    def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
-        """The first `size` held-out images (validation before test) as the network reads them.
-
-        Raises:
-            UserError: If there are fewer.
-        """
-        part = self.evaluated[0]
-        images, _ = self._sets[part]
-        if size > len(images):
-            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {len(images)} {part} images")
-        return self.batches(part).normalise(images[:size])
+        return images[:size], labels[:size]
 
     @property
     def evaluated(self) -> list[str]:
         """The held-out parts, in the order of `val_dataloader`."""
         return [part for part in ("validation", "test") if part in self._sets]
-
-    def train_dataloader(self) -> Any:
-        """Shuffled, augmented batches, or what `training_batches` makes of them."""
-        batches = self.batches("train", training=True)
-        return batches if self.training_batches is None else self.training_batches(batches)
-
-    def val_dataloader(self) -> list[DeviceBatches]:
-        """Batches of each held-out part."""
-        return [self.batches(part) for part in self.evaluated]
-
-    def test_dataloader(self) -> list[DeviceBatches]:
-        """Batches of the training set, in order and unaugmented, and of each held-out part: the final evaluation."""
-        return [self.batches("train"), *self.val_dataloader()]

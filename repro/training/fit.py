@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from repro.config import Config, to_flat
 from repro.data import create_data
-from repro.data.batches import DeviceBatches
+from repro.data.batches import Batches
 from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.networks import create_network
@@ -133,7 +133,7 @@ def _blank(data: Any) -> Tensor:
     return torch.zeros(1, data.in_channels, data.image_size, data.image_size)
 
 
-def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: DeviceBatches) -> FeatureBatches:
+def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: Batches) -> FeatureBatches:
     """What `OutputClassifier` trains on; called when the network is where it trains."""
     everything = data.batches("train")
     settle(module.network, everything)
