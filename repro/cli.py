@@ -215,13 +215,14 @@ def data(arguments: Arguments) -> int:
         sub.add_argument("--root", type=Path, default=Path("data"), help="folder of prepared data sets (default: data)")
         if action == "prepare":
             source = sub.add_mutually_exclusive_group()
-            source.add_argument("--from", type=Path, dest="source", metavar="DIR", help="a local copy")
+            source.add_argument("--from", type=Path, dest="source", metavar="DIR", help="a local copy, or an archive")
             source.add_argument("--download", action="store_true", help="fetch the files from the network")
     given = parser.parse_args(arguments)
     if given.action == "list":
         for name, each in DATASETS.items():
             ready = "needs no preparing" if each.prepare is None else "needs repro data prepare"
-            print(f"{name:12} {each.train:,} + {each.test:,} images, {each.classes} classes, {ready}")
+            size = f"{each.train:,} + {each.test:,} images, {each.classes:,} classes, {ready}"
+            print(f"{name:12} {size if each.train else 'your own: DIR/train/CLASS/IMAGE and DIR/val/CLASS/IMAGE'}")
         return 0
     chosen = dataset(given.name)
     if given.action == "prepare":
@@ -229,6 +230,8 @@ def data(arguments: Arguments) -> int:
             print(f"{given.name} needs no preparing")
         else:
             print(load(chosen.prepare)(given.root, given.source, given.download))
+    elif chosen.verify is not None:
+        print(load(chosen.verify)(given.root))
     print(f"{given.name} is whole: fingerprint {fingerprint(given.name, given.root)}")
     return 0
 

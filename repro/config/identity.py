@@ -20,6 +20,8 @@ _KEYS = (
     "data.seed",
     "data.normalization",
     "data.augmentation",
+    "data.image_size",
+    "data.resize_size",
     "data.arguments",
 )
 

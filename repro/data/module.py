@@ -81,7 +81,7 @@ class SplitDataModule(LightningDataModule):
         validation_size: int = 0,
         split_seed: int = 0,
         normalization: Literal["mean_deviation", "none"] = "mean_deviation",
-        augmentation: Literal["none", "crop_flip"] = "none",
+        augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none",
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -95,10 +95,17 @@ class SplitDataModule(LightningDataModule):
         self.augmentation = augmentation
         self.training_batches: Callable[[Batches], Any] | None = None
         """What to train on in place of the images: made of the batches that they would come in."""
+        self._sets: dict[str, Any] = {}
+        """What each part's batches are made of: a tuple of which the labels are the last."""
 
-    @abstractmethod
     def samples(self, part: str) -> int:
         """Images in a part: train, validation or test."""
+        return len(self._sets[part][-1])
+
+    @property
+    def evaluated(self) -> list[str]:
+        """The held-out parts, in the order of `val_dataloader`."""
+        return [part for part in ("validation", "test") if part in self._sets]
 
     @abstractmethod
     def batches(self, part: str, *, training: bool = False) -> Batches:
@@ -107,11 +114,6 @@ class SplitDataModule(LightningDataModule):
     @abstractmethod
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
         """The first images of a part, unaugmented, and their labels."""
-
-    @property
-    @abstractmethod
-    def evaluated(self) -> list[str]:
-        """The held-out parts, in the order of `val_dataloader`."""
 
     @property
     def device(self) -> torch.device:
@@ -190,14 +192,8 @@ class ImageDataModule(SplitDataModule):
 
     A subclass gives its facts as class attributes and its arrays by `load`. Nothing is loaded before `setup`.
 
-    Args:
-        root: Folder of prepared data.
-        options: See `SplitDataModule`.
+    Args: see `SplitDataModule`.
     """
-
-    def __init__(self, root: str | Path = "data", **options: Any) -> None:
-        super().__init__(root, **options)
-        self._sets: dict[str, tuple[Tensor, Tensor]] = {}
 
     @abstractmethod
     def load(self) -> Arrays:
@@ -239,10 +235,6 @@ class ImageDataModule(SplitDataModule):
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
         return pixels.to(self.device), torch.from_numpy(labels.astype(np.int64)).to(self.device)
 
-    def samples(self, part: str) -> int:
-        """Images in a part: train, validation or test."""
-        return len(self._sets[part][1])
-
     def batches(self, part: str, *, training: bool = False) -> DeviceBatches:
         """Batches of a part, for evaluation or for training."""
         augmentation: Any = self.augmentation if training else "none"
@@ -251,8 +243,3 @@ class ImageDataModule(SplitDataModule):
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
         images, labels = self._sets[part]
         return images[:size], labels[:size]
-
-    @property
-    def evaluated(self) -> list[str]:
-        """The held-out parts, in the order of `val_dataloader`."""
-        return [part for part in ("validation", "test") if part in self._sets]

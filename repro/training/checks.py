@@ -38,7 +38,23 @@ def train_samples(config: Config) -> int:
     """
     if ":" in config.data.name:
         raise UserError("model.skip_neurons train needs one of the data sets by name; give the number of neurons")
-    return config.data.train_size or data.dataset(config.data.name).train - config.data.validation_size
+    if config.data.train_size:
+        return config.data.train_size
+    return data.counted(config.data.name, config.data.root).train - config.data.validation_size
+
+
+def decoding_options(config: Config) -> dict[str, int]:
+    """The options of data sets that are decoded from files, as far as the configuration gives any."""
+    given = {key: getattr(config.data, key) for key in ("image_size", "resize_size", "workers")}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _check_data_options(config: Config, dataset: data.Dataset) -> None:
+    if config.data.augmentation not in dataset.augmentations:
+        allowed = ", ".join(dataset.augmentations)
+        raise UserError(f"data.augmentation is {config.data.augmentation}; {config.data.name} takes {allowed}")
+    if dataset.tree is None and (given := decoding_options(config)):
+        raise UserError(f"data.{next(iter(given))} is for images decoded from files; {config.data.name} takes none")
 
 
 def _measures(config: Config) -> bool:
@@ -58,11 +74,12 @@ def check(config: Config) -> str:
     own_data = ":" in config.data.name
     facts = {}
     if not own_data:
-        dataset = data.dataset(config.data.name)
+        _check_data_options(config, data.dataset(config.data.name))
+        dataset = data.counted(config.data.name, config.data.root)
         facts = {
             "num_classes": dataset.classes,
             "in_channels": dataset.channels,
-            "image_size": dataset.image_size,
+            "image_size": config.data.image_size or dataset.image_size,
         }
         kept = dataset.train - config.data.validation_size
         if config.data.train_size is not None and config.data.train_size > kept:

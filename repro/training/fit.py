@@ -32,7 +32,7 @@ from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
-from repro.training.checks import network_options, train_samples
+from repro.training.checks import decoding_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
 from repro.training.exact import solve
 from repro.training.interrupt import Interrupted, StopRequest
@@ -92,6 +92,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         split_seed=config.data.seed,
         normalization=config.data.normalization,
         augmentation=config.data.augmentation,
+        **decoding_options(config),
         arguments=config.data.arguments,
     )
     network = create_network(
