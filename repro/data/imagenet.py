@@ -5,6 +5,7 @@ ImageNet lies in ``ROOT/imagenet/{train,val}/nXXXXXXXX/*.JPEG``, an ImageFolder 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def imagenet_tree(root: Path) -> Tree:
     if len(tree.parts) != 2 or len(tree.classes) != CLASSES:
         raise UserError(
             f"'{folder(root)}' has {tree}; ImageNet has {CLASSES:,} classes in train and val; for another tree use "
-            f"--data.name ImageFolder --data.root {folder(root)}"
+            "--data.name ImageFolder --data.root DIR"
         )
     return tree
 
@@ -101,12 +102,12 @@ def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
             f"{', '.join(unpack.ARCHIVES)} (ILSVRC 2012, 145 GB) into a folder DIR, and run: "
             f"repro data prepare imagenet --root {root} --from DIR"
         )
-    target = folder(root)
     if source is not None and any((source / name).is_file() for name in unpack.ARCHIVES):
-        unpack.unpack_ilsvrc(source, target)
+        unpack.unpack_ilsvrc(source, folder(root))
     else:
-        _prepare(target, source, "a folder with ILSVRC's archives or with train/ and val/, or a zip of one")
-    return f"ImageNet is ready in '{target}': {imagenet_tree(root)}"
+        kinds = "a folder with ILSVRC's archives or with train/ and val/, or a zip of one"
+        _prepare(folder(root), source, kinds, lambda: imagenet_tree(root))
+    return f"ImageNet is ready in '{folder(root)}': {imagenet_tree(root)}"
 
 
 def prepare_folder(root: Path, source: Path | None, download: bool) -> str:
@@ -117,11 +118,11 @@ def prepare_folder(root: Path, source: Path | None, download: bool) -> str:
     """
     if download:
         raise UserError("ImageFolder is your own images: there is nothing to download; use --from DIR or a zip")
-    _prepare(root, source, "a folder with train/ and val/, or a zip of one")
+    _prepare(root, source, "a folder with train/ and val/, or a zip of one", lambda: folder_tree(root))
     return f"ImageFolder is ready in '{root}': {folder_tree(root)}"
 
 
-def _prepare(target: Path, source: Path | None, kinds: str) -> None:
+def _prepare(target: Path, source: Path | None, kinds: str, look: Callable[[], Tree]) -> None:
     if any((target / name).is_dir() for name in FOLDERS):
         return  # it was there already
     if source is None:
@@ -132,3 +133,8 @@ def _prepare(target: Path, source: Path | None, kinds: str) -> None:
         unpack.link(source, target)
     else:
         raise UserError(f"'{source}' is none of these: {kinds}")
+    try:
+        look()
+    except UserError:  # it is another tree: leave nothing of it
+        unpack.remove(target)
+        raise

@@ -12,10 +12,11 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
-from repro.data.tree import FOLDERS, SUFFIXES
+from repro.data.tree import FOLDERS, INDEX, SUFFIXES
 from repro.errors import UserError
 
 ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz")
@@ -30,7 +31,8 @@ class _Member(NamedTuple):
     label: str
     name: str
     size: int
-    content: IO[bytes]
+    content: Any
+    """A binary file, open for reading."""
 
 
 def link(source: Path, target: Path) -> None:
@@ -42,6 +44,18 @@ def link(source: Path, target: Path) -> None:
                 (target / name).symlink_to((source / name).resolve(), target_is_directory=True)
             except OSError as error:
                 raise UserError(f"cannot write '{target / name}': {error.strerror}") from error
+
+
+def remove(target: Path) -> None:
+    """Remove a tree's parts from a folder, or the links to them; and the folder if nothing else is in it."""
+    for name in FOLDERS:
+        path = target / name
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+    (target / INDEX).unlink(missing_ok=True)
+    _remove_if_empty(target)
 
 
 def unpack_zip(source: Path, target: Path) -> None:
@@ -100,7 +114,7 @@ def _verify(path: Path, expected: str) -> None:
 
 
 def _outside(source: Path, name: str) -> UserError:
-    return UserError(f"'{source}' holds '{name}', which would be written outside its folder; nothing was unpacked")
+    return UserError(f"'{source}' holds '{name}', which would be written outside its folder; do not trust it")
 
 
 def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[_Member]:
@@ -129,7 +143,7 @@ def _files(archive: tarfile.TarFile, source: Path) -> Iterator[tarfile.TarInfo]:
         yield info
 
 
-def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Any:
     content = archive.extractfile(info)
     assert content is not None
     return content
@@ -153,9 +167,8 @@ def _in_val(archive: tarfile.TarFile, source: Path, labels: list[str]) -> Iterat
 def _unpack(members: Iterator[_Member], source: Path, target: Path, needed: int) -> None:
     """Write the members below a staging folder, then put whole parts in place; done again, it goes on."""
     staging = target / _STAGING
+    _require_space(source, staging, needed)
     try:
-        staging.mkdir(parents=True, exist_ok=True)
-        _require_space(source, staging, needed)
         for member in members:
             path = staging / member.part / member.label / member.name
             if path.exists() and path.stat().st_size == member.size:
@@ -175,21 +188,25 @@ def _unpack(members: Iterator[_Member], source: Path, target: Path, needed: int)
         reason = f"{error.strerror or error}; {full}the same command goes on where it stopped"
         raise UserError(f"cannot unpack '{source}' into '{target}': {reason}") from error
     except UserError:
-        _remove_if_empty(staging)
+        shutil.rmtree(staging)
+        _remove_if_empty(target)
         raise
 
 
 def _require_space(source: Path, staging: Path, needed: int) -> None:
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write '{staging.parent}': {error.strerror}") from error
     free = shutil.disk_usage(staging).free + sum(path.stat().st_size for path in staging.rglob("*"))
     if needed > free:
-        place = f"'{staging.parent}', where {free / 1e9:.2f} GB are free"
-        raise UserError(
-            f"no space left: '{source}' takes {needed / 1e9:.2f} GB in {place}; free some, or another --root"
-        )
+        _remove_if_empty(staging)
+        sizes = f"{needed / 1e9:.2f} GB in '{staging.parent}', where {free / 1e9:.2f} are free"
+        raise UserError(f"no space left: '{source}' takes {sizes}; take another --root")
 
 
-def _remove_if_empty(staging: Path) -> None:
+def _remove_if_empty(path: Path) -> None:
     """Leave no folder behind where nothing was unpacked."""
-    for folder in (staging, staging.parent):
-        if folder.is_dir() and not any(folder.iterdir()):
+    for folder in (path, path.parent):
+        with suppress(OSError):
             folder.rmdir()

@@ -56,6 +56,7 @@ def _quiet() -> None:
         ".*treespec, LeafSpec.*",
         ".*module.s. in eval mode at the start of training.*",  # frozen layers are meant to be
         ".*smaller than the logging interval.*",
+        ".*Total length of .* across ranks is zero.*",  # nothing is held out
         ".*Trying to infer the `batch_size`.*",
     ):
         warnings.filterwarnings("ignore", message=note)
