@@ -18,12 +18,16 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-from torchvision.io import decode_jpeg
 from torchvision.transforms.v2 import functional as F
 
 from repro.data.batches import Batches, generator
 from repro.data.image_file import open_rgb
 from repro.errors import UserError
+
+try:  # deprecated since torchvision 0.29, but much faster than Pillow; without it all goes through Pillow
+    from torchvision.io import decode_jpeg
+except ImportError:
+    decode_jpeg = None
 
 AREA = (0.08, 1.0)
 """Share of the image's area that a random crop has."""
@@ -38,8 +42,8 @@ _CROP = 2  # stream of `generator`; 0 and 1 are order and augmentation of small 
 def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
     """An image file as RGB.
 
-    JPEGs go through torchvision, which is a quarter faster than Pillow and gives the same pixels; what it does not
-    take (CMYK, other formats, JPEGs that it finds damaged) through Pillow.
+    JPEGs go through torchvision, which is faster than Pillow and gives the same pixels; what it does not take (CMYK,
+    other formats, JPEGs that it finds damaged) through Pillow.
 
     Raises:
         UserError: The file is missing, damaged, or no image; names it.
@@ -48,7 +52,7 @@ def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
         content = np.fromfile(path, np.uint8)
     except OSError:
         content = np.empty(0, np.uint8)
-    if content[:2].tobytes() == b"\xff\xd8":
+    if decode_jpeg is not None and content[:2].tobytes() == b"\xff\xd8":
         try:
             image: Tensor = decode_jpeg(torch.from_numpy(content))
         except RuntimeError:
@@ -131,7 +135,7 @@ class Decoder(Dataset[Any]):
     def __getitem__(self, request: Request) -> tuple[Tensor, Tensor] | str:
         """Decode a batch."""
         pixels = torch.empty(len(request.chosen), self.size, self.size, 3, dtype=torch.uint8)
-        for number, index in enumerate(request.chosen):
+        for number, index in enumerate(request.chosen.tolist()):
             try:
                 image = decode(self.files.path(index))
             except UserError as error:
