@@ -6,11 +6,13 @@ number of workers, of ranks, or of where the run was stopped.
 
 from __future__ import annotations
 
+import atexit
 import math
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -168,6 +170,16 @@ def _leave_signals_to_the_parent(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+_OPEN: WeakSet[DecodedBatches] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Python ends what is left of its processes by a signal that these ignore, and would wait for ever."""
+    for batches in list(_OPEN):
+        batches.close()
+
+
 class DecodedBatches(Batches):
     """Batches of image files.
 
@@ -205,6 +217,7 @@ class DecodedBatches(Batches):
             worker_init_fn=_leave_signals_to_the_parent,
             generator=torch.Generator(),  # its own: the global one belongs to the training
         )
+        self._iterator: Any = None
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
@@ -212,8 +225,18 @@ class DecodedBatches(Batches):
         places = order.numpy()
         self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
         device = self.labels.device
-        for found in self._loader:
+        self._iterator = iter(self._loader)
+        _OPEN.add(self)
+        for found in self._iterator:
             if isinstance(found, str):
                 raise UserError(found)
             pixels, labels = (tensor.to(device, non_blocking=True) for tensor in found)
             yield self.normalise(pixels.permute(0, 3, 1, 2)), labels
+
+    def close(self) -> None:
+        """End the workers; another pass would start new ones."""
+        iterator, self._iterator, self._loader._iterator = self._iterator, None, None
+        for worker in getattr(iterator, "_workers", ()):
+            worker.kill()  # they hold nothing that would have to be put in order
+        if hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()

@@ -67,6 +67,7 @@ class FolderDataModule(SplitDataModule):
         self.workers = workers
         self.tree = self._look()
         self.num_classes = len(self.tree.classes)
+        self._opened: list[DecodedBatches] = []
 
     @abstractmethod
     def _look(self) -> Tree:
@@ -91,7 +92,7 @@ class FolderDataModule(SplitDataModule):
         """Batches of a part, for evaluation or for training."""
         augmentation: Any = self.augmentation if training else "none"
         local_ranks = self.trainer.num_devices if self.trainer is not None else 1
-        return DecodedBatches(
+        batches = DecodedBatches(
             self._sets[part],
             device=self.device,
             size=self.image_size,
@@ -100,6 +101,13 @@ class FolderDataModule(SplitDataModule):
             augmentation=augmentation,
             **self._batch_options(training=training),
         )
+        self._opened.append(batches)
+        return batches
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
+        """End the workers."""
+        while self._opened:
+            self._opened.pop().close()
 
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
         decoder = Decoder(self._sets[part], size=self.image_size, resize=self.resize_size, seed=None)

@@ -247,6 +247,7 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         outcome = {"reason": f"{type(error).__name__}: {error}"}
         raise
     finally:
+        data.teardown("fit")
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
         if trainer.is_global_zero:
             run.update_state(status=status, seconds=round(seconds, 3), **outcome)
