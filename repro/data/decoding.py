@@ -236,7 +236,11 @@ class DecodedBatches(Batches):
     def close(self) -> None:
         """End the workers; another pass would start new ones."""
         iterator, self._iterator, self._loader._iterator = self._iterator, None, None
-        for worker in getattr(iterator, "_workers", ()):
-            worker.kill()  # they hold nothing that would have to be put in order
-        if hasattr(iterator, "_shutdown_workers"):
+        if hasattr(iterator, "_shutdown_workers"):  # there are none where this process decodes
             iterator._shutdown_workers()
+            for worker in iterator._workers:
+                worker.kill()
+
+    def __del__(self) -> None:
+        if getattr(self, "_iterator", None) is not None:
+            self.close()

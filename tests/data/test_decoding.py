@@ -179,7 +179,12 @@ def test_workers_stay_for_the_next_epoch_and_a_pass_broken_off_leaves_nothing_be
     pids = [worker.pid for worker in batches._loader._iterator._workers]  # type: ignore[union-attr]
     steps[0] = 7
     same(list(batches), list(make(tree, position=lambda: 7)))
-    assert [worker.pid for worker in batches._loader._iterator._workers] == pids  # type: ignore[union-attr]
+    workers = batches._loader._iterator._workers  # type: ignore[union-attr]
+    assert [worker.pid for worker in workers] == pids
+    batches.close()
+    assert not any(worker.is_alive() for worker in workers)
+    same(list(batches), list(make(tree, position=lambda: 7)))  # closed is not over
+    batches.close()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
