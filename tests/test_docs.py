@@ -46,7 +46,7 @@ def test_commands_are_commands(line: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert command in COMMANDS
     if command == "fit":
         config, _ = parse(arguments)
-        if ":" not in config.model.network and config.data.name not in ("MNIST", "ImageNet"):
+        if ":" not in config.model.network and config.data.name not in ("MNIST", "ImageNet", "ImageFolder"):
             check(config)
 
 

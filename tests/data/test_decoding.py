@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,12 @@ from repro.data.folders import FolderDataModule, default_workers
 from repro.errors import UserError
 
 SIZE = 24
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left() -> Iterator[None]:
+    yield
+    decoding._close_all()
 
 
 def module(tree: Path, **options: object) -> FolderDataModule:
