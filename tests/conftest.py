@@ -59,3 +59,37 @@ def cifar10_pickles(cifar_root: Path, tmp_path_factory: pytest.TempPathFactory) 
             content = archive.read(f"rebuild/{name}.head") + pixels + archive.read(f"rebuild/{name}.tail")
             (folder / name).write_bytes(content)
     return root
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Sixty JPEG files: photographs of ImageNet, one of them grey; where there are none, the embedded digits."""
+    folder = tmp_path_factory.mktemp("photographs")
+    if (SHARED / "imagenet-sample.zip").is_file():
+        with zipfile.ZipFile(SHARED / "imagenet-sample.zip") as archive:
+            names = sorted(name for name in archive.namelist() if name.endswith(".JPEG"))
+            # The smaller ones, for quick tests, but of many shapes.
+            chosen = sorted(names, key=lambda name: archive.getinfo(name).file_size)[:60]
+            return sorted(Path(archive.extract(name, folder)) for name in chosen)
+    from PIL import Image
+
+    from repro.data import mnist5k
+
+    for number, digit in enumerate(mnist5k.load().train_images[:60]):
+        mode = "L" if number == 0 else "RGB"
+        Image.fromarray(digit).resize((90 + number, 150 - number)).convert(mode).save(folder / f"{number:02}.JPEG")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def tree(photographs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of three classes with 13 training and 5 held-out photographs each; tests do not change it."""
+    root = tmp_path_factory.mktemp("tree")
+    pending = iter(photographs)
+    for part, count in (("train", 13), ("val", 5)):
+        for label in ("a", "b", "c"):
+            place = root / part / label
+            place.mkdir(parents=True)
+            for number in range(count):
+                (place / f"{number:02}.JPEG").write_bytes(next(pending).read_bytes())
+    return root

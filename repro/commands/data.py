@@ -10,8 +10,6 @@ from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
 from repro.errors import UserError
 from repro.importing import load
 
-_ROWS = {"none": "as stored", "crop_flip": "augmented"}
-
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Run ``repro data ACTION ...``."""
@@ -45,7 +43,8 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     if given.action == "list":
         for name, each in DATASETS.items():
             ready = "needs no preparing" if each.prepare is None else "needs repro data prepare"
-            print(f"{name:12} {each.train:,} + {each.test:,} images, {each.classes} classes, {ready}")
+            size = f"{each.train:,} + {each.test:,} images, {each.classes:,} classes, {ready}"
+            print(f"{name:12} {size if each.train else 'your own: DIR/train/CLASS/IMAGE and DIR/val/CLASS/IMAGE'}")
         return 0
     if given.action == "show":
         return _show(given)
@@ -55,9 +54,11 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
             print(f"{given.name} needs no preparing")
         else:
             print(load(chosen.prepare)(given.root, given.source, given.download))
+    elif chosen.verify is not None:
+        print(load(chosen.verify)(given.root))
     print(f"{given.name} is whole: fingerprint {fingerprint(given.name, given.root)}")
     origin = provenance(given.name, given.root)
-    if not origin["published"]:
+    if not origin.get("published", True):
         print(f"{given.name} is from {origin['source']}: not known to be the published pixels")
     return 0
 
@@ -75,19 +76,16 @@ def _show(given: argparse.Namespace) -> int:
     from repro.figures.images import grid, pixels
 
     rows, facts = [], ""
-    for augmentation, label in _ROWS.items():
-        data = create_data(
-            given.name,
-            root=given.root,
-            batch_size=given.images,
-            seed=given.seed,
-            augmentation=augmentation,
-            padding=given.padding,
-        )
+    options = {"root": given.root, "batch_size": given.images, "seed": given.seed}
+    if dataset(given.name).tree is None:
+        options["padding"] = given.padding
+    for augmentation in dataset(given.name).augmentations:
+        data = create_data(given.name, augmentation=augmentation, **options)
         data.setup()
         images, labels = next(iter(data.train_dataloader()))
         mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (data.mean, data.deviation))
-        rows.append((label, pixels((images * deviation + mean).numpy())))
+        shown_as = "as stored" if augmentation == "none" else "augmented"
+        rows.append((shown_as, pixels((images * deviation + mean).numpy())))
         facts = f"values that the network reads: {images.min():.2f} to {images.max():.2f}, mean {images.mean():.2f}"
     names = _class_names(given.name, given.root)
     shown = [names[label] if names else str(label) for label in labels.tolist()]
@@ -103,5 +101,7 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _class_names(name: str, root: Path) -> list[str]:
-    source = None if ":" in name else dataset(name).source
-    return list(load(source)(root).classes) if source else []
+    entry = dataset(name)
+    if entry.tree is not None:
+        return list(load(entry.tree)(root).classes)
+    return list(load(entry.source)(root).classes) if entry.source else []

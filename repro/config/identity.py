@@ -22,6 +22,8 @@ _KEYS = (
     "data.normalization",
     "data.augmentation",
     "data.padding",
+    "data.image_size",
+    "data.resize_size",
     "data.arguments",
 )
 

@@ -95,12 +95,18 @@ class DataConfig:
     """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none"] = "mean_deviation"
     """Subtract the training set's mean and divide by its deviation, per channel; or leave pixels in [0, 1]."""
-    augmentation: Literal["none", "crop_flip"] = "none"
-    """Random crop after 4 pixels of padding and random horizontal flip, of each training image on its own."""
+    augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
+    """Random crop after 4 pixels of padding and random flip; ImageNet: crop of random area and shape, and flip."""
     padding: Literal["zero", "reflect"] = "zero"
-    """What surrounds an image that is cropped: zeros, or its reflection."""
+    """What surrounds a small image that is cropped: zeros, or its reflection."""
     residence: Literal["auto", "device", "host"] = "auto"
-    """Where the images live as uint8: on the training device (auto: if they fit), or on the host. No result changes."""
+    """Where small images live as uint8: on the training device (auto: if they fit), or on the host."""
+    image_size: int | None = None
+    """Side of the square images of ImageNet and ImageFolder. Default: 224."""
+    resize_size: int | None = None
+    """Their shorter side before the centre is cropped for evaluation. Default: image_size · 256 / 224."""
+    workers: int | None = None
+    """Processes of each rank that decode them; 0: none. Default: this machine's processors divided by its ranks."""
     arguments: dict[str, Any] | None = None
     """Further keyword arguments for package.module:Name."""
 
@@ -108,6 +114,11 @@ class DataConfig:
         _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
         _require(self.evaluation_batch_size >= 1, "data.evaluation_batch_size", self.evaluation_batch_size, "1 or more")
         _require(self.train_size is None or self.train_size >= 1, "data.train_size", self.train_size, "1 or more")
+        sizes = self.image_size is None or self.image_size >= 8
+        _require(sizes, "data.image_size", self.image_size, "8 or more")
+        larger = self.resize_size is None or self.resize_size >= (self.image_size or 224)
+        _require(larger, "data.resize_size", self.resize_size, f"data.image_size {self.image_size or 224} or more")
+        _require(self.workers is None or self.workers >= 0, "data.workers", self.workers, "0 or more")
         _require(self.validation_size >= 0, "data.validation_size", self.validation_size, "0 or more")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from repro.data.registry import DATASETS, Dataset, dataset, fingerprint, provenance
+from repro.data.registry import DATASETS, Dataset, counted, dataset, fingerprint, provenance
 from repro.errors import UserError
 from repro.importing import load, load_own
 
 if TYPE_CHECKING:
     from repro.data.module import ImageDataModule
 
-__all__ = ["DATASETS", "Dataset", "create_data", "dataset", "fingerprint", "provenance"]
+__all__ = ["DATASETS", "Dataset", "counted", "create_data", "dataset", "fingerprint", "provenance"]
 
 
 def create_data(name: str, **options: Any) -> ImageDataModule:

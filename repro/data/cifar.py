@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from repro.data import cache, trees
+from repro.data import cache, image_arrays
 from repro.data.arrays import Arrays, require
 from repro.data.cache import Source
 from repro.data.files import fetch, md5
@@ -75,7 +75,7 @@ def prepare(name: str, root: Path, source: Path | None, download: bool) -> str:
     """Make the cache of CIFAR10 or CIFAR100.
 
     From torchvision's archive or folder (`source`, below it, or in `root`; downloaded if asked), or from a tree or zip
-    of images (see `repro.data.trees`). See `repro.data.cache.prepare`.
+    of images (see `repro.data.image_arrays`). See `repro.data.cache.prepare`.
 
     Raises:
         UserError: If there is no source, or it is damaged; names what was expected.
@@ -123,7 +123,7 @@ def _downloaded(name: str, advice: str) -> tuple[Arrays, Source]:
 
 
 def _images(name: str, source: Path) -> tuple[Arrays, Source]:
-    arrays, names = trees.read(source, classes=DATASETS[name].classes, image_size=DATASETS[name].image_size)
+    arrays, names = image_arrays.read(source, classes=DATASETS[name].classes, image_size=DATASETS[name].image_size)
     return arrays, Source(name=source.name, published=_digest(arrays) == PIXELS.get(name), classes=names)
 
 

@@ -1,4 +1,4 @@
-"""What every data set of small images has in common: held on the device, split, batched, probed."""
+"""What every data set of images has in common, and those that are held whole on the device."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from repro.data.arrays import Arrays, balanced_choice, require
-from repro.data.batches import DeviceBatches
+from repro.data.batches import Batches, DeviceBatches
 from repro.data.gather import PADDING, Padding
 from repro.errors import UserError
 
 
-class ImageDataModule(LightningDataModule):
-    """A data set of small images as a LightningDataModule.
+class SplitDataModule(LightningDataModule):
+    """What every data set of images has in common as a LightningDataModule: facts, split, batches, probe.
 
-    A subclass gives its facts as class attributes and its arrays by `load`. Nothing is loaded before `setup`; the
-    batches live on the device that the trainer uses.
+    Facts are class attributes, or attributes of the instance where they are found by looking. No image is read before
+    `setup`; the batches come normalised, on the device that the trainer uses.
 
     Args:
         root: Folder of prepared data.
@@ -37,8 +37,6 @@ class ImageDataModule(LightningDataModule):
         split_seed: Seed of the draws.
         normalization: Standardise the pixels, or leave them in [0, 1].
         augmentation: What training images go through.
-        padding: What surrounds an image that is cropped.
-        residence: Where the images live as uint8: on the trainer's device, on the host, or on the device if they fit.
     """
 
     num_classes: int
@@ -59,9 +57,7 @@ class ImageDataModule(LightningDataModule):
         split: Literal["balanced", "first"] = "balanced",
         split_seed: int = 0,
         normalization: Literal["mean_deviation", "none"] = "mean_deviation",
-        augmentation: Literal["none", "crop_flip"] = "none",
-        padding: Padding = "zero",
-        residence: Literal["auto", "device", "host"] = "auto",
+        augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none",
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -74,85 +70,62 @@ class ImageDataModule(LightningDataModule):
         self.split_seed = split_seed
         self.normalization = normalization
         self.augmentation = augmentation
-        self.padding = padding
-        self.residence = residence
-        self.training_batches: Callable[[DeviceBatches], Any] | None = None
+        self.training_batches: Callable[[Batches], Any] | None = None
         """What to train on in place of the images: made of the batches that they would come in."""
-        self._sets: dict[str, tuple[Tensor, Tensor]] = {}
-
-    @abstractmethod
-    def load(self) -> Arrays:
-        """The whole data set, its files checked."""
-
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
-        """Load, check and split the arrays; put them on the trainer's device as uint8."""
-        if self._sets:
-            return
-        arrays = self.load()
-        facts = {"classes": self.num_classes, "channels": self.in_channels, "image_size": self.image_size}
-        require(arrays, type(self).__name__, **facts)
-        kept = np.arange(len(arrays.train_labels))
-        held_out = self._chosen(arrays.train_labels, self.validation_size, self.split_seed)
-        kept = np.setdiff1d(kept, held_out)
-        if self.train_size is not None:
-            if self.train_size > len(kept):
-                raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
-            kept = kept[self._chosen(arrays.train_labels[kept], self.train_size, self.split_seed + 1)]
-        if self.batch_size > len(kept):
-            raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
-        whole = len(kept) == len(arrays.train_labels)
-        train_images = arrays.train_images if whole else arrays.train_images[kept]  # mapped memory stays shared
-        self._sets["train"] = self._resident(train_images, arrays.train_labels[kept])
-        if len(held_out):
-            self._sets["validation"] = self._resident(arrays.train_images[held_out], arrays.train_labels[held_out])
-        self._sets["test"] = self._resident(arrays.test_images, arrays.test_labels)
-
-    def _chosen(self, labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
-        return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
-
-    def _resident(
-        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]
-    ) -> tuple[UInt8[Tensor, "samples channels height width"], Int[Tensor, " samples"]]:
-        """Images in channels-last memory and labels, where they are to live."""
-        pixels = torch.from_numpy(images if images.flags.writeable else np.array(images))
-        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-        place = self._device if self.residence == "device" or self._fits(pixels.nbytes) else torch.device("cpu")
-        return pixels.to(place), torch.from_numpy(labels.astype(np.int64)).to(place)
-
-    def _fits(self, size: int) -> bool:
-        if self._device.type != "cuda":
-            return True
-        padded = 2 * (1 + 2 * PADDING / self.image_size) ** 2 if self.augmentation == "crop_flip" else 0.0  # see Crops
-        return self.residence == "auto" and size * (1 + padded) <= torch.cuda.mem_get_info(self._device)[0] / 2
-
-    @property
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        self._sets: dict[str, Any] = {}
+        """What each part's batches are made of: a tuple of which the labels are the last."""
 
     def samples(self, part: str) -> int:
         """Images in a part: train, validation or test."""
-        return len(self._sets[part][1])
+        return len(self._sets[part][-1])
 
-    def batches(self, part: str, *, training: bool = False) -> DeviceBatches:
+    @property
+    def evaluated(self) -> list[str]:
+        """The held-out parts, in the order of `val_dataloader`."""
+        return [part for part in ("validation", "test") if part in self._sets]
+
+    @abstractmethod
+    def batches(self, part: str, *, training: bool = False) -> Batches:
         """Batches of a part, for evaluation or for training."""
+
+    @abstractmethod
+    def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
+        """The first images of a part, unaugmented, and their labels."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are wanted: the trainer's device."""
+        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+    def _batch_options(self, *, training: bool) -> dict[str, Any]:
+        """The arguments of `repro.data.batches.Batches` besides the labels."""
         trainer = self.trainer
         ranks = trainer.world_size if trainer else 1
-        images, labels = self._sets[part]
         standard = self.normalization == "mean_deviation"
-        return DeviceBatches(
-            images,
-            labels,
-            batch_size=self.batch_size if training else self.evaluation_batch_size * ranks,
-            mean=self.mean if standard else (0.0,) * self.in_channels,
-            deviation=self.deviation if standard else (1.0,) * self.in_channels,
-            seed=self.seed if training else None,
-            position=(lambda: trainer.global_step) if trainer and training else (lambda: 0),
-            augmentation=self.augmentation if training else "none",
-            padding=self.padding,
-            device=self._device,
-            rank=trainer.global_rank if trainer else 0,
-            ranks=ranks,
-        )
+        return {
+            "batch_size": self.batch_size if training else self.evaluation_batch_size * ranks,
+            "mean": self.mean if standard else (0.0,) * self.in_channels,
+            "deviation": self.deviation if standard else (1.0,) * self.in_channels,
+            "seed": self.seed if training else None,
+            "position": (lambda: trainer.global_step) if trainer and training else (lambda: 0),
+            "rank": trainer.global_rank if trainer else 0,
+            "ranks": ranks,
+        }
+
+    def _split(self, labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Indices of the training images that are trained on, and of those set aside for validation."""
+        held_out = self._chosen(labels, self.validation_size, self.split_seed)
+        kept = np.setdiff1d(np.arange(len(labels)), held_out)
+        if self.train_size is not None:
+            if self.train_size > len(kept):
+                raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
+            kept = kept[self._chosen(labels[kept], self.train_size, self.split_seed + 1)]
+        if self.batch_size > len(kept):
+            raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
+        return kept, held_out
+
+    def _chosen(self, labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
+        return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
 
     def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:
         """The first `size` training images as the network reads them, unaugmented: the same ones always.
@@ -160,10 +133,10 @@ class ImageDataModule(LightningDataModule):
         Raises:
             UserError: If there are fewer.
         """
-        images, labels = self._sets["train"]
-        if size > len(images):
-            raise UserError(f"measure.probe_size is {size}; allowed: up to the {len(images)} training images")
-        return self.batches("train").normalise(images[:size]), labels[:size].to(self._device)
+        if size > (known := self.samples("train")):
+            raise UserError(f"measure.probe_size is {size}; allowed: up to the {known} training images")
+        pixels, labels = self._first("train", size)
+        return self.batches("train").normalise(pixels), labels
 
     def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
         """The first `size` held-out images (validation before test) as the network reads them.
@@ -171,26 +144,93 @@ class ImageDataModule(LightningDataModule):
         Raises:
             UserError: If there are fewer.
         """
+        if not self.evaluated:
+            raise UserError("amplification needs held-out images; set data.validation_size")
         part = self.evaluated[0]
-        images, _ = self._sets[part]
-        if size > len(images):
-            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {len(images)} {part} images")
-        return self.batches(part).normalise(images[:size])
-
-    @property
-    def evaluated(self) -> list[str]:
-        """The held-out parts, in the order of `val_dataloader`."""
-        return [part for part in ("validation", "test") if part in self._sets]
+        if size > (known := self.samples(part)):
+            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {known} {part} images")
+        return self.batches(part).normalise(self._first(part, size)[0])
 
     def train_dataloader(self) -> Any:
         """Shuffled, augmented batches, or what `training_batches` makes of them."""
         batches = self.batches("train", training=True)
         return batches if self.training_batches is None else self.training_batches(batches)
 
-    def val_dataloader(self) -> list[DeviceBatches]:
+    def val_dataloader(self) -> list[Batches]:
         """Batches of each held-out part."""
         return [self.batches(part) for part in self.evaluated]
 
-    def test_dataloader(self) -> list[DeviceBatches]:
+    def test_dataloader(self) -> list[Batches]:
         """Batches of the training set, in order and unaugmented, and of each held-out part: the final evaluation."""
         return [self.batches("train"), *self.val_dataloader()]
+
+
+class ImageDataModule(SplitDataModule):
+    """A data set of small images, held whole on the device as uint8.
+
+    A subclass gives its facts as class attributes and its arrays by `load`. Nothing is loaded before `setup`.
+
+    Args:
+        root: Folder of prepared data.
+        padding: What surrounds an image that is cropped.
+        residence: Where the images live: on the trainer's device, on the host, or (auto) on the device if they fit.
+        options: See `SplitDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data",
+        *,
+        padding: Padding = "zero",
+        residence: Literal["auto", "device", "host"] = "auto",
+        **options: Any,
+    ) -> None:
+        super().__init__(root, **options)
+        self.padding = padding
+        self.residence = residence
+
+    @abstractmethod
+    def load(self) -> Arrays:
+        """The whole data set, its files checked."""
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+        """Load, check and split the arrays; put them where they are to live, as uint8."""
+        if self._sets:
+            return
+        arrays = self.load()
+        facts = {"classes": self.num_classes, "channels": self.in_channels, "image_size": self.image_size}
+        require(arrays, type(self).__name__, **facts)
+        kept, held_out = self._split(arrays.train_labels)
+        whole = len(kept) == len(arrays.train_labels)
+        train_images = arrays.train_images if whole else arrays.train_images[kept]  # mapped memory stays shared
+        self._sets["train"] = self._resident(train_images, arrays.train_labels[kept])
+        if len(held_out):
+            self._sets["validation"] = self._resident(arrays.train_images[held_out], arrays.train_labels[held_out])
+        self._sets["test"] = self._resident(arrays.test_images, arrays.test_labels)
+
+    def _resident(
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]
+    ) -> tuple[UInt8[Tensor, "samples channels height width"], Int[Tensor, " samples"]]:
+        """Images in channels-last memory where they are to live, and labels on the device."""
+        pixels = torch.from_numpy(images if images.flags.writeable else np.array(images))
+        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+        on_device = self.residence == "device" or (self.residence == "auto" and self._fits(pixels.nbytes))
+        place = self.device if on_device else torch.device("cpu")
+        return pixels.to(place), torch.from_numpy(labels.astype(np.int64)).to(self.device)
+
+    def _fits(self, size: int) -> bool:
+        """Whether images of so many bytes, and their padded copies, take up to half of what is free on the device."""
+        if self.device.type != "cuda":
+            return True
+        padded = 2 * (1 + 2 * PADDING / self.image_size) ** 2 if self.augmentation == "crop_flip" else 0.0  # see Crops
+        return size * (1 + padded) <= torch.cuda.mem_get_info(self.device)[0] / 2
+
+    def batches(self, part: str, *, training: bool = False) -> DeviceBatches:
+        """Batches of a part, for evaluation or for training."""
+        augmentation: Any = self.augmentation if training else "none"
+        options = self._batch_options(training=training)
+        return DeviceBatches(*self._sets[part], augmentation=augmentation, padding=self.padding, **options)
+
+    def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
+        images, labels = self._sets[part]
+        return images[:size], labels[:size]

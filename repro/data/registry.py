@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ class Dataset:
     """Import path of ``prepare(root, source, download)``; None for a set that needs no preparing."""
     source: str | None = None
     """Import path of ``source(root) -> repro.data.cache.Source``; None where only the published files are read."""
+    augmentations: tuple[str, ...] = ("none", "crop_flip")
+    """What its training images can go through."""
+    tree: str | None = None
+    """For a set that is decoded from files, import path of ``tree(root)``, which counts them: the numbers above are
+    those of the whole set, or 0 where there is no such thing."""
+    verify: str | None = None
+    """Import path of ``verify(root) -> str`` for a set whose ``check`` does not read every file."""
 
 
 DATASETS: dict[str, Dataset] = {
@@ -90,6 +97,36 @@ DATASETS: dict[str, Dataset] = {
         prepare="repro.data.cifar:prepare_cifar100",
         source="repro.data.cifar:source_cifar100",
     ),
+    "ImageNet": Dataset(
+        module="repro.data.folders:ImageNet",
+        classes=1000,
+        channels=3,
+        image_size=224,
+        train=1_281_167,
+        test=50_000,
+        mean=(0.485, 0.456, 0.406),  # torchvision's
+        deviation=(0.229, 0.224, 0.225),
+        check="repro.data.imagenet:check_imagenet",
+        prepare="repro.data.imagenet:prepare_imagenet",
+        augmentations=("none", "resized_crop_flip"),
+        tree="repro.data.imagenet:imagenet_tree",
+        verify="repro.data.imagenet:verify_imagenet",
+    ),
+    "ImageFolder": Dataset(
+        module="repro.data.folders:ImageFolder",
+        classes=0,
+        channels=3,
+        image_size=224,
+        train=0,
+        test=0,
+        mean=(0.485, 0.456, 0.406),
+        deviation=(0.229, 0.224, 0.225),
+        check="repro.data.imagenet:check_folder",
+        prepare="repro.data.imagenet:prepare_folder",
+        augmentations=("none", "resized_crop_flip"),
+        tree="repro.data.imagenet:folder_tree",
+        verify="repro.data.imagenet:verify_folder",
+    ),
 }
 
 
@@ -99,6 +136,20 @@ def dataset(name: str) -> Dataset:
     if name.lower() not in by_name:
         raise unknown("dataset", name, DATASETS, extra="or your own by import path, package.module:Name")
     return DATASETS[by_name[name.lower()]]
+
+
+def counted(name: str, root: str | Path) -> Dataset:
+    """A data set of ours with the numbers of classes and images that it has here, which for some is seen by looking.
+
+    Raises:
+        UserError: There is no such data set, or it is one of files that are not there.
+    """
+    known = dataset(name)
+    if known.tree is None:
+        return known
+    tree = load(known.tree)(Path(root))
+    test = len(tree.parts["test"]) if "test" in tree.parts else 0
+    return replace(known, classes=len(tree.classes), train=len(tree.parts["train"]), test=test)
 
 
 def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None = None) -> str:
@@ -126,6 +177,6 @@ def provenance(name: str, root: str | Path) -> dict[str, Any]:
         return {"name": name}
     entry = dataset(name)
     if entry.source is None:
-        return {"name": name, "published": True}
+        return {"name": name, "published": True} if entry.tree is None else {"name": name}
     source = load(entry.source)(Path(root))
     return {"name": name, "source": source.name, "published": source.published}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from repro import data, measurements, networks
-from repro.config import Config
+from repro.config import Config, DataConfig
 from repro.errors import UserError
 
 _OF_THE_NETWORK = (
@@ -38,7 +38,30 @@ def train_samples(config: Config) -> int:
     """
     if ":" in config.data.name:
         raise UserError("model.skip_neurons train needs one of the data sets by name; give the number of neurons")
-    return config.data.train_size or data.dataset(config.data.name).train - config.data.validation_size
+    if config.data.train_size:
+        return config.data.train_size
+    return data.counted(config.data.name, config.data.root).train - config.data.validation_size
+
+
+_RESIDENT, _DECODED = ("padding", "residence"), ("image_size", "resize_size", "workers")
+
+
+def kind_options(config: Config) -> dict[str, object]:
+    """The options that only one kind of data sets takes, as far as the configuration gives any."""
+    usual = DataConfig()
+    given = {key: getattr(config.data, key) for key in (*_RESIDENT, *_DECODED)}
+    return {key: value for key, value in given.items() if value != getattr(usual, key)}
+
+
+def _check_data_options(config: Config, dataset: data.Dataset) -> None:
+    if config.data.augmentation not in dataset.augmentations:
+        allowed = ", ".join(dataset.augmentations)
+        raise UserError(f"data.augmentation is {config.data.augmentation}; {config.data.name} takes {allowed}")
+    foreign = _DECODED if dataset.tree is None else _RESIDENT
+    for key in kind_options(config):
+        if key in foreign:
+            kind = "decoded from files" if dataset.tree is None else "of small images held in memory"
+            raise UserError(f"data.{key} is for data sets {kind}; {config.data.name} takes none")
 
 
 def _measures(config: Config) -> bool:
@@ -58,11 +81,12 @@ def check(config: Config) -> str:
     own_data = ":" in config.data.name
     facts = {}
     if not own_data:
-        dataset = data.dataset(config.data.name)
+        _check_data_options(config, data.dataset(config.data.name))
+        dataset = data.counted(config.data.name, config.data.root)
         facts = {
             "num_classes": dataset.classes,
             "in_channels": dataset.channels,
-            "image_size": dataset.image_size,
+            "image_size": config.data.image_size or dataset.image_size,
         }
         kept = dataset.train - config.data.validation_size
         if config.data.train_size is not None and config.data.train_size > kept:

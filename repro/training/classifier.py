@@ -132,6 +132,9 @@ class Classifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The mean loss of a batch."""
         inputs, labels = batch
+        if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients
+            nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
+            return torch.stack(nothing).sum()
         scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
         known = scores.detach()
@@ -186,6 +189,8 @@ class Classifier(LightningModule):
 
     def _evaluate(self, batch: Batch, part: str) -> None:
         images, labels = batch
+        if not len(labels):  # fewer images than ranks are left: the mean of none is no number
+            return
         scores = self(images)
         metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
         metrics["cross_entropy"].update(F.cross_entropy(scores, labels), len(labels))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from repro.config import Config, to_flat
 from repro.data import create_data, provenance
-from repro.data.batches import DeviceBatches
+from repro.data.batches import Batches
 from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.networks import create_network
@@ -32,7 +32,7 @@ from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
-from repro.training.checks import network_options, train_samples
+from repro.training.checks import kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
 from repro.training.exact import solve
 from repro.training.interrupt import Interrupted, StopRequest
@@ -56,6 +56,7 @@ def _quiet() -> None:
         ".*treespec, LeafSpec.*",
         ".*module.s. in eval mode at the start of training.*",  # frozen layers are meant to be
         ".*smaller than the logging interval.*",
+        ".*Total length of .* across ranks is zero.*",  # nothing is held out
         ".*Trying to infer the `batch_size`.*",
     ):
         warnings.filterwarnings("ignore", message=note)
@@ -93,8 +94,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         split_seed=config.data.seed,
         normalization=config.data.normalization,
         augmentation=config.data.augmentation,
-        padding=config.data.padding,
-        residence=config.data.residence,
+        **kind_options(config),
         arguments=config.data.arguments,
     )
     network = create_network(
@@ -136,7 +136,7 @@ def _blank(data: Any) -> Tensor:
     return torch.zeros(1, data.in_channels, data.image_size, data.image_size)
 
 
-def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: DeviceBatches) -> FeatureBatches:
+def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: Batches) -> FeatureBatches:
     """What `OutputClassifier` trains on; called when the network is where it trains."""
     everything = data.batches("train")
     settle(module.network, everything)
@@ -250,6 +250,7 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         outcome = {"reason": f"{type(error).__name__}: {error}"}
         raise
     finally:
+        data.teardown("fit")
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
         if trainer.is_global_zero:
             run.update_state(status=status, seconds=round(seconds, 3), **outcome)

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from repro.config import TrainingConfig
-from repro.data.batches import DeviceBatches
+from repro.data.batches import Batches
 from repro.errors import UserError
 from repro.measurements import passes
 from repro.networks import WeightLayer, weight_layers
@@ -155,7 +155,7 @@ class FeatureBatches:
         folder: Where features that do not fit on the device are kept, a file that a resumed run finds again.
     """
 
-    def __init__(self, output: OutputLayer, batches: DeviceBatches, everything: DeviceBatches, *, folder: Path) -> None:
+    def __init__(self, output: OutputLayer, batches: Batches, everything: Batches, *, folder: Path) -> None:
         self._batches = batches
         self._features = compute(output, everything, folder=folder)
 
@@ -171,12 +171,14 @@ class FeatureBatches:
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch features"], Int[Tensor, " batch"]]]:
         """Features and labels: the rest of the current epoch."""
         labels = self._batches.labels
-        for chosen in self._batches.places():
-            rows = self._features[chosen.to(self._features.device)]
-            yield rows.to(labels.device, non_blocking=True), labels[chosen]
+        _, order, parts = self._batches.remaining()
+        of_features, of_labels = order.to(self._features.device), order.to(labels.device)
+        for part in parts:
+            rows = self._features[of_features[part]]
+            yield rows.to(labels.device, non_blocking=True), labels[of_labels[part]]
 
     def state_dict(self) -> dict[str, object]:
-        """Empty, as `DeviceBatches`'."""
+        """Empty, as `Batches`'."""
         return {}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
@@ -184,7 +186,7 @@ class FeatureBatches:
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: DeviceBatches) -> None:
+def settle(network: nn.Module, batches: Batches) -> None:
     """Take the statistics of all batch normalisation once: means over the training set's batches, by their sizes."""
     layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:
@@ -206,14 +208,14 @@ def settle(network: nn.Module, batches: DeviceBatches) -> None:
 
 
 @torch.no_grad()
-def compute(output: OutputLayer, batches: DeviceBatches, *, folder: Path) -> Float[Tensor, "samples features"]:
+def compute(output: OutputLayer, batches: Batches, *, folder: Path) -> Float[Tensor, "samples features"]:
     """The features of all images, in float32: on the device where they fit, else in a memory-mapped file."""
     found: Tensor | None = None
     first = 0
     for images, labels in batches:
         part = output.features(images)
         if found is None:
-            found, complete = _storage(len(batches.images), part.shape[1], part.device, folder)
+            found, complete = _storage(len(batches.labels), part.shape[1], part.device, folder)
             if complete:
                 return found
         found[first : first + len(labels)] = part

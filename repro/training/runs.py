@@ -86,7 +86,7 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         try:
             return Outcome(run, "trained", fit(config, run, label=label))
         except UserError:
-            if new and is_first_rank():
+            if new and is_first_rank() and not run.saved_checkpoints():
                 run.delete()
             raise
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.data import trees
+from repro.data import image_arrays
 from repro.data.arrays import Arrays
 from repro.errors import UserError
 
@@ -51,7 +51,7 @@ def written(root: Path, files: dict[str, bytes], *, packed: bool) -> Path:
 
 
 def read(root: Path, files: dict[str, bytes], *, packed: bool = False) -> tuple[Arrays, list[str]]:
-    return trees.read(written(root, files, packed=packed), classes=2, image_size=4)
+    return image_arrays.read(written(root, files, packed=packed), classes=2, image_size=4)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -133,14 +133,14 @@ def test_a_zip_that_is_none_is_cut_or_leads_outside_is_refused(tmp_path: Path) -
     for damaged in (b"", b"no zip", content[: len(content) // 2]):
         whole.write_bytes(damaged)
         with pytest.raises(UserError, match="cannot be read as a zip"):
-            trees.read(whole, classes=2, image_size=4)
+            image_arrays.read(whole, classes=2, image_size=4)
     for name in ("../evil/train/cat/1.png", "/train/cat/1.png"):
         (tmp_path / "images.zip").unlink()
         outside = written(tmp_path, FILES | {name: picture(1)}, packed=True)
         with pytest.raises(UserError, match="which lies outside of it"):
-            trees.read(outside, classes=2, image_size=4)
+            image_arrays.read(outside, classes=2, image_size=4)
     with pytest.raises(UserError, match="neither a folder nor a file"):
-        trees.read(tmp_path / "nowhere", classes=2, image_size=4)
+        image_arrays.read(tmp_path / "nowhere", classes=2, image_size=4)
 
 
 def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
@@ -150,4 +150,4 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
     content[place + 60] ^= 255
     path.write_bytes(content)
     with pytest.raises(UserError, match="train/dog/dog-1.png' is no image that can be read"):
-        trees.read(path, classes=2, image_size=4)
+        image_arrays.read(path, classes=2, image_size=4)

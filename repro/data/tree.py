@@ -1,0 +1,204 @@
+"""Folders of images, one folder a class: scanned once, kept in an index, fingerprinted. Free of torch.
+
+A tree is ``FOLDER/train/CLASS/IMAGE`` and ``FOLDER/val/CLASS/IMAGE`` (or ``test``). The fingerprint is of the sorted
+relative paths and sizes, not of the contents, which are 150 GB for ImageNet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from repro.errors import UserError
+from repro.records.files import replace_text
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""What counts as an image, as in torchvision.datasets.ImageFolder."""
+FOLDERS = ("train", "val", "test")
+INDEX = ".index.json"
+_VERSION = 1
+_THREADS = 16  # a listing waits for the file system, not for the processor
+
+
+class _ClassFolder(NamedTuple):
+    modified: int
+    """Time of the folder's last change in ns: when a file was added, removed or renamed."""
+    names: tuple[str, ...]
+    """Image files, sorted."""
+    digest: str
+    """Of the files' names and sizes; empty for an entry of the index, which has the tree's."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training, validation or test images."""
+
+    folder: Path
+    classes: Mapping[str, tuple[str, ...]]
+    """Class to its sorted image files, classes in alphabetical order."""
+
+    def __len__(self) -> int:
+        return sum(len(names) for names in self.classes.values())
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree of images that has been looked at."""
+
+    folder: Path
+    parts: Mapping[str, Part]
+    """``train`` and, as far as there are such folders, ``validation`` and ``test``."""
+    fingerprint: str
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes in alphabetical order, which is that of their numbers."""
+        return list(self.parts["train"].classes)
+
+    def __str__(self) -> str:
+        counts = " + ".join(f"{len(part):,} {name}" for name, part in self.parts.items())
+        alone = "; nothing is held out: its accuracy is that of the images it trains on"
+        return f"{counts} images, {len(self.classes):,} classes{'' if len(self.parts) > 1 else alone}"
+
+
+def read(folder: Path, *, missing: str) -> Tree:
+    """The tree in a folder: from its index if no folder has changed since, else by listing every file.
+
+    Args:
+        folder: Holds ``train`` and ``val`` or ``test``. One of them alone is a training part with nothing held out;
+            of all three, ``val`` is the validation part.
+        missing: What to do if there is no such tree, for the error.
+
+    Raises:
+        UserError: A folder is missing, a class has no image, or the classes of the parts differ.
+    """
+    present = [name for name in FOLDERS if (folder / name).is_dir()]
+    if not present or (len(present) > 1 and "train" not in present):
+        lacking = "train" if present else f"{', '.join(FOLDERS[:-1])} or {FOLDERS[-1]}"
+        raise UserError(f"'{folder}' has no folder {lacking}; {missing}")
+    found = _from_index(folder, present)
+    if found is None:
+        listed = {name: _list(folder / name) for name in present}
+        fingerprint = _fingerprint(listed)
+        _write_index(folder, listed, fingerprint)
+        found = {name: classes for name, (_, classes) in listed.items()}, fingerprint
+    folders, fingerprint = found
+    parts = {
+        role: Part(folder / name, {label: each.names for label, each in folders[name].items()})
+        for role, name in _roles(present).items()
+    }
+    _check(parts)
+    return Tree(folder, parts, fingerprint)
+
+
+def _roles(present: list[str]) -> dict[str, str]:
+    if len(present) == 3:
+        return {"train": "train", "validation": "val", "test": "test"}
+    return dict(zip(("train", "test"), present, strict=False))
+
+
+def _subfolders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
+
+
+def _list_class(folder: Path) -> _ClassFolder:
+    try:
+        modified = folder.stat().st_mtime_ns  # before the listing, so that a later change shows
+        with os.scandir(folder) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries if _is_image(entry)}
+    except OSError as error:
+        raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
+    names = tuple(sorted(sizes))
+    digest = hashlib.sha256("".join(f"{name}/{sizes[name]}\n" for name in names).encode("utf-8", "surrogateescape"))
+    return _ClassFolder(modified, names, digest.hexdigest())
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
+
+
+def _list(folder: Path) -> tuple[int, dict[str, _ClassFolder]]:
+    modified = folder.stat().st_mtime_ns
+    names = _subfolders(folder)
+    if not names:
+        raise UserError(f"'{folder}' has no class folders; it should hold one folder of images for each class")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return modified, dict(zip(names, pool.map(lambda name: _list_class(folder / name), names), strict=True))
+
+
+def _fingerprint(listed: Mapping[str, tuple[int, Mapping[str, _ClassFolder]]]) -> str:
+    lines = [
+        f"{part}/{label}/{each.digest}\n" for part, (_, classes) in listed.items() for label, each in classes.items()
+    ]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _check(parts: Mapping[str, Part]) -> None:
+    for part in parts.values():
+        if empty := [label for label, names in part.classes.items() if not names]:
+            more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+            raise UserError(
+                f"class folder '{part.folder / empty[0]}'{more} has no image ({', '.join(SUFFIXES)}); add some or "
+                "remove the folder"
+            )
+    train = parts["train"]
+    for part in list(parts.values())[1:]:
+        for here, there in ((train, part), (part, train)):
+            if lacking := sorted(set(there.classes) - set(here.classes)):
+                shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+                raise UserError(
+                    f"'{here.folder}' lacks class {shown}, which '{there.folder}' has; both need the same class folders"
+                )
+
+
+def _from_index(folder: Path, present: list[str]) -> tuple[dict[str, dict[str, _ClassFolder]], str] | None:
+    """What the index says, or None if there is none, or a folder has changed since it was written."""
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8", errors="surrogateescape"))
+        if content["version"] != _VERSION or sorted(content["folders"]) != sorted(present):
+            return None
+        found = {name: _unchanged(folder / name, content["folders"][name]) for name in present}
+        return found, str(content["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _unchanged(folder: Path, entry: dict[str, Any]) -> dict[str, _ClassFolder]:
+    """The class folders of an index entry; ValueError if one has changed."""
+    classes = {}
+    if folder.stat().st_mtime_ns != entry["modified"]:
+        raise ValueError(folder)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        times = pool.map(lambda label: (folder / label).stat().st_mtime_ns, entry["classes"])
+        for (label, (modified, names)), now in zip(entry["classes"].items(), times, strict=True):
+            if modified != now:
+                raise ValueError(label)
+            classes[label] = _ClassFolder(modified, tuple(names.split("/")) if names else (), "")
+    return classes
+
+
+def _write_index(folder: Path, listed: Mapping[str, tuple[int, Mapping[str, _ClassFolder]]], fingerprint: str) -> None:
+    # File names cannot hold a slash; one text a class is read back ten times as fast as a list.
+    folders = {
+        part: {
+            "modified": modified,
+            "classes": {label: [each.modified, "/".join(each.names)] for label, each in classes.items()},
+        }
+        for part, (modified, classes) in listed.items()
+    }
+    try:
+        replace_text(folder / INDEX, json.dumps({"version": _VERSION, "fingerprint": fingerprint, "folders": folders}))
+    except OSError as error:
+        note = f"cannot keep an index in '{folder}' ({error.strerror}): every start lists all files"
+        print(f"repro: note: {note}", file=sys.stderr)
