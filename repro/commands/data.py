@@ -84,7 +84,7 @@ def _show(given: argparse.Namespace) -> int:
         data.setup()
         images, labels = next(iter(data.train_dataloader()))
         mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (data.mean, data.deviation))
-        shown_as = "as stored" if augmentation == "none" else "augmented"
+        shown_as = "not augmented" if augmentation == "none" else "augmented"
         rows.append((shown_as, pixels((images * deviation + mean).numpy())))
         facts = f"values that the network reads: {images.min():.2f} to {images.max():.2f}, mean {images.mean():.2f}"
     names = _class_names(given.name, given.root)

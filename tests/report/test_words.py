@@ -63,3 +63,14 @@ def test_ranges(layers: list[int], text: str) -> None:
 )
 def test_claims_in_words(claim: str, text: str) -> None:
     assert words.claim_in_words(claim) == text
+
+
+def test_data_that_are_not_the_published_ones_are_said_to_be(run, manifest) -> None:
+    for name, published in (("a", True), ("b", False)):
+        origin = {"name": "CIFAR100", "source": f"{name}.zip", "published": published}
+        run(name).add_life({"data": origin})
+    folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"), ("resnet20", 2, "not run"))
+    note = "The data are CIFAR100 from b.zip, not known to be the published pixels."
+    assert captions(folder, "weights")[-1].endswith(note)
+    (section,) = sections([folder])
+    assert words.reservations(section).count("The data are") == 1
