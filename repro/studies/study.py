@@ -1,4 +1,10 @@
-"""A study file: one artefact of a paper, as the runs that reproduce it."""
+"""A study file: one artefact of a paper, as the runs that reproduce it.
+
+The grid's axes span the cells: an axis is a configuration key with its values, or a name with variants, each a set of
+configuration keys. A cell's label joins its values or variants by hyphens. `Adjustment` changes the cells whose labels
+match a pattern: their settings, their seeds, or whether there are any. Settings are applied in the order base, preset,
+axes, the study's adjustments, the preset's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,18 @@ from repro.studies import claims
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adjustment:
+    """What is different for some cells."""
+
+    cells: str
+    """Their labels; * stands for anything."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Configuration keys that are different."""
+    seeds: Sequence[int] | None = None
+    """Their seeds, if not the preset's; an empty list leaves the cells out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """One size at which a study can be run."""
 
@@ -23,6 +42,8 @@ class Preset:
     """Configuration keys that this size changes."""
     seeds: Sequence[int] = (0,)
     """Seeds; one run of every cell for each."""
+    adjust: Sequence[Adjustment] = ()
+    """What is different for some cells at this size; the study's own adjustments come first."""
     reductions: Sequence[str] = ()
     """What is smaller than in the paper, in words; none means full size."""
     cost: str = ""
@@ -54,14 +75,24 @@ class Study:
     """What should come out."""
     base: Mapping[str, Any] | str
     """Configuration of every cell: keys and values, or a file below the folder of configurations."""
-    grid: Mapping[str, Sequence[Any]]
-    """Configuration keys with the values that they take; cells are all combinations, labelled by the values."""
+    grid: Mapping[str, Sequence[Any] | Mapping[str, Mapping[str, Any]]]
+    """Axes: a configuration key with the values that it takes, or a name with variants and what each sets."""
     presets: Mapping[str, Preset]
     """Sizes; the first is the default."""
     paper_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """The paper's numbers by cell and quantity (accuracies in per cent)."""
     claims: Sequence[str] = ()
     """Checkable statements (`repro.studies.claims`)."""
+    adjust: Sequence[Adjustment] = ()
+    """What is different for some cells."""
+    seed_key: str = "seed"
+    """The configuration key that the seeds are values of."""
+    figures: Sequence[str] | None = None
+    """Figures to show, by name (`repro.figures.NAMES`); all that the runs suffice for if not given."""
+    paper_shows: Mapping[str, str] = field(default_factory=dict)
+    """What the paper's figure shows, in words, by the name of ours."""
+    runs_of: str | None = None
+    """The study whose runs these are; its own file then says only what is different."""
 
     @property
     def default_preset(self) -> str:
@@ -77,11 +108,12 @@ class Study:
 
     def folder(self, preset: str | None) -> str:
         """Name of the folder of this study's runs at a preset."""
-        return self.name if preset in (None, self.default_preset) else f"{self.name}-{preset}"
+        name = self.runs_of or self.name
+        return name if preset in (None, self.default_preset) else f"{name}-{preset}"
 
     def labels(self) -> list[str]:
         """The cells' labels: the grid's values joined by hyphens."""
-        return ["-".join(str(value) for value in values) for values in itertools.product(*self.grid.values())]
+        return ["-".join(map(str, values)) for values in itertools.product(*self.grid.values())]
 
     def cells(self, preset: str | None = None, *, seeds: Sequence[int] | None = None, runs: str = "runs") -> list[Cell]:
         """Every run of the study at a preset, in the order in which they are run."""
@@ -91,9 +123,16 @@ class Study:
         shared = {**flatten(base, source=source), **flatten(chosen.settings, source=source)}
         cells = []
         for label, values in zip(self.labels(), itertools.product(*self.grid.values()), strict=True):
-            for seed in seeds or chosen.seeds:
-                settings = {**shared, **dict(zip(self.grid, values, strict=True)), "seed": seed}
-                config = from_mapping(settings, source=source)
+            settings, own_seeds = dict(shared), chosen.seeds
+            for (axis, choices), value in zip(self.grid.items(), values, strict=True):
+                variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
+                settings |= flatten(variant, source=f"{source}, {axis} {value}")
+            for each in (*self.adjust, *chosen.adjust):
+                if fnmatchcase(label, each.cells):
+                    settings |= flatten(each.settings, source=f"{source}, cells {each.cells}")
+                    own_seeds = own_seeds if each.seeds is None else each.seeds
+            for seed in (seeds or own_seeds) if own_seeds else ():
+                config = from_mapping({**settings, self.seed_key: seed}, source=source)
                 config = dataclasses.replace(config, study=self.folder(preset), name=label, runs=runs)
                 cells.append(Cell(label=label, seed=seed, config=config))
         return cells
@@ -120,8 +159,14 @@ def _fill(kind: type, content: Mapping[str, Any], where: str) -> Any:
         required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         if required and name not in content:
             raise UserError(f"{where} lacks the key '{name}'")
-    plain = {name: value for name, value in content.items() if name not in ("presets", "base")}
-    return kind(**{**content, **typed(kind, plain, source=where)})
+    plain = {name: value for name, value in content.items() if name not in ("presets", "base", "grid", "adjust")}
+    made = {**content, **typed(kind, plain, source=where)}
+    if "adjust" in fields:
+        made["adjust"] = [
+            _fill(Adjustment, each, f"{where}, adjustment {number}")
+            for number, each in enumerate(content.get("adjust") or (), 1)
+        ]
+    return kind(**made)
 
 
 def load(name: str) -> Study:
@@ -137,6 +182,8 @@ def load(name: str) -> Study:
     content = read_yaml(path)
     content.setdefault("name", path.stem)
     where = f"study '{path.name}'"
+    if (shared := content.get("runs_of")) is not None:
+        return _of_other_runs(content, str(shared), where)
     presets = content.get("presets") or {}
     if not isinstance(presets, Mapping) or not presets:
         raise UserError(f"{where} lacks presets; it needs at least one")
@@ -144,11 +191,35 @@ def load(name: str) -> Study:
         preset: _fill(Preset, settings or {}, f"{where}, preset {preset}") for preset, settings in presets.items()
     }
     study: Study = _fill(Study, content, where)
+    if not isinstance(study.grid, Mapping) or not all(isinstance(each, list | dict) for each in study.grid.values()):
+        raise UserError(f"{where}: grid is {study.grid}; allowed: keys with lists of values, or names with variants")
     if not study.grid or not study.labels():
         raise UserError(f"{where} has a grid without runs; every key of the grid needs at least one value")
-    for claim in study.claims:
-        claims.check(claim, study.labels())
-    for label in study.paper_values:
-        if label not in study.labels():
-            raise unknown("cell", label, study.labels(), extra=f"in paper_values of {where}")
+    _check(study, where)
     return study
+
+
+def _of_other_runs(content: Mapping[str, Any], other: str, where: str) -> Study:
+    """A study that looks in its own way at another's runs: a figure of the networks of a table."""
+    for key in ("base", "grid", "presets", "adjust", "seed_key"):
+        if key in content:
+            raise UserError(f"{where} takes the runs of {other}, and with them its {key}; leave that out")
+    theirs = load(other)
+    own = {entry.name: getattr(theirs, entry.name) for entry in dataclasses.fields(Study)}
+    own |= {"paper_values": {}, "claims": [], "figures": None, "paper_shows": {}, "adjust": []}
+    study: Study = dataclasses.replace(_fill(Study, {**own, **content}, where), adjust=theirs.adjust)
+    _check(study, where)
+    return study
+
+
+def _check(study: Study, where: str) -> None:
+    """Refuse a study that speaks of cells that it does not have."""
+    labels = study.labels()
+    for each in (*study.adjust, *(one for preset in study.presets.values() for one in preset.adjust)):
+        if not any(fnmatchcase(label, each.cells) for label in labels):
+            raise unknown("cell", each.cells, labels, extra=f"in an adjustment of {where}")
+    for claim in study.claims:
+        claims.check(claim, labels)
+    for label in study.paper_values:
+        if label not in labels:
+            raise unknown("cell", label, labels, extra=f"in paper_values of {where}")

@@ -154,7 +154,10 @@ def test_a_damaged_image_ends_the_run_in_one_line(
             ["--data.name", "ImageNet", "--data.root", "nowhere"],
             "repro data prepare imagenet --root nowhere --from DIR",
         ),
-        (["--data.name", "MNIST5k", "--data.augmentation", "none"], "data.image_size is for data sets decoded from files"),
+        (
+            ["--data.name", "MNIST5k", "--data.augmentation", "none"],
+            "data.image_size is for data sets decoded",
+        ),
         (["--data.name", "MNIST5k"], "data.augmentation is resized_crop_flip; MNIST5k takes none, crop_flip"),
         (["--model.network", "timm/resnet18", "--model.width", "8"], "width"),
     ],
