@@ -15,7 +15,7 @@ from repro import __version__
 from repro.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from repro.studies.study import Study
+    pass
 
 Arguments = Sequence[str]
 
@@ -114,65 +114,31 @@ def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
 
 
 def study(arguments: Arguments) -> int:
-    """List, run and report the studies: one file for each artefact of a paper."""
-    from repro.studies.study import load, names
+    """Plan, run, follow and report the studies: one file for each artefact of a paper."""
+    from repro.commands import study as command
+    from repro.training.interrupt import Interrupted
 
-    parser = _parser("study", study.__doc__ or "")
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|run|report", parser_class=_Parser)
-    commands.add_parser("list", help="the studies that there are", allow_abbrev=False)
-    for action, text in (("run", "run a study here, then report it"), ("report", "report what has been run")):
-        sub = commands.add_parser(action, help=text, allow_abbrev=False)
-        sub.add_argument("name", help="a study's name, or the path of a .yaml file")
-        sub.add_argument("--preset", help="size at which to run; default: the study's first")
-        sub.add_argument("--seed", type=int, nargs="+", help="seeds in place of the preset's")
-        sub.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
-        sub.add_argument("--again", action="store_true", help="run finished cells anew")
-    given = parser.parse_args(arguments)
-    if given.action == "list":
-        for name in names():
-            each = load(name)
-            print(f"{name:24} {each.paper}, {each.artefact}: {each.title} [{', '.join(each.presets)}]")
-        return 0
-    chosen = load(given.name)
-    return _run_study(chosen, given, run=given.action == "run", command=f"repro study run {given.name}")
+    try:
+        return command.main(arguments, _parser("study", study.__doc__ or ""))
+    except Interrupted as reason:
+        return _interrupted(reason)
 
 
 def demo(arguments: Arguments) -> int:
     """Train PlainNet, ResNet and ResNeXt of 110 layers on real digits and report their conditioning."""
+    from repro.commands.study import report_or_run
     from repro.studies.study import load
+    from repro.training.interrupt import Interrupted
 
     parser = _parser("demo", demo.__doc__ or "")
     parser.add_argument("--seed", type=int, nargs="+", help="seeds (default: 0)")
     parser.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
     parser.add_argument("--again", action="store_true", help="train anew what is finished")
-    given = parser.parse_args(arguments)
-    given.preset = None
-    return _run_study(load("demo"), given, run=True, command="repro demo")
-
-
-def _run_study(chosen: Study, given: argparse.Namespace, *, run: bool, command: str) -> int:
-    from repro.studies.runner import folder, run_study, write_manifest
-    from repro.training.interrupt import Interrupted
-
-    cells = chosen.cells(given.preset, seeds=given.seed, runs=given.runs)
-    seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
-    preset = f" --preset {given.preset}" if given.preset else ""
-    place = folder(chosen, given.preset, given.runs)
-    failed = []
-    if run:
-        write_manifest(chosen, given.preset, cells, given.runs, f"{command}{preset}{seeds}")
-        try:
-            failed = [cell for cell, done in run_study(cells, again=given.again) if done is None]
-        except Interrupted as reason:
-            return _interrupted(reason)
-    from repro.report import build
-
-    page = build([place], place / "report")
-    print((page.parent / "tables.md").read_text(encoding="utf-8"))
-    print(f"report: {page}")
-    for cell in failed:
-        print(f"repro: {cell.label} seed {cell.seed} failed; its traceback is above", file=sys.stderr)
-    return 1 if failed else 0
+    parser.set_defaults(preset=None, jobs=1)
+    try:
+        return report_or_run(load("demo"), parser.parse_args(arguments), run=True, command="repro demo")
+    except Interrupted as reason:
+        return _interrupted(reason)
 
 
 def report(arguments: Arguments) -> int:

@@ -1,6 +1,6 @@
 """Records to Matplotlib figures: pure functions, used by the page and by W&B alike. Does not import torch or pyplot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from matplotlib.figure import Figure
@@ -10,6 +10,7 @@ from repro.figures.source import RunRecords
 from repro.figures.style import to_png, to_svg
 
 __all__ = [
+    "NAMES",
     "RunRecords",
     "conditioning",
     "depth",
@@ -62,9 +63,13 @@ _DRAWN = {
 }
 
 
-def draw(runs: Runs) -> dict[str, Figure]:
-    """Every figure that these runs' records suffice for, by name, in the order in which a reader wants them."""
-    return {name: figure(runs) for name, (suffices, figure) in _DRAWN.items() if suffices(runs)}
+NAMES = tuple(_DRAWN)
+
+
+def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
+    """Every figure that these runs' records suffice for (of those named), in the order in which a reader wants them."""
+    chosen = _DRAWN if names is None else {name: drawn for name, drawn in _DRAWN.items() if name in names}
+    return {name: figure(runs) for name, (suffices, figure) in chosen.items() if suffices(runs)}
 
 
 def draw_measurements(runs: Runs) -> dict[str, Figure]:

@@ -60,6 +60,13 @@ def first_layer_growth(readings: pd.DataFrame) -> float | None:
     return float(rows["sigma_max"].iloc[-1] / rows["sigma_max"].iloc[0])
 
 
+def last_by_layer(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") -> pd.Series[float]:
+    """The quoted κ of every layer (from 1: the images themselves are left out) at the last measurement."""
+    table = quoted(readings, measurement, form=form)
+    last: pd.Series[float] = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]["kappa"]
+    return last
+
+
 def _of(readings: pd.DataFrame, measurement: str, quantity: str, modes: Sequence[str]) -> pd.DataFrame:
     wanted = (readings["measurement"] == measurement) & (readings["quantity"] == quantity)
     return readings[wanted & readings["mode"].isin(modes)]

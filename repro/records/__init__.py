@@ -2,6 +2,7 @@
 
 from repro.records.environment import environment, now
 from repro.records.files import append_lines, dump_json, read_lines, replace_text
+from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, RunDirectory, find_runs
 from repro.records.tables import metrics, readings
 
@@ -12,6 +13,7 @@ __all__ = [
     "dump_json",
     "environment",
     "find_runs",
+    "keep",
     "metrics",
     "now",
     "read_lines",

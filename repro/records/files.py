@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -62,10 +63,10 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Every whole record of a JSON-lines file, torn lines left out; nothing if there is no file."""
+    """Every whole record of a JSON-lines file (also gzipped, .gz), torn lines left out; nothing if there is no file."""
     if not path.exists():
         return
-    with path.open("rb") as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for line in file:
             try:
                 record = json.loads(line)

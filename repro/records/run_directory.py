@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -131,7 +132,10 @@ class RunDirectory:
     def state(self) -> dict[str, Any]:
         """The state as written last, numbers decoded."""
         path = self.path / "state.json"
-        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
         return {key: _decode(value) for key, value in content.items()}
 
     @property
@@ -157,7 +161,20 @@ class RunDirectory:
 
     def reading_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``readings.jsonl``."""
-        return read_lines(self.path / "readings.jsonl")
+        plain = self.path / "readings.jsonl"
+        return read_lines(plain if plain.exists() else plain.with_name("readings.jsonl.gz"))
+
+    def last_step(self) -> int:
+        """The last step that was recorded, while the run goes on: read from the end of the record."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return 0
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 2**16))
+            for line in reversed(file.read().splitlines()):
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    return int(json.loads(line)["step"])
+        return 0
 
     def saved_checkpoints(self) -> list[Path]:
         """Checkpoints by step, newest last."""

@@ -6,28 +6,43 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.errors import UserError
 
+if TYPE_CHECKING:
+    from repro.report.sources import Section
+
 
 def build(paths: Sequence[Path], out: Path) -> Path:
-    """Write the report on studies and runs: ``index.html``, ``tables.md``, ``results.json`` and ``figures/``.
-
-    Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
-    The same records give the same bytes.
+    """`write` of what there is at some paths.
 
     Args:
         paths: Folders of studies, run directories, or folders that hold any of them.
         out: Folder for the report; made if missing.
 
-    Returns:
-        The page's path.
-
     Raises:
         UserError: If no run is found at `paths`, a path does not exist, a manifest cannot be read, or `out` cannot be
             written.
     """
-    files = _files(paths)
+    from repro.report import sources
+
+    return write(sources.sections(paths), out)
+
+
+def write(sections: Sequence[Section], out: Path) -> Path:
+    """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
+
+    Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
+    The same records give the same bytes.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: If `out` cannot be written.
+    """
+    files = _files(sections)
     try:
         for name, content in files.items():
             path = out / name
@@ -49,13 +64,12 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _files(paths: Sequence[Path]) -> dict[str, bytes]:
+def _files(found: Sequence[Section]) -> dict[str, bytes]:
     """The report's files by their path in the folder, the page last."""
     from repro import figures  # Matplotlib and pandas take a second to import
     from repro.records import dump_json
-    from repro.report import outcomes, page, sources, tables
+    from repro.report import outcomes, page, tables
 
-    found = sources.sections(paths)
     files: dict[str, bytes] = {}
     parts, markdown, results = [], [], []
     for section in found:
@@ -63,7 +77,7 @@ def _files(paths: Sequence[Path]) -> dict[str, bytes]:
         records = [outcome.records for outcome in of_section if outcome.records is not None]
         table, judged = tables.accuracy_table(section, of_section), outcomes.verdicts(section, of_section)
         drawn = {}
-        for name, figure in figures.draw(records).items():
+        for name, figure in figures.draw(records, section.figures).items():
             drawn[name] = figures.to_svg(figure)
             files[f"figures/{section.key}-{name}.svg"] = drawn[name].encode()
             files[f"figures/{section.key}-{name}.png"] = figures.to_png(figure)
@@ -79,6 +93,8 @@ def _files(paths: Sequence[Path]) -> dict[str, bytes]:
                 section, of_section, level=level, table=table, judged=judged, figures=drawn, curves=curves
             )
         )
+        files[f"tables/{section.key}.csv"] = tables.to_csv(table).encode()
+        files[f"tables/{section.key}.tex"] = tables.to_latex(table).encode()
         markdown.append(tables.markdown_section(section, table, judged, level=level))
         results += [json.loads(dump_json(outcome.result(section))) for outcome in of_section]
     title = found[0].title if len(found) == 1 else "Report"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from repro.data.registry import DATASETS
-from repro.figures import RunRecords
-from repro.figures.kappa import first_layer_growth
+from repro.figures import RunRecords, kappa
 from repro.records import RunDirectory
 from repro.report.sources import Cell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
@@ -30,17 +31,15 @@ class Outcome:
     final: dict[str, float]
     """Accuracies (fractions) and cross-entropies over whole sets after the final epoch; empty without a result."""
     seconds: float | None
-    growth: float | None
-    """Of σmax of the first layer's weights over training, as a factor."""
     records: RunRecords | None
 
     def values(self) -> dict[str, float]:
         """What claims may speak of, accuracies in per cent."""
         found = {name: 100 * self.final[name] for name in ACCURACIES if name in self.final}
-        if self.ended and self.growth is not None:
-            found["first_layer_growth"] = self.growth
         if self.ended and self.seconds is not None:
             found["seconds"] = self.seconds
+        if self.ended and self.records is not None:
+            found |= _of_readings(self.records.readings)
         return found
 
     def result(self, section: Section) -> dict[str, Any]:
@@ -57,7 +56,7 @@ class Outcome:
             "status": self.status,
             "step": state.get("step"),
             "epoch": state.get("epoch"),
-            "first_layer_growth": self.growth,
+            "first_layer_growth": self.values().get("first_layer_growth"),
             "reduced": section.reduced,
             "run": self.cell.name,
         }
@@ -77,7 +76,6 @@ def _outcome(cell: Cell, run: RunDirectory | None) -> Outcome:
             ended=False,
             final={},
             seconds=None,
-            growth=None,
             records=None,
         )
     config, state = configuration(run), run.state
@@ -90,7 +88,6 @@ def _outcome(cell: Cell, run: RunDirectory | None) -> Outcome:
         ended=run.ended,
         final={name: float(value) for name, value in state.get("final", {}).items()} if run.ended else {},
         seconds=float(state["seconds"]) if "seconds" in state else None,
-        growth=first_layer_growth(records.readings),
         records=records,
     )
 
@@ -111,9 +108,20 @@ def verdicts(section: Section, found: Sequence[Outcome]) -> list[Verdict]:
     return [evaluate(claim, values) for claim in section.claims]
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and the sample standard deviation if there are several values."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+def _of_readings(readings: pd.DataFrame) -> dict[str, float]:
+    """Condition numbers of a run at its last measurement, and how the first layer's weights have grown."""
+    found: dict[str, float] = {}
+    growth = kappa.first_layer_growth(readings)
+    if growth is not None:
+        found["first_layer_growth"] = growth
+        found["first_layer_weights"] = float(kappa.first_layer(readings)["sigma_max"].iloc[-1])
+    for name, measurement, form in (
+        ("weights", "weights", "quoted"),
+        ("representations", "representations", "quoted"),
+        ("matrix", "representations", "matrix"),
+    ):
+        values = kappa.last_by_layer(readings, measurement, form=form)
+        if len(values):
+            found[f"{name}_infinite"] = float(np.isinf(values).sum())
+            found[f"{name}_median"] = float(values.median(skipna=False))
+    return found

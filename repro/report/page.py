@@ -105,6 +105,9 @@ def study_section(
     for number, outcome in enumerate(found):
         if outcome.cell.run is not None:
             parts.append(_run(f"{key}-run-{number}", outcome, outcome.cell.run, curves[number]))
+    if section.strays:
+        lines = "".join(f"<li>{escape(each)}</li>" for each in section.strays)
+        parts.append(f"<p>Runs in the study's folder that are no longer part of it:</p><ul>{lines}</ul>")
     if missing := [outcome.cell for outcome in found if outcome.cell.run is None]:
         names = ", ".join(f"{title(cell.label)} with seed {cell.seed}" for cell in missing)
         parts.append(f"<p>Not run: {escape(names)}.</p>")

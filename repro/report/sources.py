@@ -12,8 +12,11 @@ from typing import Any
 from repro.config import read_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
-
-MANIFEST = "manifest.json"
+from repro.studies.claims import Summary, published
+from repro.studies.manifest import NAME, content
+from repro.studies.match import match
+from repro.studies.study import Cell as StudyCell
+from repro.studies.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,13 @@ class Section:
     reductions: Sequence[str] = ()
     expected: str = ""
     command: str = ""
-    paper_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    paper_values: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
+    paper_shows: Mapping[str, str] = field(default_factory=dict)
+    figures: Sequence[str] | None = None
+    """Names of the figures to show; None: all that the runs suffice for."""
     claims: Sequence[str] = ()
+    strays: Sequence[str] = ()
+    """Runs in the study's folder that are none of its cells', and why."""
 
     @property
     def labels(self) -> list[str]:
@@ -68,7 +76,7 @@ def sections(paths: Sequence[Path]) -> list[Section]:
     manifests: dict[Path, Path] = {}
     for path in paths:
         if not (path / "config.yaml").is_file():
-            for manifest in sorted(path.rglob(MANIFEST)):
+            for manifest in sorted(path.rglob(NAME)):
                 manifests[manifest.parent.resolve()] = manifest
     found = [_study(manifest) for manifest in manifests.values()]
     loose: dict[Path, list[RunDirectory]] = {}
@@ -81,31 +89,69 @@ def sections(paths: Sequence[Path]) -> list[Section]:
 
 def _study(manifest: Path) -> Section:
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        cells = [
-            Cell(label=cell["label"], seed=cell["seed"], name=cell["run"], run=_run(manifest.parent / cell["run"]))
-            for cell in content["cells"]
-        ]
-        return Section(
-            key=_slug(content["study"]),
-            title=content["title"],
-            question=content["question"],
-            cells=cells,
-            paper=content["paper"],
-            artefact=content["artefact"],
-            preset=content["preset"],
-            reduced=content["reduced"],
-            reductions=content["reductions"],
-            expected=content["expected"],
-            command=content["command"],
-            paper_values={
-                label: {quantity: float(value) for quantity, value in values.items()}
-                for label, values in content["paper_values"].items()
-            },
-            claims=content["claims"],
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return of_study(json.loads(manifest.read_text(encoding="utf-8")), manifest.parent)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
+
+
+def of_study(known: Mapping[str, Any], folder: Path, *, strays: Sequence[str] = ()) -> Section:
+    """The section of a study.
+
+    Args:
+        known: What `repro.studies.manifest.content` says of it.
+        folder: Holds its runs.
+        strays: See `Section`.
+    """
+    runs = known.get("paper_runs", 1)
+    return Section(
+        key=_slug(known["study"]),
+        title=known["title"],
+        question=known["question"],
+        cells=[
+            Cell(label=cell["label"], seed=cell["seed"], name=Path(cell["run"]).name, run=_run(folder / cell["run"]))
+            for cell in known["cells"]
+        ],
+        paper=known["paper"],
+        artefact=known["artefact"],
+        preset=known["preset"],
+        reduced=known["reduced"],
+        reductions=known["reductions"],
+        expected=known["expected"],
+        command=known["command"],
+        paper_values={
+            label: {quantity: published(value, runs) for quantity, value in values.items()}
+            for label, values in known["paper_values"].items()
+        },
+        paper_shows=known.get("paper_shows", {}),
+        figures=known.get("figures"),
+        claims=known["claims"],
+        strays=strays,
+    )
+
+
+def of_cells(
+    study: Study, preset: str | None, cells: Sequence[StudyCell], folders: Sequence[Path], *, command: str
+) -> Section:
+    """The section of a study as its file has it now, whatever manifests say.
+
+    Args:
+        study: The study.
+        preset: Its preset; None for the first.
+        cells: Its cells.
+        folders: Where to look for runs, in this order.
+        command: What makes it.
+    """
+    runs: list[RunDirectory | None] = [None] * len(cells)
+    strays = []
+    for folder in folders:
+        found, others = match(cells, folder)
+        runs = [mine or theirs for mine, theirs in zip(runs, found, strict=True)]
+        strays += [f"{stray.run.name}: {stray.difference}" for stray in others]
+    names = [
+        str(run.path.resolve()) if run else f"{cell.label}-seed{cell.seed}"
+        for run, cell in zip(runs, cells, strict=True)
+    ]
+    return of_study(content(study, preset, cells, names, command), Path(), strays=strays)
 
 
 def _run(path: Path) -> RunDirectory | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,13 +11,28 @@ from dataclasses import dataclass
 from html import escape
 
 from repro.figures.style import title
-from repro.report.outcomes import ACCURACIES, Outcome, mean_and_deviation
+from repro.report.outcomes import ACCURACIES, Outcome
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, reservations
-from repro.studies.claims import QUANTITIES, Verdict
+from repro.studies.claims import QUANTITIES, Summary, Verdict, summary, welch
 
 _NAMES = {"train_accuracy": "training accuracy (%)", "test_accuracy": "test accuracy (%)"}
 _NONE = "–"
+_LATEX = str.maketrans(
+    {
+        **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "−": "$-$",
+        "–": "--",
+        "∞": r"$\infty$",
+        "σ": r"$\sigma$",
+        "κ": r"$\kappa$",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -44,13 +61,17 @@ class Table:
 def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
     """A row for each label: accuracies beside the paper's, growth of the first layer, status and time.
 
-    Several seeds become mean ± sample standard deviation over those that have a result.
+    Several seeds become mean ± sample standard deviation over those that have a result. Where the paper gives
+    deviations too, p is of Welch's two-sided t-test of no difference between its mean and ours.
     """
     several = len(section.labels) < len(section.cells)
+    of_paper = [each for values in section.paper_values.values() for each in values.values()]
+    tested = several and any(each.deviation is not None for each in of_paper)
     columns = [Column("", "network", numeric=False)]
     for quantity in ACCURACIES:
         if section.paper_values:
-            columns += [Column(_NAMES[quantity], name) for name in ("ours", "paper", "difference")]
+            heads = ("ours", "paper", "difference", *(["Welch's p"] if tested else []))
+            columns += [Column(_NAMES[quantity], name) for name in heads]
         else:
             columns.append(Column("", _NAMES[quantity]))
     columns += [Column("", "first layer's σmax, end / start"), Column("", "status", numeric=False), Column("", "time")]
@@ -68,8 +89,11 @@ def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
             row.append(spread(ours, percent))
             if section.paper_values:
                 paper = section.paper_values.get(label, {}).get(quantity)
-                row.append(_NONE if paper is None else percent(paper))
-                row.append(_NONE if paper is None or not ours else signed(mean_and_deviation(ours)[0] - paper))
+                row.append(_NONE if paper is None else _with_deviation(paper, percent))
+                row.append(_NONE if paper is None or not ours else signed(summary(ours).mean - paper.mean))
+                if tested:
+                    p = math.nan if paper is None or not ours else welch(summary(ours), paper)
+                    row.append(_NONE if math.isnan(p) else f"{p:.2g}")
         row.append(spread(values["first_layer_growth"], factor))
         row.append(_statuses(of_label))
         row.append(spread(values["seconds"], duration))
@@ -112,8 +136,13 @@ def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
     """One value, or mean ± deviation of several."""
     if not values:
         return _NONE
-    mean, deviation = mean_and_deviation(values)
-    return form(mean) if deviation is None else f"{form(mean)} ± {form(deviation).removeprefix('× ')}"
+    return _with_deviation(summary(values), form)
+
+
+def _with_deviation(value: Summary, form: Callable[[float], str]) -> str:
+    if value.deviation is None:
+        return form(value.mean)
+    return f"{form(value.mean)} ± {form(value.deviation).removeprefix('× ')}"
 
 
 def to_html(table: Table, links: Sequence[str | None]) -> str:
@@ -149,6 +178,26 @@ def to_markdown(table: Table) -> str:
     rule = ["---:" if column.numeric else "---" for column in table.columns]
     heads = [column.full_name for column in table.columns]
     return "\n".join(map(line, [heads, rule, *table.rows]))
+
+
+def to_csv(table: Table) -> str:
+    """The table as CSV, one row of headings."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([[column.full_name for column in table.columns], *table.rows])
+    return buffer.getvalue()
+
+
+def to_latex(table: Table) -> str:
+    """The table as a LaTeX tabular, for the package booktabs."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
+
+    sides = "".join("r" if column.numeric else "l" for column in table.columns)
+    heads = line([column.full_name for column in table.columns])
+    body = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", heads, r"\midrule", *map(line, table.rows), r"\bottomrule"]
+    return "\n".join([*body, r"\end{tabular}", ""])
 
 
 def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], *, level: int) -> str:

@@ -10,13 +10,8 @@ import pandas as pd
 from repro.figures import RunRecords, kappa
 from repro.figures.style import title
 from repro.report.sources import Section
+from repro.studies.claims import QUANTITIES
 
-_QUANTITIES = {
-    "train_accuracy": "training accuracy (%)",
-    "test_accuracy": "test accuracy (%)",
-    "first_layer_growth": "growth of the first layer's σmax",
-    "seconds": "seconds",
-}
 _SIGNS = {"<=": "≤", ">=": "≥"}
 
 HEADINGS = {
@@ -81,34 +76,10 @@ _PLOTTED = {
         measurement (to the right; epoch 0 is before training).""",
 }
 
-_OYEDOTUN = {
-    "training-curves": """In the paper (Fig. 2 and 3, CIFAR-100) PlainNet's loss is extremely large, hence the
-        logarithmic scale, and its accuracy poor; ResNet and ResNeXt train well.""",
-    "first-layer": """In the paper (Fig. 5, CIFAR-100) PlainNet's first-layer weights span −180,000 to 620,000, ResNet's
-        −1.8 to 2.6 and ResNeXt's −0.55 to 0.65.""",
-    "weights": """In the paper (Fig. 7 and 8: CIFAR-10, CIFAR-100, MNIST, ImageNet) κ grows with depth for PlainNet and
-        stays small for ResNet and ResNeXt.""",
-    "representations": """In the paper (Fig. 9: CIFAR-10, CIFAR-100) κ is infinite for PlainNet from layer 1 to about
-        70; for ResNet and ResNeXt it is high in early layers, finite everywhere, and falls rapidly.""",
-    "gradients": "In the paper (Remarks 4 to 6) PlainNet's are singular, those of networks with skip connections not.",
-    "errors": "In the paper (Remarks 4 to 6) PlainNet's are singular, those of networks with skip connections not.",
-    "distributions-activations": """In the paper (Fig. 4, CIFAR-100) PlainNet's reach about a million in layer 1, where
-        ResNet's and ResNeXt's stay under 6.5; in layer 108 all are moderate.""",
-    "distributions-weights": """In the paper (Fig. 5, CIFAR-100) PlainNet's span −180,000 to 620,000 in layer 1 and
-        collapse to zero in layer 108; ResNet's −1.8 to 2.6 and ResNeXt's −0.55 to 0.65 in layer 1.""",
-    "distributions-gradients": """In the paper (Fig. 6, CIFAR-100) most lie within ±5 (PlainNet), ±0.07 (ResNet) and
-        ±0.8 (ResNeXt) in layer 1, and within ±0.01 in layer 108.""",
-    "amplification": """In the paper (section 5) the condition number of networks with skip connections, and with it the
-        bound, is much smaller than PlainNet's.""",
-    "distance": "In the paper (6.5 (d)) networks with skip connections stay close to their input.",
-    "weights-map": "The paper shows trained networks only (Fig. 7 and 8): the last column.",
-    "representations-map": "The paper shows trained networks only (Fig. 9): the last column.",
-}
-
 
 def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[str]:
     """What a figure plots, what was found, what the paper shows, and what is reduced: a sentence or two each."""
-    of_paper = _OYEDOTUN.get(figure, "") if section.paper.lower().startswith("oyedotun") else ""
+    of_paper = section.paper_shows.get(figure, "")
     sentences = [_PLOTTED[figure], _found(figure, runs), of_paper, reservations(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
@@ -130,8 +101,8 @@ def claim_in_words(claim: str) -> str:
     words = []
     for word in claim.split():
         label, _, quantity = word.rpartition(".")
-        known = label and quantity in _QUANTITIES
-        words.append(f"{title(label)} {_QUANTITIES[quantity]}" if known else _SIGNS.get(word, word))
+        known = label and quantity in QUANTITIES
+        words.append(f"{title(label)} {QUANTITIES[quantity]}" if known else _SIGNS.get(word, word))
     return " ".join(words)
 
 

@@ -8,12 +8,27 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from repro.errors import UserError, unknown
 
-QUANTITIES = ("train_accuracy", "test_accuracy", "first_layer_growth", "seconds")
-"""What a claim may speak of: accuracies in per cent; growth of the first layer's largest singular value; seconds."""
+QUANTITIES = {
+    "train_accuracy": "training accuracy (%)",
+    "test_accuracy": "test accuracy (%)",
+    "first_layer_growth": "growth of the first layer's σmax",
+    "first_layer_weights": "σmax of the first layer's weights at the end",
+    "weights_infinite": "layers whose weights have infinite κ",
+    "weights_median": "median κ of the weights",
+    "representations_infinite": "representations with infinite channel-mode κ",
+    "representations_median": "median channel-mode κ of the representations",
+    "matrix_infinite": "representations that are singular as a matrix",
+    "matrix_median": "median κ of the representations as matrices",
+    "seconds": "seconds",
+}
+"""What a claim may speak of, in words: the final epoch's accuracies; condition numbers at the last measurement."""
+
+LEVEL = 0.05
+"""A difference between means counts where Welch's test rejects its absence at this level, one-sided."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -73,8 +88,9 @@ def check(claim: str, labels: Iterable[str]) -> None:
 def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> Verdict:
     """Check a claim against measured values.
 
-    A cell against a number must hold for every seed; a cell against a cell compares the means over seeds. A value that
-    is not a number makes any claim about it fail.
+    A cell against a number must hold for every seed. A cell against a cell compares the means over seeds; where both
+    have several seeds, the difference must also be beyond their spread by Welch's one-sided t-test (`LEVEL`). A value
+    that is not a number makes any claim about it fail.
 
     Args:
         claim: ``"plainnet110.test_accuracy <= 20"`` or ``"resnet110.test_accuracy > plainnet110.test_accuracy"``.
@@ -87,8 +103,61 @@ def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) ->
         if not found:
             return Verdict(claim, "not run", f"{side.label} has no {side.quantity}" if isinstance(side, _Cell) else "")
         sides.append(found)
+    note = ""
     if isinstance(left, _Cell) and isinstance(right, _Cell):
+        if min(len(side) for side in sides) > 1:
+            larger, smaller = sides if ">" in sign else reversed(sides)
+            p = welch(summary(larger), summary(smaller)) / 2
+            p = p if fmean(larger) > fmean(smaller) else 1 - p
+            note = f" (Welch's one-sided p = {p:.2g})"
+            if p >= LEVEL:
+                means = f"{fmean(sides[0]):.4g} {sign} {fmean(sides[1]):.4g}"
+                return Verdict(claim, "fails", f"{means} is within the spread{note}")
         sides = [[fmean(side)] for side in sides]
     holds = all(not (math.isnan(a) or math.isnan(b)) and _OPERATORS[sign](a, b) for a in sides[0] for b in sides[1])
-    shown = [", ".join(f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}" for value in side) for side in sides]
-    return Verdict(claim, "holds" if holds else "fails", f"{shown[0]} {sign} {shown[1]}")
+    return Verdict(claim, "holds" if holds else "fails", f"{_shown(sides[0])} {sign} {_shown(sides[1])}{note}")
+
+
+def _shown(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}" for value in values)
+
+
+class Summary(NamedTuple):
+    """Some runs' values: what a table prints of them, and what a test needs."""
+
+    mean: float
+    deviation: float | None
+    """Sample standard deviation; None for one value."""
+    runs: int
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Mean, sample standard deviation and number of values."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return Summary(mean, None, len(values))
+    return Summary(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+
+
+def published(value: object, runs: int) -> Summary:
+    """A paper's value: a number, or mean ± deviation over so many runs.
+
+    Raises:
+        UserError: If it is neither.
+    """
+    mean, sign, deviation = str(value).partition("±")
+    try:
+        return Summary(float(mean), float(deviation) if sign else None, runs if sign else 1)
+    except ValueError:
+        raise UserError(f"paper value '{value}' is neither a number nor MEAN ± DEVIATION") from None
+
+
+def welch(one: Summary, other: Summary) -> float:
+    """The two-sided p-value of Welch's t-test, which respects both sides' spread; NaN where one side has none."""
+    from scipy import stats
+
+    if one.deviation is None or other.deviation is None:
+        return math.nan
+    if one.deviation == other.deviation == 0:
+        return float(one.mean == other.mean)
+    return float(stats.ttest_ind_from_stats(*one, *other, equal_var=False).pvalue)

@@ -1,84 +1,132 @@
-"""Run a study: every cell in turn, finished ones skipped, failed ones named at the end."""
+"""Run a study's cells: finished ones skipped, failed ones named at the end, several at once where asked."""
 
 from __future__ import annotations
 
-import json
+import os
+import signal
+import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from repro.config import Config
+from repro.config import to_yaml
 from repro.errors import UserError
-from repro.records import RunDirectory, replace_text
-from repro.studies.study import Cell, Study
+from repro.studies.study import Cell
 from repro.training.interrupt import Interrupted
-from repro.training.runs import locate, start
+from repro.training.runs import start
 
-MANIFEST = "manifest.json"
-
-
-def folder(study: Study, preset: str | None, runs: str | Path = "runs") -> Path:
-    """Where a study's runs are at a preset."""
-    return Path(runs) / study.folder(preset)
+_TAIL_LINES = 15
 
 
-def write_manifest(study: Study, preset: str | None, cells: Sequence[Cell], runs: str | Path, command: str) -> Path:
-    """Write what a report needs to know of a study beside its runs: the paper's values, the claims, the cells.
+def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
+    """Run every cell in turn, here; go on after a failure.
 
     Returns:
-        The study's folder.
-    """
-    size = study.preset(preset)
-    content = {
-        "study": study.name,
-        "title": study.title,
-        "question": study.question,
-        "paper": study.paper,
-        "artefact": study.artefact,
-        "expected": study.expected,
-        "preset": preset or study.default_preset,
-        "reduced": bool(size.reductions),
-        "reductions": list(size.reductions),
-        "command": command,
-        "paper_values": study.paper_values,
-        "claims": list(study.claims),
-        "cells": [
-            {"label": cell.label, "seed": cell.seed, "run": locate(cell.config, Config()).name} for cell in cells
-        ],
-    }
-    place = folder(study, preset, runs)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        replace_text(place / MANIFEST, json.dumps(content, indent=1))
-    except OSError as error:
-        raise UserError(f"cannot write '{place}': {error.strerror}; choose another --runs") from error
-    return place
-
-
-def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[tuple[Cell, RunDirectory | None]]:
-    """Run every cell; go on after a failure.
-
-    Returns:
-        Each cell with its run, None where it failed (its traceback has been printed).
+        The cells that failed (their tracebacks have been printed).
 
     Raises:
         Interrupted: When asked to stop; the cell at hand has its checkpoint.
         UserError: For a mistake in the configuration: it would be the same for every cell.
     """
-    done: list[tuple[Cell, RunDirectory | None]] = []
+    failed = []
     for number, cell in enumerate(cells, 1):
-        label = f"{cell.label} seed {cell.seed} ({number}/{len(cells)})"
+        label = _label(cell, number, len(cells))
         try:
             outcome = start(cell.config, again=again, label=label)
         except (UserError, Interrupted):
             raise
         except Exception:
             traceback.print_exc()
-            print(f"{label}: failed, going on with the next", file=sys.stderr)
-            done.append((cell, None))
+            _say(f"{label}: failed, going on with the next")
+            failed.append(cell)
             continue
         if outcome.action == "skipped":
-            print(f"{label}: {outcome.state['status']} before, nothing to do", file=sys.stderr)
-        done.append((cell, outcome.run))
-    return done
+            _say(f"{label}: {outcome.state['status']} before, nothing to do")
+    return failed
+
+
+def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool = False) -> list[Cell]:
+    """Run the cells in processes of their own, so many at a time; they share the processors and take the GPUs in turn.
+
+    What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends.
+
+    Returns:
+        The cells that failed (the ends of their logs have been printed).
+
+    Raises:
+        Interrupted: When asked to stop; every cell at hand has its checkpoint.
+        UserError: If the logs cannot be written.
+    """
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
+    gpus = _gpus()
+    running: set[subprocess.Popen[bytes]] = set()
+    stopped = threading.Event()
+
+    def one(numbered: tuple[int, Cell]) -> int:
+        number, cell = numbered
+        if stopped.is_set():
+            return 0
+        label, log = _label(cell, number, len(cells)), folder / "logs" / f"{cell.label}-seed{cell.seed}.log"
+        configuration = log.with_suffix(".yaml")
+        configuration.write_text(to_yaml(cell.config), encoding="utf-8")
+        command = [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
+        share = {"OMP_NUM_THREADS": str(max(1, _processors() // jobs))}
+        if gpus:
+            share["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*command, *(["--again"] if again else [])],
+                env={**os.environ, **share},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            running.add(process)
+            _say(f"{label}: begun, see {log}")
+            status = process.wait()
+            running.discard(process)
+        if status and not stopped.is_set():
+            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
+            _say("\n".join([f"{label}: failed with exit status {status}; the end of its log:", *tail]))
+        elif not stopped.is_set():
+            _say(f"{label}: done")
+        return status
+
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(one, numbered) for numbered in enumerate(cells, 1)]
+        try:
+            statuses = [future.result() for future in futures]
+        except KeyboardInterrupt:
+            stopped.set()
+            for process in list(running):
+                process.send_signal(signal.SIGINT)  # each saves a checkpoint
+            raise Interrupted("stopped: the same command goes on") from None
+    return [cell for cell, status in zip(cells, statuses, strict=True) if status]
+
+
+def _label(cell: Cell, number: int, cells: int) -> str:
+    return f"{cell.label} seed {cell.seed} ({number}/{cells})"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs that processes may use, as CUDA_VISIBLE_DEVICES has them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number in range(listed.count("UUID: GPU"))]

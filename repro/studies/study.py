@@ -79,8 +79,10 @@ class Study:
     """Axes: a configuration key with the values that it takes, or a name with variants and what each sets."""
     presets: Mapping[str, Preset]
     """Sizes; the first is the default."""
-    paper_values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """The paper's numbers by cell and quantity (accuracies in per cent)."""
+    paper_values: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
+    """The paper's numbers by cell and quantity (accuracies in per cent): 62.81, or "62.81 ± 0.39"."""
+    paper_runs: int = 1
+    """How many runs the paper's deviations are over."""
     claims: Sequence[str] = ()
     """Checkable statements (`repro.studies.claims`)."""
     adjust: Sequence[Adjustment] = ()
@@ -207,7 +209,8 @@ def _of_other_runs(content: Mapping[str, Any], other: str, where: str) -> Study:
     theirs = load(other)
     own = {entry.name: getattr(theirs, entry.name) for entry in dataclasses.fields(Study)}
     own |= {"paper_values": {}, "claims": [], "figures": None, "paper_shows": {}, "adjust": []}
-    study: Study = dataclasses.replace(_fill(Study, {**own, **content}, where), adjust=theirs.adjust)
+    study: Study = _fill(Study, {**own, **content}, where)
+    study = dataclasses.replace(study, adjust=theirs.adjust, runs_of=theirs.runs_of or theirs.name)
     _check(study, where)
     return study
 
@@ -220,6 +223,8 @@ def _check(study: Study, where: str) -> None:
             raise unknown("cell", each.cells, labels, extra=f"in an adjustment of {where}")
     for claim in study.claims:
         claims.check(claim, labels)
-    for label in study.paper_values:
+    for label, values in study.paper_values.items():
         if label not in labels:
             raise unknown("cell", label, labels, extra=f"in paper_values of {where}")
+        for value in values.values():
+            claims.published(value, study.paper_runs)

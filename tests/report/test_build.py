@@ -68,7 +68,7 @@ def files(out: Path) -> dict[str, bytes]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No figures, for tests of what stands around them."""
-    monkeypatch.setattr(figures, "draw", lambda runs: {})
+    monkeypatch.setattr(figures, "draw", lambda runs, names=None: {})
     monkeypatch.setattr(figures.training, "has_curves", lambda runs: False)
 
 
@@ -95,7 +95,8 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
     written = files(tmp_path / "one")
     assert written == files(tmp_path / "two")
     expected = {f"figures/demo-{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
-    assert set(written) == {"index.html", "tables.md", "results.json", *expected}
+    tables = {"tables/demo.csv", "tables/demo.tex"}
+    assert set(written) == {"index.html", "tables.md", "results.json", *tables, *expected}
 
     page = Page(written["index.html"].decode())
     assert len(page.ids) == len(set(page.ids))

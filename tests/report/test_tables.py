@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import csv
+import io
 import math
 import statistics
 
 import pytest
+from scipy import stats
 
 from repro.report import tables
-from repro.report.outcomes import mean_and_deviation, outcomes, verdicts
+from repro.report.outcomes import outcomes, verdicts
 from repro.report.sources import sections
 
 
@@ -112,7 +115,35 @@ def test_numbers_as_text(form, value: float, shown: str) -> None:
     assert form(value) == shown
 
 
-def test_the_deviation_is_the_samples() -> None:
-    assert mean_and_deviation([5.0]) == (5.0, None)
-    mean, deviation = mean_and_deviation([1.0, 2.0, 4.0])
-    assert (mean, deviation) == (pytest.approx(7 / 3), pytest.approx(statistics.stdev([1, 2, 4])))
+def test_the_papers_deviations_are_shown_and_tested_against_ours(run, manifest) -> None:
+    for seed, accuracy in enumerate((0.70, 0.72, 0.74)):
+        run(f"s{seed}", seed=seed, final={"train_accuracy": 1.0, "test_accuracy": accuracy})
+    folder = manifest(
+        *[("resnet20", seed, f"s{seed}") for seed in range(3)],
+        paper_values={"resnet20": {"test_accuracy": "72.51 ± 0.35", "train_accuracy": 100}},
+        paper_runs=8,
+    )
+    (section,) = sections([folder])
+    table = tables.accuracy_table(section, outcomes(section))
+    row = dict(zip([column.full_name for column in table.columns], table.rows[0], strict=True))
+    assert row["test accuracy (%): paper"] == "72.51 ± 0.35"
+    assert row["test accuracy (%): ours"] == "72.00 ± 2.00"
+    p = stats.ttest_ind_from_stats(72, 2, 3, 72.51, 0.35, 8, equal_var=False).pvalue
+    assert row["test accuracy (%): Welch's p"] == f"{p:.2g}"
+    assert row["training accuracy (%): Welch's p"] == "–"  # the paper's has no deviation
+
+
+def test_csv_and_latex_hold_the_same_cells(run, manifest) -> None:
+    run("a", growth=12345.0)
+    (section,) = sections([manifest(("resnet20", 0, "a"))])
+    table = tables.accuracy_table(section, outcomes(section))
+    rows = list(csv.reader(io.StringIO(tables.to_csv(table))))
+    assert rows[0] == [column.full_name for column in table.columns]
+    assert rows[1:] == [list(row) for row in table.rows]
+    latex = tables.to_latex(table)
+    assert latex.startswith(r"\begin{tabular}{lrr")
+    assert r"training accuracy (\%): ours & " in latex
+    assert r"$\times$ 12,000" in latex
+    body = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 2
+    assert len({line.count("&") for line in body}) == 1

@@ -19,7 +19,8 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
     run("a", network="plainnet20", channel=math.inf)
     run("b", channel=math.nan)
     run("c")
-    folder = manifest(("plainnet20", 0, "a"), ("resnet20", 0, "b"), ("resnext20", 0, "c"))
+    shows = {"representations": "κ is infinite for PlainNet from layer 1 to about 70."}
+    folder = manifest(("plainnet20", 0, "a"), ("resnet20", 0, "b"), ("resnext20", 0, "c"), paper_shows=shows)
     plotted, found, paper, reduced = captions(folder, "representations")
     assert "channel mode" in plotted
     assert found == (
@@ -27,7 +28,7 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
         "non-finite in its entries in 2 of 2 layers of ResNet-20 (1 to 2) and finite in every layer of ResNeXt-20. "
         "As a matrix κ is finite in every layer of PlainNet-20, ResNet-20 and ResNeXt-20."
     )
-    assert "infinite for PlainNet from layer 1 to about 70" in paper
+    assert paper == shows["representations"]
     assert reduced.startswith("Reduced against the paper: base width 8")
 
 

@@ -3,13 +3,16 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy import stats
 
 from repro.errors import UserError
-from repro.studies.claims import check, evaluate
+from repro.studies.claims import Summary, check, evaluate, published, summary, welch
 
 VALUES = {
     "a": {"test_accuracy": [90.0, 92.0], "seconds": [3.0]},
-    "b.c-1": {"test_accuracy": [91.0, 80.0]},
+    "b.c-1": {"test_accuracy": [81.0, 80.0]},
+    "c": {"test_accuracy": [91.0, 80.0]},
+    "one": {"test_accuracy": [91.0]},
     "n": {"test_accuracy": [math.nan]},
 }
 
@@ -19,7 +22,10 @@ VALUES = {
     [
         ("a.test_accuracy >= 90", "holds"),
         ("a.test_accuracy > 90", "fails"),  # one seed does not
-        ("a.test_accuracy > b.c-1.test_accuracy", "holds"),  # 91 against 85.5 in the mean
+        ("a.test_accuracy > b.c-1.test_accuracy", "holds"),
+        ("b.c-1.test_accuracy < a.test_accuracy", "holds"),
+        ("a.test_accuracy > c.test_accuracy", "fails"),  # 91 against 85.5 in the mean, but within the spread
+        ("one.test_accuracy > c.test_accuracy", "holds"),  # one value has no spread: the means alone
         ("b.c-1.test_accuracy > a.test_accuracy", "fails"),
         ("80 <= b.c-1.test_accuracy", "holds"),
         ("a.train_accuracy > 0", "not run"),
@@ -33,7 +39,10 @@ def test_verdicts(claim: str, verdict: str) -> None:
 
 
 def test_the_compared_numbers_are_told() -> None:
-    assert evaluate("a.test_accuracy > b.c-1.test_accuracy", VALUES).detail == "91 > 85.5"
+    detail = evaluate("a.test_accuracy > b.c-1.test_accuracy", VALUES).detail
+    p = stats.ttest_ind([90, 92], [81, 80], equal_var=False, alternative="greater").pvalue
+    assert detail == f"91 > 80.5 (Welch's one-sided p = {p:.2g})"
+    assert "91 > 85.5 is within the spread" in evaluate("a.test_accuracy > c.test_accuracy", VALUES).detail
     assert evaluate("a.test_accuracy >= 90", VALUES).detail == "90, 92 >= 90"
 
 
@@ -49,3 +58,24 @@ def test_the_compared_numbers_are_told() -> None:
 def test_claims_that_make_no_sense_are_refused(claim: str, text: str) -> None:
     with pytest.raises(UserError, match=text):
         check(claim, VALUES)
+
+
+def test_papers_values_with_and_without_deviations() -> None:
+    assert published("62.81 ± 0.39", 8) == Summary(62.81, 0.39, 8)
+    assert published(99.57, 8) == Summary(99.57, None, 1)
+    with pytest.raises(UserError, match="paper value 'good' is neither"):
+        published("good", 1)
+
+
+def test_welchs_p_is_scipys_and_nan_without_a_spread() -> None:
+    one, other = [1.0, 2.0, 4.0], [3.0, 5.0, 9.0, 4.0]
+    wanted = stats.ttest_ind(one, other, equal_var=False).pvalue
+    assert welch(summary(one), summary(other)) == pytest.approx(wanted, rel=1e-12)
+    assert math.isnan(welch(summary(one), Summary(3.0, None, 1)))
+    assert welch(Summary(1.0, 0.0, 2), Summary(2.0, 0.0, 2)) == 0
+
+
+def test_means_and_deviations() -> None:
+    assert summary([5.0]) == (5.0, None, 1)
+    mean, deviation, runs = summary([1.0, 2.0, 4.0])
+    assert (mean, deviation, runs) == (pytest.approx(7 / 3), pytest.approx(1.527525), 3)

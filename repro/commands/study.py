@@ -1,0 +1,161 @@
+"""`repro study`: the papers' artefacts planned, run, followed and reported."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro.errors import UserError
+from repro.records import keep
+from repro.studies import manifest
+from repro.studies.match import match
+from repro.studies.plan import Progress, in_words, progress, rates
+from repro.studies.study import Cell, Study, load, names
+
+RESULTS = Path("results")
+
+
+def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    """Run ``repro study ACTION ...``."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|plan|run|status|report|keep")
+    commands.add_parser("list", help="the studies that there are", allow_abbrev=False)
+    texts = {
+        "plan": "the runs, their commands, their cost by measured step times",
+        "run": "run what is missing here, then report it",
+        "status": "which runs are done, running, failed, missing; how long the rest takes",
+        "report": "tables, figures and verdicts of what has been run",
+        "keep": "copy the records of finished runs, without checkpoints, into results/",
+    }
+    for action, text in texts.items():
+        sub = commands.add_parser(action, help=text, allow_abbrev=False)
+        sub.add_argument("name", help="a study's name, or the path of a .yaml file")
+        sub.add_argument("--preset", help="size; default: the study's first")
+        sub.add_argument("--seed", type=int, nargs="+", help="seeds in place of the preset's")
+        sub.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
+        if action == "run":
+            sub.add_argument("--again", action="store_true", help="run finished cells anew")
+            sub.add_argument(
+                "--jobs", type=int, default=1, help="cells at once, in processes (default: 1, in this one)"
+            )
+        if action == "report":
+            sub.add_argument("--out", type=Path, help="folder for the report (default: report/ in the study's folder)")
+        if action == "keep":
+            sub.add_argument("--results", type=Path, default=RESULTS, help="folder to keep them in (default: results)")
+    given = parser.parse_args(arguments)
+    if given.action == "list":
+        return _list()
+    study = load(given.name)
+    cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
+    place = Path(given.runs) / study.folder(given.preset)
+    if given.action == "plan":
+        return _plan(study, given, cells, place)
+    if given.action == "status":
+        return _status(cells, place, Path(given.runs))
+    if given.action == "keep":
+        return _keep(given, cells, place)
+    return report_or_run(study, given, run=given.action == "run", command=f"repro study run {given.name}")
+
+
+def _list() -> int:
+    for name in names():
+        each = load(name)
+        print(f"{name:20} {each.paper}, {each.artefact}: {each.title} [{', '.join(each.presets)}]")
+    return 0
+
+
+def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
+    found, _ = match(cells, place)
+    planned = progress(cells, found, rates([Path(given.runs), RESULTS]))
+    for each in planned:
+        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {in_words(each.remaining):>9} left")
+    known = [each.remaining for each in planned if each.remaining is not None]
+    unknown = len(planned) - len(known)
+    size = study.preset(given.preset)
+    more = f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
+    print(f"{len(planned)} runs, {in_words(math.fsum(known))} of device time left{more if unknown else ''}")
+    print(f"cost as stated by the study: {size.cost or 'not stated'}")
+    usages = [each.run.disk_usage() for each in planned if each.run is not None]
+    if usages:
+        print(f"disk: {sum(usages) / len(usages) * len(planned) / 1e6:,.0f} MB, by the runs that there are")
+    for line in size.reductions:
+        print(f"reduced: {line}")
+    options = f" --preset {given.preset}" if given.preset else ""
+    print(f"run all: repro study run {given.name}{options} --runs {shlex.quote(given.runs)}")
+    return 0
+
+
+def _name(each: Progress) -> str:
+    return f"{each.cell.label} seed {each.cell.seed}"
+
+
+def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
+    found, strays = match(cells, place)
+    states = progress(cells, found, rates([runs, RESULTS]))
+    for each in states:
+        share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
+        left = "" if each.remaining == 0 else f"{in_words(each.remaining)} left"
+        reason = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
+        print(f"{_name(each):40} {each.status:12} {share:>6}  {left:>14}  {reason}".rstrip())
+    counts = Counter(each.status for each in states)
+    remaining = [each.remaining for each in states]
+    known = math.fsum(seconds for seconds in remaining if seconds is not None)
+    whole = ", ".join(f"{number} {status}" for status, number in counts.items())
+    print(f"{whole}; {in_words(known)} left{' and more that is not known' if None in remaining else ''}")
+    for stray in strays:
+        print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
+    return 0
+
+
+def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command: str) -> int:
+    """Run a study's cells if asked, then write its report and print its tables."""
+    from repro.report.build import write
+    from repro.report.sources import of_cells
+    from repro.training.runs import is_first_rank
+
+    seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
+    preset = f" --preset {given.preset}" if given.preset else ""
+    cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
+    place = Path(given.runs) / study.folder(given.preset)
+    failed = _run(study, given, cells, place, f"{command}{preset}{seeds}") if run else []
+    if not is_first_rank():
+        return 0
+    section = of_cells(study, given.preset, cells, [place], command=f"{command}{preset}{seeds}")
+    own = place / ("report" if study.runs_of is None else f"report-{study.name}")
+    page = write([section], getattr(given, "out", None) or own)
+    print((page.parent / "tables.md").read_text(encoding="utf-8"))
+    print(f"report: {page}")
+    for cell in failed:
+        print(f"repro: {cell.label} seed {cell.seed} failed; the end of its log is above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
+    from repro.config import Config
+    from repro.studies.runner import run_at_once, run_study
+    from repro.training.runs import locate
+
+    if given.jobs < 1:
+        raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
+    runs = [locate(cell.config, Config()).name for cell in cells]  # refuses what cannot be run before anything runs
+    if study.runs_of is None:
+        manifest.write(place, manifest.content(study, given.preset, cells, runs, command))
+    if given.jobs > 1:
+        return run_at_once(cells, given.jobs, folder=place, again=given.again)
+    return run_study(cells, again=given.again)
+
+
+def _keep(given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
+    found, _ = match(cells, place)
+    kept = [run for run in found if run is not None and run.ended]
+    if not kept:
+        raise UserError(f"'{place}' has no finished run of this study; repro study status {given.name} lists them")
+    for run in kept:
+        target = given.results / place.name / run.name
+        size = keep(run, target)
+        print(f"{target}: {size / 1e6:.2f} MB")
+    return 0

@@ -1,0 +1,56 @@
+"""The records of a run, kept for good: small, without checkpoints, without what names the machine."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from repro.errors import UserError
+from repro.records.run_directory import RunDirectory
+
+
+def keep(run: RunDirectory, target: Path) -> int:
+    """Copy a run's records: configuration, environment, state, metrics, and readings compressed.
+
+    The host's name, paths and W&B's id are left out; `RunDirectory` reads the copy like the run itself.
+
+    Returns:
+        Bytes of the copy.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        configuration = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+        configuration["runs"], configuration["data"]["root"] = "runs", "data"
+        (target / "config.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True), "utf-8")
+        lives = [_anonymous(life) for life in run.lives]
+        (target / "environment.json").write_text(json.dumps(lives, indent=1) + "\n", encoding="utf-8")
+        state = json.loads((run.path / "state.json").read_text(encoding="utf-8"))
+        state.pop("wandb_id", None)
+        (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        if (run.path / "metrics.jsonl").exists():
+            shutil.copyfile(run.path / "metrics.jsonl", target / "metrics.jsonl")
+        if (run.path / "readings.jsonl").exists():
+            content = (run.path / "readings.jsonl").read_bytes()
+            (target / "readings.jsonl.gz").write_bytes(gzip.compress(content, mtime=0))
+    except OSError as error:
+        raise UserError(f"cannot write '{target}': {error.strerror}") from error
+    return sum(path.stat().st_size for path in target.iterdir())
+
+
+def _anonymous(life: dict[str, Any]) -> dict[str, Any]:
+    command = ["repro", *life.get("command", [])[1:]]
+    for place, argument in enumerate(command):
+        for flag in ("--runs", "--data.root"):
+            if argument == flag and place + 1 < len(command):
+                command[place + 1] = "runs" if flag == "--runs" else "data"
+            elif argument.startswith(f"{flag}="):
+                command[place] = f"{flag}={'runs' if flag == '--runs' else 'data'}"
+    return {**{key: value for key, value in life.items() if key != "host"}, "command": command}

@@ -1,0 +1,63 @@
+"""Which run directory is which cell's: told by the configurations, so the data need not be here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.config import Config, determining, load
+from repro.errors import UserError
+from repro.records import RunDirectory
+from repro.studies.study import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stray:
+    """A run in a study's folder that is no cell's: the study has been edited since, or it was made by other means."""
+
+    run: RunDirectory
+    difference: str
+    """In what its configuration differs from the cell of the same name, or that there is none."""
+
+
+def match(cells: Sequence[Cell], folder: Path) -> tuple[list[RunDirectory | None], list[Stray]]:
+    """The run of every cell, None where there is none, and the runs that are no cell's.
+
+    Runs that ``--again`` has set aside (``NAME.1``) are passed over.
+    """
+    found: dict[str, RunDirectory] = {}
+    configs: dict[str, Config] = {}
+    strays: list[Stray] = []
+    for path in sorted(folder.glob("*/config.yaml")):
+        run = RunDirectory(path.parent)
+        if re.search(r"\.\d+$", run.name):
+            continue
+        try:
+            config = load(path)
+        except UserError as error:
+            strays.append(Stray(run=run, difference=str(error)))
+            continue
+        key = _key(config)
+        if key not in found or run.ended:
+            found[key], configs[key] = run, config
+    wanted = [_key(cell.config) for cell in cells]
+    for key in found.keys() - set(wanted):
+        strays.append(Stray(run=found[key], difference=_difference(configs[key], cells)))
+    return [found.get(key) for key in wanted], sorted(strays, key=lambda stray: stray.run.name)
+
+
+def _key(config: Config) -> str:
+    """What determines a run's result apart from the data's content, and how long it is."""
+    return json.dumps(determining(config), sort_keys=True, default=str)
+
+
+def _difference(config: Config, cells: Sequence[Cell]) -> str:
+    for cell in cells:
+        if (cell.label, cell.config.seed) == (config.name, config.seed):
+            there, here = determining(config), determining(cell.config)
+            changed = [key for key in here if here[key] != there[key]]
+            return "; ".join(f"{key} is {there[key]} there and {here[key]} in the study" for key in changed)
+    return f"the study has no cell {config.name} with seed {config.seed}"

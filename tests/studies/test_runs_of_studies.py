@@ -1,0 +1,247 @@
+"""Cells and their runs: matched, planned, followed, run, kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repro.cli import run
+from repro.config import to_yaml
+from repro.errors import UserError
+from repro.records import RunDirectory, keep, metrics, readings
+from repro.studies import plan
+from repro.studies.match import match
+from repro.studies.study import Study, load
+
+CONTENT = {
+    "title": "Two networks",
+    "question": "Which learns?",
+    "paper": "Oyedotun",
+    "artefact": "Table 1",
+    "expected": "One.",
+    "base": {
+        "model": {"width": 4},
+        "data": {"train_size": 64, "batch_size": 32, "evaluation_batch_size": 1000},
+        "measure": {"probe_size": 32},
+    },
+    "grid": {"network": {"plain": {"model.network": "plainnet8"}, "res": {"model.network": "resnet8"}}},
+    "presets": {"cpu": {"settings": {"trainer": {"max_epochs": 2}}, "reductions": ["everything"], "cost": "seconds"}},
+    "paper_values": {"plain": {"test_accuracy": "11.35 ± 0.2"}},
+    "paper_runs": 8,
+    "claims": ["res.test_accuracy >= 0"],
+}
+
+
+def write(folder: Path, name: str = "mine", **changes: object) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({**CONTENT, **changes}, sort_keys=False))
+    return str(path)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return load(write(tmp_path))
+
+
+def made(study: Study, runs: Path, *, status: str = "finished", step: int = 4, **changes: object) -> list[RunDirectory]:
+    """Run directories of a study's cells, without training."""
+    found = []
+    for cell in study.cells(runs=str(runs)):
+        directory = RunDirectory.prepare(runs / cell.config.study / f"{cell.label}-run", to_yaml(cell.config))
+        directory.add_life(
+            {"started": "2026-01-01T00:00:00+00:00", "host": "h", "command": ["/x/repro", "--runs", "/y"]}
+        )
+        directory.append_metrics(step, 1, {"step/cross_entropy": 1.0})
+        directory.append_readings(
+            0, 0, [{"measurement": "weights", "layer": 1, "name": "a", "mode": "input", "values": {}}]
+        )
+        directory.update_state(status=status, step=step, seconds=8.0, wandb_id="abc", **changes)
+        found.append(directory)
+    return found
+
+
+def test_runs_are_matched_by_configuration_whatever_they_are_called(study: Study, tmp_path: Path) -> None:
+    directories = made(study, tmp_path / "runs")
+    found, strays = match(study.cells(), tmp_path / "runs" / "mine")
+    assert [each and each.path for each in found] == [each.path for each in directories]
+    assert strays == []
+    assert match(study.cells(), tmp_path / "nowhere") == ([None, None], [])
+
+
+def test_a_study_edited_after_its_runs_says_which_no_longer_match(study: Study, tmp_path: Path) -> None:
+    directories = made(study, tmp_path / "runs")
+    edited = load(write(tmp_path, adjust=[{"cells": "res", "settings": {"training.momentum": 0.5}}]))
+    found, strays = match(edited.cells(), tmp_path / "runs" / "mine")
+    assert [each and each.path for each in found] == [directories[0].path, None]
+    (stray,) = strays
+    assert (stray.run.path, stray.difference) == (
+        directories[1].path,
+        "training.momentum is 0.9 there and 0.5 in the study",
+    )
+    shrunk = load(write(tmp_path, grid={"network": {"plain": {"model.network": "plainnet8"}}}, claims=[]))
+    (stray,) = match(shrunk.cells(), tmp_path / "runs" / "mine")[1]
+    assert stray.difference == "the study has no cell res with seed 0"
+
+
+def test_the_remaining_time_is_by_measured_steps(study: Study, tmp_path: Path) -> None:
+    assert [plan.steps(cell.config) for cell in study.cells()] == [4, 4]
+    made(study, tmp_path / "runs")
+    rates = plan.rates([tmp_path / "runs"])
+    longer = load(write(tmp_path, "longer", presets={"cpu": {"settings": {"trainer": {"max_epochs": 50}}}}))
+    states = plan.progress(longer.cells(), [None, None], rates)
+    assert [(each.status, each.steps, each.remaining) for each in states] == [("missing", 100, 200.0)] * 2
+    states = plan.progress(study.cells(), match(study.cells(), tmp_path / "runs" / "mine")[0], rates)
+    assert [(each.status, each.remaining) for each in states] == [("finished", 0.0)] * 2
+    assert plan.progress(study.cells(), [None, None], {})[0].remaining is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "?"), (0.0, "0 s"), (100.0, "100 s"), (150.0, "2.5 min"), (9000.0, "2.5 h"), (3e5, "3.5 days")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert plan.in_words(seconds) == text
+
+
+def test_plan_and_status_say_what_there_is(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["study", "plan", "mine.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert "plain seed 0" in out
+    assert "2 runs whose step time is not known" in out
+    assert "reduced: everything" in out
+    assert "repro study run mine.yaml" in out
+    made(study, Path("runs"), status="failed", step=1, reason="ValueError: so it was")
+    assert run(["study", "status", "mine.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert "25 %" in out
+    assert "ValueError: so it was" in out
+    assert "2 failed; 0 s left and more that is not known" in out
+
+
+def test_a_damaged_record_is_told(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory, _ = made(study, tmp_path / "runs")
+    (directory.path / "state.json").write_text('{"status": "fin')
+    assert run(["study", "status", write(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
+    assert "state.json' is damaged" in capsys.readouterr().err
+
+
+def test_kept_records_read_as_the_run_does_and_name_no_machine(study: Study, tmp_path: Path) -> None:
+    directory, _ = made(study, tmp_path / "runs")
+    keep(directory, tmp_path / "results" / "mine" / directory.name)
+    kept = RunDirectory.open(tmp_path / "results" / "mine" / directory.name)
+    assert kept.state["step"] == 4
+    assert "wandb_id" not in kept.state
+    assert metrics(kept).equals(metrics(directory))
+    assert readings(kept).equals(readings(directory))
+    assert kept.lives == [{"started": "2026-01-01T00:00:00+00:00", "command": ["repro", "--runs", "runs"]}]
+    for path in kept.path.rglob("*"):
+        assert str(tmp_path).encode() not in path.read_bytes()
+    found, _ = match(study.cells(), tmp_path / "results" / "mine")
+    assert found[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["run", "--jobs", "0"], "--jobs is 0; allowed: 1 or more"),
+        (["keep"], "has no finished run of this study"),
+        (["plan", "--preset", "cup"], "unknown preset of study mine 'cup'; nearest: cpu"),
+    ],
+)
+def test_mistakes(
+    arguments: list[str],
+    text: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    action, *rest = arguments
+    assert run(["study", action, write(tmp_path), *rest]) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"runs_of": "demo"}, "takes the runs of demo, and with them its base"),
+        ({"adjust": [{"cells": "nobody"}]}, "unknown cell 'nobody'"),
+        ({"adjust": [{"cells": "res", "seed": [1]}]}, "unknown key 'seed'; nearest: seeds"),
+        ({"paper_values": {"res": {"test_accuracy": "good"}}}, "paper value 'good' is neither"),
+        ({"grid": {"network": "plainnet8"}}, "allowed: keys with lists of values, or names with variants"),
+    ],
+)
+def test_mistakes_in_the_file(changes: dict[str, object], text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=text):
+        load(write(tmp_path, **changes))
+
+
+def test_adjustments_change_settings_seeds_and_leave_cells_out(tmp_path: Path) -> None:
+    adjust = [
+        {"cells": "r*", "settings": {"training": {"learning_rate": 0.5}}, "seeds": [3, 4]},
+        {"cells": "plain", "seeds": []},
+    ]
+    cells = load(write(tmp_path, adjust=adjust, seed_key="model.skip_seed")).cells()
+    assert [(cell.label, cell.seed, cell.config.seed, cell.config.model.skip_seed) for cell in cells] == [
+        ("res", 3, 0, 3),
+        ("res", 4, 0, 4),
+    ]
+    assert {cell.config.training.learning_rate for cell in cells} == {0.5}
+
+
+def test_another_look_at_the_same_runs(tmp_path: Path) -> None:
+    first = load(write(tmp_path))
+    path = tmp_path / "figure.yaml"
+    own = {"runs_of": str(tmp_path / "mine.yaml"), "title": "A figure", "artefact": "Fig. 7", "figures": ["weights"]}
+    path.write_text(yaml.safe_dump(own))
+    second = load(str(path))
+    assert (second.title, second.paper, second.figures) == ("A figure", "Oyedotun", ["weights"])
+    assert (second.claims, second.paper_values) == ([], {})
+    assert [cell.config for cell in second.cells()] == [cell.config for cell in first.cells()]
+
+
+@pytest.mark.slow
+def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path)
+    assert run(["study", "run", file, "--jobs", "2"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count(": done") == 2
+    assert "**holds**" in said.out
+    results = json.loads((tmp_path / "runs" / "mine" / "report" / "results.json").read_text())
+    assert [each["status"] for each in results] == ["finished"] * 2
+    assert (tmp_path / "runs" / "mine" / "report" / "tables" / "mine.csv").is_file()
+    assert run(["study", "run", file]) == 0
+    assert capsys.readouterr().err.count("finished before, nothing to do") == 2
+    assert run(["study", "keep", file]) == 0
+    assert len(list((tmp_path / "results" / "mine").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_named_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n"
+        "    def __init__(self, num_classes, in_channels):\n        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(3, num_classes)\n"
+        "    def forward(self, images):\n        return self.layer(images)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{tmp_path}")
+    grid = {"network": {"broken": {"model.network": "broken:Net"}, "res": {"model.network": "resnet8"}}}
+    file = write(tmp_path, grid=grid, paper_values={})
+    for options in ([], ["--jobs", "2", "--runs", "others"]):
+        assert run(["study", "run", file, *options]) == 1
+        said = capsys.readouterr()
+        assert "repro: broken seed 0 failed" in said.err
+        assert "**holds**" in said.out
