@@ -1,0 +1,176 @@
+"""Every artefact of the two papers has a study file, and every file says what it is and can be read."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from repro import figures, measurements, networks
+from repro.config import Config
+from repro.data.registry import dataset
+from repro.studies import claims
+from repro.studies.study import Cell, configurations, names
+from repro.studies.study import load as read
+from repro.training.checks import network_options
+
+ARTEFACTS = {
+    ("Oyedotun", "Table 1"),
+    ("Oyedotun", "Table 2"),
+    ("Oyedotun", "Table 3"),
+    ("Oyedotun", "Table 4"),
+    ("Oyedotun", "section 6.3"),
+    ("Oyedotun", "section 6.4"),
+    ("Oyedotun", "section 6.5 (c)"),
+    ("Oyedotun", "section 6.5 (d)"),
+    ("Oyedotun", "Remarks 4 to 6"),
+    ("Oyedotun", "Proposition 3"),
+    *(("Oyedotun", f"Fig. {number}") for number in (*range(2, 7), *range(10, 14))),
+    *(("Oyedotun", f"Fig. {number}, {side}") for number in (7, 8, 9) for side in ("left", "right")),
+    ("Nguyen", "Table 1"),
+    ("Nguyen", "Table 2"),
+    ("Nguyen", "Table 4"),
+    ("Nguyen", "Table 5"),
+    ("Nguyen", "Fig. 3"),
+    ("Nguyen", "Fig. 5"),
+}
+"""Those that consist of trained networks. Theorems and lemmas are checked by computation, not by training."""
+
+load = lru_cache(read)
+
+
+@lru_cache
+def cells(name: str, preset: str) -> list[Cell]:
+    """With one seed: reading a configuration takes time."""
+    return load(name).cells(preset, seeds=[0])
+
+
+OF_THEIR_OWN = [name for name in names() if load(name).runs_of is None]
+OF_OTHERS = [name for name in names() if load(name).runs_of is not None]
+
+
+def path(name: str) -> Path:
+    return configurations() / "studies" / f"{name}.yaml"
+
+
+def content(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path(name).read_text(encoding="utf-8"))
+    return found
+
+
+def refuse_what_cannot_be_run(config: Config) -> None:
+    """As `repro.training.checks.check`, without the data: they need not be here."""
+    data = dataset(config.data.name)
+    assert config.data.augmentation in data.augmentations
+    images = config.data.train_size or data.train - config.data.validation_size
+    assert max(images, config.data.batch_size) <= data.train - config.data.validation_size or data.tree is not None
+    assert not config.measure.measurements or config.measure.probe_size <= images
+    assert config.model.train == "all" or config.data.augmentation == "none"
+    facts = {
+        "num_classes": data.classes,
+        "in_channels": data.channels,
+        "image_size": config.data.image_size or data.image_size,
+    }
+    networks.check(config.model.network, **facts, **network_options(config))
+    measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
+
+
+def test_every_artefact_has_a_file() -> None:
+    covered = {(study.paper, study.artefact) for study in map(load, names())}
+    assert covered >= ARTEFACTS
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_file_opens_with_its_facts(name: str) -> None:
+    study, lines = load(name), path(name).read_text(encoding="utf-8").splitlines()
+    head = [line for line in lines[:8] if line.startswith("#")]
+    assert head[0].startswith(f"# {study.paper}, "), "the first line names the paper and the artefact"
+    for word in ("# Command:", "# Expected:", "# Cost:"):
+        assert any(line.startswith(word) for line in head), word
+    commands = [line.removeprefix("# Command:").removeprefix("#").strip() for line in head]
+    named = [line.split()[3] for line in commands if line.startswith("repro study ")]
+    assert study.name in named or name == "demo"
+    assert all(each in names() for each in named)
+
+
+@pytest.mark.parametrize("name", names())
+def test_figures_exist_and_claims_can_be_read(name: str) -> None:
+    study = load(name)
+    assert set(study.figures or ()) <= set(figures.NAMES)
+    assert set(study.paper_shows) <= set(figures.NAMES)
+    if study.figures is not None:
+        assert set(study.paper_shows) <= set(study.figures), "what the paper shows is printed below a figure"
+    for claim in study.claims:
+        claims.check(claim, study.labels())
+    assert all(text.strip() for text in (study.title, study.question, study.expected))
+
+
+@pytest.mark.parametrize("name", OF_THEIR_OWN)
+def test_presets_say_what_they_reduce_and_can_be_run(name: str) -> None:
+    study = load(name)
+    assert study.default_preset == "cpu"
+    assert set(study.presets) == {"cpu", "smoke"} | ({"full"} if name != "demo" else set())
+    for preset, size in study.presets.items():
+        assert size.cost, preset
+        assert not (preset == "full" and size.reductions)
+        assert preset != "smoke" or size.reductions
+        found = cells(name, preset)
+        assert found, preset
+        for cell in found:
+            refuse_what_cannot_be_run(cell.config)
+        if preset == "smoke":
+            assert {cell.config.data.name for cell in found} == {"MNIST5k"}, "it runs anywhere"
+        if preset != "full" and "full" in study.presets:
+            smaller = _scale(name, preset) != _scale(name, "full")
+            assert bool(size.reductions) == smaller, f"{preset} is smaller than full and says so, or neither"
+
+
+def _scale(name: str, preset: str) -> set[tuple[object, ...]]:
+    """What makes a preset's cells large or small, whatever their number of seeds."""
+    return {
+        (
+            cell.label,
+            cell.config.data.name,
+            cell.config.data.train_size,
+            cell.config.model,
+            cell.config.training,
+            cell.config.trainer.max_epochs,
+        )
+        for cell in cells(name, preset)
+    }
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_a_file_about_other_runs_says_which_figures_and_adds_no_runs(name: str) -> None:
+    study = load(name)
+    assert study.runs_of in OF_THEIR_OWN
+    assert study.figures
+    assert study.paper_shows
+    assert study.folder(None) == study.runs_of
+    assert (study.grid, study.presets) == (load(study.runs_of).grid, load(study.runs_of).presets)
+
+
+@pytest.mark.parametrize("name", [name for name in OF_THEIR_OWN if name.startswith("nguyen-table")])
+def test_nguyens_deviations_are_over_choices_of_the_neurons(name: str) -> None:
+    study = load(name)
+    assert (study.seed_key, content(name)["paper_runs"]) == ("model.skip_seed", 8)
+    assert study.preset("full").seeds == list(range(8))
+    skips = {cell.label: cell.config.model.skip_neurons for cell in cells(name, "full")}
+    assert set(skips) == set(study.paper_values)
+    for cell in cells(name, "full"):
+        assert cell.config.model.train == ("output" if "-rand" in cell.label else "all")
+        assert cell.config.model.skip_neurons == (None if "plain" in cell.label else "train")
+    for label, values in study.paper_values.items():
+        assert ("±" in str(values["test_accuracy"])) == bool(skips[label]), label
+    assert {each.cells: each.seeds for each in study.adjust if each.seeds} in ({"*-plain": [0]}, {"*-plain-*": [0]})
+
+
+def test_nguyens_epochs_and_rates_are_those_of_section_4_and_f() -> None:
+    found = {cell.label: cell.config for cell in cells("nguyen-table2", "full")}
+    for label, config in found.items():
+        epochs = {"sigmoid-sgd": 1000, "sigmoid-rand": 5000}.get(label.partition("-")[2], 300)
+        assert config.trainer.max_epochs == epochs, label
+        assert config.training.learning_rate == (0.1 if label.startswith("densenet121") else 0.01), label
