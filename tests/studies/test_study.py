@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repro import data
 from repro.errors import UserError
-from repro.studies.study import load, names
-from repro.training.checks import check
+from repro.studies.study import load
 
 CONTENT = {
     "title": "t",
@@ -82,13 +80,3 @@ def test_a_wrong_setting_names_the_study(tmp_path: Path) -> None:
 def test_an_unknown_study_names_those_there_are() -> None:
     with pytest.raises(UserError, match="unknown study 'dmeo'; nearest: demo"):
         load("dmeo")
-
-
-@pytest.mark.parametrize("name", names())
-def test_every_study_that_comes_with_the_package_can_be_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "fingerprint", lambda *_: "prepared")
-    study = load(name)
-    for preset in study.presets:
-        for cell in study.cells(preset):
-            check(cell.config)
-            assert "smoke" in study.presets
