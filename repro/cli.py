@@ -144,12 +144,19 @@ def demo(arguments: Arguments) -> int:
 def report(arguments: Arguments) -> int:
     """Make one page, with tables and figures, of run directories or folders of runs."""
     parser = _parser("report", report.__doc__ or "")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="run directories, or folders that hold some")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="DIR", help="run directories, or folders that hold some")
+    parser.add_argument("--all", action="store_true", help="every study of both papers, from --runs and --results")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="for --all: folder of runs (default: runs)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="for --all: kept records (default: results)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for index.html, tables.md and figures")
     given = parser.parse_args(arguments)
-    from repro.report import build
+    if given.all == bool(given.paths):
+        raise UserError("repro report takes run directories or --all, one of the two")
+    from repro.report import build, build_all
 
-    print(build(given.paths, given.out))
+    print(build_all([given.runs, given.results], given.out) if given.all else build(given.paths, given.out))
     return 0
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
 
 if TYPE_CHECKING:
+    from repro.report.overview import Entry
     from repro.report.sources import Section
 
 
@@ -30,11 +32,31 @@ def build(paths: Sequence[Path], out: Path) -> Path:
     return write(sources.sections(paths), out)
 
 
-def write(sections: Sequence[Section], out: Path) -> Path:
+def build_all(folders: Sequence[Path], out: Path) -> Path:
+    """`write` of every study: an overview of all of them, then a section for each of which there are runs.
+
+    Args:
+        folders: Of run directories, such as ``runs`` and ``results``.
+        out: Folder for the report; made if missing.
+    """
+    from repro.report import overview, sources
+
+    found = overview.entries(folders)
+    sections = sources.distinct([each.section for each in found])
+    found = [replace(each, section=section) for each, section in zip(found, sections, strict=True)]
+    return write([each.section for each in found if each.done], out, found)
+
+
+def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ()) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
     The same records give the same bytes.
+
+    Args:
+        sections: What to report on.
+        out: Folder for the report; made if missing.
+        entries: Of the overview that stands above them.
 
     Returns:
         The page's path.
@@ -42,7 +64,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     Raises:
         UserError: If `out` cannot be written.
     """
-    files = _files(sections)
+    files = _files(sections, entries)
     try:
         for name, content in files.items():
             path = out / name
@@ -64,11 +86,11 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _files(found: Sequence[Section]) -> dict[str, bytes]:
+def _files(found: Sequence[Section], entries: Sequence[Entry]) -> dict[str, bytes]:
     """The report's files by their path in the folder, the page last."""
     from repro import figures  # Matplotlib and pandas take a second to import
     from repro.records import dump_json
-    from repro.report import outcomes, page, tables
+    from repro.report import outcomes, overview, page, tables
 
     files: dict[str, bytes] = {}
     parts, markdown, results = [], [], []
@@ -87,7 +109,7 @@ def _files(found: Sequence[Section]) -> dict[str, bytes]:
             else None
             for outcome in of_section
         ]
-        level = 1 if len(found) == 1 else 2
+        level = 1 if len(found) == 1 and not entries else 2
         parts.append(
             page.study_section(
                 section, of_section, level=level, table=table, judged=judged, figures=drawn, curves=curves
@@ -98,9 +120,14 @@ def _files(found: Sequence[Section]) -> dict[str, bytes]:
         markdown.append(tables.markdown_section(section, table, judged, level=level))
         results += [json.loads(dump_json(outcome.result(section))) for outcome in of_section]
     title = found[0].title if len(found) == 1 else "Report"
-    if len(found) > 1:
+    if entries:
+        title = "Two papers on skip connections, artefact by artefact"
+        markdown.insert(0, f"# {title}\n\n{overview.markdown(entries)}")
+        parts.insert(0, overview.html(entries))
+    elif len(found) > 1:
         markdown.insert(0, f"# {title}\n")
     files["tables.md"] = "\n".join(markdown).encode()
     files["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
-    files["index.html"] = page.page(title, parts, {section.key: section.title for section in found}).encode()
+    contents = {} if entries else {section.key: section.title for section in found}
+    files["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()
     return files

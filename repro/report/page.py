@@ -34,18 +34,42 @@ const unfold = () => {
   const it = document.getElementById(location.hash.slice(1))
   if (it?.localName === 'details') it.open = true
 }
+// A column's heading sorts by it; a figure that is clicked fills the window until the next click or Escape.
+const value = cell => {
+  const text = cell.textContent.replaceAll(',', '').replace('\u2212', '-').replace(/^\u00d7 /, '')
+  const number = text === '\u221e' ? Infinity : parseFloat(text)
+  return isNaN(number) ? text : number
+}
+document.querySelectorAll('th[data-column]').forEach(head => head.addEventListener('click', () => {
+  const body = head.closest('table').tBodies[0], column = +head.dataset.column
+  const down = head.ariaSort === 'ascending'
+  head.closest('thead').querySelectorAll('th').forEach(it => it.removeAttribute('aria-sort'))
+  head.ariaSort = down ? 'descending' : 'ascending'
+  const order = (a, b) => typeof a === typeof b ? (a > b) - (a < b) : typeof a === 'number' ? -1 : 1
+  const rows = [...body.rows].sort((a, b) => order(value(a.cells[column]), value(b.cells[column])))
+  body.append(...(down ? rows.reverse() : rows))
+}))
+document.querySelectorAll('figure svg').forEach(it => it.addEventListener('click', () => {
+  const whole = document.createElement('dialog')
+  whole.append(it.cloneNode(true))
+  whole.addEventListener('click', () => whole.close())
+  whole.addEventListener('close', () => whole.remove())
+  document.body.append(whole)
+  whole.showModal()
+}))
 addEventListener('hashchange', unfold)
 addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(it => it.open = true))
 unfold()
 """
 
 
-def page(title_text: str, parts: Sequence[str], contents: Mapping[str, str]) -> str:
-    """The whole document around the sections; a list of contents if there is more than one."""
+def page(title_text: str, parts: Sequence[str], contents: Mapping[str, str], *, headed: bool = False) -> str:
+    """The whole document around the sections; a heading and a list of contents if there is more than one."""
     css = resources.files("repro.report").joinpath("page.css").read_text(encoding="utf-8").strip()
     css = css.replace("{LIGHT}", svg.colors(dark=False)).replace("{DARK}", svg.colors(dark=True))
     links = "".join(f'<li><a href="#{escape(key)}">{escape(name)}</a></li>' for key, name in contents.items())
-    head = f"<h1>{escape(title_text)}</h1>\n<nav><ul>{links}</ul></nav>" if len(contents) > 1 else ""
+    head = f"<h1>{escape(title_text)}</h1>" if headed or len(contents) > 1 else ""
+    head += f"\n<nav><ul>{links}</ul></nav>" if len(contents) > 1 else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -84,7 +84,7 @@ def sections(paths: Sequence[Path]) -> list[Section]:
         if run.path.resolve().parent not in manifests:
             loose.setdefault(run.path.resolve().parent, []).append(run)
     found += [_plain(folder, members) for folder, members in loose.items()]
-    return _distinct(found)
+    return distinct(found)
 
 
 def _study(manifest: Path) -> Section:
@@ -182,7 +182,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "runs"
 
 
-def _distinct(found: Sequence[Section]) -> list[Section]:
+def distinct(found: Sequence[Section]) -> list[Section]:
+    """The sections with keys of their own each."""
     taken: set[str] = set()
     distinct = []
     for section in found:

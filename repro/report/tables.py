@@ -152,11 +152,11 @@ def to_html(table: Table, links: Sequence[str | None]) -> str:
     for number, column in enumerate(table.columns):
         side = "" if column.numeric else ' class="text"'
         if not column.group:
-            above.append(f'<th scope="col" rowspan="2"{side}>{escape(column.name)}</th>')
+            above.append(f'<th scope="col" rowspan="2" data-column="{number}"{side}>{escape(column.name)}</th>')
             continue
         if number == 0 or groups[number - 1] != column.group:
             above.append(f'<th scope="colgroup" colspan="{groups.count(column.group)}">{escape(column.group)}</th>')
-        below.append(f'<th scope="col">{escape(column.name)}</th>')
+        below.append(f'<th scope="col" data-column="{number}">{escape(column.name)}</th>')
     head = f"<tr>{''.join(above)}</tr>\n<tr>{''.join(below)}</tr>"
     body = []
     for row, link in zip(table.rows, links, strict=True):

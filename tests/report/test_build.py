@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -11,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from repro import figures
+from repro.config import to_yaml
 from repro.errors import UserError
-from repro.report import build
+from repro.records import RunDirectory
+from repro.report import build, build_all
+from repro.report.sources import of_cells
+from repro.studies.study import load, names
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 FIGURES = ["training-curves", "first-layer", "weights", "representations", "weights-map", "representations-map"]
@@ -233,3 +238,39 @@ def test_importing_the_report_is_cheap() -> None:
     code = f"import sys, repro.report; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_page_of_everything_has_a_row_for_every_study_and_sections_for_what_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (cell, *_) = load("demo").cells()
+    for folder in ("runs", "results"):  # kept records count too, once
+        run = RunDirectory.prepare(tmp_path / folder / "demo" / "plain", to_yaml(cell.config))
+        run.update_state(status="finished", step=375, seconds=3.0, final={"train_accuracy": 0.1, "test_accuracy": 0.1})
+    page = Page(build_all([Path("runs"), Path("results")], tmp_path / "out").read_text(encoding="utf-8"))
+    assert {each[1:] for each in page.addresses if each.startswith("#")} <= set(page.ids)
+    markdown = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in markdown.split("\n## ")[0].splitlines() if line.startswith("| Oyedotun") or "Nguyen" in line
+    ]
+    assert len(rows) == len(names())
+    (row,) = [line for line in rows if "| demo |" in line]
+    assert row.endswith("connections not train? | cpu (reduced) | 1 of 3 | 1 | 0 | 5 | demo |")
+    artefacts = [line.split("|")[1].strip() for line in rows]
+    assert (
+        artefacts.index("Oyedotun, Fig. 9, left")
+        < artefacts.index("Oyedotun, Fig. 10")
+        < artefacts.index("Nguyen, Table 1")
+    )
+    assert page.tags.count("section") == 1
+
+
+def test_runs_that_no_longer_belong_to_the_study_are_named(tmp_path: Path) -> None:
+    (cell, *_) = load("demo").cells()
+    changed = dataclasses.replace(cell.config, training=dataclasses.replace(cell.config.training, momentum=0.1))
+    RunDirectory.prepare(tmp_path / "demo" / "old", to_yaml(changed))
+    study = load("demo")
+    section = of_cells(study, None, study.cells(), [tmp_path / "demo"], command="c")
+    assert section.strays == ["old: training.momentum is 0.1 there and 0.9 in the study"]

@@ -1,0 +1,113 @@
+"""Every artefact of both papers in one table: what was run, at which size, and what became of its claims."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from repro.report.outcomes import outcomes, verdicts
+from repro.report.sources import Section, of_cells
+from repro.report.tables import Column, Table, to_html, to_markdown
+from repro.studies.study import load, names
+
+_KINDS = ("Table", "section", "Fig.")
+_SKIPPED = "smoke"  # its numbers say nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A study at a preset."""
+
+    study: str
+    section: Section
+    """Not to be shown where nothing was run."""
+    done: int
+    counts: Counter[str]
+    """Of verdicts."""
+
+
+def entries(folders: Sequence[Path]) -> list[Entry]:
+    """Every study at every preset of which there are runs; at its first where there are none.
+
+    Args:
+        folders: Of run directories; the first that holds a cell's run gives it.
+    """
+    found = []
+    for name in names():
+        study = load(name)
+        sections = {}
+        for preset in study.presets:
+            places = [folder / study.folder(preset) for folder in folders]
+            if preset == _SKIPPED or not any(place.is_dir() for place in places):
+                continue
+            option = "" if preset == study.default_preset else f" --preset {preset}"
+            command = f"repro study run {name}{option}"
+            section = of_cells(study, preset, study.cells(preset), places, command=command)
+            if any(cell.run is not None for cell in section.cells):
+                sections[command] = section
+        if not sections:
+            command = f"repro study run {name}"
+            sections[command] = of_cells(study, None, study.cells(), [], command=command)
+        found += [_entry(name, section) for section in sections.values()]
+    return sorted(found, key=_reading_order)
+
+
+def _reading_order(entry: Entry) -> tuple[bool, list[int], str]:
+    """Oyedotun before Nguyen; tables, sections, figures; Fig. 9 before Fig. 10."""
+    section = entry.section
+    kind = _KINDS.index(first) if (first := section.artefact.split()[0]) in _KINDS else len(_KINDS)
+    numbers = [int(number) for number in re.findall(r"\d+", section.artefact)]
+    return not section.paper.startswith("Oyedotun"), [kind, *numbers], section.artefact
+
+
+def _entry(name: str, section: Section) -> Entry:
+    found = outcomes(section)
+    counts = Counter(each.verdict for each in verdicts(section, found))
+    done = sum(outcome.ended for outcome in found)
+    return Entry(study=name, section=section, done=done, counts=Counter(counts))
+
+
+def table(found: Sequence[Entry]) -> Table:
+    """A row for each entry."""
+    columns = [
+        Column("", "artefact", numeric=False),
+        Column("", "what", numeric=False),
+        Column("", "size", numeric=False),
+        Column("", "runs"),
+        Column("claims", "hold"),
+        Column("claims", "fail"),
+        Column("claims", "not run"),
+        Column("", "study", numeric=False),
+    ]
+    rows = [
+        [
+            f"{each.section.paper}, {each.section.artefact}",
+            each.section.title,
+            f"{each.section.preset} ({'reduced' if each.section.reduced else 'full'})" if each.done else "not run",
+            f"{each.done} of {len(each.section.cells)}",
+            str(each.counts["holds"]),
+            str(each.counts["fails"]),
+            str(each.counts["not run"]),
+            each.study,
+        ]
+        for each in found
+    ]
+    return Table(columns, rows)
+
+
+def html(found: Sequence[Entry]) -> str:
+    """The table, each row linked to its section where there is one."""
+    links = [f"#{each.section.key}" if each.done else None for each in found]
+    text = (
+        "What was run, of everything that both papers report, and what became of their claims. Click a heading to sort."
+    )
+    return f"<p>{escape(text)}</p>\n{to_html(table(found), links)}"
+
+
+def markdown(found: Sequence[Entry]) -> str:
+    """The table."""
+    return to_markdown(table(found)) + "\n"
