@@ -32,7 +32,7 @@ from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
-from repro.training.checks import kind_options, network_options, train_samples
+from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
 from repro.training.exact import solve
 from repro.training.interrupt import Interrupted, StopRequest
@@ -79,6 +79,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         UserError: If the data are missing, damaged or too few, or the network cannot be built.
     """
     _quiet()
+    config = full_batch(config)
     torch.set_float32_matmul_precision("high" if config.trainer.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = config.trainer.precision == "tf32"
     seed_everything(config.seed, workers=True, verbose=False)
@@ -161,7 +162,7 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     assert model.skip_neurons is not None
     connected = SkipToOutput(
         network,
-        train_samples(config) if model.skip_neurons == "train" else int(model.skip_neurons),
+        train_samples(config, "model.skip_neurons train") if model.skip_neurons == "train" else int(model.skip_neurons),
         model.skip_seed,
         image=_blank(data),
         num_classes=data.num_classes,
