@@ -130,6 +130,9 @@ def check(config: Config) -> str:
         )
     if config.model.solver == "exact" and config.model.train != "output":
         raise UserError("model.solver exact solves for the output layer alone; set model.train output with it")
+    if config.model.solver == "exact" and (config.trainer.devices not in ("auto", 1) or config.trainer.num_nodes > 1):
+        given = f"trainer.devices is {config.trainer.devices} and trainer.num_nodes {config.trainer.num_nodes}"
+        raise UserError(f"model.solver exact is one factorization in one process; {given}; allowed: 1 each")
     networks.check(config.model.network, **facts, **network_options(config))
     measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from repro.errors import UserError
-from repro.training.random_features import OutputLayer, free_host_memory
+from repro.training.features import free_host_memory
+from repro.training.output import OutputLayer
 
 TOLERANCE = torch.finfo(torch.float32).eps
 """What is smaller, relative to the largest, is rounding: networks compute features in float32, and V is used in it."""

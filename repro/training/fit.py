@@ -35,6 +35,7 @@ from repro.training.checkpoints import RunCheckpoints, newest
 from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
 from repro.training.exact import solve
+from repro.training.features import Place, discard
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
 from repro.training.progress import Progress
@@ -139,9 +140,9 @@ def _blank(data: Any) -> Tensor:
 
 def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: Batches) -> FeatureBatches:
     """What `OutputClassifier` trains on; called when the network is where it trains."""
-    everything = data.batches("train")
+    everything = data.batches("train").shared(0, 1)
     settle(module.network, everything)
-    return FeatureBatches(module.output, batches, everything, folder=run.path)
+    return FeatureBatches(module.output, batches, everything, folder=run.path, place=Place.of(data.trainer))
 
 
 def _solve(experiment: Experiment, run: RunDirectory) -> dict[str, Any]:
@@ -175,6 +176,8 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
 def _devices(config: Config) -> int | str:
     if config.trainer.devices != "auto":
         return config.trainer.devices
+    if config.model.solver == "exact":
+        return 1
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     return 1 if on_cpu else "auto"
 
@@ -254,6 +257,8 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         data.teardown("fit")
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
         if trainer.is_global_zero:
+            if status in ENDED:
+                discard(run.path)  # an extended run computes them again
             run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if remote is not None and trainer.is_global_zero:
             if status == "finished":
