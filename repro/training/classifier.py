@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule
@@ -130,8 +131,9 @@ class Classifier(LightningModule):
             group["lr"] = rate
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The mean loss of a batch."""
+        """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
         inputs, labels = batch
+        weight = self._weight(len(labels))
         if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
             return torch.stack(nothing).sum()
@@ -156,7 +158,15 @@ class Classifier(LightningModule):
             )
             if not math.isfinite(value):
                 raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
-        return loss
+        return loss * weight
+
+    def _weight(self, size: int) -> Float[Tensor, ""] | float:
+        """This rank's share of a global batch, times the ranks: gradients are averaged over ranks, not over images."""
+        if self.trainer.world_size == 1:
+            return 1.0
+        total = torch.tensor(float(size), device=self.device)
+        dist.all_reduce(total)
+        return size * self.trainer.world_size / total
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""

@@ -78,22 +78,6 @@ def keep(
     return torch.from_numpy(np.load(path, mmap_mode="c"))  # c: torch wants writable memory; the file stays as it is
 
 
-def discard(folder: Path) -> int:
-    """Delete the files of features in a run's directory; returns the bytes freed."""
-    return sum(_removed(path) for path in files(folder))
-
-
-def files(folder: Path) -> list[Path]:
-    """The files of features in a run's directory, complete or not."""
-    return sorted(folder.glob("features-*.npy*"))
-
-
-def _removed(path: Path) -> int:
-    size = path.stat().st_size
-    path.unlink()
-    return size
-
-
 def _fits(shape: tuple[int, int], device: torch.device, ranks: int) -> bool:
     size = 4 * math.prod(shape)
     if device.type == "cuda":

@@ -34,8 +34,8 @@ from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
 from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
-from repro.training.exact import solve
-from repro.training.features import Place, discard
+from repro.training.exact import require_memory, solve
+from repro.training.features import Place
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
 from repro.training.progress import Progress
@@ -149,6 +149,7 @@ def _solve(experiment: Experiment, run: RunDirectory) -> dict[str, Any]:
     """Solve for the output's weights; returns what is said of the solution."""
     module, data = experiment.module, experiment.data
     assert isinstance(module, OutputClassifier)
+    require_memory(module.output, data.samples("train"))
     module.to(experiment.trainer.strategy.root_device)
     features = _features(module, data, run, data.batches("train")).features
     solution = solve(module.output, features, data.batches("train").labels)
@@ -258,7 +259,7 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
         if trainer.is_global_zero:
             if status in ENDED:
-                discard(run.path)  # an extended run computes them again
+                run.delete_features()  # an extended run computes them again
             run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if remote is not None and trainer.is_global_zero:
             if status == "finished":

@@ -166,20 +166,20 @@ def test_features_that_do_not_fit_lie_in_a_file_until_the_run_has_ended(
         with pytest.raises(Killed):
             start(config)
     (run,) = find_runs([tmp_path / "mapped"])
-    assert [path.name for path in features.files(run.path)] == ["features-0.npy.part"]
+    assert [path.name for path in run.feature_files()] == ["features-0.npy.part"]
     monkeypatch.setattr(features, "_fill", counted)
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "training_step", killed_while_training)
         with pytest.raises(Killed):
             start(config)
-    (kept,) = features.files(run.path)
+    (kept,) = run.feature_files()
     assert (kept.name, np.load(kept, mmap_mode="r").shape) == ("features-0.npy", (100, 316))
     with monkeypatch.context() as patch:
         patch.setattr(OutputLayer, "features", None)  # nothing computes any more, not even to learn the width
         start(config)
     assert calls == [1]
     assert losses(run) == losses(resident)
-    assert not features.files(run.path)
+    assert not run.feature_files()
 
 
 @pytest.mark.parametrize("damage", ["shape", "torn", "empty"])
@@ -201,7 +201,7 @@ def test_a_file_that_is_not_whole_or_not_of_this_shape_is_computed_again(
     else:
         path.write_bytes(path.read_bytes()[:-1000] if damage == "torn" else b"")
     assert torch.equal(features.keep(output, batches, folder=tmp_path), expected)
-    assert features.discard(tmp_path) == 128 + 4 * 100 * 316
+    assert RunDirectory(tmp_path).delete_features() == 128 + 4 * 100 * 316
     assert not list(tmp_path.iterdir())
 
 
@@ -257,6 +257,7 @@ def test_the_exact_solution_is_the_pseudo_inverses(tmp_path: Path, head: str) ->
 
 def test_what_the_exact_solver_cannot_hold_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repro.training.exact.free_host_memory", lambda: 1000)
+    monkeypatch.setattr(OutputLayer, "features", None)  # nothing is computed before
     with pytest.raises(UserError, match=r"needs 0.0 GB for 100 x 317 features in float64"):
         start(small(tmp_path, solver="exact"))
     config = small(tmp_path, solver="exact")
