@@ -3,10 +3,10 @@
     python benchmarks/features_file.py --root DATA [--json FILE] [--width 22] [--epochs 3] [--full] [--cgroup FOLDER]
 
 Runs `repro fit --config configs/nguyen-cifar10.yaml --model.skip_neurons train --model.train output` in a process whose
-memory is looked at four times a second. RSS counts the pages of the mapped file too, which the kernel takes back when
+memory is looked at every two seconds. RSS counts the pages of the mapped file too, which the kernel takes back when
 it needs them; the anonymous part is what the process holds. ``--width 22`` gives VGG11 just over 50,000 neurons: the
 features cost less to compute, V and the file are as large as at full width. ``--cgroup`` puts the process under the
-memory limit of a control group (v1: tasks, v2: cgroup.procs). Floor of an epoch: reading the file once.
+memory limit of a control group. Floor of an epoch: reading the file once.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ def memory(process: int) -> dict[str, int]:
     return found
 
 
+def processor_seconds(process: int) -> float:
+    """What a process has used of all processors: on a busy machine less than passes."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True)
@@ -54,31 +60,33 @@ def main() -> None:
     ]
     peaks = {"rss": 0, "anonymous": 0}
     marks: dict[str, float] = {}
+    busy: dict[str, float] = {}
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         script = [sys.executable, "-c", IN_A_FILE, "fit", *flags, "--runs", folder]
         with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as process:
             if given.cgroup:
-                (place,) = [each for each in (given.cgroup / "cgroup.procs",) if each.exists()]
-                place.write_text(str(process.pid), encoding="ascii")
+                (given.cgroup / "cgroup.procs").write_text(str(process.pid), encoding="ascii")
             while process.poll() is None:
                 try:
+                    used = processor_seconds(process.pid)
                     peaks = {name: max(peaks[name], size) for name, size in memory(process.pid).items()}
                 except (OSError, KeyError):
                     continue
                 for file in Path(folder).rglob("features-0.npy"):
                     marks.setdefault("computed", time.perf_counter() - start)
+                    busy.setdefault("computed", used)
                     marks["size"] = file.stat().st_size
                 for file in Path(folder).rglob("metrics.jsonl"):
                     ends = file.read_text(encoding="utf-8").count('"train/cross_entropy"')
                     marks.setdefault(f"epoch {ends}", time.perf_counter() - start)
-                time.sleep(0.25)
+                    busy.setdefault(f"epoch {ends}", used)
+                time.sleep(2)
             assert process.stdout is not None
             print(process.stdout.read())
             if process.returncode:
                 raise SystemExit(process.returncode)
-    ends = [marks[f"epoch {number}"] for number in range(1, given.epochs + 1)]
-    epochs = [ends[0] - marks["computed"], *(b - a for a, b in pairwise(ends))]
+    names = ["computed", *(f"epoch {number}" for number in range(1, given.epochs + 1))]
     limit = ""
     for name in ("memory.limit_in_bytes", "memory.max"):
         if given.cgroup and (given.cgroup / name).exists():
@@ -89,8 +97,9 @@ def main() -> None:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "peak": peaks,
         "file": marks["size"],
-        "computing": marks["computed"],
-        "epochs": epochs,
+        "computing": {"seconds": marks["computed"], "processor_seconds": busy["computed"]},
+        "epochs": [marks[after] - marks[before] for before, after in pairwise(names)],
+        "epochs_processor": [busy[after] - busy[before] for before, after in pairwise(names)],
         "seconds": time.perf_counter() - start,
     }
     print(json.dumps(content, indent=1))

@@ -63,6 +63,11 @@ def _metrics(num_classes: int) -> MetricCollection:
     return metrics
 
 
+def _epoch_sums(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The states of the running epoch's means in a checkpoint: sums and counts over images."""
+    return {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("train_metrics.")}
+
+
 class Classifier(LightningModule):
     """Trains any network that maps images to class scores, by SGD on the cross-entropy.
 
@@ -231,9 +236,16 @@ class Classifier(LightningModule):
             logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``."""
+        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; sums of all ranks."""
         checkpoint["metrics"] = dict(self.latest)
+        if self.trainer.world_size > 1:  # only rank 0's would be written
+            for name, value in _epoch_sums(checkpoint).items():
+                total = value.clone()
+                dist.all_reduce(total)
+                checkpoint["state_dict"][name] = total
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the metrics recorded last."""
+        """Take up the metrics recorded last, and on rank 0 the epoch's sums."""
         self.latest = dict(checkpoint.get("metrics", {}))
+        if self.trainer.global_rank:
+            checkpoint["state_dict"] |= {n: torch.zeros_like(value) for n, value in _epoch_sums(checkpoint).items()}
