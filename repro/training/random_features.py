@@ -7,6 +7,7 @@ are those of running the network at every step in eval mode, at the cost of one 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from repro.config import TrainingConfig
 from repro.data.batches import Batches
 from repro.training.classifier import Classifier
-from repro.training.features import Place, keep
+from repro.training.features import Place, expect, keep
 from repro.training.output import OutputLayer
 
 
@@ -75,7 +76,8 @@ class FeatureBatches:
         self, output: OutputLayer, batches: Batches, everything: Batches, *, folder: Path, place: Place | None = None
     ) -> None:
         self._batches = batches
-        self._features = keep(output, everything, folder=folder, place=place)
+        self._folder, self._place = folder, place or Place()
+        self._features = keep(output, everything, folder=folder, place=self._place)
 
     @property
     def features(self) -> Float[Tensor, "samples features"]:
@@ -91,7 +93,9 @@ class FeatureBatches:
         labels = self._batches.labels
         _, order, parts = self._batches.remaining()
         of_features, of_labels = order.to(self._features.device), order.to(labels.device)
-        for part in parts:
+        for part, after in zip_longest(parts, parts[1:]):
+            if after is not None:
+                expect(self._features, self._folder, order[after], self._place)
             rows = self._features[of_features[part]]
             yield rows.to(labels.device, non_blocking=True), labels[of_labels[part]]
 
