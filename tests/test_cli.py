@@ -60,6 +60,10 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fit", "--model.activation", "rellu"], ["'rellu'", "nearest: relu"]),
         (["fit", "--modle.network", "resnet20"], ["unknown flag '--modle.network'", "nearest: --model.network"]),
         (["fit", "--data.batch_size", "5000"], ["data.batch_size is 5000", "4000"]),
+        (["fit", "--data.batch_size", "whole"], ["data.batch_size is 'whole'", "a whole number or full"]),
+        (["fit", "--data.batch_size", "full", "--data.validation_size", "4000"], ["data.validation_size is 4000"]),
+        (["fit", "--data.batch_size", "full", "--data.train_size", "4001"], ["data.train_size is 4001"]),
+        (["fit", "--data.batch_size", "full", "--data.name", "mine:Data"], ["data.batch_size full", "'mine:Data'"]),
         (["fit", "--data.train_size", "5000"], ["data.train_size is 5000", "4000"]),
         (["fit", "--measure.probe_size", "5000"], ["measure.probe_size is 5000", "4000"]),
         (["fit", "--measure.measurements", "[wieghts]"], ["unknown measurement 'wieghts'", "nearest: weights"]),
@@ -162,11 +166,13 @@ def test_runs_are_listed_shown_compared_and_cleaned(runs: Path, capsys: pytest.C
     copy = runs.parent / "copy" / "single" / first.name
     shutil.copytree(first, copy)
     (copy / "checkpoints" / "step-00000001.ckpt").write_bytes(b"x" * 1_000_000)
+    (copy / "features-0.npy.part").write_bytes(b"x" * 2_000_000)  # a run killed while features were computed
     assert run(["runs", "clean", str(copy)]) == 0
-    assert "1.0 MB may go" in capsys.readouterr().out
+    assert "3.0 MB may go" in capsys.readouterr().out
     assert (copy / "checkpoints" / "step-00000001.ckpt").exists()
     assert run(["runs", "clean", str(copy), "--delete"]) == 0
     assert [path.name for path in (copy / "checkpoints").iterdir()] == ["step-00000002.ckpt"]
+    assert not list(copy.glob("features*"))
 
 
 def test_a_report_of_run_directories(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

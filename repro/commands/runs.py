@@ -21,7 +21,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     shown.add_argument("run", type=Path)
     compared = commands.add_parser("compare", help="in what runs differ", allow_abbrev=False)
     compared.add_argument("paths", nargs="+", type=Path, metavar="RUN")
-    cleaned = commands.add_parser("clean", help="delete checkpoints that may go", allow_abbrev=False)
+    cleaned = commands.add_parser("clean", help="delete checkpoints and kept features that may go", allow_abbrev=False)
     cleaned.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], metavar="DIR")
     cleaned.add_argument("--keep", type=int, default=1, help="newest checkpoints of a run to keep (default: 1)")
     cleaned.add_argument("--delete", action="store_true", help="delete; without it, only say what would be deleted")
@@ -107,13 +107,14 @@ def _clean(found: Sequence[RunDirectory], keep: int, *, delete: bool) -> int:
     for run in found:
         saved = run.saved_checkpoints()
         kept = keep if run.ended else max(keep, 1)  # an unfinished run goes on from its newest
-        spare = saved[: max(0, len(saved) - kept)]
+        spare = [*saved[: max(0, len(saved) - kept)], *run.feature_files()]  # features are computed again
         if not spare:
             continue
         size = sum(path.stat().st_size for path in spare)
         if delete:
             with run.lock():
                 run.delete_checkpoints(kept)
+                run.delete_features()
         total += size
         print(f"{run.path}: {', '.join(path.name for path in spare)}, {_megabytes(size)}")
     done = "deleted" if delete else "may go (repro runs clean --delete)"

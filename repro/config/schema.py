@@ -81,8 +81,8 @@ class DataConfig:
     """Data set by name, or package.module:Name."""
     root: str = "data"
     """Folder that holds prepared data sets (`repro data prepare`)."""
-    batch_size: int = 128
-    """Images in one step over all ranks together."""
+    batch_size: int | Literal["full"] = 128
+    """Images in one step over all ranks together; full: all training images, so that an epoch is one step."""
     evaluation_batch_size: int = 500
     """Images in one evaluation step of one rank; never changes a result beyond rounding."""
     train_size: int | None = None
@@ -111,7 +111,8 @@ class DataConfig:
     """Further keyword arguments for package.module:Name."""
 
     def __post_init__(self) -> None:
-        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        some = self.batch_size == "full" or int(self.batch_size) >= 1
+        _require(some, "data.batch_size", self.batch_size, "1 or more, or full")
         _require(self.evaluation_batch_size >= 1, "data.evaluation_batch_size", self.evaluation_batch_size, "1 or more")
         _require(self.train_size is None or self.train_size >= 1, "data.train_size", self.train_size, "1 or more")
         sizes = self.image_size is None or self.image_size >= 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -94,6 +95,13 @@ class Batches:
             size = min(self.batch_size, samples - first)
             parts.append(slice(first + size * self.rank // self.ranks, first + size * (self.rank + 1) // self.ranks))
         return epoch, order, parts
+
+    def shared(self, rank: int, ranks: int) -> Batches:
+        """The same images in the same order for one of so many ranks; a rank's part of a batch stays as large."""
+        other = copy.copy(self)
+        other.rank, other.ranks = rank, ranks
+        other.batch_size = self.batch_size // self.ranks * ranks
+        return other
 
     def state_dict(self) -> dict[str, object]:
         """Empty: the trainer's step says where to go on. Its being there tells Lightning that these batches resume."""

@@ -28,6 +28,7 @@ class RunDirectory:
     ``readings.jsonl``    ``{"step", "epoch", "measurement", "layer", "name", "mode", "values": {...}}``
     ``state.json``        status, progress, final metrics; ``running`` without a lock's owner means killed
     ``checkpoints/``      ``step-00000300.ckpt`` ...
+    ``features-0.npy``    while the run has not ended: features that do not fit into memory, one file a machine
     ====================  =============================================================================
 
     Both record files are append-only; after a resume the later line for the same key wins. Non-finite numbers are the
@@ -196,6 +197,18 @@ class RunDirectory:
         freed = 0
         saved = self.saved_checkpoints()
         for path in saved[: max(0, len(saved) - keep)]:
+            freed += path.stat().st_size
+            path.unlink()
+        return freed
+
+    def feature_files(self) -> list[Path]:
+        """Files of features, complete or not: what a run computes again if they are gone."""
+        return sorted(self.path.glob("features-*.npy*"))
+
+    def delete_features(self) -> int:
+        """Delete them; returns the bytes freed."""
+        freed = 0
+        for path in self.feature_files():
             freed += path.stat().st_size
             path.unlink()
         return freed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from repro import data, measurements, networks
 from repro.config import Config, DataConfig
 from repro.errors import UserError
@@ -30,17 +32,40 @@ def network_options(config: Config) -> dict[str, object]:
     return {key: getattr(config.model, key) for key in _OF_THE_NETWORK}
 
 
-def train_samples(config: Config) -> int:
+def train_samples(config: Config, asking: str) -> int:
     """How many training images the configuration leaves.
+
+    Args:
+        config: The configuration.
+        asking: The option that needs to know, for the error.
 
     Raises:
         UserError: For a data set by import path, whose number is not known beforehand.
     """
     if ":" in config.data.name:
-        raise UserError("model.skip_neurons train needs one of the data sets by name; give the number of neurons")
+        raise UserError(f"{asking} needs one of the data sets by name; give a number for '{config.data.name}'")
     if config.data.train_size:
         return config.data.train_size
-    return data.counted(config.data.name, config.data.root).train - config.data.validation_size
+    there = data.counted(config.data.name, config.data.root).train
+    if there <= config.data.validation_size:
+        raise UserError(f"data.validation_size is {config.data.validation_size}; allowed: below the {there} images")
+    return there - config.data.validation_size
+
+
+def full_batch(config: Config) -> Config:
+    """The configuration with a batch size of ``full`` as the number that it is, so that both are the same run.
+
+    Raises:
+        UserError: For a data set by import path, whose number of images is not known beforehand.
+    """
+    if config.data.batch_size != "full":
+        return config
+    return with_batch_size(config, train_samples(config, "data.batch_size full"))
+
+
+def with_batch_size(config: Config, batch_size: int) -> Config:
+    """The configuration with another batch size."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=batch_size))
 
 
 _RESIDENT, _DECODED = ("padding", "residence"), ("image_size", "resize_size", "workers")
@@ -93,7 +118,7 @@ def check(config: Config) -> str:
             raise UserError(f"data.train_size is {config.data.train_size}; {config.data.name} leaves {kept} images")
         kept = config.data.train_size or kept
         for key, size in (
-            ("data.batch_size", config.data.batch_size),
+            ("data.batch_size", int(full_batch(config).data.batch_size)),
             ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),
         ):
             if size > kept:
@@ -105,6 +130,9 @@ def check(config: Config) -> str:
         )
     if config.model.solver == "exact" and config.model.train != "output":
         raise UserError("model.solver exact solves for the output layer alone; set model.train output with it")
+    if config.model.solver == "exact" and (config.trainer.devices not in ("auto", 1) or config.trainer.num_nodes > 1):
+        given = f"trainer.devices is {config.trainer.devices} and trainer.num_nodes {config.trainer.num_nodes}"
+        raise UserError(f"model.solver exact is one factorization in one process; {given}; allowed: 1 each")
     networks.check(config.model.network, **facts, **network_options(config))
     measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule
@@ -60,6 +61,11 @@ def _metrics(num_classes: int) -> MetricCollection:
     )
     metrics.persistent(True)  # a checkpoint in the middle of an epoch keeps the epoch's means
     return metrics
+
+
+def _epoch_sums(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The states of the running epoch's means in a checkpoint: sums and counts over images."""
+    return {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("train_metrics.")}
 
 
 class Classifier(LightningModule):
@@ -130,8 +136,9 @@ class Classifier(LightningModule):
             group["lr"] = rate
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The mean loss of a batch."""
+        """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
         inputs, labels = batch
+        weight = self._weight(len(labels))
         if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
             return torch.stack(nothing).sum()
@@ -156,7 +163,15 @@ class Classifier(LightningModule):
             )
             if not math.isfinite(value):
                 raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
-        return loss
+        return loss * weight
+
+    def _weight(self, size: int) -> Float[Tensor, ""] | float:
+        """This rank's share of a global batch, times the ranks: gradients are averaged over ranks, not over images."""
+        if self.trainer.world_size == 1:
+            return 1.0
+        total = torch.tensor(float(size), device=self.device)
+        dist.all_reduce(total)
+        return size * self.trainer.world_size / total
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""
@@ -221,9 +236,16 @@ class Classifier(LightningModule):
             logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``."""
+        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; sums of all ranks."""
         checkpoint["metrics"] = dict(self.latest)
+        if self.trainer.world_size > 1:  # only rank 0's would be written
+            for name, value in _epoch_sums(checkpoint).items():
+                total = value.clone()
+                dist.all_reduce(total)
+                checkpoint["state_dict"][name] = total
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the metrics recorded last."""
+        """Take up the metrics recorded last, and on rank 0 the epoch's sums."""
         self.latest = dict(checkpoint.get("metrics", {}))
+        if self.trainer.global_rank:
+            checkpoint["state_dict"] |= {n: torch.zeros_like(value) for n, value in _epoch_sums(checkpoint).items()}

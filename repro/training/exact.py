@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from repro.errors import UserError
-from repro.training.random_features import OutputLayer, free_host_memory
+from repro.training.features import free_host_memory
+from repro.training.output import OutputLayer
 
 TOLERANCE = torch.finfo(torch.float32).eps
 """What is smaller, relative to the largest, is rounding: networks compute features in float32, and V is used in it."""
@@ -28,6 +29,21 @@ class Solution:
     features: int
 
 
+def require_memory(output: OutputLayer, samples: int) -> None:
+    """Refuse, before any feature is computed, what `solve` could not hold.
+
+    Raises:
+        UserError: The matrices would not fit into the host's free memory.
+    """
+    columns = output.width + output.has_bias
+    needed = 3 * 8 * samples * columns  # the matrix, LAPACK's copy, and as much work space
+    if needed > free_host_memory():
+        raise UserError(
+            f"model.solver exact needs {needed / 1e9:.1f} GB for {samples:,} x {columns:,} features in float64"
+            f"; {free_host_memory() / 1e9:.1f} GB are free; take fewer neurons or images, or solver sgd"
+        )
+
+
 @torch.no_grad()
 def solve(
     output: OutputLayer, features: Float[Tensor, "samples features"], labels: Int[Tensor, " samples"]
@@ -41,18 +57,9 @@ def solve(
         output: The layer.
         features: Ψ, a row an image.
         labels: Their classes.
-
-    Raises:
-        UserError: The matrices would not fit into the host's free memory.
     """
     samples, width = features.shape
     columns = width + output.has_bias
-    needed = 3 * 8 * samples * columns  # the matrix, LAPACK's copy, and as much work space
-    if needed > free_host_memory():
-        raise UserError(
-            f"model.solver exact needs {needed / 1e9:.1f} GB for {samples:,} x {columns:,} features in float64"
-            f"; {free_host_memory() / 1e9:.1f} GB are free; take fewer neurons or images, or solver sgd"
-        )
     matrix = torch.empty(samples, columns, dtype=torch.float64)
     matrix[:, :width] = features
     if output.has_bias:

@@ -32,9 +32,10 @@ from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
 from repro.training.checkpoints import RunCheckpoints, newest
-from repro.training.checks import kind_options, network_options, train_samples
+from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
-from repro.training.exact import solve
+from repro.training.exact import require_memory, solve
+from repro.training.features import Place
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
 from repro.training.progress import Progress
@@ -79,6 +80,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         UserError: If the data are missing, damaged or too few, or the network cannot be built.
     """
     _quiet()
+    config = full_batch(config)
     torch.set_float32_matmul_precision("high" if config.trainer.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = config.trainer.precision == "tf32"
     seed_everything(config.seed, workers=True, verbose=False)
@@ -138,15 +140,16 @@ def _blank(data: Any) -> Tensor:
 
 def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: Batches) -> FeatureBatches:
     """What `OutputClassifier` trains on; called when the network is where it trains."""
-    everything = data.batches("train")
+    everything = data.batches("train").shared(0, 1)
     settle(module.network, everything)
-    return FeatureBatches(module.output, batches, everything, folder=run.path)
+    return FeatureBatches(module.output, batches, everything, folder=run.path, place=Place.of(data.trainer))
 
 
 def _solve(experiment: Experiment, run: RunDirectory) -> dict[str, Any]:
     """Solve for the output's weights; returns what is said of the solution."""
     module, data = experiment.module, experiment.data
     assert isinstance(module, OutputClassifier)
+    require_memory(module.output, data.samples("train"))
     module.to(experiment.trainer.strategy.root_device)
     features = _features(module, data, run, data.batches("train")).features
     solution = solve(module.output, features, data.batches("train").labels)
@@ -161,7 +164,7 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     assert model.skip_neurons is not None
     connected = SkipToOutput(
         network,
-        train_samples(config) if model.skip_neurons == "train" else int(model.skip_neurons),
+        train_samples(config, "model.skip_neurons train") if model.skip_neurons == "train" else int(model.skip_neurons),
         model.skip_seed,
         image=_blank(data),
         num_classes=data.num_classes,
@@ -174,6 +177,8 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
 def _devices(config: Config) -> int | str:
     if config.trainer.devices != "auto":
         return config.trainer.devices
+    if config.model.solver == "exact":
+        return 1
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     return 1 if on_cpu else "auto"
 
@@ -253,6 +258,8 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         data.teardown("fit")
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
         if trainer.is_global_zero:
+            if status in ENDED:
+                run.delete_features()  # an extended run computes them again
             run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if remote is not None and trainer.is_global_zero:
             if status == "finished":

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from repro.config import Config, determining, identity, load, run_name, to_flat, to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory
-from repro.training.checks import check
+from repro.training.checks import check, full_batch, with_batch_size
 
 
 class Outcome(NamedTuple):
@@ -35,6 +35,9 @@ def locate(config: Config, base: Config) -> RunDirectory:
     Raises:
         UserError: For anything that `repro.training.checks.check` refuses.
     """
+    config = full_batch(config)
+    if base.data.batch_size == "full":
+        base = with_batch_size(base, int(config.data.batch_size))
     fingerprint = check(config)
     folder = Path(config.runs) / config.study
     name = run_name(config, base, fingerprint)
@@ -61,6 +64,7 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
             nothing is removed.
     """
     run = locate(config, base or Config())
+    config = full_batch(config)
     new = not run.path.exists()
     if not new and run.config_path.exists():
         _same(run, config)

@@ -92,9 +92,12 @@ def test_heads() -> None:
     assert not replace.network.classifier.output.weight.requires_grad
     assert add.network.classifier.output.weight.requires_grad
     F.cross_entropy(replace(IMAGES), torch.arange(4)).backward()
-    for name, parameter in replace.named_parameters():
-        if parameter.requires_grad:  # DDP needs a gradient for each
-            assert parameter.grad is not None or name.startswith("network.classifier.linear"), name
+    few = wrapped(neurons=3, head="replace")  # the layers above the last of them are read by nothing
+    F.cross_entropy(few(IMAGES), torch.arange(4)).backward()
+    assert sum(not parameter.requires_grad for parameter in few.parameters()) > 4
+    for model in (replace, few):
+        for name, parameter in model.named_parameters():  # DDP needs a gradient for each
+            assert parameter.requires_grad == (parameter.grad is not None), name
     fill = wrapped(neurons=500, head="fill")
     assert len(fill.chosen) == 500 - 128  # the output layer reads 128 of them already
     assert fill.chosen.max() < sum(tap.neurons for tap in fill.taps)

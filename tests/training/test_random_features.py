@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
 import signal
 from pathlib import Path
@@ -18,11 +20,12 @@ from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
-from repro.records import RunDirectory, metrics
+from repro.records import RunDirectory, find_runs, metrics
+from repro.training import features, random_features
 from repro.training import fit as module
-from repro.training import random_features
 from repro.training.classifier import Classifier
 from repro.training.interrupt import Interrupted
+from repro.training.output import OutputLayer
 from repro.training.runs import start
 
 OPTIONS: dict[str, Any] = {"width": 4, "activation": "softplus", "initialization": "truncated"}
@@ -132,13 +135,85 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.M
     assert losses(run) == losses(whole)
 
 
-def test_features_that_do_not_fit_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Killed(BaseException):
+    """What no handler of ours takes."""
+
+
+def test_features_that_do_not_fit_lie_in_a_file_until_the_run_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resident = start(small(tmp_path / "resident")).run
-    monkeypatch.setattr(random_features, "RESIDENT_SHARE", 0.0)
-    mapped = start(small(tmp_path / "mapped")).run
-    assert (mapped.path / "features.npy").stat().st_size > 4 * 100 * 300
-    assert not (mapped.path / "features.part").exists()
-    assert losses(mapped) == losses(resident)
+    monkeypatch.setattr(features, "RESIDENT_SHARE", 0.0)
+    config = small(tmp_path / "mapped")
+    fill, step = features._fill, Classifier.training_step
+    calls: list[int] = []
+
+    def killed_while_computing(found: torch.Tensor, *_rest: object) -> None:
+        found[:50] = 1.0
+        raise Killed
+
+    def killed_while_training(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.trainer.global_step == 5:
+            raise Killed
+        return step(self, batch, batch_idx)
+
+    def counted(*arguments: Any) -> None:
+        calls.append(1)
+        fill(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "_fill", killed_while_computing)
+        with pytest.raises(Killed):
+            start(config)
+    (run,) = find_runs([tmp_path / "mapped"])
+    assert [path.name for path in run.feature_files()] == ["features-0.npy.part"]
+    monkeypatch.setattr(features, "_fill", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", killed_while_training)
+        with pytest.raises(Killed):
+            start(config)
+    (kept,) = run.feature_files()
+    assert (kept.name, np.load(kept, mmap_mode="r").shape) == ("features-0.npy", (100, 316))
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputLayer, "features", None)  # nothing computes any more, not even to learn the width
+        start(config)
+    assert calls == [1]
+    assert losses(run) == losses(resident)
+    assert not run.feature_files()
+
+
+@pytest.mark.parametrize("damage", ["shape", "torn", "empty"])
+def test_a_file_that_is_not_whole_or_not_of_this_shape_is_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    config = small(tmp_path)
+    data = create_data("MNIST5k", batch_size=32, train_size=100)
+    data.setup()
+    experiment = module.build(config)
+    assert isinstance(experiment.module, random_features.OutputClassifier)
+    output, batches = experiment.module.output, data.batches("train")
+    expected = features.keep(output, batches, folder=tmp_path)
+    monkeypatch.setattr(features, "RESIDENT_SHARE", 0.0)
+    path = tmp_path / "features-0.npy"
+    assert torch.equal(features.keep(output, batches, folder=tmp_path), expected)
+    if damage == "shape":
+        np.save(path, np.zeros((100, 17), np.float32))
+    else:
+        path.write_bytes(path.read_bytes()[:-1000] if damage == "torn" else b"")
+    assert torch.equal(features.keep(output, batches, folder=tmp_path), expected)
+    assert RunDirectory(tmp_path).delete_features() == 128 + 4 * 100 * 316
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(features, "RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"cannot write features of 0.0 GB to '.*': No space left on device; name ano"):
+        start(small(tmp_path))
+    assert not find_runs([tmp_path])  # neither the file nor the run stays behind
 
 
 def test_any_networks_output_can_be_trained_alone(tmp_path: Path) -> None:
@@ -182,7 +257,12 @@ def test_the_exact_solution_is_the_pseudo_inverses(tmp_path: Path, head: str) ->
 
 def test_what_the_exact_solver_cannot_hold_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repro.training.exact.free_host_memory", lambda: 1000)
+    monkeypatch.setattr(OutputLayer, "features", None)  # nothing is computed before
     with pytest.raises(UserError, match=r"needs 0.0 GB for 100 x 317 features in float64"):
         start(small(tmp_path, solver="exact"))
+    config = small(tmp_path, solver="exact")
+    two = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, devices=2))
+    with pytest.raises(UserError, match="one process; trainer.devices is 2 and trainer.num_nodes 1; allowed: 1 each"):
+        start(two)
     with pytest.raises(UserError, match="set model.train output with it"):
         start(small(tmp_path, solver="exact", train="all"))

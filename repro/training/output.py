@@ -1,0 +1,98 @@
+"""The weights of a network's output, as a function of features alone."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from repro.errors import UserError
+from repro.measurements import passes
+from repro.networks import WeightLayer, weight_layers
+from repro.networks.skip import SkipToOutput
+
+
+class OutputLayer(nn.Module):
+    """The weights of a network's output, as a linear function of features: W h + b, V ψ or their sum.
+
+    Freezes everything else.
+
+    Args:
+        network: A network with skip connections to the output, or one whose last weight layer is linear.
+        image: One image, to find the last weight layer.
+
+    Raises:
+        UserError: The last weight layer is not linear.
+    """
+
+    def __init__(self, network: nn.Module, image: Float[Tensor, "one channels height width"]) -> None:
+        super().__init__()
+        skips = isinstance(network, SkipToOutput)
+        inner = network.network if isinstance(network, SkipToOutput) else network
+        self._last: WeightLayer = weight_layers(inner, image)[-1]
+        if not isinstance(self._last.module, nn.Linear):
+            raise UserError("model.train output needs a network that ends in a linear layer")
+        network.requires_grad_(False)
+        self._network = [network]  # in a list: its parameters are not this module's a second time
+        self._keeps_head = not (skips and network.head == "replace")
+        if isinstance(network, SkipToOutput):
+            network.skip.requires_grad_(True)
+        if self._keeps_head:
+            self._last.module.requires_grad_(True)
+
+    def features(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
+        """ψ and then h, as far as the output reads them."""
+        (network,) = self._network
+        read: list[Tensor] = []
+        with passes.reading([self._last], lambda _layer, tensor: read.append(tensor)):
+            psi = [network.features(images)[0]] if isinstance(network, SkipToOutput) else [network(images)][:0]
+        if read[-1].ndim != 2:
+            raise UserError(f"the output layer reads features of shape {tuple(read[-1].shape)}; it must read a vector")
+        return torch.cat([*psi, *(read[-1:] if self._keeps_head else [])], 1)
+
+    @property
+    def width(self) -> int:
+        """Features of an image."""
+        (network,) = self._network
+        own = self._last.module
+        assert isinstance(own, nn.Linear)
+        chosen = network.skip.in_features if isinstance(network, SkipToOutput) else 0
+        return chosen + (own.in_features if self._keeps_head else 0)
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether a bias is among the output's weights."""
+        return self._keeps_head and self._last.module.bias is not None
+
+    @property
+    def num_classes(self) -> int:
+        """Logits."""
+        assert isinstance(self._last.module, nn.Linear)
+        return self._last.module.out_features
+
+    @torch.no_grad()
+    def assign(self, weights: Float[Tensor, "columns classes"]) -> None:
+        """Set all weights: a row for each feature, and a last one for the bias if there is one."""
+        (network,) = self._network
+        own = self._last.module
+        assert isinstance(own, nn.Linear)
+        if isinstance(network, SkipToOutput):
+            count = network.skip.in_features
+            network.skip.weight.copy_(weights[:count].mT)
+            weights = weights[count:]
+        if self._keeps_head:
+            own.weight.copy_(weights[: own.in_features].mT)
+            if own.bias is not None:
+                own.bias.copy_(weights[-1])
+
+    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
+        """From features to logits."""
+        (network,) = self._network
+        own = self._last.module
+        assert isinstance(own, nn.Linear)
+        if not isinstance(network, SkipToOutput):
+            return F.linear(features, own.weight, own.bias)
+        count = network.skip.in_features
+        added: Tensor = network.skip(features[:, :count])
+        return added + F.linear(features[:, count:], own.weight, own.bias) if self._keeps_head else added
