@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from repro.config import Config, determining, load
+from repro.data import dataset
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.studies.study import Cell
@@ -44,7 +45,14 @@ def steps(config: Config) -> int:
     """Optimiser steps of a whole run."""
     if config.model.solver == "exact":
         return 0
-    return config.trainer.max_epochs * -(-train_samples(config) // config.data.batch_size)
+    return config.trainer.max_epochs * -(-_images(config) // int(config.data.batch_size))
+
+
+def _images(config: Config) -> int:
+    try:
+        return train_samples(config, "the plan")
+    except UserError:  # not prepared here: as many as the whole set has
+        return dataset(config.data.name).train
 
 
 def kind(config: Config) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 from repro.config import Config, flatten, from_mapping, read_yaml, typed
 from repro.errors import UserError, unknown
 from repro.studies import claims
+from repro.training.checks import full_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,7 @@ class Study:
                     settings |= flatten(each.settings, source=f"{source}, cells {each.cells}")
                     own_seeds = own_seeds if each.seeds is None else each.seeds
             for seed in (seeds or own_seeds) if own_seeds else ():
-                config = from_mapping({**settings, self.seed_key: seed}, source=source)
+                config = full_batch(from_mapping({**settings, self.seed_key: seed}, source=source))
                 config = dataclasses.replace(config, study=self.folder(preset), name=label, runs=runs)
                 cells.append(Cell(label=label, seed=seed, config=config))
         return cells
