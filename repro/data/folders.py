@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from repro.data.module import SplitDataModule
 from repro.data.registry import DATASETS
 from repro.data.tree import Part, Tree
 from repro.errors import UserError
+from repro.records import processors
 
 
 def default_workers(local_ranks: int) -> int:
     """One process for each processor that this one may use, shared among the ranks of this machine."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable // local_ranks)
+    return max(1, processors() // local_ranks)
 
 
 def _files(part: Part) -> Files:

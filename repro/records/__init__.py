@@ -1,6 +1,6 @@
 """Run directories: what a run leaves, and reading it back. Does not import torch."""
 
-from repro.records.environment import environment, now
+from repro.records.environment import environment, now, processors
 from repro.records.files import append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, RunDirectory, find_runs
@@ -16,6 +16,7 @@ __all__ = [
     "keep",
     "metrics",
     "now",
+    "processors",
     "read_lines",
     "readings",
     "replace_text",

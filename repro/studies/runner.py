@@ -14,6 +14,7 @@ from pathlib import Path
 
 from repro.config import to_yaml
 from repro.errors import UserError
+from repro.records import processors
 from repro.studies.study import Cell
 from repro.training.interrupt import Interrupted
 from repro.training.runs import start
@@ -76,7 +77,7 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
         configuration = log.with_suffix(".yaml")
         configuration.write_text(to_yaml(cell.config), encoding="utf-8")
         command = [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
-        share = {"OMP_NUM_THREADS": str(max(1, _processors() // jobs))}
+        share = {"OMP_NUM_THREADS": str(max(1, processors() // jobs))}
         if gpus:
             share["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
         with log.open("ab") as output:
@@ -115,10 +116,6 @@ def _label(cell: Cell, number: int, cells: int) -> str:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:
