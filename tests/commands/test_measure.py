@@ -77,6 +77,7 @@ def test_a_checkpoint_is_measured_with_its_optimisers_momentum(finished: RunDire
 
 
 @pytest.mark.parametrize("name", ["timm/resnet10t", "timm/vit_tiny_patch16_224", "resnet20"])
+@pytest.mark.slow
 def test_any_network_is_measured_on_photographs(name: str, photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["measure", name, "--images", str(photographs), "--out", str(out), "--probe-size", "4"]

@@ -213,6 +213,7 @@ def test_a_report_of_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_drawn_leaves_the_old_one(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +242,7 @@ def test_importing_the_report_is_cheap() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_the_page_of_everything_has_a_row_for_every_study_and_sections_for_what_was_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

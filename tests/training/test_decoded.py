@@ -64,6 +64,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_workers_are_no_part_of_a_run(tree: Path, tmp_path: Path) -> None:
     found = []
     for workers in ("0", "2"):
@@ -121,6 +122,7 @@ def test_two_processes_evaluate_every_image_once(tree: Path, tmp_path: Path) -> 
     assert f"train_cross_entropy: {final['train_cross_entropy']:.4g}" in alone
 
 
+@pytest.mark.slow
 def test_a_damaged_image_ends_the_run_in_one_line(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

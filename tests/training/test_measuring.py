@@ -131,6 +131,7 @@ def test_their_logger_gets_numbers_to_plot(tmp_path: Path) -> None:
     assert column.iloc[0] == pytest.approx(shown)
 
 
+@pytest.mark.slow
 def test_their_wandb_logger_gets_tables_and_charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     with warnings.catch_warnings():

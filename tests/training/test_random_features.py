@@ -117,6 +117,7 @@ def test_statistics_are_means_by_the_sizes_of_the_batches() -> None:
     assert network[0].momentum == 0.1
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = start(small(tmp_path / "whole")).run
     config = small(tmp_path / "stopped")
@@ -139,6 +140,7 @@ class Killed(BaseException):
     """What no handler of ours takes."""
 
 
+@pytest.mark.slow
 def test_features_that_do_not_fit_lie_in_a_file_until_the_run_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
