@@ -50,15 +50,15 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     if given.action == "list":
         return _list()
     study = load(given.name)
+    if given.action in ("run", "report"):
+        return report_or_run(study, given, run=given.action == "run", command=f"repro study run {given.name}")
     cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
     place = Path(given.runs) / study.folder(given.preset)
     if given.action == "plan":
         return _plan(study, given, cells, place)
     if given.action == "status":
         return _status(cells, place, Path(given.runs))
-    if given.action == "keep":
-        return _keep(given, cells, place)
-    return report_or_run(study, given, run=given.action == "run", command=f"repro study run {given.name}")
+    return _keep(given, cells, place)
 
 
 def _list() -> int:

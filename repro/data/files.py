@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from repro.errors import UserError
 
@@ -57,6 +57,12 @@ def _read(response: object, url: str) -> bytes:
     if total and len(content) != total:
         raise OSError(f"it ended after {len(content):,} of {total:,} bytes")
     return bytes(content)
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a member of an archive would lie outside of the folder that it is unpacked into, on any platform."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or bool(path.parts and path.parts[0].endswith(":"))
 
 
 @contextlib.contextmanager

@@ -14,13 +14,14 @@ import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from repro.data.arrays import Arrays
+from repro.data.files import leads_outside
 from repro.errors import UserError
 
 _IMAGE = re.compile(
@@ -78,7 +79,7 @@ def _zip(path: Path) -> Files:
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"'{path}' cannot be read as a zip: {error}") from error
     for name in archive.namelist():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if leads_outside(name):
             raise UserError(f"'{path}' holds '{name}', which lies outside of it; not read")
 
     def reader(name: str) -> Callable[[], bytes]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from repro.data.files import leads_outside
 from repro.data.tree import FOLDERS, INDEX, SUFFIXES
 from repro.errors import UserError
 
@@ -121,7 +122,7 @@ def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[_Member]:
     chosen = []
     for info in archive.infolist():
         path = PurePosixPath(info.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
+        if leads_outside(info.filename):
             raise _outside(source, info.filename)
         part = path.parts[-3] if len(path.parts) >= 3 else ""
         if not info.is_dir() and part in FOLDERS and path.suffix.lower() in SUFFIXES and "__MACOSX" not in path.parts:

@@ -92,10 +92,11 @@ def _files(found: Sequence[Section], entries: Sequence[Entry]) -> dict[str, byte
     from repro.records import dump_json
     from repro.report import outcomes, overview, page, tables
 
+    known = {each.section.key: each.outcomes for each in entries}
     files: dict[str, bytes] = {}
     parts, markdown, results = [], [], []
     for section in found:
-        of_section = outcomes.outcomes(section)
+        of_section = known.get(section.key) or outcomes.outcomes(section)
         records = [outcome.records for outcome in of_section if outcome.records is not None]
         table, judged = tables.accuracy_table(section, of_section), outcomes.verdicts(section, of_section)
         drawn = {}

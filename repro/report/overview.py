@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from repro.report.outcomes import outcomes, verdicts
+from repro.report.outcomes import Outcome, outcomes, verdicts
 from repro.report.sources import Section, of_cells
 from repro.report.tables import Column, Table, to_html, to_markdown
 from repro.studies.study import load, names
@@ -25,6 +25,7 @@ class Entry:
     study: str
     section: Section
     """Not to be shown where nothing was run."""
+    outcomes: Sequence[Outcome]
     done: int
     counts: Counter[str]
     """Of verdicts."""
@@ -66,9 +67,9 @@ def _reading_order(entry: Entry) -> tuple[bool, list[int], str]:
 
 def _entry(name: str, section: Section) -> Entry:
     found = outcomes(section)
-    counts = Counter(each.verdict for each in verdicts(section, found))
+    counts: Counter[str] = Counter(each.verdict for each in verdicts(section, found))
     done = sum(outcome.ended for outcome in found)
-    return Entry(study=name, section=section, done=done, counts=Counter(counts))
+    return Entry(study=name, section=section, outcomes=found, done=done, counts=counts)
 
 
 def table(found: Sequence[Entry]) -> Table:

@@ -86,6 +86,7 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
                 env={**os.environ, **share},
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this process alone: a second signal would end a cell at once
             )
             running.add(process)
             _say(f"{label}: begun, see {log}")
