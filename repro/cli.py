@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
 from repro.errors import UserError, unknown
+from repro.training.interrupt import CannotSave
 
 if TYPE_CHECKING:
-    pass
+    from repro.training.interrupt import Interrupted
 
 Arguments = Sequence[str]
 
@@ -40,7 +41,8 @@ def fit(arguments: Arguments) -> int:
     """Train a network; the same command again goes on, or skips a finished run."""
     from repro.config import parse
     from repro.training.interrupt import Interrupted
-    from repro.training.runs import is_first_rank, start
+    from repro.training.placement import is_first_rank
+    from repro.training.runs import start
 
     again = "--again" in arguments
     config, base = parse([argument for argument in arguments if argument != "--again"], command="fit")
@@ -74,9 +76,18 @@ def _print_metrics(metrics: object) -> None:
         print(f"  {name.replace('_', ' ')}: {100 * value:.2f} %" if "accuracy" in name else f"  {name}: {value:.4g}")
 
 
-def _interrupted(reason: Exception) -> int:
-    print(f"repro: {reason}, checkpoint saved; the same command goes on from there", file=sys.stderr)
-    return 128 + signal.SIGINT
+def _interrupted(reason: Interrupted) -> int:
+    """Say where a run stopped, and put its SLURM job back into the queue if that is why it stopped."""
+    from repro.training.interrupt import SIGNALS
+    from repro.training.placement import is_first_rank
+    from repro.training.requeue import requeue
+
+    if not is_first_rank():
+        return 0  # the first one speaks for all; a failure would have the others killed before it has
+    print(f"repro: {reason}; the same command goes on from there", file=sys.stderr, flush=True)
+    if answer := requeue(reason.signal):
+        print(f"repro: {answer}", file=sys.stderr, flush=True)
+    return 128 + reason.signal if reason.signal in SIGNALS else 1
 
 
 def validate(arguments: Arguments) -> int:
@@ -181,6 +192,13 @@ def data(arguments: Arguments) -> int:
     return command.main(arguments, _parser("data", data.__doc__ or ""))
 
 
+def doctor(arguments: Arguments) -> int:
+    """Check a machine for a study or a configuration, before a cluster does: one line a check."""
+    from repro.commands import submit as command
+
+    return command.doctor(arguments, _parser("doctor", doctor.__doc__ or ""))
+
+
 COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "fit": fit,
     "validate": validate,
@@ -190,6 +208,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "report": report,
     "measure": measure,
     "data": data,
+    "doctor": doctor,
     "demo": demo,
 }
 
@@ -224,6 +243,9 @@ def run(arguments: Arguments) -> int:
     except UserError as mistake:
         print(f"repro: {mistake}", file=sys.stderr)
         return 2
+    except CannotSave as reason:
+        print(f"repro: {reason}", file=sys.stderr)
+        return 1
 
 
 def main() -> NoReturn:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from repro.commands import submit
 from repro.errors import UserError
 from repro.records import keep
 from repro.studies import manifest
@@ -22,11 +23,12 @@ RESULTS = Path("results")
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Run ``repro study ACTION ...``."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|plan|run|status|report|keep")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|plan|run|submit|status|report|keep")
     commands.add_parser("list", help="the studies that there are", allow_abbrev=False)
     texts = {
         "plan": "the runs, their commands, their cost by measured step times",
         "run": "run what is missing here, then report it",
+        "submit": "hand what is missing to SLURM, after a preflight",
         "status": "which runs are done, running, failed, missing; how long the rest takes",
         "report": "tables, figures and verdicts of what has been run",
         "keep": "copy the records of finished runs, without checkpoints, into results/",
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
             sub.add_argument(
                 "--jobs", type=int, default=1, help="cells at once, in processes (default: 1, in this one)"
             )
+            sub.add_argument("--task", type=int, help="run only this one, counted from 0, without the report")
+        if action == "submit":
+            submit.add_options(sub)
         if action == "report":
             sub.add_argument("--out", type=Path, help="folder for the report (default: report/ in the study's folder)")
         if action == "keep":
@@ -50,6 +55,10 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     if given.action == "list":
         return _list()
     study = load(given.name)
+    if given.action == "submit":
+        return submit.submit(study, given)
+    if given.action == "run" and given.task is not None:
+        return submit.run_task(study, given)
     if given.action in ("run", "report"):
         return report_or_run(study, given, run=given.action == "run", command=f"repro study run {given.name}")
     cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
@@ -115,7 +124,7 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
     """Run a study's cells if asked, then write its report and print its tables."""
     from repro.report.build import write
     from repro.report.sources import of_cells
-    from repro.training.runs import is_first_rank
+    from repro.training.placement import is_first_rank
 
     seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
     preset = f" --preset {given.preset}" if given.preset else ""

@@ -145,6 +145,8 @@ class TrainingConfig:
     """Where the learning rate is multiplied by `factor`, as shares of all steps."""
     factor: float = 0.1
     """What the learning rate is multiplied by at each milestone."""
+    batch_statistics: Literal["synchronised", "local"] = "synchronised"
+    """Batch normalisation over the whole batch, or over each process's part (faster); the same with one process."""
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
@@ -204,6 +206,10 @@ class TrainerConfig:
     """Nodes."""
     checkpoint_every_n_epochs: int = 1
     """Save a checkpoint at the end of every n-th epoch (and of the last)."""
+    checkpoint_every_n_steps: int | None = None
+    """Save one after every n-th step, too."""
+    checkpoint_every_n_minutes: float | None = 10.0
+    """Save one in the middle of an epoch when the last is so old; null: never."""
     keep_checkpoints: int = 2
     """Newest checkpoints to keep."""
     evaluate_every_n_epochs: int = 1
@@ -216,6 +222,9 @@ class TrainerConfig:
         for key in ("max_epochs", "num_nodes", "keep_checkpoints", *intervals):
             _require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "1 or more")
         _require(self.devices == "auto" or int(self.devices) >= 1, "trainer.devices", self.devices, "auto, 1 or more")
+        steps, minutes = self.checkpoint_every_n_steps, self.checkpoint_every_n_minutes
+        _require(steps is None or steps >= 1, "trainer.checkpoint_every_n_steps", steps, "1 or more, or null")
+        _require(minutes is None or minutes > 0, "trainer.checkpoint_every_n_minutes", minutes, "above 0, or null")
 
 
 @dataclass(frozen=True, kw_only=True)

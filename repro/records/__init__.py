@@ -1,13 +1,14 @@
 """Run directories: what a run leaves, and reading it back. Does not import torch."""
 
 from repro.records.environment import environment, now, processors
-from repro.records.files import append_lines, dump_json, read_lines, replace_text
+from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, RunDirectory, find_runs
 from repro.records.tables import metrics, readings
 
 __all__ = [
     "ENDED",
+    "NO_SPACE",
     "RunDirectory",
     "append_lines",
     "dump_json",

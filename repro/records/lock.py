@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -45,14 +45,20 @@ class Lock:
 
     The file holds host, process, SLURM job and a token, and its time is renewed as a heartbeat. Another start refuses
     while the owner lives and takes the lock over when it is dead: its process is gone from this host, its SLURM job
-    was restarted, or it gave no sign for two minutes (by the file server's clock).
+    was restarted, or it gave no sign for two minutes (by the file server's clock). Should the owner live after all (a
+    node that was cut off and taken for dead), it learns so at its next heartbeat.
+
+    Args:
+        path: The lock file.
+        lost: Called once, from another thread, when the lock is found to be somebody else's.
 
     Raises:
         UserError: On entering, while another process holds the lock.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lost: Callable[[], None] | None = None) -> None:
         self.path = path
+        self._lost = lost
         self._owner = _owner()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="repro-heartbeat")
@@ -132,6 +138,10 @@ class Lock:
         while not self._stop.wait(max(0.0, last + HEARTBEAT_SECONDS - time.monotonic())):
             last = time.monotonic()
             with contextlib.suppress(OSError):
+                if (self._read() or {}).get("token") != self._owner["token"]:
+                    if self._lost is not None:
+                        self._lost()
+                    return
                 os.utime(self.path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,13 @@ class RunDirectory:
             ) from error
         return run
 
-    def lock(self) -> Lock:
-        """A context manager: this process alone writes here. `UserError` while another does."""
-        return Lock(self.path / "lock")
+    def lock(self, lost: Callable[[], None] | None = None) -> Lock:
+        """A context manager: this process alone writes here. `UserError` while another does.
+
+        Args:
+            lost: Called when another start has taken the run over.
+        """
+        return Lock(self.path / "lock", lost)
 
     @property
     def holder(self) -> dict[str, Any] | None:

@@ -9,17 +9,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from repro.config import to_yaml
 from repro.errors import UserError
 from repro.records import processors
 from repro.studies.study import Cell
-from repro.training.interrupt import Interrupted
+from repro.training.interrupt import CannotSave, Interrupted, StopRequest
 from repro.training.runs import start
 
 _TAIL_LINES = 15
+_LOOK_SECONDS = 0.5  # between looks for a signal
 
 
 def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
@@ -30,6 +31,7 @@ def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
 
     Raises:
         Interrupted: When asked to stop; the cell at hand has its checkpoint.
+        CannotSave: The disk is full: the others could not save either.
         UserError: For a mistake in the configuration: it would be the same for every cell.
     """
     failed = []
@@ -37,7 +39,7 @@ def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
         label = _label(cell, number, len(cells))
         try:
             outcome = start(cell.config, again=again, label=label)
-        except (UserError, Interrupted):
+        except (UserError, Interrupted, CannotSave):
             raise
         except Exception:
             traceback.print_exc()
@@ -86,7 +88,7 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
                 env={**os.environ, **share},
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches this process alone: a second signal would end a cell at once
+                start_new_session=True,  # a terminal's Ctrl-C reaches this process alone, which hands it on once
             )
             running.add(process)
             _say(f"{label}: begun, see {log}")
@@ -99,15 +101,20 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
             _say(f"{label}: done")
         return status
 
-    with ThreadPoolExecutor(jobs) as pool:
+    stop = StopRequest()
+    with ThreadPoolExecutor(jobs) as pool, stop.listening():
         futures = [pool.submit(one, numbered) for numbered in enumerate(cells, 1)]
-        try:
-            statuses = [future.result() for future in futures]
-        except KeyboardInterrupt:
+        while not stop and wait(futures, timeout=_LOOK_SECONDS).not_done:
+            pass
+        if stop:
             stopped.set()
-            for process in list(running):
-                process.send_signal(signal.SIGINT)  # each saves a checkpoint
-            raise Interrupted("stopped: the same command goes on") from None
+            told: set[subprocess.Popen[bytes]] = set()
+            while wait(futures, timeout=_LOOK_SECONDS if told else 0).not_done:
+                for process in running - told:  # one may have begun a moment ago
+                    process.send_signal(signal.SIGTERM)  # it saves a checkpoint
+                    told.add(process)
+            raise Interrupted("stopped, every cell that ran has its checkpoint", signal=stop.signal)
+        statuses = [future.result() for future in futures]
     return [cell for cell, status in zip(cells, statuses, strict=True) if status]
 
 

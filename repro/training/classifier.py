@@ -16,6 +16,8 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from repro.config import TrainingConfig
+from repro.measurements import Share
+from repro.training.batch_statistics import is_synchronised
 from repro.training.losses import LOSSES
 from repro.training.schedule import learning_rate
 
@@ -141,6 +143,8 @@ class Classifier(LightningModule):
         weight = self._weight(len(labels))
         if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
+            if is_synchronised(self.network):  # but the others' normalisation waits for it, forward and backward
+                nothing.append(self.training_scores(inputs).sum() * 0)
             return torch.stack(nothing).sum()
         scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
@@ -179,6 +183,14 @@ class Classifier(LightningModule):
         self.train_metrics.reset()
         found["train/objective"] = found.get("train/loss", found["train/cross_entropy"]) + self.penalty()
         self.record(found)
+
+    def on_validation_start(self) -> None:
+        """All ranks evaluate the network that is saved: rank 0's running statistics."""
+        Share.of_process_group().agree(self.network)
+
+    def on_test_start(self) -> None:
+        """As before a validation."""
+        Share.of_process_group().agree(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of one of the DataModule's held-out parts."""
@@ -236,16 +248,23 @@ class Classifier(LightningModule):
             logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; sums of all ranks."""
+        """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""
         checkpoint["metrics"] = dict(self.latest)
         if self.trainer.world_size > 1:  # only rank 0's would be written
+            by_rank = {}
             for name, value in _epoch_sums(checkpoint).items():
-                total = value.clone()
-                dist.all_reduce(total)
-                checkpoint["state_dict"][name] = total
+                by_rank[name] = [torch.empty_like(value) for _ in range(self.trainer.world_size)]
+                dist.all_gather(by_rank[name], value)
+                checkpoint["state_dict"][name] = torch.stack(by_rank[name]).sum(0).to(value.dtype)
+            checkpoint["epoch_sums"] = by_rank
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the metrics recorded last, and on rank 0 the epoch's sums."""
+        """Take up the metrics recorded last, and the epoch's sums: one's own, else on rank 0 those of all."""
         self.latest = dict(checkpoint.get("metrics", {}))
-        if self.trainer.global_rank:
-            checkpoint["state_dict"] |= {n: torch.zeros_like(value) for n, value in _epoch_sums(checkpoint).items()}
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        by_rank = checkpoint.get("epoch_sums", {})
+        for name, value in _epoch_sums(checkpoint).items():
+            if len(by_rank.get(name, ())) == ranks > 1:  # added in the same order as without the stop: bit for bit
+                checkpoint["state_dict"][name] = by_rank[name][rank]
+            elif rank:
+                checkpoint["state_dict"][name] = torch.zeros_like(value)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import pickle
 import sys
 import time
 import uuid
@@ -31,13 +31,17 @@ from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training import wandb_logger
-from repro.training.checkpoints import RunCheckpoints, newest
+from repro.training.batch_statistics import synchronise
+from repro.training.checkpoint_file import CheckpointFile, load_weights, newest_sound, signature
+from repro.training.checkpoints import RunCheckpoints, sweep
 from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
 from repro.training.exact import require_memory, solve
+from repro.training.facts import device_facts
 from repro.training.features import Place
-from repro.training.interrupt import Interrupted, StopRequest
+from repro.training.interrupt import TAKEN_OVER, Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
+from repro.training.placement import devices, in_slurm, several
 from repro.training.progress import Progress
 from repro.training.random_features import FeatureBatches, OutputClassifier, settle
 from repro.training.record_logger import RecordLogger
@@ -59,6 +63,7 @@ def _quiet() -> None:
         ".*smaller than the logging interval.*",
         ".*Total length of .* across ranks is zero.*",  # nothing is held out
         ".*Trying to infer the `batch_size`.*",
+        ".*The `srun` command is available on your system.*",
     ):
         warnings.filterwarnings("ignore", message=note)
 
@@ -108,6 +113,8 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     )
     if config.model.skip_neurons is not None:
         network = _connected(config, network, data)
+    if several(config) and config.training.batch_statistics == "synchronised" and config.model.train == "all":
+        synchronise(network)
     network = network.to(memory_format=torch.channels_last)  # convolutions run faster
     facts: dict[str, Any] = {"num_classes": data.num_classes, "every_n_steps": config.log.every_n_steps}
     if config.model.train == "output":
@@ -116,7 +123,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         module = Classifier(network, training=config.training, **facts)
     trainer = Trainer(
         accelerator=config.trainer.accelerator,
-        devices=_devices(config),
+        devices=devices(config),
         num_nodes=config.trainer.num_nodes,
         precision=PRECISIONS[config.trainer.precision],
         max_epochs=config.trainer.max_epochs,
@@ -128,9 +135,13 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        # Lightning's own requeue handler saves inside the signal handler, which hangs under DDP.
-        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+        plugins=[
+            CheckpointFile(signature(config)),
+            *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
+        ],
     )
+    # Lightning's handlers would save and synchronise inside the signal handler, which hangs under DDP: see StopRequest.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return Experiment(config, module, data, trainer)
 
 
@@ -174,21 +185,15 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     return connected
 
 
-def _devices(config: Config) -> int | str:
-    if config.trainer.devices != "auto":
-        return config.trainer.devices
-    if config.model.solver == "exact":
-        return 1
-    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    return 1 if on_cpu else "auto"
-
-
-def fit(config: Config, run: RunDirectory, *, label: str | None = None) -> dict[str, Any]:
+def fit(
+    config: Config, run: RunDirectory, stop: StopRequest | None = None, *, label: str | None = None
+) -> dict[str, Any]:
     """Train to the end, going on from the newest checkpoint if there is one, and evaluate.
 
     Args:
         config: The run's configuration, checked.
         run: Its directory, prepared, locked by the caller's process until this returns.
+        stop: The request to stop, if the caller listens already.
         label: What progress is shown under. Default: the run's name.
 
     Returns:
@@ -196,8 +201,11 @@ def fit(config: Config, run: RunDirectory, *, label: str | None = None) -> dict[
 
     Raises:
         Interrupted: The run was asked to stop; its checkpoint is saved.
+        CannotSave: A checkpoint could not be written; the earlier one is there.
         UserError: If the data are missing, damaged or too few, or the network cannot be built.
     """
+    if stop is not None:
+        return _fit(config, run, label or run.name, stop)
     stop = StopRequest()
     with stop.listening():
         return _fit(config, run, label or run.name, stop)
@@ -206,11 +214,10 @@ def fit(config: Config, run: RunDirectory, *, label: str | None = None) -> dict[
 def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> dict[str, Any]:
     started = time.perf_counter()
     before = run.state
-    checkpoint = newest(run)
+    sweep(run)
+    checkpoint = newest_sound(run)
     identifier = before.get("wandb_id") or uuid.uuid4().hex[:8]
-    checkpoints = RunCheckpoints(
-        run, every_n_epochs=config.trainer.checkpoint_every_n_epochs, keep=config.trainer.keep_checkpoints, stop=stop
-    )
+    checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
     logger = RecordLogger(run)
     experiment = build(config, loggers=[logger], callbacks=[Progress(label, config.trainer.progress), checkpoints])
     trainer, module, data = experiment.trainer, experiment.module, experiment.data
@@ -232,7 +239,11 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         trainer.loggers = [logger, remote]
     if trainer.is_global_zero:
         run.add_life(
-            {**environment(), **_device_facts(experiment), "data": provenance(config.data.name, config.data.root)}
+            {
+                **environment(),
+                **device_facts(config, module.network, trainer),
+                "data": provenance(config.data.name, config.data.root),
+            }
         )
         run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs)
     status, outcome = "failed", {}
@@ -246,10 +257,11 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
             checkpoints.save(trainer)
         status = "finished"
         outcome |= {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
+        outcome |= checkpoints.facts
     except Diverged as reason:
         status, outcome = "diverged", {"reason": str(reason)}
-    except Interrupted:
-        status = "interrupted"
+    except Interrupted as reason:
+        status = "taken over" if reason.signal == TAKEN_OVER else "interrupted"
         raise
     except Exception as error:
         outcome = {"reason": f"{type(error).__name__}: {error}"}
@@ -257,10 +269,11 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
     finally:
         data.teardown("fit")
         seconds = before.get("seconds", 0.0) + time.perf_counter() - started
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and status != "taken over":
             if status in ENDED:
                 run.delete_features()  # an extended run computes them again
-            run.update_state(status=status, seconds=round(seconds, 3), **outcome)
+            with contextlib.suppress(*([] if status in ENDED else [OSError])):  # a full disk: what stopped it is told
+                run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if remote is not None and trainer.is_global_zero:
             if status == "finished":
                 remote.log_figures(lambda: draw([RunRecords.read(run)]))
@@ -285,19 +298,6 @@ def _measuring(config: Config, data: Any) -> MeasureCallback:
     )
 
 
-def _device_facts(experiment: Experiment) -> dict[str, Any]:
-    trainer = experiment.trainer
-    device = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "precision": experiment.config.trainer.precision,
-        "world_size": trainer.world_size,
-        "parameters": sum(parameter.numel() for parameter in experiment.module.network.parameters()),
-    }
-
-
 def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any]]:
     """Build a configuration's experiment with a checkpoint's weights.
 
@@ -308,10 +308,10 @@ def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any
         UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
     """
     experiment = build(config)
+    content = load_weights(checkpoint)
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         experiment.module.load_state_dict(content["state_dict"])
-    except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+    except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot use checkpoint '{checkpoint}': {reason}; name another, or train again") from error
     return experiment, content

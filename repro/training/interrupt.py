@@ -3,34 +3,68 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Ctrl-C; what a scheduler sends before it kills; what our SLURM scripts ask to be sent before the time limit."""
+TAKEN_OVER = 1_000
+"""In place of a signal: another start has taken the run over, so this one leaves its directory alone."""
 
 
 class Interrupted(Exception):
-    """The run was asked to stop and did so, with a checkpoint."""
+    """The run was asked to stop and did so, with a checkpoint.
+
+    Args:
+        message: Where it stopped, for the user.
+        signal: What asked: a signal's number, or `TAKEN_OVER`.
+    """
+
+    def __init__(self, message: str, *, signal: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class CannotSave(Exception):
+    """A checkpoint could not be written, or nothing else; the earlier checkpoint is there."""
 
 
 class StopRequest:
     """Whether a signal came. The handler only sets a flag: anything more hangs under DDP."""
 
     def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
+        self.signal = 0
+        """The signal's number, or `TAKEN_OVER`; 0 while nothing asks."""
+        self._since = 0.0
 
     def __bool__(self) -> bool:
-        return self.signal is not None
+        return self.signal != 0
+
+    def ask(self, number: int) -> None:
+        """Ask to stop. A later request replaces an earlier one only if its number is higher."""
+        self._since = self._since or time.monotonic()
+        self.signal = max(self.signal, int(number))
+
+    def taken_over(self) -> None:
+        """Another start has the run now."""
+        self.ask(TAKEN_OVER)
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the first request."""
+        return time.monotonic() - self._since if self else 0.0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over; a second one does what it does by default."""
+        """Take the signals over. A second Ctrl-C does what it does by default; a scheduler may repeat its own."""
         before = {number: signal.getsignal(number) for number in SIGNALS}
 
         def note(number: int, _frame: FrameType | None) -> None:
-            self.signal = signal.Signals(number)
-            signal.signal(number, before[signal.Signals(number)])
+            self.ask(number)
+            if number == signal.SIGINT:
+                signal.signal(number, before[signal.SIGINT])
 
         try:
             for number in SIGNALS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any, Literal, NamedTuple
 
 from repro.config import Config, determining, identity, load, run_name, to_flat, to_yaml
 from repro.errors import UserError
-from repro.records import RunDirectory
+from repro.records import NO_SPACE, RunDirectory
 from repro.training.checks import check, full_batch, with_batch_size
+from repro.training.interrupt import CannotSave, StopRequest
+from repro.training.placement import check_layout, is_first_rank
 
 
 class Outcome(NamedTuple):
@@ -63,6 +64,7 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
             nothing is removed.
     """
+    check_layout(config)
     run = locate(config, base or Config())
     config = full_batch(config)
     new = not run.path.exists()
@@ -75,7 +77,8 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         new = True
     if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
-    with _locked(run):
+    stop = StopRequest()
+    with stop.listening(), _locked(run, stop):
         state = run.state
         before = int(state.get("max_epochs", config.trainer.max_epochs))
         extended = config.trainer.max_epochs > before
@@ -88,24 +91,25 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         from repro.training.fit import fit
 
         try:
-            return Outcome(run, "trained", fit(config, run, label=label))
+            return Outcome(run, "trained", fit(config, run, stop, label=label))
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise CannotSave(
+                f"cannot write to '{run.path}': {error.strerror}; make room, and start it again"
+            ) from error
         except UserError:
             if new and is_first_rank() and not run.saved_checkpoints():
                 run.delete()
             raise
 
 
-def is_first_rank() -> bool:
-    """Whether this is the process that writes and speaks, told before any process group exists."""
-    return int(os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0"))) == 0
-
-
 @contextmanager
-def _locked(run: RunDirectory) -> Iterator[None]:
+def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
     if not is_first_rank():
         yield
         return
-    with run.lock():
+    with run.lock(stop.taken_over):
         yield
 
 

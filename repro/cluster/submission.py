@@ -1,0 +1,182 @@
+"""Studies as SLURM arrays: what is missing, and handing it over."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from repro.cluster import sbatch
+from repro.config import Config
+from repro.errors import UserError
+from repro.records import RunDirectory, append_lines, now, read_lines
+from repro.studies.match import match
+from repro.studies.study import Cell
+
+RECORD = "submitted.jsonl"
+"""Which job has which runs: one line a submission, in the study's folder."""
+_PATIENCE_SECONDS = 60
+
+
+def seconds(limit: str) -> float:
+    """A time limit of SLURM's in seconds: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS; UNLIMITED.
+
+    Raises:
+        UserError: It is none.
+    """
+    if limit.upper() in ("UNLIMITED", "INFINITE"):
+        return float("inf")
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", limit):
+        raise UserError(f"--time is '{limit}'; allowed: minutes, HH:MM:SS, D-HH:MM:SS, UNLIMITED")
+    days, dash, rest = limit.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, rest_seconds = [*parts, 0, 0][:3]
+    elif len(parts) == 3:
+        hours, minutes, rest_seconds = parts
+    else:
+        hours, (minutes, rest_seconds) = 0, [*parts, 0][:2]
+    return 86_400.0 * int(days or 0) + 3_600 * hours + 60 * minutes + rest_seconds
+
+
+def numbers(chosen: Sequence[int]) -> str:
+    """Ascending numbers as SLURM writes them: ``0-3,7``."""
+    runs: list[list[int]] = []
+    for number in chosen:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _call(*command: str, text: str | None = None) -> str:
+    """What one of SLURM's commands prints.
+
+    Raises:
+        UserError: It is not there, or refuses.
+    """
+    # The scripts look `python` up: it is to be this one.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False, env=environment
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"there is no `{command[0]}` here; submit on a login node of a SLURM cluster") from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"`{command[0]}` does not answer; is the cluster's controller up? (sinfo)") from error
+    if done.returncode:
+        raise UserError(f"{command[0]} refuses: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
+def queued(folder: Path) -> set[str]:
+    """Folder names of a study's runs that wait or run in an array submitted earlier.
+
+    Raises:
+        UserError: SLURM does not answer.
+    """
+    record = list(read_lines(folder / RECORD))
+    if not record:
+        return set()
+    alive = set(_call("squeue", "--noheader", "--array", "--format=%F_%K").split())
+    return {run for line in record for task, run in line["runs"].items() if f"{line['job']}_{task}" in alive}
+
+
+def _is_done(run: RunDirectory, config: Config) -> bool:
+    extended = run.state.get("status") == "finished" and config.trainer.max_epochs > run.state.get("max_epochs", 0)
+    return run.ended and not extended
+
+
+def missing(cells: Sequence[Cell], names: Sequence[str], folder: Path) -> list[int]:
+    """Numbers of the runs that are neither finished, nor running, nor in the queue.
+
+    Args:
+        cells: All runs of the study.
+        names: The names of their folders.
+        folder: The study's.
+    """
+    waiting = queued(folder)
+    found, _ = match(cells, folder)
+    chosen = []
+    for number, (cell, name, run) in enumerate(zip(cells, names, found, strict=True)):
+        known = run is not None and (_is_done(run, cell.config) or run.holder is not None)
+        if not known and name not in waiting:
+            chosen.append(number)
+    return chosen
+
+
+def jobs(
+    folder: Path,
+    arguments: Sequence[str],
+    cells: Mapping[int, Cell],
+    *,
+    at_once: int | None = None,
+    time: str | None = None,
+    partition: str | None = None,
+    extra: Sequence[str] = (),
+) -> list[tuple[sbatch.Job, list[int]]]:
+    """The arrays that run some of a study's runs: one for each layout of nodes and devices.
+
+    Args:
+        folder: The study's folder.
+        arguments: Of ``repro study run``.
+        cells: The runs by number.
+        at_once: How many may run at once; None: as many as there is room for.
+        time: Time limit of one life.
+        partition: SLURM's.
+        extra: Further options of sbatch.
+
+    Returns:
+        Each with the numbers of its runs.
+    """
+    layouts: dict[tuple[int, int, bool], list[int]] = {}
+    for number, cell in sorted(cells.items()):
+        trainer = cell.config.trainer
+        devices = 1 if trainer.devices == "auto" else int(trainer.devices)
+        layouts.setdefault((trainer.num_nodes, devices, trainer.accelerator != "cpu"), []).append(number)
+    return [
+        (
+            sbatch.study(
+                folder.name,
+                arguments,
+                array=numbers(chosen) + ("" if at_once is None else f"%{at_once}"),
+                output=f"{folder}/logs/slurm-%A_%a.out",
+                nodes=nodes,
+                devices=devices,
+                gpus=gpus,
+                time=time,
+                partition=partition,
+                extra=extra,
+            ),
+            chosen,
+        )
+        for (nodes, devices, gpus), chosen in layouts.items()
+    ]
+
+
+def submit(job: sbatch.Job, folder: Path, runs: Mapping[int, str]) -> str:
+    """Hand a script to SLURM and record which runs it has.
+
+    Args:
+        job: What to submit.
+        folder: The study's folder.
+        runs: Folder names of its runs by number.
+
+    Returns:
+        SLURM's number of the job.
+
+    Raises:
+        UserError: SLURM refuses, or the folder cannot be written.
+    """
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
+    number = _call("sbatch", "--parsable", text=sbatch.text(job)).strip().partition(";")[0]
+    append_lines(folder / RECORD, [{"job": number, "submitted": now(), "runs": runs}])
+    return number

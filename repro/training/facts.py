@@ -1,0 +1,32 @@
+"""What a life of a run says of its device and its processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+
+from repro.config import Config
+
+
+def device_facts(config: Config, network: nn.Module, trainer: Trainer) -> dict[str, Any]:
+    """Device, threads, precision, processes, where batch normalisation takes its statistics, parameters."""
+    device = trainer.strategy.root_device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "threads": torch.get_num_threads(),
+        "precision": config.trainer.precision,
+        "world_size": trainer.world_size,
+        "nodes": trainer.num_nodes,
+        "batch_statistics": _statistics(config, trainer.world_size),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+def _statistics(config: Config, ranks: int) -> str:
+    if ranks == 1 or config.model.train == "output":
+        return "whole batch"
+    images = int(config.data.batch_size) // ranks
+    return f"local, {images} images" if config.training.batch_statistics == "local" else "whole batch, synchronised"

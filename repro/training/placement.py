@@ -1,0 +1,83 @@
+"""Which processes a run consists of, told from the environment before torch is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from repro.config import Config
+from repro.errors import UserError
+
+_RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+_INTERACTIVE = ("bash", "interactive")
+
+
+def is_first_rank() -> bool:
+    """Whether this is the process that writes and speaks, told before any process group exists."""
+    return not any(int(os.environ.get(name, "0")) for name in _RANKS)
+
+
+def in_slurm(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether SLURM has started this process as one of a job's tasks; an interactive job's shell is left alone."""
+    return "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in _INTERACTIVE
+
+
+def slurm_devices(environment: Mapping[str, str] = os.environ) -> int | None:
+    """Tasks on each node of the SLURM job: one drives one device. None outside of SLURM."""
+    if not in_slurm(environment):
+        return None
+    tasks, nodes = int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", "1"))
+    return int(environment.get("SLURM_NTASKS_PER_NODE", max(1, tasks // nodes)))
+
+
+def devices(config: Config) -> int | str:
+    """What `lightning.pytorch.Trainer` gets as ``devices``: in a SLURM job one for each task of a node."""
+    if config.trainer.devices != "auto":
+        return config.trainer.devices
+    if config.model.solver == "exact":
+        return 1
+    if (tasks := slurm_devices()) is not None:
+        return tasks
+    import torch
+
+    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    return 1 if on_cpu else "auto"
+
+
+def several(config: Config) -> bool:
+    """Whether more than one process trains."""
+    import torch
+
+    here = devices(config)
+    return (torch.cuda.device_count() if here == "auto" else int(here)) * config.trainer.num_nodes > 1
+
+
+def check_layout(config: Config, environment: Mapping[str, str] = os.environ) -> str:
+    """Hold the job's tasks against the devices that are asked for.
+
+    Returns:
+        The layout in words.
+
+    Raises:
+        UserError: SLURM has started another number of tasks or nodes: the processes would wait for each other forever.
+    """
+    trainer = config.trainer
+    per_node = slurm_devices(environment)
+    if per_node is None:
+        return f"{trainer.num_nodes} x {trainer.devices} devices, no SLURM job"
+    nodes, tasks = int(environment.get("SLURM_NNODES", "1")), int(environment["SLURM_NTASKS"])
+    if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
+        raise UserError(
+            f"the SLURM job has {tasks} tasks; ask for them with --ntasks-per-node, not with --ntasks alone"
+        )
+    if nodes != trainer.num_nodes:
+        raise UserError(
+            f"trainer.num_nodes is {trainer.num_nodes} and the SLURM job has {nodes} nodes; "
+            f"set --trainer.num_nodes {nodes}, or submit with --nodes={trainer.num_nodes}"
+        )
+    if trainer.devices not in ("auto", per_node) or tasks != per_node * nodes:
+        raise UserError(
+            f"trainer.devices is {trainer.devices} and the SLURM job has {tasks} tasks on {nodes} nodes; set "
+            f"--trainer.devices {per_node}, or submit with --ntasks-per-node={trainer.devices}"
+        )
+    return f"{tasks} processes = {nodes} nodes x {per_node} tasks, one device each"
