@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
@@ -199,10 +198,10 @@ def communication(configs: Sequence[Config]) -> Check:
     try:
         address = socket.gethostbyname(host)
         with tempfile.TemporaryDirectory() as folder:
-            store: Any = dist.FileStore(f"{folder}/store", 1)
-            group = dist.ProcessGroupGloo(store, 0, 1)
-            group.allreduce([torch.ones(1)]).wait()
-    except (OSError, RuntimeError, AttributeError) as error:
+            dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=0, world_size=1)
+            dist.all_reduce(torch.ones(1))
+            dist.destroy_process_group()
+    except (OSError, RuntimeError, ValueError) as error:
         return Check(name="communication", ok=False, found=f"gloo on {host}: {str(error).splitlines()[0]}")
     found = f"gloo works, {host} is {address}"
     several = any(

@@ -50,7 +50,7 @@ def _options(job: Job) -> list[tuple[str, str]]:
         (f"--signal=USR1@{SIGNAL_SECONDS}", "seconds before that, every process is told: save, and requeue"),
         ("--requeue", "after preemption and node failure, too"),
         ("--open-mode=append", "all lives write into one log"),
-        (f"--output={job.output}", ""),
+        (f'--output="{job.output}"' if " " in job.output else f"--output={job.output}", ""),
     ]
     if job.array is not None:
         options.append((f"--array={job.array}", ""))

@@ -1,0 +1,138 @@
+"""A real SLURM cluster of two nodes on this machine, started for these tests in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("cluster.sh")
+NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "scontrol", "squeue", "scancel")
+SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"])
+
+# A small network that takes its time where it is told to: runs that last long enough to be stopped, on any machine.
+NETWORK = """
+import os, time
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        width = 8
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(784 * in_channels, width), nn.BatchNorm1d(width), nn.ReLU(),
+            nn.Linear(width, num_classes),
+        )
+        self.pace = float(os.environ.get("PACE", "0"))
+
+    def forward(self, images):
+        if self.training:
+            time.sleep(self.pace)
+        return self.layers(images)
+"""
+SMALL = """
+model: {network: "paced:Net"}
+data: {batch_size: 32, train_size: 90, evaluation_batch_size: 1000}
+training: {warmup_steps: 2, learning_rate: 0.05}
+trainer: {max_epochs: 30, progress: lines, evaluate_every_n_epochs: 10, accelerator: cpu}
+measure: {measurements: [weights], every_n_epochs: 10, probe_size: 16}
+log: {every_n_steps: 1, wandb: disabled}
+"""
+
+
+@dataclass
+class Cluster:
+    """The cluster, and the folder from which jobs are submitted."""
+
+    daemons: Path
+    folder: Path
+    environment: dict[str, str]
+
+    def call(self, *command: str, **environment: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def submit(self, *arguments: str, pace: float = 0.1) -> str:
+        """Submit a script; returns the job's number."""
+        return self.call("sbatch", "--parsable", *arguments, PACE=str(pace)).strip()
+
+    def job(self, number: str) -> dict[str, str]:
+        """What SLURM knows of a job."""
+        shown = self.call("scontrol", "show", "job", "-o", number)
+        return dict(re.findall(r"(\w+)=(\S*)", shown))
+
+    def wait(self, number: str, done: Callable[[dict[str, str]], bool], seconds: float = 120) -> dict[str, str]:
+        """Wait until a job is as wanted; shows its log if that does not come."""
+        deadline = time.monotonic() + seconds
+        while not done(known := self.job(number)):
+            assert time.monotonic() < deadline, f"{known}\n{self.log(number)}"
+            time.sleep(0.3)
+        return known
+
+    def finish(self, number: str, seconds: float = 150) -> dict[str, str]:
+        """Wait until a job has ended well."""
+        ends = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL")
+        known = self.wait(number, lambda known: known["JobState"] in ends, seconds)
+        assert known["JobState"] == "COMPLETED", f"{known}\n{self.log(number)}"
+        return known
+
+    def log(self, number: str) -> str:
+        """What a job has printed, in all its lives."""
+        return "\n".join(path.read_text() for path in self.folder.glob(f"**/slurm-{number}*.out"))
+
+    def wait_for_checkpoint(self, study: str, seconds: float = 90) -> None:
+        """Wait until a run of this study has saved one in the middle."""
+        deadline = time.monotonic() + seconds
+        while not list((self.folder / "runs" / study).glob("*/checkpoints/step-*.ckpt")):
+            assert time.monotonic() < deadline, self.log("")
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    absent = [name for name in NEEDED if shutil.which(name, path=SEARCH) is None]
+    if absent:
+        pytest.skip(f"needs SLURM on this machine (not found: {', '.join(absent)}); .ci/run installs it")
+    # Not below pytest's folder, which only its owner may enter: munge refuses that.
+    daemons, folder = (Path(tempfile.mkdtemp(prefix=f"repro-{name}-")) for name in ("slurm", "jobs"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = min(probe.getsockname()[1], 60_000)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    environment |= {
+        "PATH": SEARCH,
+        "SLURM_CONF": str(daemons / "slurm.conf"),
+        "SLURM_BASE_PORT": str(port),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
+        "OMP_NUM_THREADS": "1",
+    }
+    (folder / "paced.py").write_text(NETWORK)
+    (folder / "small.yaml").write_text(SMALL)
+    made = Cluster(daemons, folder, environment)
+    try:
+        made.call("bash", str(SCRIPT), "start", str(daemons))
+        yield made
+    finally:
+        subprocess.run(["bash", str(SCRIPT), "stop", str(daemons)], env=environment, capture_output=True, timeout=60)
+        shutil.rmtree(daemons, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,117 @@
+"""`repro doctor`: one line a check, exit status 1 if one fails."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro.cli import run
+from repro.cluster import preflight as module
+from repro.cluster.preflight import preflight
+from repro.config import Config, from_mapping
+
+SMALL: dict[str, Any] = {"model": {"network": "mlp", "hidden": [4]}, "data": {"train_size": 200}}
+
+
+def found(config: Config, **options: Any) -> dict[str, module.Check]:
+    return {check.name: check for check in preflight([config], **options)}
+
+
+def test_all_is_well(tmp_path: Path) -> None:
+    config = dataclasses.replace(from_mapping(SMALL), runs=str(tmp_path))
+    checks = found(config, limit=7200.0, longest=10_000.0)
+    assert all(check.ok for check in checks.values()), [str(check) for check in checks.values()]
+    assert set(checks) == {
+        *("versions", "data", "configuration", "networks", "processes", "time"),
+        *("W&B", "run directory", "disk", "communication"),
+    }
+    assert "3,190 parameters" in checks["networks"].found  # 784·4 + 4 + 4·10 + 10
+    assert "the longest run takes 2.8 h: 2 of them" in checks["time"].found
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "text"),
+    [
+        ({"data": {"name": "CIFAR10", "root": "nowhere"}}, "configuration", "repro data prepare cifar10"),
+        ({"model": {"network": "mlp", "skip_neurons": 10**6}}, "networks", "hidden neurons"),
+        ({"log": {"wandb": "online"}}, "W&B", "online, without a login"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    change: dict[str, Any], name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check = found(dataclasses.replace(from_mapping({**SMALL, **change}), runs=str(tmp_path)))[name]
+    assert not check.ok
+    assert text in check.found
+
+
+def test_a_run_directory_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    check = found(dataclasses.replace(from_mapping(SMALL), runs=str(tmp_path / "file" / "runs")))["run directory"]
+    assert not check.ok
+    assert "choose another --runs" in check.found
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = module.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    assert not found(dataclasses.replace(from_mapping(SMALL), runs=str(tmp_path)))["disk"].ok
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}, "set --trainer.num_nodes 2"),
+        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "1"}, "ask for them with --ntasks-per-node"),
+        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2"}, "set --trainer.devices 2"),
+    ],
+)
+def test_a_wrong_task_layout_is_told_before_anything_waits(
+    environment: dict[str, str],
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    flags = ["--model.network", "mlp", "--trainer.devices", "1", "--runs", str(tmp_path)]
+    assert run(["fit", *flags]) == 2
+    assert text in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    config = from_mapping({**SMALL, "trainer": {"devices": 1}})
+    check = module.processes([config])
+    assert not check.ok
+    assert text in check.found
+
+
+def test_too_short_a_time_limit() -> None:
+    assert not module.time_limit(300.0, None).ok
+    assert "no run here says" in module.time_limit(3600.0, None).found
+
+
+def test_old_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOWEST", {"torch": (99,), "absent-package": (1,)})
+    check = module.versions()
+    assert not check.ok
+    assert "(older than 99)" in check.found
+    assert "absent-package is not installed" in check.found
+
+
+def test_doctor_ends_with_one_if_a_check_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    flags = ["--model.network", "mlp", "--runs", str(tmp_path)]
+    assert run(["doctor", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok  ") for line in lines)
+    assert run(["doctor", *flags, "--data.name", "MNIST", "--data.root", str(tmp_path)]) == 1
+    assert "FAIL  configuration" in capsys.readouterr().out
+    assert run(["doctor", "oyedotun-table1", "--preset", "smoke", "--time", "5", "--runs", str(tmp_path)]) == 1
+    assert "FAIL  time" in capsys.readouterr().out
+    assert run(["doctor", "oyedotun-tabel1"]) == 2

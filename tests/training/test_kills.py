@@ -1,0 +1,120 @@
+"""A run that is killed anywhere ends bit for bit like one that is not: alone and with two processes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from repro.records import RunDirectory, find_runs, metrics, readings
+
+pytestmark = pytest.mark.slow
+Live = Callable[..., list[BaseProcess]]
+
+# Dropout draws from torch's generator, the other noise from NumPy's and Python's.
+NETWORK = """
+import random
+import numpy as np
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(784 * in_channels, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3),
+            nn.Linear(12, num_classes),
+        )
+
+    def forward(self, images):
+        noise = 1 + 0.1 * (random.random() + np.random.rand()) if self.training else 1
+        return noise * self.layers(images)
+"""
+FLAGS = [
+    *("fit", "--model.network", "drawing:Net", "--data.train_size", "90", "--data.batch_size", "16"),
+    *("--data.evaluation_batch_size", "300", "--data.validation_size", "50", "--trainer.max_epochs", "8"),
+    *("--trainer.accelerator", "cpu", "--trainer.progress", "none", "--log.wandb", "disabled"),
+    *("--trainer.checkpoint_every_n_steps", "4", "--log.every_n_steps", "1", "--measure.probe_size", "16"),
+    *("--measure.measurements", "[weights,representations]", "--training.warmup_steps", "2"),
+]
+
+
+def command(folder: Path, ranks: int, *more: str) -> list[str]:
+    return [*FLAGS, "--trainer.devices", str(ranks), "--runs", str(folder), *more]
+
+
+@pytest.fixture
+def begin(live: Live, tmp_path: Path) -> Live:
+    (tmp_path / "drawing.py").write_text(NETWORK)
+    before = f"sys.path.insert(0, {str(tmp_path)!r})\nif 'STOP' in os.environ: import stopping"
+    return lambda *arguments, **options: live(*arguments, before=before, OMP_NUM_THREADS="1", **options)
+
+
+def ended(processes: list[BaseProcess], seconds: float = 120) -> list[int | None]:
+    for process in processes:
+        process.join(seconds)
+    return [process.exitcode for process in processes]
+
+
+def whole(run: RunDirectory) -> dict[str, Any]:
+    content = torch.load(run.saved_checkpoints()[-1], weights_only=True)
+    momenta = content["optimizer_states"][0]["state"]
+    states = content["state_dict"] | {f"momentum{n}": state["momentum_buffer"] for n, state in momenta.items()}
+    return states | {f"generator{n}": each["torch"] for n, each in enumerate(content["generators"])}
+
+
+def assert_same(run: RunDirectory, reference: RunDirectory) -> None:
+    ours, theirs = whole(run), whole(reference)
+    assert ours.keys() == theirs.keys()
+    assert [name for name, value in theirs.items() if not torch.equal(ours[name], value)] == []
+    assert metrics(run).equals(metrics(reference))
+    assert readings(run).equals(readings(reference))
+    assert run.state["final"] == reference.state["final"]
+    assert run.state["best"] == reference.state["best"]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_killed_at_random_moments(ranks: int, begin: Live, tmp_path: Path) -> None:
+    assert ended(begin(*command(tmp_path / "reference", ranks), ranks=ranks)) == [0] * ranks
+    (reference,) = find_runs([tmp_path / "reference"])
+    draw = random.Random(ranks)
+    for _ in range(4):
+        processes = begin(*command(tmp_path / "killed", ranks), ranks=ranks)
+        before = len(list((tmp_path / "killed").rglob("step-*.ckpt")))
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "killed").rglob("step-*.ckpt"))) <= before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.1))
+        for process in processes:
+            process.kill()
+        ended(processes)
+    assert ended(begin(*command(tmp_path / "killed", ranks), ranks=ranks)) == [0] * ranks
+    (run,) = find_runs([tmp_path / "killed"])
+    assert len(run.lives) >= 2
+    assert_same(run, reference)
+
+
+def test_asked_to_stop_on_one_of_two_processes(begin: Live, tmp_path: Path) -> None:
+    """The signal comes to one process in the middle of an epoch, and at its end; both stop at the same batch."""
+    assert ended(begin(*command(tmp_path / "reference", 2), ranks=2)) == [0, 0]
+    (reference,) = find_runs([tmp_path / "reference"])
+    stop = (
+        "\nimport os, signal\nfrom repro.training.classifier import Classifier\nstep = Classifier.training_step\n"
+        "def stopped(self, batch, batch_idx):\n"
+        "    if [self.trainer.global_step, self.trainer.global_rank] == eval(os.environ['STOP']):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return step(self, batch, batch_idx)\nClassifier.training_step = stopped\n"
+    )
+    (tmp_path / "stopping.py").write_text(stop)
+    for at, rank in ((8, 1), (17, 0), (30, 1)):
+        processes = begin(*command(tmp_path / "stopped", 2), ranks=2, STOP=f"[{at}, {rank}]")
+        assert ended(processes) == [143, 0]
+        (run,) = find_runs([tmp_path / "stopped"])
+        assert (run.status, run.state["step"]) == ("interrupted", at + 1)
+    assert ended(begin(*command(tmp_path / "stopped", 2), ranks=2)) == [0, 0]
+    assert_same(run, reference)
