@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
 from repro.errors import UserError, unknown
-from repro.training.interrupt import CannotSave
+from repro.training.interrupt import CannotSave, heed_early
 
 if TYPE_CHECKING:
     from repro.training.interrupt import Interrupted
@@ -250,6 +250,8 @@ def run(arguments: Arguments) -> int:
 
 def main() -> NoReturn:
     """The console command."""
+    if "SLURM_JOB_ID" in os.environ:
+        heed_early()
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()
@@ -258,4 +260,6 @@ def main() -> NoReturn:
         status = 0
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
+    if "SLURM_JOB_ID" in os.environ:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is done cannot be stopped
     sys.exit(status)

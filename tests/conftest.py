@@ -12,7 +12,8 @@ from jaxtyping import install_import_hook
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work: threads cost more than they bring
 os.environ.setdefault("WANDB_MODE", "disabled")  # tests of W&B set the mode themselves
-os.environ.pop("SLURM_JOB_ID", None)
+for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[name]  # also when the tests themselves run in a job
 settings.register_profile("repro", deadline=None)  # a busy machine is no failure
 settings.load_profile("repro")
 install_import_hook("repro", "beartype.beartype")

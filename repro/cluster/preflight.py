@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -178,7 +179,8 @@ def _folders(configs: Sequence[Config], parameters: int) -> list[Check]:
             checks.append(Check(name="run directory", ok=False, found=found))
             continue
         finally:
-            probe.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                probe.unlink()
         checks.append(Check(name="run directory", ok=True, found=f"'{folder}' can be written"))
         here = [config for config in configs if config.runs == folder]
         # Weights and momenta; beside those that are kept, one that is being written and the best.

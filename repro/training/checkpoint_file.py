@@ -19,6 +19,7 @@ from lightning.fabric.plugins import CheckpointIO
 from repro.config import Config, determining
 from repro.errors import UserError
 from repro.records import RunDirectory
+from repro.training.placement import is_first_rank
 
 
 def signature(config: Config) -> str:
@@ -96,7 +97,8 @@ def damage(path: Path) -> str | None:
 
 
 def _say(text: str) -> None:
-    print(f"repro: {text}", file=sys.stderr, flush=True)
+    if is_first_rank():
+        print(f"repro: {text}", file=sys.stderr, flush=True)
 
 
 def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Path | None:

@@ -14,6 +14,17 @@ TAKEN_OVER = 1_000
 """In place of a signal: another start has taken the run over, so this one leaves its directory alone."""
 
 
+_early: list[int] = []
+
+
+def heed_early() -> None:
+    """Note SIGUSR1 from now on, for the next `StopRequest` that listens.
+
+    By default it ends a process, and SLURM does not wait until torch has been imported or the last line is written.
+    """
+    signal.signal(signal.SIGUSR1, lambda number, _frame: _early.append(number))
+
+
 class Interrupted(Exception):
     """The run was asked to stop and did so, with a checkpoint.
 
@@ -69,6 +80,8 @@ class StopRequest:
         try:
             for number in SIGNALS:
                 signal.signal(number, note)
+            while _early:
+                self.ask(_early.pop())
             yield
         finally:
             for number, handler in before.items():

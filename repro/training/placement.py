@@ -75,6 +75,8 @@ def check_layout(config: Config, environment: Mapping[str, str] = os.environ) ->
             f"trainer.num_nodes is {trainer.num_nodes} and the SLURM job has {nodes} nodes; "
             f"set --trainer.num_nodes {nodes}, or submit with --nodes={trainer.num_nodes}"
         )
+    if config.model.solver == "exact" and tasks > 1:
+        raise UserError(f"model.solver exact is one process and the SLURM job has {tasks} tasks; submit with one")
     if trainer.devices not in ("auto", per_node) or tasks != per_node * nodes:
         raise UserError(
             f"trainer.devices is {trainer.devices} and the SLURM job has {tasks} tasks on {nodes} nodes; set "

@@ -36,7 +36,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "name", "text"),
     [
-        ({"data": {"name": "CIFAR10", "root": "nowhere"}}, "configuration", "repro data prepare cifar10"),
+        ({"data": {"name": "CIFAR10", "root": "nowhere"}}, "configuration", "run: repro data prepare CIFAR10"),
         ({"model": {"network": "mlp", "skip_neurons": 10**6}}, "networks", "hidden neurons"),
         ({"log": {"wandb": "online"}}, "W&B", "online, without a login"),
     ],

@@ -43,9 +43,9 @@ def reference(cluster: Any) -> RunDirectory:
 @pytest.fixture(scope="module", autouse=True)
 def limited(cluster: Any) -> str:
     """A job whose time limit comes before it is done: begun first, since that takes a minute and no processor."""
-    # SLURM may send the signal up to a minute early: thirty seconds after the start at the earliest.
-    options = (SECOND, "--time=2", "--signal=USR1@30")
-    number: str = cluster.submit(*options, *arguments("limit"), "--trainer.max_epochs", "30", pace=0.7)
+    # SLURM may send the signal up to a minute early: while Python starts, or 45 seconds later.
+    options = (SECOND, "--time=2", "--signal=USR1@75")
+    number: str = cluster.submit(*options, *arguments("limit"), pace=0.6)
     return number
 
 

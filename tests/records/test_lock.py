@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def test_the_heartbeat_renews_the_time(tmp_path: Path, monkeypatch: pytest.Monke
         while path.stat().st_mtime == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert path.stat().st_mtime > 0
+
+
+def test_who_was_taken_for_dead_learns_that_the_lock_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.02)
+    path, told = tmp_path / "lock", threading.Event()
+    with Lock(path, told.set):
+        time.sleep(0.1)
+        assert not told.is_set()
+        path.unlink()
+        write(path, host="elsewhere")
+        assert told.wait(10)
+    assert json.loads(path.read_text())["token"] == "theirs"
 
 
 def _contend(path: str, log: str) -> None:

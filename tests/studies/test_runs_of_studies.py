@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -223,6 +231,48 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     assert capsys.readouterr().err.count("finished before, nothing to do") == 2
     assert run(["study", "keep", file]) == 0
     assert len(list((tmp_path / "results" / "mine").iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["terminal", "terminated"])
+def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: Path) -> None:
+    """A terminal's Ctrl-C goes to every process of its foreground group; SIGTERM to the one that was named."""
+    long = {"cpu": {"settings": {"trainer": {"max_epochs": 100_000, "checkpoint_every_n_epochs": 1_000}}}}
+    file = write(tmp_path, presets=long)
+    command = [sys.executable, "-m", "repro", "study", "run", file, "--jobs", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdin=end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while len(list(tmp_path.rglob("metrics.jsonl"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if how == "terminal":
+            os.write(terminal, b"\x03")
+        else:
+            process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        os.close(end)
+        os.close(terminal)
+    assert process.returncode == 128 + (signal.SIGINT if how == "terminal" else signal.SIGTERM)
+    assert "repro: stopped, every cell that ran has its checkpoint; the same command goes on from there" in said
+    assert "Traceback" not in said
+    states = [RunDirectory(path.parent).state for path in (tmp_path / "runs").rglob("state.json")]
+    assert [state["status"] for state in states] == ["interrupted"] * 2
+    assert all(state["step"] > 0 for state in states)
+    assert len(list((tmp_path / "runs").rglob("step-*.ckpt"))) == 2
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from repro.training import checkpoint_file as module
 from repro.training import checkpoints
 from repro.training.checkpoint_file import CheckpointFile, damage, newest_sound
 from repro.training.classifier import Classifier
-from repro.training.interrupt import CannotSave, Interrupted
+from repro.training.interrupt import CannotSave, Interrupted, heed_early
 from repro.training.runs import locate, start
 
 SMALL: dict[str, Any] = {
@@ -200,6 +200,18 @@ def test_any_signal_stops_with_a_checkpoint(
         start(small(tmp_path))
     assert caught.value.signal == number
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_signal_that_came_early_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        heed_early()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(Interrupted, match="stopped at step 1, checkpoint saved"):
+            start(small(tmp_path))
+        assert start(small(tmp_path)).state["status"] == "finished"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_evaluation_is_left_when_it_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
