@@ -120,8 +120,9 @@ class RunDirectory:
         append_lines(self.path / "readings.jsonl", ({"step": step, "epoch": epoch, **reading} for reading in readings))
 
     def update_state(self, **changes: Any) -> None:
-        """Replace entries of the state."""
-        replace_text(self.path / "state.json", dump_json({**self.state, **changes, "updated": now()}))
+        """Replace entries of the state; None removes one."""
+        state = {key: value for key, value in {**self.state, **changes}.items() if value is not None}
+        replace_text(self.path / "state.json", dump_json({**state, "updated": now()}))
 
     def rewrite_config(self, config: str) -> None:
         """Replace the configuration by one of the same identity: other intervals, more epochs."""

@@ -6,6 +6,9 @@ one process. This one runs wherever `torch.distributed` does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,7 +20,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from repro.errors import UserError
 
+_over_all_ranks: ContextVar[bool] = ContextVar("over_all_ranks", default=False)
 _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@contextmanager
+def over_all_ranks() -> Iterator[None]:
+    """Within it, synchronised layers wait for the other ranks: every rank has to run the same forward passes.
+
+    Only the training step does; a measurement, which looks at the same images on every rank, need not.
+    """
+    token = _over_all_ranks.set(True)
+    try:
+        yield
+    finally:
+        _over_all_ranks.reset(token)
 
 
 def _exact(values: Tensor) -> Tensor:
@@ -88,8 +105,8 @@ class _Synchronised:
     """What replaces ``forward`` of a batch normalisation; its parameters, buffers and their names stay."""
 
     def forward(self: Any, inputs: Float[Tensor, "batch channels ..."]) -> Float[Tensor, "batch channels ..."]:
-        """Normalise by the statistics of all ranks' parts while training; by the running ones otherwise."""
-        together = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        """Normalise by the statistics of all ranks' parts in a training step; like any other layer otherwise."""
+        together = _over_all_ranks.get() and dist.is_initialized() and dist.get_world_size() > 1
         if not (self.training and together):
             return super().forward(inputs)  # type: ignore[misc,no-any-return]
         self._check_input_dim(inputs)

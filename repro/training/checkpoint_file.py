@@ -112,7 +112,7 @@ def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Pat
             return path
         passed = True
         say(f"checkpoint '{path}' is damaged ({wrong})")
-        with contextlib.suppress(OSError):  # another rank was quicker
+        if is_first_rank():
             path.rename(path.with_name(f"{path.name}.damaged"))
     if passed:
         say("no checkpoint is sound: beginning anew")

@@ -203,7 +203,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def sweep(run: RunDirectory) -> None:
-    """Delete what writers that were killed have left behind."""
+    """Delete what writers that were killed have left behind, before anything is written."""
     for part in run.checkpoints.glob(".*.part"):
         with contextlib.suppress(OSError):
             part.unlink()

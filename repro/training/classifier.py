@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from repro.config import TrainingConfig
 from repro.measurements import Share
-from repro.training.batch_statistics import is_synchronised
+from repro.training.batch_statistics import is_synchronised, over_all_ranks
 from repro.training.losses import LOSSES
 from repro.training.schedule import learning_rate
 
@@ -139,6 +139,10 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
+        with over_all_ranks():
+            return self._loss(batch)
+
+    def _loss(self, batch: Batch) -> Tensor:
         inputs, labels = batch
         weight = self._weight(len(labels))
         if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients

@@ -41,7 +41,7 @@ from repro.training.facts import device_facts
 from repro.training.features import Place
 from repro.training.interrupt import TAKEN_OVER, Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
-from repro.training.placement import devices, in_slurm, several
+from repro.training.placement import devices, in_slurm, is_first_rank, several
 from repro.training.progress import Progress
 from repro.training.random_features import FeatureBatches, OutputClassifier, settle
 from repro.training.record_logger import RecordLogger
@@ -214,7 +214,8 @@ def fit(
 def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> dict[str, Any]:
     started = time.perf_counter()
     before = run.state
-    sweep(run)
+    if is_first_rank():
+        sweep(run)
     checkpoint = newest_sound(run)
     identifier = before.get("wandb_id") or uuid.uuid4().hex[:8]
     checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
@@ -245,7 +246,7 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
                 "data": provenance(config.data.name, config.data.root),
             }
         )
-        run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs)
+        run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs, reason=None)
     status, outcome = "failed", {}
     try:
         if config.model.solver == "exact":

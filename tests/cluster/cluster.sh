@@ -24,7 +24,7 @@ SlurmctldPort=$P
 SlurmUser=$U
 SlurmdUser=$U
 AuthType=auth/munge
-AuthInfo=socket=$D/munge/sock,cred_expire=5
+AuthInfo=socket=$D/munge/sock,cred_expire=8
 CredType=cred/munge
 StateSaveLocation=$D/state
 SlurmdSpoolDir=$D/spool/%n

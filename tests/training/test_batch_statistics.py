@@ -15,9 +15,10 @@ from repro.training.batch_statistics import is_synchronised, synchronise
 
 # A part of the batch in each of three processes, the last of them empty: outputs, gradients and buffers go to a file.
 PART = """
+import copy
 import torch, torch.distributed as dist
 from torch import nn
-from repro.training.batch_statistics import synchronise
+from repro.training.batch_statistics import over_all_ranks, synchronise
 
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=3)
 given = torch.load(f"{folder}/given.pt")
@@ -25,7 +26,10 @@ network = nn.Sequential(nn.BatchNorm2d(5), nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4,
 network.load_state_dict(given["state"])
 synchronise(network)
 part = given["images"][[slice(0, 5), slice(5, 7), slice(7, 7)][rank]].clone().requires_grad_()
-out = network(part)
+with over_all_ranks():
+    out = network(part)
+if rank == 0:
+    network.eval()(part), copy.deepcopy(network).train()(part)  # the others are not waited for
 weights = given["weights"][[slice(0, 5), slice(5, 7), slice(7, 7)][rank]]
 (out * weights).sum().backward()
 gradients = [parameter.grad for parameter in network.parameters()]

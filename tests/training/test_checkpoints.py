@@ -168,7 +168,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint_and_the_run_goes_on_later(
             start(config)
     assert names(run) == ["step-00000004.ckpt"]
     assert (run.status, run.holder) == ("failed", None)
-    start(config)
+    assert "reason" not in start(config).state
     theirs = torch.load(finished.saved_checkpoints()[-1], weights_only=True)["state_dict"]
     ours = torch.load(run.saved_checkpoints()[-1], weights_only=True)["state_dict"]
     assert all(torch.equal(ours[name], value) for name, value in theirs.items())
