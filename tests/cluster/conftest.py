@@ -98,6 +98,14 @@ class Cluster:
         assert known["JobState"] == "COMPLETED", f"{known}\n{self.log(number)}"
         return known
 
+    def bring_back(self, node: str) -> None:
+        """Have a node that was set down take jobs again, if it does not do so by itself."""
+        while "DOWN" in self.call("scontrol", "show", "node", "-o", node):
+            subprocess.run(
+                ["scontrol", "update", f"NodeName={node}", "State=RESUME"], env=self.environment, capture_output=True
+            )
+            time.sleep(0.5)
+
     def log(self, number: str) -> str:
         """What a job has printed, in all its lives."""
         return "\n".join(path.read_text() for path in self.folder.glob(f"**/slurm-{number}*.out"))

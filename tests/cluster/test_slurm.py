@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from repro.cli import run as repro
 from repro.config import load
 from repro.records import RunDirectory, find_runs, metrics, readings
 from repro.training.runs import start
@@ -71,22 +71,31 @@ def restarts(run: RunDirectory) -> list[str]:
     return [life["slurm"].get("SLURM_RESTART_COUNT", "0") for life in run.lives]
 
 
-def test_a_study_goes_to_its_end_and_only_what_is_missing_is_submitted(cluster: Any, reference: RunDirectory) -> None:
+def test_a_study_goes_to_its_end_and_only_what_is_missing_is_submitted(
+    cluster: Any, reference: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The controller is killed and started again while it runs; one of its runs is cancelled."""
     (cluster.folder / "mine.yaml").write_text(
         "title: Mine\nquestion: Which?\npaper: Oyedotun\nartefact: Table 1\nexpected: '?'\n"
         f"base: {json.dumps(dataclasses.asdict(load(cluster.folder / 'small.yaml')))}\n"
         "grid: {training.momentum: [0.9, 0.5, 0.0]}\npresets: {smoke: {}}\n"
     )
-    submit = [sys.executable, "-m", "repro", "study", "submit", "mine.yaml", "--max-parallel", "2", f"--sbatch={FIRST}"]
-    said = cluster.call(*submit, PACE="0.05")
+    monkeypatch.chdir(cluster.folder)
+    monkeypatch.syspath_prepend(str(cluster.folder))
+    for name in ("PATH", "SLURM_CONF", "PYTHONPATH"):
+        monkeypatch.setenv(name, cluster.environment[name])
+    submit = ["study", "submit", "mine.yaml", "--max-parallel", "2", f"--sbatch={FIRST}"]
+    assert repro(submit) == 0
+    said = capsys.readouterr().out
     number = said.split("submitted job ")[1].split(":")[0]
     assert "#SBATCH --array=0-2%2" in said
     cluster.call("scancel", f"{number}_2")
-    said = cluster.call(*submit, PACE="0.05")
+    assert repro(submit) == 0
+    said = capsys.readouterr().out
     assert "#SBATCH --array=2%2" in said
     second = said.split("submitted job ")[1].split(":")[0]
-    assert "nothing to submit: all 3 runs are finished or on their way" in cluster.call(*submit)
+    assert repro(submit) == 0
+    assert "nothing to submit: all 3 runs are finished or on their way" in capsys.readouterr().out
     cluster.call("bash", str(Path(__file__).with_name("cluster.sh")), "restart", str(cluster.daemons))
     for each in (f"{number}_0", f"{number}_1", f"{second}_2"):
         cluster.finish(each)
@@ -143,7 +152,7 @@ def test_a_job_goes_on_when_its_node_has_gone_down(cluster: Any, same: Callable[
     cluster.wait_for_checkpoint("down")
     cluster.call("scontrol", "update", "NodeName=127.0.0.1", "State=DOWN", "Reason=test")
     cluster.wait(number, lambda known: known["Restarts"] == "1")
-    cluster.call("scontrol", "update", "NodeName=127.0.0.1", "State=RESUME")
+    cluster.bring_back("127.0.0.1")
     cluster.finish(number)
     assert len(same("down").lives) == 2
 
