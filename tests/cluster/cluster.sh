@@ -65,6 +65,7 @@ GresTypes=gpu
 NodeName=$A NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((P+1)) CPUs=64 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
 NodeName=$B NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((P+2)) CPUs=64 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
 PartitionName=main Nodes=127.0.0.[1-2] Default=YES MaxTime=INFINITE DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
+PartitionName=grace Nodes=127.0.0.[1-2] MaxTime=INFINITE DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=60
 PartitionName=high Nodes=127.0.0.[1-2] MaxTime=INFINITE DefaultTime=10 PriorityTier=10 PreemptMode=OFF
 C
   munged --socket=$D/munge/sock --key-file=$D/munge/key --pid-file=$D/munge/pid \

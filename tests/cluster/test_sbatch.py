@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import yaml
 
 from repro.cli import run
 from repro.cluster import sbatch, submission
-from repro.config import to_yaml
+from repro.config import parse, to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.studies.study import Study, load
@@ -58,6 +60,23 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", sbatch.SCRIPTS)
 def test_the_scripts_for_use_by_hand_are_the_same_text(name: str) -> None:
     assert (ROOT / "sbatch" / f"{name}.sbatch").read_text(encoding="utf-8") == sbatch.text(sbatch.SCRIPTS[name])
+
+
+def test_what_the_documents_submit_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "sbatch").iterdir())]
+    lines = {line for text in texts for line in re.findall(r"sbatch (?:--\S+ )*sbatch/\w+\.sbatch .*", text)}
+    assert len(lines) == 4  # the study's with two arrays
+    for line in lines:
+        words = [word for word in shlex.split(line)[1:] if not word.startswith("--array")]
+        assert Path(words[0]).is_file()
+        if "study" in words[0]:
+            assert load(words[1]).preset(words[words.index("--preset") + 1])
+        else:
+            config, _ = parse(words[1:])
+            assert config.model.network
+        if "ddp" in words[0]:
+            assert (config.trainer.num_nodes, config.trainer.devices) == (sbatch.DDP.nodes, sbatch.DDP.tasks_per_node)
 
 
 def test_a_submitted_study_is_the_recorded_text(study: Study) -> None:

@@ -84,6 +84,7 @@ def test_a_study_goes_to_its_end_and_only_what_is_missing_is_submitted(
     monkeypatch.syspath_prepend(str(cluster.folder))
     for name in ("PATH", "SLURM_CONF", "PYTHONPATH"):
         monkeypatch.setenv(name, cluster.environment[name])
+    monkeypatch.setenv("PACE", "0.1")
     submit = ["study", "submit", "mine.yaml", "--max-parallel", "2", f"--sbatch={FIRST}"]
     assert repro(submit) == 0
     said = capsys.readouterr().out
@@ -96,6 +97,7 @@ def test_a_study_goes_to_its_end_and_only_what_is_missing_is_submitted(
     second = said.split("submitted job ")[1].split(":")[0]
     assert repro(submit) == 0
     assert "nothing to submit: all 3 runs are finished or on their way" in capsys.readouterr().out
+    cluster.wait_for_checkpoint("mine")  # they run, and the controller has written down what it knows
     cluster.call("bash", str(Path(__file__).with_name("cluster.sh")), "restart", str(cluster.daemons))
     for each in (f"{number}_0", f"{number}_1", f"{second}_2"):
         cluster.finish(each)
@@ -138,12 +140,16 @@ def test_a_requeued_job_goes_on(cluster: Any, same: Callable[[str], RunDirectory
 
 
 def test_a_preempted_job_goes_on(cluster: Any, same: Callable[[str], RunDirectory]) -> None:
-    number = cluster.submit(FIRST, *arguments("preempt"))
-    cluster.wait_for_checkpoint("preempt")
+    """At once, and with a time of grace, which it does not use up: SLURM would then take it for finished."""
+    numbers = {part: cluster.submit(FIRST, f"--partition={part}", *arguments(part)) for part in ("main", "grace")}
+    for part in numbers:
+        cluster.wait_for_checkpoint(part)
     urgent = cluster.submit("--partition=high", "--exclusive", FIRST, "--output=urgent.out", "--wrap=sleep 1")
     cluster.finish(urgent)
-    assert cluster.finish(number)["Restarts"] == "1"
-    assert restarts(same("preempt")) == ["0", "1"]
+    for part, number in numbers.items():
+        assert cluster.finish(number)["Restarts"] == "1"
+        assert restarts(same(part)) == ["0", "1"]
+    assert f"SLURM job {numbers['grace']} is requeued" in cluster.log(numbers["grace"])
 
 
 def test_a_job_goes_on_when_its_node_has_gone_down(cluster: Any, same: Callable[[str], RunDirectory]) -> None:
