@@ -34,7 +34,7 @@ def content(
         "paper_runs": study.paper_runs,
         "paper_shows": study.paper_shows,
         "figures": study.figures,
-        "claims": list(study.claims),
+        "claims": study.claims_at(preset),
         "cells": [
             {"label": cell.label, "seed": cell.seed, "run": name} for cell, name in zip(cells, names, strict=True)
         ],

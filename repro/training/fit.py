@@ -55,6 +55,7 @@ def _quiet() -> None:
         ".*tensorboardX.*",
         ".*GPU available but not used.*",
         ".*treespec, LeafSpec.*",
+        ".*`srun` command is available.*",  # on a login node, or a laptop with SLURM
         ".*module.s. in eval mode at the start of training.*",  # frozen layers are meant to be
         ".*smaller than the logging interval.*",
         ".*Total length of .* across ranks is zero.*",  # nothing is held out
