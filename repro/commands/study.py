@@ -14,7 +14,7 @@ from repro.errors import UserError
 from repro.records import keep
 from repro.studies import manifest
 from repro.studies.match import match
-from repro.studies.plan import Progress, in_words, progress, rates
+from repro.studies.plan import Progress, Rate, in_words, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
 
 RESULTS = Path("results")
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
             sub.add_argument(
                 "--jobs", type=int, default=1, help="cells at once, in processes (default: 1, in this one)"
             )
+        if action == "plan":
+            sub.add_argument("--measure", action="store_true", help="time some steps here where no run has told")
         if action == "report":
             sub.add_argument("--out", type=Path, help="folder for the report (default: report/ in the study's folder)")
         if action == "keep":
@@ -70,23 +72,52 @@ def _list() -> int:
 
 def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
     found, _ = match(cells, place)
-    planned = progress(cells, found, rates([Path(given.runs), RESULTS]))
+    folders = [RESULTS, Path(given.runs)]
+    planned = progress(cells, found, rates(folders))
+    if given.measure:
+        _measure(planned, Path(given.runs))
+        planned = progress(cells, found, rates(folders))
     for each in planned:
-        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {in_words(each.remaining):>9} left")
+        pace = f"{each.rate.seconds:.3g} s each on {each.rate.device}" if each.rate else ""
+        left = f"{in_words(each.remaining):>9} left"
+        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {left}  {pace}".rstrip())
     known = [each.remaining for each in planned if each.remaining is not None]
     unknown = len(planned) - len(known)
     size = study.preset(given.preset)
-    more = f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
+    more = (
+        f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
+        f"{'' if given.measure else '; --measure times some steps of each kind here'}"
+    )
     print(f"{len(planned)} runs, {in_words(math.fsum(known))} of device time left{more if unknown else ''}")
     print(f"cost as stated by the study: {size.cost or 'not stated'}")
     usages = [each.run.disk_usage() for each in planned if each.run is not None]
+    checkpoints = [
+        each.rate.checkpoint * each.cell.config.trainer.keep_checkpoints
+        for each in planned
+        if each.rate is not None and each.rate.checkpoint
+    ]
     if usages:
         print(f"disk: {sum(usages) / len(usages) * len(planned) / 1e6:,.0f} MB, by the runs that there are")
+    elif checkpoints:
+        print(f"disk: {sum(checkpoints) / len(checkpoints) * len(planned) / 1e6:,.0f} MB of checkpoints")
     for line in size.reductions:
         print(f"reduced: {line}")
     options = f" --preset {given.preset}" if given.preset else ""
     print(f"run all: repro study run {given.name}{options} --runs {shlex.quote(given.runs)}")
     return 0
+
+
+def _measure(planned: Sequence[Progress], runs: Path) -> None:
+    """Time some steps of every kind of run of which nothing is known, and remember that."""
+    from repro.training.timing import time_run
+
+    unknown = {kind(each.cell.config): each for each in planned if each.remaining is None}
+    for number, each in enumerate(unknown.values(), 1):
+        print(f"timing {_name(each)} ({number}/{len(unknown)})", file=sys.stderr, flush=True)
+        try:
+            remember(runs, each.cell.config, Rate(*time_run(each.cell.config, each.steps)))
+        except UserError as error:
+            print(f"repro: {_name(each)} cannot be timed: {error}", file=sys.stderr)
 
 
 def _name(each: Progress) -> str:
@@ -95,7 +126,7 @@ def _name(each: Progress) -> str:
 
 def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
     found, strays = match(cells, place)
-    states = progress(cells, found, rates([runs, RESULTS]))
+    states = progress(cells, found, rates([RESULTS, runs]))
     for each in states:
         share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
         left = "" if each.remaining == 0 else f"{in_words(each.remaining)} left"
