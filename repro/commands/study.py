@@ -40,7 +40,9 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         if action == "run":
             sub.add_argument("--again", action="store_true", help="run finished cells anew")
             sub.add_argument(
-                "--jobs", type=int, default=1, help="cells at once, in processes (default: 1, in this one)"
+                "--jobs",
+                type=int,
+                help="cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)",
             )
         if action == "plan":
             sub.add_argument("--measure", action="store_true", help="time some steps here where no run has told")
@@ -167,16 +169,18 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
-    from repro.studies.runner import run_at_once, run_study
-    from repro.training.runs import locate
+    from repro.studies.runner import run_at_once, run_study, sensible_jobs
+    from repro.training.runs import locate, nothing_to_do
 
-    if given.jobs < 1:
+    if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
-    runs = [locate(cell.config, Config()).name for cell in cells]  # refuses what cannot be run before anything runs
+    runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
     if study.runs_of is None:
-        manifest.write(place, manifest.content(study, given.preset, cells, runs, command))
-    if given.jobs > 1:
-        return run_at_once(cells, given.jobs, folder=place, again=given.again)
+        manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
+    missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]
+    jobs = given.jobs or min(sensible_jobs(), len(missing))
+    if jobs > 1:
+        return run_at_once(cells, jobs, folder=place, again=given.again)
     return run_study(cells, again=given.again)
 
 

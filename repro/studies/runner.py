@@ -9,17 +9,27 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from repro.config import to_yaml
+from repro.config import Config, to_yaml
 from repro.errors import UserError
-from repro.records import processors
+from repro.records import available_memory, processors
 from repro.studies.study import Cell
 from repro.training.interrupt import Interrupted
-from repro.training.runs import start
+from repro.training.runs import locate, nothing_to_do, start
 
 _TAIL_LINES = 15
+_SAY_SECONDS = 30.0
+_MEMORY = 2 * 2**30  # bytes that a process may want
+
+
+def sensible_jobs() -> int:
+    """How many cells at once: one for each GPU; without, one for each processor, as far as memory goes.
+
+    Networks of many thin layers gain little from a second thread, and lose much where it has to wait for others.
+    """
+    return len(_gpus()) or max(1, min(processors(), available_memory() // _MEMORY))
 
 
 def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
@@ -52,7 +62,8 @@ def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
 def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool = False) -> list[Cell]:
     """Run the cells in processes of their own, so many at a time; they share the processors and take the GPUs in turn.
 
-    What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends.
+    What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends, and twice a
+    minute how far those at hand are.
 
     Returns:
         The cells that failed (the ends of their logs have been printed).
@@ -66,7 +77,7 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
     except OSError as error:
         raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
     gpus = _gpus()
-    running: set[subprocess.Popen[bytes]] = set()
+    running: dict[subprocess.Popen[bytes], Path] = {}
     stopped = threading.Event()
 
     def one(numbered: tuple[int, Cell]) -> int:
@@ -74,6 +85,10 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
         if stopped.is_set():
             return 0
         label, log = _label(cell, number, len(cells)), folder / "logs" / f"{cell.label}-seed{cell.seed}.log"
+        run = locate(cell.config, Config())
+        if not again and nothing_to_do(run, cell.config):
+            _say(f"{label}: {run.state['status']} before, nothing to do")
+            return 0
         configuration = log.with_suffix(".yaml")
         configuration.write_text(to_yaml(cell.config), encoding="utf-8")
         command = [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
@@ -88,10 +103,10 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches this process alone: a second signal would end a cell at once
             )
-            running.add(process)
+            running[process] = log
             _say(f"{label}: begun, see {log}")
             status = process.wait()
-            running.discard(process)
+            del running[process]
         if status and not stopped.is_set():
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
             _say("\n".join([f"{label}: failed with exit status {status}; the end of its log:", *tail]))
@@ -102,6 +117,12 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(one, numbered) for numbered in enumerate(cells, 1)]
         try:
+            said: dict[Path, str] = {}
+            while wait(futures, timeout=_SAY_SECONDS).not_done:
+                for log in list(running.values()):
+                    if (line := _last_line(log)) != said.get(log):
+                        _say(line)
+                    said[log] = line
             statuses = [future.result() for future in futures]
         except KeyboardInterrupt:
             stopped.set()
@@ -109,6 +130,11 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
                 process.send_signal(signal.SIGINT)  # each saves a checkpoint
             raise Interrupted("stopped: the same command goes on") from None
     return [cell for cell, status in zip(cells, statuses, strict=True) if status]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else f"{log.stem}: starting"
 
 
 def _label(cell: Cell, number: int, cells: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -242,10 +243,12 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("repro.studies.runner._SAY_SECONDS", 0.05)
     file = write(tmp_path)
     assert run(["study", "run", file, "--jobs", "2"]) == 0
     said = capsys.readouterr()
     assert said.err.count(": done") == 2
+    assert re.search(r"res-seed0.*: epoch \d/2, step", said.err), "how far a cell is"
     assert "**holds**" in said.out
     results = json.loads((tmp_path / "runs" / "mine" / "report" / "results.json").read_text())
     assert [each["status"] for each in results] == ["finished"] * 2
@@ -273,7 +276,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
         "network": {"broken": {"model.network": "broken:Net", "model.width": None}, "res": {"model.network": "resnet8"}}
     }
     file = write(tmp_path, grid=grid, paper_values={})
-    for options in ([], ["--jobs", "2", "--runs", "others"]):
+    for options in (["--jobs", "1"], ["--jobs", "2", "--runs", "others"]):
         assert run(["study", "run", file, *options]) == 1
         said = capsys.readouterr()
         assert "repro: broken seed 0 failed" in said.err
