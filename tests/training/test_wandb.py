@@ -1,51 +1,41 @@
-"""The real W&B client, offline; its log is decoded with W&B's own protobuf messages."""
+"""The real W&B client, offline; its logs are decoded with W&B's own protobuf messages."""
 
 from __future__ import annotations
 
 import json
-import struct
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
 
 from repro.config import LogConfig, from_mapping
 from repro.records import RunDirectory, metrics
 from repro.training import wandb_logger
 from repro.training.runs import start
 
-BLOCK = 32_768
+MANIFEST = {"paper": "Oyedotun", "artefact": "Table 1", "preset": "cpu"}
 
 
-def decode(log: Path) -> Iterator[Record]:
-    """The records of an offline log: LevelDB's framing after a header of seven bytes."""
-    content = log.read_bytes()
-    position, message = 7, b""
-    while position + 7 <= len(content):
-        if BLOCK - position % BLOCK < 7:  # a block's tail too short for a header is filled up
-            position += BLOCK - position % BLOCK
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, position)
-        message += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or last part
-            yield Record.FromString(message)
-            message = b""
+def history(records: list[Any]) -> list[dict[str, Any]]:
+    """The rows that were logged."""
+    return [
+        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+        for record in records
+        if record.WhichOneof("record_type") == "history"
+    ]
 
 
-def history(records: list[Record]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = defaultdict(list)
-    for record in records:
-        if record.WhichOneof("record_type") == "history":
-            row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-            for key, value in row.items():
-                if isinstance(value, int | float | str) and not key.startswith("_"):
-                    found[key].append((row.get("trainer/global_step"), value))
-    return found
+def kinds(records: list[Any]) -> dict[tuple[str, str], int]:
+    """How often something that is not a number was logged under a name: name and W&B's type."""
+    found: dict[tuple[str, str], int] = defaultdict(int)
+    for row in history(records):
+        for name, value in row.items():
+            if name.endswith("/_type"):
+                found[name.removesuffix("/_type"), value] += 1
+    return dict(found)
 
 
 def small(tmp_path: Path, **changes: Any) -> Any:
@@ -64,76 +54,111 @@ def small(tmp_path: Path, **changes: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # W&B's own
-        return start(small(tmp_path_factory.mktemp("runs"), log={"wandb": "offline", "every_n_steps": 1})).run
+    """A run of a study in two lives of an epoch each, the second in a SLURM job."""
+    runs = tmp_path_factory.mktemp("runs")
+    (runs / "single").mkdir()
+    (runs / "single" / "manifest.json").write_text(json.dumps(MANIFEST))
+    for epochs in (1, 2):
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+            warnings.simplefilter("ignore")  # W&B's own
+            if epochs == 2:
+                patch.setenv("SLURM_JOB_ID", "77")
+            trained = start(small(runs, trainer={"max_epochs": epochs, "progress": "none", "accelerator": "cpu"})).run
+    return trained
 
 
 @pytest.fixture(scope="module")
-def log(run: RunDirectory) -> list[Record]:
-    (path,) = run.path.rglob("*.wandb")
-    return list(decode(path))
+def logs(run: RunDirectory, wandb_logs: Callable[[Path], list[list[Any]]]) -> list[list[Any]]:
+    found = wandb_logs(run.path)
+    assert len(found) == 2
+    return found
 
 
-def test_every_metric_of_the_record_is_in_the_log_at_its_step(run: RunDirectory, log: list[Record]) -> None:
-    logged = history(log)
+@pytest.mark.slow
+def test_every_metric_of_the_record_is_in_the_logs_once_at_its_step(run: RunDirectory, logs: list[list[Any]]) -> None:
+    rows = [row for log in logs for row in history(log)]
     table = metrics(run)
     assert len(table) > 20
-    for name, rows in table.groupby("metric"):
-        assert logged[str(name)] == list(zip(rows["step"], rows["value"], strict=True))
+    for name, part in table.groupby("metric"):
+        logged = [(row["trainer/global_step"], row[name]) for row in rows if name in row]
+        assert logged == list(zip(part["step"], part["value"], strict=True))
 
 
-def test_the_configuration_the_name_and_the_id_are_the_runs(run: RunDirectory, log: list[Record]) -> None:
-    (started,) = [record.run for record in log if record.WhichOneof("record_type") == "run"][:1]
-    assert (started.run_id, started.display_name, started.run_group) == (run.state["wandb_id"], run.name, "single")
-    config = {item.key: json.loads(item.value_json) for item in started.config.update}
-    assert config["model.network"] == "resnet8"
-    assert config["data.batch_size"] == 32
-    assert config["training.milestones"] == [0.5, 0.75]
+@pytest.mark.slow
+def test_steps_rise_over_both_lives(logs: list[list[Any]]) -> None:
+    rows = [row for log in logs for row in history(log)]
+    numbers = [row["_step"] for row in rows]
+    assert numbers == sorted(set(numbers))
+    steps = [row["trainer/global_step"] for row in rows]
+    assert steps == sorted(steps)
+    assert {row["trainer/global_step"] for row in history(logs[1])} == {2, 3, 4}  # 2: the second epoch's first batch
 
 
-def test_each_measuring_logs_tables_and_charts(run: RunDirectory, log: list[Record]) -> None:
-    kinds: dict[tuple[str, str], int] = defaultdict(int)
-    for record in log:
-        if record.WhichOneof("record_type") == "history":
-            for item in record.history.item:
-                name, _, last = (item.key or "/".join(item.nested_key)).rpartition("/")
-                if last == "_type":
-                    kinds[name, json.loads(item.value_json)] += 1
-    assert kinds == {
-        ("readings/weights", "table-file"): 3,
-        ("readings/representations", "table-file"): 3,
-        ("charts/weights", "image-file"): 3,
-        ("charts/representations", "image-file"): 3,
-        **{key: 1 for key in kinds if key[0].startswith("report/")},
-    }
-    assert {"report/training-curves", "report/weights", "report/representations"} <= {name for name, _ in kinds}
+@pytest.mark.slow
+def test_both_lives_are_one_run_with_its_group_tags_and_configuration(run: RunDirectory, logs: list[list[Any]]) -> None:
+    for log in logs:
+        started = next(record.run for record in log if record.WhichOneof("record_type") == "run")
+        assert started.run_id == run.state["wandb_id"]
+        assert (started.display_name, started.run_group, started.job_type) == (run.name, "single", "train")
+        assert sorted(started.tags) == ["Oyedotun", "Table 1", "cpu", "resnet8"]
+        config = {item.key: json.loads(item.value_json) for item in started.config.update}
+        assert config["model.network"] == "resnet8"
+        assert config["training.milestones"] == [0.5, 0.75]
+        assert config["environment"]["versions"] == run.lives[-1]["versions"]
+    assert config["environment"]["slurm"] == {"SLURM_JOB_ID": "77"}
+    assert [life["slurm"] for life in config["lives"]] == [{}, {"SLURM_JOB_ID": "77"}]
+    assert config["environment"]["commit"] == run.lives[-1]["commit"]
+
+
+@pytest.mark.slow
+def test_the_checkpoint_knows_the_run(run: RunDirectory) -> None:
+    for checkpoint in run.saved_checkpoints():
+        assert wandb_logger.WandbIdentifier.stored(checkpoint) == run.state["wandb_id"]
+    assert wandb_logger.WandbIdentifier.stored(run.config_path) is None
+
+
+@pytest.mark.slow
+def test_each_measuring_logs_tables_and_charts(run: RunDirectory, logs: list[list[Any]]) -> None:
+    for log, measurings in zip(logs, (2, 1), strict=True):
+        found = kinds(log)
+        assert {key: count for key, count in found.items() if not key[0].startswith("report/")} == {
+            ("readings/weights", "table-file"): measurings,
+            ("readings/representations", "table-file"): measurings,
+            ("charts/weights", "image-file"): measurings,
+            ("charts/representations", "image-file"): measurings,
+        }
+        reported = {name for name, _ in found if name.startswith("report/")}
+        assert {"report/training-curves", "report/weights", "report/representations"} <= reported
     assert len(list(run.path.rglob("*.png"))) >= 6
 
 
+@pytest.mark.slow
 def test_a_failing_wandb_does_not_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise OSError("the disk of W&B is full")
 
     monkeypatch.setattr("wandb.init", broken)
-    with pytest.warns(UserWarning, match=r"W&B failed and is off .* the disk of W&B is full"):
+    with pytest.warns(UserWarning, match=r"W&B failed and is off .*the disk of W&B is full.*`repro wandb-sync"):
         outcome = start(small(tmp_path))
     assert outcome.state["status"] == "finished"
     assert len(metrics(outcome.run)) > 20
 
 
+@pytest.mark.slow
 def test_online_without_a_login_goes_on_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with pytest.warns(UserWarning, match="no login"):
-        logger = wandb_logger.RunWandbLogger(
-            RunDirectory.prepare(tmp_path / "run", ""),
-            log=LogConfig(wandb="online"),
-            config={},
-            identifier="abc",
-        )
-    assert logger._offline
+    wandb.teardown()
+    run = RunDirectory.prepare(tmp_path / "run", "")
+    logger = wandb_logger.RunWandbLogger(run, config=small(tmp_path, log={"wandb": "online"}), identifier="abc")
+    with pytest.warns(UserWarning, match=r"has no login .* logs offline, `repro wandb-sync .*/run` sends it"):
+        logger.start()
+    logger.log_metrics({"loss": 1.0}, step=1)
+    logger.close("finished")
+    assert len(list(tmp_path.rglob("offline-run-*-abc"))) == 1
 
 
 @pytest.mark.parametrize(
