@@ -38,7 +38,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
             done = f"{pending.new} of {len(pending.record)} steps {'to send' if given.dry_run else 'sent'}"
             sent += 1
             if not given.dry_run:
-                wandb_sync.send(pending)
+                wandb_sync.send(pending, service)
         _say(f"[{number}/{len(runs)}] {run.path}: {done} ({service.url}/{pending.path})")
     for folder in studies:
         report = wandb_artifact.study_report(folder, service, project=given.project, entity=given.entity)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro.errors import UserError
 from repro.records import MANIFEST, find_runs
 from repro.training.wandb_description import Description, manifest, tags
 from repro.training.wandb_service import Service
@@ -90,31 +88,17 @@ def send(report: StudyReport) -> None:
     """
     import wandb
 
-    from repro.training.wandb_run import open_run
+    from repro.training.wandb_run import replaying
 
-    with tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
-        try:
-            remote = open_run(
-                report.description,
-                mode="online",
-                project=report.project,
-                entity=report.entity,
-                folder=Path(folder),
-                training=False,
-            )
-            artifact = wandb.Artifact(f"study-{report.description.group}", type="study")
-            for name, content in report.files.items():
-                with artifact.new_file(name, mode="wb") as file:
-                    file.write(content)
-            artifact.add(summary_table(report.files), "summary")
-            remote.log_artifact(artifact).wait()
-            remote.summary[_DIGEST] = report.digest
-            remote.finish(exit_code=0)
-        except Exception as error:  # whatever W&B raises
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"W&B failed for the report of '{report.folder}': {reason}; the same command again"
-            ) from error
+    with replaying(report.description, project=report.project, entity=report.entity, of=report.folder) as remote:
+        artifact = wandb.Artifact(f"study-{report.description.group}", type="study")
+        for name, content in report.files.items():
+            with artifact.new_file(name, mode="wb") as file:
+                file.write(content)
+        artifact.add(summary_table(report.files), "summary")
+        remote.log_artifact(artifact).wait()
+        remote.summary[_DIGEST] = report.digest
+        remote.finish(exit_code=0)
 
 
 def summary_table(files: Mapping[str, bytes]) -> Any:

@@ -26,7 +26,6 @@ class Description:
     job_type: str
     tags: Sequence[str]
     config: Mapping[str, Any]
-    host: str | None = None
 
 
 def identifier(run: RunDirectory) -> str:
@@ -54,7 +53,6 @@ def describe(run: RunDirectory, config: Config, *, given: str | None = None) -> 
         job_type="solve-output" if config.model.solver == "exact" else kind,
         tags=tags(study, config.model.network),
         config={**to_flat(config), "environment": lives[-1] if lives else {}, "lives": short},
-        host=lives[-1].get("host") if lives else None,
     )
 
 

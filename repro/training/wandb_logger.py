@@ -19,7 +19,7 @@ from repro.measurements import Reading, table
 from repro.records import RunDirectory
 from repro.training.wandb_cursor import Cursor, Position, Row, rows
 from repro.training.wandb_description import describe
-from repro.training.wandb_run import Sender, close_run, open_run
+from repro.training.wandb_run import Sender, close_run, confirm, open_run
 from repro.training.wandb_service import MissingProject, Service, available, reason
 
 P = ParamSpec("P")
@@ -86,6 +86,7 @@ class RunWandbLogger(Logger):
         super().__init__()
         self._run, self._config, self._identifier = run, config, identifier
         self._remote: Any = None
+        self._service: Service | None = None  # online
         self._sender = Sender(run.name, Cursor(Position()))
         self._broken: str | None = None
 
@@ -99,14 +100,14 @@ class RunWandbLogger(Logger):
         """W&B's id of the run."""
         return self._identifier
 
-    def _sent(self, log: LogConfig) -> Position:
+    def _sent(self, service: Service) -> Position:
         """How far W&B has this run."""
-        service = Service()
-        entity = log.entity or service.entity
+        log = self._config.log
         try:
-            return Position.of_summary(service.run_summary(entity, log.project, self._identifier))
+            summary = service.run_summary(log.entity or service.entity, log.project, self._identifier)
         except MissingProject:
             return Position()  # W&B makes it
+        return Position.of_summary(summary)
 
     def _attempt(self, action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         if self._broken is not None:
@@ -129,7 +130,8 @@ class RunWandbLogger(Logger):
         log, online, position = self._config.log, mode(self._config.log) == "online", Position()
         if online:
             try:
-                position = self._sent(log)
+                self._service = Service()
+                position = self._sent(self._service)
             except UserError as refusal:
                 rank_zero_warn(f"{refusal}; this run logs offline, `repro wandb-sync {self._run.path}` sends it")
                 online = False
@@ -184,3 +186,7 @@ class RunWandbLogger(Logger):
         if status == "finished":
             self._sender.send_figures(self._remote, self._run)
         close_run(self._remote, self._run.state, status)
+        if self._service is not None and not self._remote.offline:
+            log, position = self._config.log, self._sender.cursor.position
+            entity = log.entity or self._service.entity
+            confirm(self._service, entity, log.project, self._identifier, position, status)

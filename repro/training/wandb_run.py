@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.records import ENDED, RunDirectory
 from repro.training.charts import Charts, image, summary
-from repro.training.wandb_cursor import STATUS, STEP, Cursor, Row
+from repro.training.wandb_cursor import STATUS, STEP, Cursor, Position, Row
 from repro.training.wandb_description import Description
+from repro.training.wandb_service import Service, reason
 
-_OFF_PROCESS = {  # of a machine that did not train
+_PATIENCE_SECONDS = (0, 1, 2, 4, 8)
+_ELSEWHERE = {  # nothing is said of a machine that did not train
+    "program": "repro",
     "disable_git": True,
     "save_code": False,
     "x_disable_meta": True,
     "x_disable_machine_info": True,
+    "x_disable_stats": True,
     "x_save_requirements": False,
 }
-_IMPATIENT = {  # what is not sent now is sent later from the record: never slow a training
+_RETRIES = {  # W&B's own take many minutes, and what is not sent now is sent later from the record
     "x_graphql_retry_max": 3,
     "x_graphql_retry_wait_max_seconds": 5,
     "x_graphql_timeout_seconds": 15,
     "x_file_transfer_retry_max": 3,
+    "x_file_transfer_retry_wait_max_seconds": 5,
+    "x_file_stream_retry_max": 5,
+    "x_file_stream_retry_wait_max_seconds": 5,
 }
 
 
@@ -49,11 +60,9 @@ def open_run(
     import wandb
 
     wanted: dict[str, Any] = {"console": "off", "silent": True, "init_timeout": 60, "finish_timeout_raises": True}
-    if training:
-        wanted |= {**_IMPATIENT, "x_disable_stats": mode == "offline", "finish_timeout": 120}
-    else:
-        wanted |= {**_OFF_PROCESS, "x_disable_stats": True, "host": description.host, "finish_timeout": 1800}
-    wandb.setup(settings=wandb.Settings(silent=True))  # it tells of logins otherwise
+    wanted |= {**_RETRIES, "finish_timeout": 120 if training else 900}
+    wanted |= {"x_disable_stats": mode == "offline"} if training else _ELSEWHERE
+    wandb.termsetup(wandb.Settings(silent=True), None)  # before the run's settings apply it tells of the login
     known = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}  # older W&B has fewer
     found = wandb.init(
         id=description.identifier,
@@ -73,6 +82,29 @@ def open_run(
     found.define_metric(STEP)
     found.define_metric("*", step_metric=STEP, step_sync=True)
     return found
+
+
+@contextlib.contextmanager
+def replaying(description: Description, *, project: str, entity: str, of: Path) -> Iterator[Any]:
+    """W&B's run of something that is recorded in the folder `of`, online; closed if anything fails.
+
+    Raises:
+        UserError: If W&B fails; what it has taken until then it keeps.
+    """
+    remote = None
+    with tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
+        try:
+            remote = open_run(
+                description, mode="online", project=project, entity=entity, folder=Path(folder), training=False
+            )
+            yield remote
+        except Exception as error:  # whatever W&B raises
+            if remote is not None:
+                with contextlib.suppress(Exception):
+                    remote.finish(exit_code=1)
+            raise UserError(
+                f"W&B failed for '{of}': {reason(error)}; the same command goes on where it stopped"
+            ) from error
 
 
 class Sender:
@@ -130,3 +162,19 @@ def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
     if status not in (*ENDED, "failed"):
         remote.mark_preempting()  # W&B then shows it as preempted, not as failed
     remote.finish(exit_code=0 if status in ENDED else 1)
+
+
+def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
+    """See for ourselves that everything has arrived: W&B's client gives up without a word.
+
+    Raises:
+        UserError: If it has not within some seconds, which W&B may take, or the service does not answer.
+    """
+    found = Position()
+    for wait in _PATIENCE_SECONDS:
+        time.sleep(wait)
+        summary = service.run_summary(entity, project, identifier) or {}
+        found = Position.of_summary(summary)
+        if (found, summary.get(STATUS)) == (position, status):
+            return
+    raise UserError(f"W&B has taken the record to step {max(found.step, 0)} of {position.step} only")

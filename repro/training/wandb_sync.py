@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -17,7 +15,7 @@ from repro.records import ENDED, RunDirectory
 from repro.records.lock import Lock
 from repro.training.wandb_cursor import STATUS, Cursor, Position, Row, rows
 from repro.training.wandb_description import describe, identifier
-from repro.training.wandb_service import Service, reason
+from repro.training.wandb_service import Service
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,36 +81,32 @@ def pending(run: RunDirectory, service: Service, *, project: str | None = None, 
     )
 
 
-def send(run: Pending) -> None:
+def send(run: Pending, service: Service) -> None:
     """Send what W&B lacks of a run; an ended one with its figures.
+
+    Args:
+        run: See `pending`.
+        service: W&B, which is asked afterwards whether it has everything.
 
     Raises:
         UserError: If W&B fails; what has been sent is not sent again.
     """
-    from repro.training.wandb_run import Sender, close_run, open_run
+    from repro.training.wandb_run import Sender, close_run, confirm, replaying
 
     if run.status == "running" and run.run.state.get("wandb_live"):
         raise UserError(f"'{run.run.path}' logs to W&B itself while it trains; sync it when it has ended")
-    with _alone(run.run), tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
-        sender = Sender(run.run.name, Cursor(run.position))
-        try:
-            remote = open_run(
-                describe(run.run, run.config, given=run.identifier),
-                mode="online",
-                project=run.project,
-                entity=run.entity,
-                folder=Path(folder),
-                training=False,
-            )
-            for row in tqdm(run.record, desc=run.run.name, unit="step", disable=not sys.stderr.isatty()):
-                sender.send(remote, row)
-            if run.status in ENDED:
-                sender.send_figures(remote, run.run)
-            close_run(remote, run.run.state, run.status)
-        except Exception as error:  # whatever W&B raises
-            raise UserError(
-                f"W&B failed for '{run.run.path}': {reason(error)}; the same command goes on where it stopped"
-            ) from error
+    description = describe(run.run, run.config, given=run.identifier)
+    sender = Sender(run.run.name, Cursor(run.position))
+    with (
+        _alone(run.run),
+        replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote,
+    ):
+        for row in tqdm(run.record, desc=run.run.name, unit="step", disable=not sys.stderr.isatty()):
+            sender.send(remote, row)
+        if run.status in ENDED:
+            sender.send_figures(remote, run.run)
+        close_run(remote, run.run.state, run.status)
+        confirm(service, run.entity, run.project, run.identifier, sender.cursor.position, run.status)
 
 
 @contextlib.contextmanager

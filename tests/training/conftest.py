@@ -44,12 +44,13 @@ class _Server(http.server.ThreadingHTTPServer):
 class StubService:
     """The part of W&B's GraphQL and file stream that its client uses, on 127.0.0.1.
 
-    `status` is answered to everything if it is not 200; `requests` holds what was asked; an operation that it does not
-    know is kept in `unknown` and answered with an error.
+    `status` is answered to everything if it is not 200, and becomes 500 with the operation `fail_from`; `requests`
+    holds what was asked; an operation that it does not know is kept in `unknown` and answered with an error.
     """
 
     def __init__(self) -> None:
         self.status = 200
+        self.fail_from: str | None = None
         self.projects = {("someone", "repro")}
         self.runs: dict[str, RemoteRun] = {}
         self.artifacts: list[dict[str, Any]] = []
@@ -79,6 +80,7 @@ class StubService:
                     status, answer = service.status, {}
                     if status == 200:
                         answer = service._respond(self.path, body)
+                    status = service.status
                 content = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -95,6 +97,8 @@ class StubService:
             asked = json.loads(body)
             name = asked.get("operationName") or asked["query"].split()[1].split("(")[0]
             self.requests.append(name)
+            if name == self.fail_from:
+                self.status = 500
             answer: Callable[..., dict[str, Any]] | None = getattr(self, f"_{name}", None)
             if answer is None:
                 self.unknown.append(asked["query"])
@@ -127,6 +131,9 @@ class StubService:
 
     def _ServerFeaturesQuery(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
+
+    def _OrganizationCoreWeaveOrganizationID(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"entity": {"organization": None}}
 
     def _RecordedRun(self, asked: dict[str, Any]) -> dict[str, Any]:
         if (asked["entity"], asked["project"]) not in self.projects:
@@ -220,6 +227,25 @@ class StubService:
         known = self._artifact(asked["artifactID"])
         known["committed"] = True
         return {"commitArtifact": {"artifact": {"id": asked["artifactID"], "digest": known["digest"]}}}
+
+    def _ArtifactByID(self, asked: dict[str, Any]) -> dict[str, Any]:
+        known = self._artifact(asked["id"])
+        project = {"id": "p", "internalId": "p", "name": "repro", "entity": {"name": "someone"}}
+        found = {
+            "__typename": "Artifact",
+            "id": asked["id"],
+            "artifactSequence": {"__typename": "ArtifactSequence", "name": known["name"], "project": project},
+            "artifactType": {"name": known["type"]},
+            "state": "COMMITTED" if known["committed"] else "PENDING",
+            "digest": known["digest"],
+            "createdAt": "2026-01-01T00:00:00Z",
+            **dict.fromkeys(("versionIndex", "size", "fileCount", "ttlDurationSeconds"), 0),
+            **dict.fromkeys(("description", "metadata", "historyStep", "commitHash", "updatedAt")),
+            "ttlIsInherited": True,
+            "tags": [],
+            "aliases": [],
+        }
+        return {"artifact": found}
 
     def _artifact(self, identifier: str) -> dict[str, Any]:
         return next(known for known in self.artifacts if known["answer"]["id"] == identifier)

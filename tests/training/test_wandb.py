@@ -181,3 +181,55 @@ def test_the_mode_is_the_flags_then_the_environments_then_offline(
         monkeypatch.setenv("WANDB_MODE", variable)
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)  # a login is no request
     assert wandb_logger.mode(LogConfig(wandb=flag)) == mode
+
+
+@pytest.mark.slow
+def test_a_run_that_died_online_goes_on_as_the_same_run_at_wandb(
+    tmp_path: Path, wandb_service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from repro.training.classifier import Classifier
+
+    step, dead = Classifier.training_step, []
+
+    def dying(self: Any, *arguments: Any) -> Any:
+        if self.trainer.global_step == 4 and not dead:
+            dead.append(True)
+            raise RuntimeError("the node went down")
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Classifier, "training_step", dying)
+    config = small(tmp_path, data={"train_size": 96, "batch_size": 32}, log={"wandb": "online", "every_n_steps": 1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # W&B's own
+        with pytest.raises(RuntimeError, match="node went down"):
+            start(config)
+        run = start(config).run  # from the checkpoint of step 3
+    (identifier,) = wandb_service.runs
+    remote = wandb_service.runs[identifier]
+    assert identifier == run.state["wandb_id"]
+    for name, part in metrics(run).groupby("metric"):
+        assert remote.values(str(name)) == list(zip(part["step"], part["value"], strict=True))
+    assert [at for at, _ in remote.values("charts/weights")] == [0, 3, 6]
+    steps = [row["trainer/global_step"] for row in remote.history]
+    assert steps == sorted(steps)
+    assert [row["_step"] for row in remote.history] == list(range(len(steps)))
+    assert remote.exit_codes == [1, 0]
+    assert len(remote.config["lives"]["value"]) == 2
+    assert remote.summary["record/status"] == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fail_from", ["Viewer", "CreateArtifact"])
+def test_a_service_that_fails_does_not_stop_the_run(
+    tmp_path: Path, wandb_service: Any, fail_from: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wandb_service.fail_from = fail_from
+    config = small(tmp_path, log={"wandb": "online", "every_n_steps": 1})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        outcome = start(config)
+    assert outcome.state["status"] == "finished"
+    assert len(metrics(outcome.run)) > 20
+    ours = [str(each.message) for each in told if "`repro wandb-sync" in str(each.message)]
+    assert len(ours) == 1
+    assert str(outcome.run.path) in ours[0]
