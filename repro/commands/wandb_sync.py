@@ -17,7 +17,11 @@ from repro.training.wandb_service import Service
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Run ``repro wandb-sync PATH ...``."""
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of runs such as a study's"
+        "paths",
+        nargs="+",
+        type=_path,
+        metavar="DIR",
+        help="run directories, folders of runs such as a study's, or names of folders in runs/",
     )
     parser.add_argument("--project", help="W&B project (default: each run's own log.project)")
     parser.add_argument("--entity", help="W&B user or team (default: each run's own log.entity, else the account's)")
@@ -49,6 +53,11 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     verb = "would be sent" if given.dry_run else "sent"
     print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent} as they are")
     return 0
+
+
+def _path(text: str) -> Path:
+    named = Path("runs") / text
+    return named if not Path(text).exists() and named.exists() else Path(text)
 
 
 def _say(text: str) -> None:

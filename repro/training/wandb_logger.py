@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Literal, ParamSpec
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
 from repro.config import Config, LogConfig
 from repro.errors import UserError
@@ -87,7 +89,7 @@ class RunWandbLogger(Logger):
         self._run, self._config, self._identifier = run, config, identifier
         self._remote: Any = None
         self._service: Service | None = None  # online
-        self._sender = Sender(run.name, Cursor(Position()))
+        self._sender = Sender(run.name, Cursor(Position()), patient=False)
         self._broken: str | None = None
 
     @property
@@ -116,7 +118,7 @@ class RunWandbLogger(Logger):
             action(*args, **kwargs)
         except Exception as error:  # whatever W&B raises, the run goes on
             self._broken = reason(error)
-            rank_zero_warn(
+            _say(
                 f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
                 f"`repro wandb-sync {self._run.path}` sends it"
             )
@@ -133,9 +135,9 @@ class RunWandbLogger(Logger):
                 self._service = Service()
                 position = self._sent(self._service)
             except UserError as refusal:
-                rank_zero_warn(f"{refusal}; this run logs offline, `repro wandb-sync {self._run.path}` sends it")
+                _say(f"{refusal}; this run logs offline, `repro wandb-sync {self._run.path}` sends it")
                 online = False
-        self._sender = Sender(self._run.name, Cursor(position))
+        self._sender = Sender(self._run.name, Cursor(position), patient=False)
         self._remote = open_run(
             describe(self._run, self._config, given=self._identifier),
             mode="online" if online else "offline",
@@ -178,9 +180,13 @@ class RunWandbLogger(Logger):
         Args:
             status: The run's; unless it has ended or failed, it is to be continued.
         """
-        if self._remote is not None:
-            self._attempt(self._close, status)
-            self._remote = None
+        if self._remote is None:
+            return
+        self._attempt(self._close, status)
+        if self._broken is not None:  # leave nothing that the next run of this process would wait for
+            with contextlib.suppress(Exception):
+                self._remote.finish(exit_code=1)
+        self._remote = None
 
     def _close(self, status: str) -> None:
         if status == "finished":
@@ -190,3 +196,7 @@ class RunWandbLogger(Logger):
             log, position = self._config.log, self._sender.cursor.position
             entity = log.entity or self._service.entity
             confirm(self._service, entity, log.project, self._identifier, position, status)
+
+
+def _say(text: str) -> None:
+    print(f"repro: note: {text}", file=sys.stderr, flush=True)

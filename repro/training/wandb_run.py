@@ -33,9 +33,9 @@ _RETRIES = {  # W&B's own take many minutes, and what is not sent now is sent la
     "x_graphql_timeout_seconds": 15,
     "x_file_transfer_retry_max": 3,
     "x_file_transfer_retry_wait_max_seconds": 5,
-    "x_file_stream_retry_max": 5,
-    "x_file_stream_retry_wait_max_seconds": 5,
 }
+_STREAM_RETRIES = {"x_file_stream_retry_max": 5, "x_file_stream_retry_wait_max_seconds": 5}
+_LONGEST_WAIT_SECONDS = 10.0  # for one row, before training goes on without W&B
 
 
 def open_run(
@@ -60,8 +60,10 @@ def open_run(
     import wandb
 
     wanted: dict[str, Any] = {"console": "off", "silent": True, "init_timeout": 60, "finish_timeout_raises": True}
-    wanted |= {**_RETRIES, "finish_timeout": 120 if training else 900}
-    wanted |= {"x_disable_stats": mode == "offline"} if training else _ELSEWHERE
+    if training:  # the stream of rows does not hold it up before the end
+        wanted |= {**_RETRIES, "x_disable_stats": mode == "offline", "finish_timeout": 60}
+    else:
+        wanted |= {**_RETRIES, **_STREAM_RETRIES, **_ELSEWHERE, "finish_timeout": 900}
     wandb.termsetup(wandb.Settings(silent=True), None)  # before the run's settings apply it tells of the login
     known = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}  # older W&B has fewer
     found = wandb.init(
@@ -113,10 +115,12 @@ class Sender:
     Args:
         label: What the run is called in charts.
         cursor: Knows what is new.
+        patient: Wait for W&B as long as it takes.
     """
 
-    def __init__(self, label: str, cursor: Cursor) -> None:
+    def __init__(self, label: str, cursor: Cursor, *, patient: bool) -> None:
         self.cursor = cursor
+        self._patient = patient
         self._charts = Charts(label)
         self._number = 0  # W&B's own count of rows, over all lives of an offline run
 
@@ -128,7 +132,11 @@ class Sender:
             self._charts.note(row.readings)
 
     def send(self, remote: Any, row: Row) -> bool:
-        """Send what is new of a row; returns whether anything is."""
+        """Send what is new of a row; returns whether anything is.
+
+        Raises:
+            TimeoutError: If W&B takes too long with it, as it does with tables while it cannot be reached.
+        """
         new = self.cursor.advance(row)
         if new is None:
             if row.readings is not None:
@@ -146,8 +154,11 @@ class Sender:
         self._log(remote, {**figures, **self.cursor.position.columns()})
 
     def _log(self, remote: Any, content: Mapping[str, Any]) -> None:
+        started = time.monotonic()
         remote.log(content, step=self._number if remote.offline else None, commit=True)
         self._number += 1
+        if not self._patient and (taken := time.monotonic() - started) > _LONGEST_WAIT_SECONDS:
+            raise TimeoutError(f"it held the training up for {taken:.0f} s")
 
 
 def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:

@@ -96,7 +96,7 @@ def send(run: Pending, service: Service) -> None:
     if run.status == "running" and run.run.state.get("wandb_live"):
         raise UserError(f"'{run.run.path}' logs to W&B itself while it trains; sync it when it has ended")
     description = describe(run.run, run.config, given=run.identifier)
-    sender = Sender(run.run.name, Cursor(run.position))
+    sender = Sender(run.run.name, Cursor(run.position), patient=True)
     with (
         _alone(run.run),
         replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote,
