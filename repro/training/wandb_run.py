@@ -35,7 +35,10 @@ _RETRIES = {  # W&B's own take many minutes, and what is not sent now is sent la
     "x_file_transfer_retry_wait_max_seconds": 5,
 }
 _STREAM_RETRIES = {"x_file_stream_retry_max": 5, "x_file_stream_retry_wait_max_seconds": 5}
-_LONGEST_WAIT_SECONDS = 10.0  # for one row, before training goes on without W&B
+LONGEST_WAIT_SECONDS = 10.0
+"""How long W&B may take with a row before training goes on without it."""
+LONGEST_FINISH_SECONDS = 60.0
+"""How long W&B may take to send the rest at a run's end."""
 
 
 def open_run(
@@ -61,7 +64,7 @@ def open_run(
 
     wanted: dict[str, Any] = {"console": "off", "silent": True, "init_timeout": 60, "finish_timeout_raises": True}
     if training:  # the stream of rows does not hold it up before the end
-        wanted |= {**_RETRIES, "x_disable_stats": mode == "offline", "finish_timeout": 60}
+        wanted |= {**_RETRIES, "x_disable_stats": mode == "offline", "finish_timeout": LONGEST_FINISH_SECONDS}
     else:
         wanted |= {**_RETRIES, **_STREAM_RETRIES, **_ELSEWHERE, "finish_timeout": 900}
     wandb.termsetup(wandb.Settings(silent=True), None)  # before the run's settings apply it tells of the login
@@ -157,7 +160,7 @@ class Sender:
         started = time.monotonic()
         remote.log(content, step=self._number if remote.offline else None, commit=True)
         self._number += 1
-        if not self._patient and (taken := time.monotonic() - started) > _LONGEST_WAIT_SECONDS:
+        if not self._patient and (taken := time.monotonic() - started) > LONGEST_WAIT_SECONDS:
             raise TimeoutError(f"it held the training up for {taken:.0f} s")
 
 

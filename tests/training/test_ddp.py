@@ -16,14 +16,14 @@ FLAGS = [
     *("--model.network", "resnet8", "--model.width", "4", "--data.train_size", "96", "--data.batch_size", "32"),
     *("--data.evaluation_batch_size", "500", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
     *("--measure.measurements", "[weights,representations,gradients,distance]", "--measure.probe_size", "16"),
-    *("--trainer.progress", "none", "--log.wandb", "offline"),
+    *("--trainer.progress", "none"),
 ]
 
 
 def fitted(folder: Path, devices: int) -> tuple[RunDirectory, str]:
     done = subprocess.run(
         [sys.executable, "-m", "repro", "fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline" if devices > 1 else "disabled"},
         capture_output=True,
         text=True,
         check=False,
