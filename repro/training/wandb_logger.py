@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from repro.config import Config, LogConfig
 from repro.errors import UserError
 from repro.measurements import Reading, table
-from repro.records import RunDirectory
+from repro.records import ENDED, RunDirectory
 from repro.training.wandb_cursor import Cursor, Position, Row, rows
 from repro.training.wandb_description import describe
 from repro.training.wandb_run import Sender, close_run, confirm, open_run
@@ -135,6 +135,7 @@ class RunWandbLogger(Logger):
                 self._service = Service()
                 position = self._sent(self._service)
             except UserError as refusal:
+                self._service = None
                 _say(f"{refusal}; this run logs offline, `repro wandb-sync {self._run.path}` sends it")
                 online = False
         self._sender = Sender(self._run.name, Cursor(position), patient=False)
@@ -192,7 +193,7 @@ class RunWandbLogger(Logger):
         if status == "finished":
             self._sender.send_figures(self._remote, self._run)
         close_run(self._remote, self._run.state, status)
-        if self._service is not None and not self._remote.offline:
+        if self._service is not None and status in ENDED:
             log, position = self._config.log, self._sender.cursor.position
             entity = log.entity or self._service.entity
             confirm(self._service, entity, log.project, self._identifier, position, status)

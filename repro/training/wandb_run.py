@@ -37,8 +37,8 @@ _RETRIES = {  # W&B's own take many minutes, and what is not sent now is sent la
 _STREAM_RETRIES = {"x_file_stream_retry_max": 5, "x_file_stream_retry_wait_max_seconds": 5}
 LONGEST_WAIT_SECONDS = 10.0
 """How long W&B may take with a row before training goes on without it."""
-LONGEST_FINISH_SECONDS = 60.0
-"""How long W&B may take to send the rest at a run's end."""
+LONGEST_FINISH_SECONDS = 30.0
+"""How long W&B may take to send the rest at a run's end: a job that was asked to stop has little time."""
 
 
 def open_run(

@@ -124,9 +124,7 @@ class Service:
             raise UserError(f"W&B at {self.url} answers {error.code} {error.reason}; try again later") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise UserError(
-                f"W&B at {self.url} cannot be reached ({reason}); run this where there is network"
-            ) from None
+            raise UserError(f"W&B at {self.url} cannot be reached ({reason}); use a machine with network") from None
         if content.get("errors"):
             raise UserError(f"W&B at {self.url} refuses: {content['errors'][0].get('message', content['errors'][0])}")
         return dict(content.get("data") or {})
