@@ -181,6 +181,13 @@ def data(arguments: Arguments) -> int:
     return command.main(arguments, _parser("data", data.__doc__ or ""))
 
 
+def wandb_sync(arguments: Arguments) -> int:
+    """Send the records of runs and studies to Weights & Biases, as often as you like: only what is new is sent."""
+    from repro.commands import wandb_sync as command
+
+    return command.main(arguments, _parser("wandb-sync", wandb_sync.__doc__ or ""))
+
+
 COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "fit": fit,
     "validate": validate,
@@ -190,6 +197,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "report": report,
     "measure": measure,
     "data": data,
+    "wandb-sync": wandb_sync,
     "demo": demo,
 }
 

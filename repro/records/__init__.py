@@ -4,11 +4,12 @@ from repro.records.environment import environment, now, processors
 from repro.records.files import append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
 from repro.records.memory import available_memory
-from repro.records.run_directory import ENDED, RunDirectory, find_runs
+from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
 from repro.records.tables import metrics, readings
 
 __all__ = [
     "ENDED",
+    "MANIFEST",
     "RunDirectory",
     "append_lines",
     "available_memory",
