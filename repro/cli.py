@@ -192,6 +192,13 @@ def data(arguments: Arguments) -> int:
     return command.main(arguments, _parser("data", data.__doc__ or ""))
 
 
+def wandb_sync(arguments: Arguments) -> int:
+    """Send the records of runs and studies to Weights & Biases, as often as you like: only what is new is sent."""
+    from repro.commands import wandb_sync as command
+
+    return command.main(arguments, _parser("wandb-sync", wandb_sync.__doc__ or ""))
+
+
 def doctor(arguments: Arguments) -> int:
     """Check a machine for a study or a configuration, before a cluster does: one line a check."""
     from repro.commands import submit as command
@@ -209,6 +216,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "measure": measure,
     "data": data,
     "doctor": doctor,
+    "wandb-sync": wandb_sync,
     "demo": demo,
 }
 

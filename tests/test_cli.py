@@ -91,6 +91,10 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fit", "--data.name", "cifar10", "--data.root", "there"], ["repro data prepare CIFAR10 --root there"]),
         (["study", "run", "dmeo"], ["unknown study 'dmeo'", "nearest: demo"]),
         (["study", "run", "demo", "--preset", "fulll"], ["'fulll'", "cpu"]),
+        (["wandb-sync"], ["DIR", "repro wandb-sync --help"]),
+        (["wandb-sync", "nowhere"], ["'nowhere' does not exist"]),
+        (["wandb-sync", "."], ["no run in"]),
+        (["wandb-sync", ".", "--projet", "x"], ["unknown flag '--projet'", "nearest: --project"]),
         (["demo", "--seeds", "1"], ["unknown flag '--seeds'", "nearest: --seed"]),
         (["demo", "--runs", "/dev/null/x", "--seed", "1"], ["cannot write", "--runs"]),
     ],
@@ -125,6 +129,7 @@ for line in (
     "study list",
     "data list",
     "runs list x",
+    "wandb-sync nowhere",
     "--help",
 ):
     run(line.split())

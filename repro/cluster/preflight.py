@@ -149,7 +149,8 @@ def time_limit(limit: float, longest: float | None) -> Check:
 
 def tracking(configs: Sequence[Config]) -> Check:
     """W&B's mode, and the login where it needs one."""
-    from repro.training.wandb_logger import available, mode
+    from repro.training.wandb_logger import mode
+    from repro.training.wandb_service import available
 
     modes = sorted({mode(config.log) for config in configs})
     if not available():

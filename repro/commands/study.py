@@ -15,7 +15,7 @@ from repro.errors import UserError
 from repro.records import keep
 from repro.studies import manifest
 from repro.studies.match import match
-from repro.studies.plan import Progress, in_words, progress, rates
+from repro.studies.plan import Progress, Rate, in_words, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
 
 RESULTS = Path("results")
@@ -42,11 +42,15 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         if action == "run":
             sub.add_argument("--again", action="store_true", help="run finished cells anew")
             sub.add_argument(
-                "--jobs", type=int, default=1, help="cells at once, in processes (default: 1, in this one)"
+                "--jobs",
+                type=int,
+                help="cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)",
             )
             sub.add_argument("--task", type=int, help="run only this one, counted from 0, without the report")
         if action == "submit":
             submit.add_options(sub)
+        if action == "plan":
+            sub.add_argument("--measure", action="store_true", help="time some steps here where no run has told")
         if action == "report":
             sub.add_argument("--out", type=Path, help="folder for the report (default: report/ in the study's folder)")
         if action == "keep":
@@ -79,23 +83,52 @@ def _list() -> int:
 
 def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
     found, _ = match(cells, place)
-    planned = progress(cells, found, rates([Path(given.runs), RESULTS]))
+    folders = [RESULTS, Path(given.runs)]
+    planned = progress(cells, found, rates(folders))
+    if given.measure:
+        _measure(planned, Path(given.runs))
+        planned = progress(cells, found, rates(folders))
     for each in planned:
-        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {in_words(each.remaining):>9} left")
+        pace = f"{each.rate.seconds:.3g} s each on {each.rate.device}" if each.rate else ""
+        left = f"{in_words(each.remaining):>9} left"
+        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {left}  {pace}".rstrip())
     known = [each.remaining for each in planned if each.remaining is not None]
     unknown = len(planned) - len(known)
     size = study.preset(given.preset)
-    more = f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
+    more = (
+        f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
+        f"{'' if given.measure else '; --measure times some steps of each kind here'}"
+    )
     print(f"{len(planned)} runs, {in_words(math.fsum(known))} of device time left{more if unknown else ''}")
     print(f"cost as stated by the study: {size.cost or 'not stated'}")
     usages = [each.run.disk_usage() for each in planned if each.run is not None]
+    checkpoints = [
+        each.rate.checkpoint * each.cell.config.trainer.keep_checkpoints
+        for each in planned
+        if each.rate is not None and each.rate.checkpoint
+    ]
     if usages:
         print(f"disk: {sum(usages) / len(usages) * len(planned) / 1e6:,.0f} MB, by the runs that there are")
+    elif checkpoints:
+        print(f"disk: {sum(checkpoints) / len(checkpoints) * len(planned) / 1e6:,.0f} MB of checkpoints")
     for line in size.reductions:
         print(f"reduced: {line}")
     options = f" --preset {given.preset}" if given.preset else ""
     print(f"run all: repro study run {given.name}{options} --runs {shlex.quote(given.runs)}")
     return 0
+
+
+def _measure(planned: Sequence[Progress], runs: Path) -> None:
+    """Time some steps of every kind of run of which nothing is known, and remember that."""
+    from repro.training.timing import time_run
+
+    unknown = {kind(each.cell.config): each for each in planned if each.remaining is None}
+    for number, each in enumerate(unknown.values(), 1):
+        print(f"timing {_name(each)} ({number}/{len(unknown)})", file=sys.stderr, flush=True)
+        try:
+            remember(runs, each.cell.config, Rate(*time_run(each.cell.config, each.steps)))
+        except UserError as error:
+            print(f"repro: {_name(each)} cannot be timed: {error}", file=sys.stderr)
 
 
 def _name(each: Progress) -> str:
@@ -104,7 +137,7 @@ def _name(each: Progress) -> str:
 
 def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
     found, strays = match(cells, place)
-    states = progress(cells, found, rates([runs, RESULTS]))
+    states = progress(cells, found, rates([RESULTS, runs]))
     for each in states:
         share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
         left = "" if each.remaining == 0 else f"{in_words(each.remaining)} left"
@@ -145,16 +178,18 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
-    from repro.studies.runner import run_at_once, run_study
-    from repro.training.runs import locate
+    from repro.studies.runner import run_at_once, run_study, sensible_jobs
+    from repro.training.runs import locate, nothing_to_do
 
-    if given.jobs < 1:
+    if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
-    runs = [locate(cell.config, Config()).name for cell in cells]  # refuses what cannot be run before anything runs
+    runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
     if study.runs_of is None:
-        manifest.write(place, manifest.content(study, given.preset, cells, runs, command))
-    if given.jobs > 1:
-        return run_at_once(cells, given.jobs, folder=place, again=given.again)
+        manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
+    missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]
+    jobs = given.jobs or min(sensible_jobs(), len(missing))
+    if jobs > 1:
+        return run_at_once(cells, jobs, folder=place, again=given.again)
     return run_study(cells, again=given.again)
 
 

@@ -61,10 +61,11 @@ def first_layer_growth(readings: pd.DataFrame) -> float | None:
 
 
 def last_by_layer(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") -> pd.Series[float]:
-    """The quoted κ of every layer (from 1: the images themselves are left out) at the last measurement."""
+    """The quoted κ at the last measurement by layer (from 1: the images themselves are left out)."""
     table = quoted(readings, measurement, form=form)
-    last: pd.Series[float] = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]["kappa"]
-    return last
+    last = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+    by_layer: pd.Series[float] = last.set_index("layer")["kappa"]
+    return by_layer
 
 
 def _of(readings: pd.DataFrame, measurement: str, quantity: str, modes: Sequence[str]) -> pd.DataFrame:

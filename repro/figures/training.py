@@ -38,13 +38,23 @@ def _points(run: RunRecords, *names: str, scale: float = 1.0) -> list[Trace]:
     return [Trace(label=run.label, x=steps, y=scale * values, kind="points")] if len(steps) else []
 
 
+def _unpenalised(run: RunRecords) -> bool:
+    """Whether the objective was the cross-entropy at every recorded step."""
+    (steps, entropy), (others, objective) = run.series("step/cross_entropy"), run.series("step/objective")
+    return np.array_equal(steps, others) and np.array_equal(entropy, objective, equal_nan=True)
+
+
 def training_curves(runs: Sequence[RunRecords]) -> Figure:
-    """Cross-entropy, objective and accuracy against step: batches as lines, held-out data as marks at epoch ends."""
+    """Cross-entropy, objective and accuracy against step: batches as lines, held-out data as marks at epoch ends.
+
+    An objective that is the cross-entropy itself is not drawn again.
+    """
     entropy, objective, accuracy = [], [], []
     for run in runs:
         entropy += _line(run, "step/cross_entropy", "train/cross_entropy")
         entropy += _points(run, "test/cross_entropy", "validation/cross_entropy")
-        objective += _line(run, "step/objective", "train/objective")
+        if not _unpenalised(run):
+            objective += _line(run, "step/objective", "train/objective")
         accuracy += _line(run, "step/accuracy", "train/accuracy", scale=100.0)
         accuracy += _points(run, "test/accuracy", "validation/accuracy", scale=100.0)
     classes = {run.classes for run in runs}
@@ -71,6 +81,8 @@ def training_curves(runs: Sequence[RunRecords]) -> Figure:
             reference=100 / chance if chance else None,
         ),
     ]
+    if not objective:
+        del panels[1]
     notes = [
         note_line("line: training batches", lw=1.8),
         note_line("mark: held-out data", linestyle="none", marker="o"),
@@ -78,7 +90,7 @@ def training_curves(runs: Sequence[RunRecords]) -> Figure:
     if chance:
         notes.append(note_line("dotted: chance", lw=1.2, linestyle=DOTTED, color=INK))
     with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=(12.0, 4.6), notes=notes)
+        return draw_panels(panels, looks(run.label for run in runs), size=(4.0 * len(panels), 4.6), notes=notes)
 
 
 def has_first_layer(runs: Sequence[RunRecords]) -> bool:

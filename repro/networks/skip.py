@@ -179,22 +179,23 @@ class SkipToOutput(nn.Module):
                 modules[name].register_forward_hook(self._listener(name))
 
     def _listener(self, name: str) -> Any:
-        def take(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        def take(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
             number = self._places.get((name, call))
-            if number is not None:
-                self._taken.append(self._pick(output, number))
+            return output if number is None else self._pick(output, number)
 
         return take
 
-    def _pick(self, output: Tensor, number: int) -> Float[Tensor, "batch neurons"]:
-        if output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last):
-            flat, index = output.permute(0, 2, 3, 1).flatten(1), getattr(self, f"_index_last{number}")
-        else:
-            flat, index = output.flatten(1), getattr(self, f"_index{number}")
-        picked: Tensor = Pick.apply(flat, index)
-        return picked
+    def _pick(self, output: Float[Tensor, "batch ..."], number: int) -> Float[Tensor, "batch ..."]:
+        """The output as the next layer reads it, its chosen neurons taken."""
+        last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
+        index = getattr(self, f"_index_last{number}" if last else f"_index{number}")
+        ordered = output.permute(0, 2, 3, 1) if last else output
+        passed, picked = Pick.apply(ordered.flatten(1), index)
+        self._taken.append(picked)
+        whole: Tensor = passed.view(ordered.shape)
+        return whole.permute(0, 3, 1, 2) if last else whole
 
     def connected(self) -> list[Tap]:
         """The calls of activations that have chosen neurons."""
@@ -234,19 +235,23 @@ class SkipToOutput(nn.Module):
 
 
 class Pick(torch.autograd.Function):
-    """Columns of a matrix, no column twice: the gradient is written and not added up, in parallel on any device."""
+    """A matrix and some of its columns, none twice.
+
+    The matrix passes through, so that the columns' gradient is added into the one that comes back anyway: a gradient
+    of their own, zero elsewhere, would be as large as the layer and have to be added to it.
+    """
 
     @staticmethod
-    def forward(ctx: Any, flat: Float[Tensor, "batch all"], index: Int[Tensor, " some"]) -> Float[Tensor, "batch some"]:
-        """The columns."""
+    def forward(
+        ctx: Any, flat: Float[Tensor, "batch all"], index: Int[Tensor, " some"]
+    ) -> tuple[Float[Tensor, "batch all"], Float[Tensor, "batch some"]]:
+        """The matrix and the columns."""
         ctx.save_for_backward(index)
-        ctx.columns = flat.shape[1]
-        return flat.index_select(1, index)  # a quarter of the time of flat[:, index] on a CPU
+        return flat.view_as(flat), flat.index_select(1, index)  # a quarter of the time of flat[:, index] on a CPU
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Float[Tensor, "batch some"]) -> tuple[Float[Tensor, "batch all"], None]:
-        """Their gradient in place, zero elsewhere."""
+    def backward(ctx: Any, *gradients: Float[Tensor, "batch _"]) -> tuple[Float[Tensor, "batch all"], None]:
+        """The sum of both gradients."""
         (index,) = ctx.saved_tensors
-        (gradient,) = gradients
-        whole = gradient.new_zeros(len(gradient), ctx.columns)
-        return whole.scatter_(1, index.expand(len(gradient), -1), gradient), None
+        whole, some = gradients
+        return whole.scatter_add(1, index.expand(len(some), -1), some), None

@@ -3,14 +3,17 @@
 from repro.records.environment import environment, now, processors
 from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
-from repro.records.run_directory import ENDED, RunDirectory, find_runs
+from repro.records.memory import available_memory
+from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
 from repro.records.tables import metrics, readings
 
 __all__ = [
     "ENDED",
+    "MANIFEST",
     "NO_SPACE",
     "RunDirectory",
     "append_lines",
+    "available_memory",
     "dump_json",
     "environment",
     "find_runs",

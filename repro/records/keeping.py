@@ -34,6 +34,7 @@ def keep(run: RunDirectory, target: Path) -> int:
         (target / "environment.json").write_text(json.dumps(lives, indent=1) + "\n", encoding="utf-8")
         state = json.loads((run.path / "state.json").read_text(encoding="utf-8"))
         state.pop("wandb_id", None)
+        state.pop("wandb_live", None)
         (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         if (run.path / "metrics.jsonl").exists():
             shutil.copyfile(run.path / "metrics.jsonl", target / "metrics.jsonl")

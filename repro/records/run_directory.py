@@ -17,6 +17,9 @@ from repro.records.lock import Lock, holder
 ENDED = ("finished", "diverged")
 """States of a run that has its result."""
 
+MANIFEST = "manifest.json"
+"""In the folder of a study's runs: what `repro.studies.manifest` says of the study."""
+
 
 class RunDirectory:
     """One run's directory.

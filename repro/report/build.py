@@ -64,9 +64,9 @@ def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ())
     Raises:
         UserError: If `out` cannot be written.
     """
-    files = _files(sections, entries)
+    written = files(sections, entries)
     try:
-        for name, content in files.items():
+        for name, content in written.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, content)
@@ -86,14 +86,14 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _files(found: Sequence[Section], entries: Sequence[Entry]) -> dict[str, bytes]:
+def files(found: Sequence[Section], entries: Sequence[Entry] = ()) -> dict[str, bytes]:
     """The report's files by their path in the folder, the page last."""
     from repro import figures  # Matplotlib and pandas take a second to import
     from repro.records import dump_json
     from repro.report import outcomes, overview, page, tables
 
     known = {each.section.key: each.outcomes for each in entries}
-    files: dict[str, bytes] = {}
+    made: dict[str, bytes] = {}
     parts, markdown, results = [], [], []
     for section in found:
         of_section = known.get(section.key) or outcomes.outcomes(section)
@@ -102,8 +102,8 @@ def _files(found: Sequence[Section], entries: Sequence[Entry]) -> dict[str, byte
         drawn = {}
         for name, figure in figures.draw(records, section.figures).items():
             drawn[name] = figures.to_svg(figure)
-            files[f"figures/{section.key}-{name}.svg"] = drawn[name].encode()
-            files[f"figures/{section.key}-{name}.png"] = figures.to_png(figure)
+            made[f"figures/{section.key}-{name}.svg"] = drawn[name].encode()
+            made[f"figures/{section.key}-{name}.png"] = figures.to_png(figure)
         curves = [
             figures.to_svg(figures.training.training_curves([outcome.records]))
             if len(records) > 1 and outcome.records is not None and figures.training.has_curves([outcome.records])
@@ -116,8 +116,8 @@ def _files(found: Sequence[Section], entries: Sequence[Entry]) -> dict[str, byte
                 section, of_section, level=level, table=table, judged=judged, figures=drawn, curves=curves
             )
         )
-        files[f"tables/{section.key}.csv"] = tables.to_csv(table).encode()
-        files[f"tables/{section.key}.tex"] = tables.to_latex(table).encode()
+        made[f"tables/{section.key}.csv"] = tables.to_csv(table).encode()
+        made[f"tables/{section.key}.tex"] = tables.to_latex(table).encode()
         markdown.append(tables.markdown_section(section, table, judged, level=level))
         results += [json.loads(dump_json(outcome.result(section))) for outcome in of_section]
     title = found[0].title if len(found) == 1 else "Report"
@@ -127,8 +127,8 @@ def _files(found: Sequence[Section], entries: Sequence[Entry]) -> dict[str, byte
         parts.insert(0, overview.html(entries))
     elif len(found) > 1:
         markdown.insert(0, f"# {title}\n")
-    files["tables.md"] = "\n".join(markdown).encode()
-    files["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
+    made["tables.md"] = "\n".join(markdown).encode()
+    made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
     contents = {} if entries else {section.key: section.title for section in found}
-    files["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()
-    return files
+    made["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()
+    return made

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from repro.data.registry import DATASETS
-from repro.figures import RunRecords, kappa
+from repro.figures import RunRecords
 from repro.records import RunDirectory
+from repro.report.quantities import quantities
 from repro.report.sources import Cell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
 
@@ -33,14 +32,10 @@ class Outcome:
     seconds: float | None
     records: RunRecords | None
 
-    def values(self) -> dict[str, float]:
-        """What claims may speak of, accuracies in per cent."""
-        found = {name: 100 * self.final[name] for name in ACCURACIES if name in self.final}
-        if self.ended and self.seconds is not None:
-            found["seconds"] = self.seconds
-        if self.ended and self.records is not None:
-            found |= _of_readings(self.records.readings)
-        return found
+    @cached_property
+    def quantities(self) -> dict[str, float]:
+        """What claims and tables may speak of (`repro.studies.quantities`); empty without a result."""
+        return quantities(self.final, self.seconds, self.records) if self.ended else {}
 
     def result(self, section: Section) -> dict[str, Any]:
         """An entry of ``results.json``; accuracies are fractions, and what is not known is null."""
@@ -56,7 +51,7 @@ class Outcome:
             "status": self.status,
             "step": state.get("step"),
             "epoch": state.get("epoch"),
-            "first_layer_growth": self.values().get("first_layer_growth"),
+            "first_layer_growth": self.quantities.get("first_layer_growth"),
             "reduced": section.reduced,
             "run": self.cell.name,
         }
@@ -103,25 +98,6 @@ def verdicts(section: Section, found: Sequence[Outcome]) -> list[Verdict]:
     """The verdict on each of the section's claims, by the runs that have ended."""
     values: dict[str, dict[str, list[float]]] = {}
     for outcome in found:
-        for quantity, value in outcome.values().items():
+        for quantity, value in outcome.quantities.items():
             values.setdefault(outcome.cell.label, {}).setdefault(quantity, []).append(value)
     return [evaluate(claim, values) for claim in section.claims]
-
-
-def _of_readings(readings: pd.DataFrame) -> dict[str, float]:
-    """Condition numbers of a run at its last measurement, and how the first layer's weights have grown."""
-    found: dict[str, float] = {}
-    growth = kappa.first_layer_growth(readings)
-    if growth is not None:
-        found["first_layer_growth"] = growth
-        found["first_layer_weights"] = float(kappa.first_layer(readings)["sigma_max"].iloc[-1])
-    for name, measurement, form in (
-        ("weights", "weights", "quoted"),
-        ("representations", "representations", "quoted"),
-        ("matrix", "representations", "matrix"),
-    ):
-        values = kappa.last_by_layer(readings, measurement, form=form)
-        if len(values):
-            found[f"{name}_infinite"] = float(np.isinf(values).sum())
-            found[f"{name}_median"] = float(values.median(skipna=False))
-    return found

@@ -45,7 +45,9 @@ document.querySelectorAll('th[data-column]').forEach(head => head.addEventListen
   const down = head.ariaSort === 'ascending'
   head.closest('thead').querySelectorAll('th').forEach(it => it.removeAttribute('aria-sort'))
   head.ariaSort = down ? 'descending' : 'ascending'
-  const order = (a, b) => typeof a === typeof b ? (a > b) - (a < b) : typeof a === 'number' ? -1 : 1
+  const inWords = (a, b) => a.localeCompare(b, 'en', {numeric: true})
+  const order = (a, b) => typeof a !== typeof b ? (typeof a === 'number' ? -1 : 1)
+    : typeof a === 'number' ? (a > b) - (a < b) : inWords(a, b)
   const rows = [...body.rows].sort((a, b) => order(value(a.cells[column]), value(b.cells[column])))
   body.append(...(down ? rows.reverse() : rows))
 }))

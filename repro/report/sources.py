@@ -11,9 +11,9 @@ from typing import Any
 
 from repro.config import read_yaml
 from repro.errors import UserError
-from repro.records import RunDirectory, find_runs
+from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.studies.claims import Summary, published
-from repro.studies.manifest import NAME, content
+from repro.studies.manifest import content
 from repro.studies.match import match
 from repro.studies.study import Cell as StudyCell
 from repro.studies.study import Study
@@ -76,7 +76,7 @@ def sections(paths: Sequence[Path]) -> list[Section]:
     manifests: dict[Path, Path] = {}
     for path in paths:
         if not (path / "config.yaml").is_file():
-            for manifest in sorted(path.rglob(NAME)):
+            for manifest in sorted(path.rglob(MANIFEST)):
                 manifests[manifest.parent.resolve()] = manifest
     found = [_study(manifest) for manifest in manifests.values()]
     loose: dict[Path, list[RunDirectory]] = {}

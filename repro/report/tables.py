@@ -14,9 +14,9 @@ from repro.figures.style import title
 from repro.report.outcomes import ACCURACIES, Outcome
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, reservations
-from repro.studies.claims import QUANTITIES, Summary, Verdict, summary, welch
+from repro.studies.claims import Summary, Verdict, summary, welch
+from repro.studies.quantities import in_words
 
-_NAMES = {"train_accuracy": "training accuracy (%)", "test_accuracy": "test accuracy (%)"}
 _NONE = "–"
 _LATEX = str.maketrans(
     {
@@ -59,7 +59,7 @@ class Table:
 
 
 def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
-    """A row for each label: accuracies beside the paper's, growth of the first layer, status and time.
+    """A row for each label: accuracies and what else the paper has values of, growth of the first layer, status, time.
 
     Several seeds become mean ± sample standard deviation over those that have a result. Where the paper gives
     deviations too, p is of Welch's two-sided t-test of no difference between its mean and ours.
@@ -67,38 +67,51 @@ def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
     several = len(section.labels) < len(section.cells)
     of_paper = [each for values in section.paper_values.values() for each in values.values()]
     tested = several and any(each.deviation is not None for each in of_paper)
+    grown = any("first_layer_growth" in outcome.quantities for outcome in found)
+    shown = dict.fromkeys([*ACCURACIES, *(name for values in section.paper_values.values() for name in values)])
     columns = [Column("", "network", numeric=False)]
-    for quantity in ACCURACIES:
-        if section.paper_values:
-            heads = ("ours", "paper", "difference", *(["Welch's p"] if tested else []))
-            columns += [Column(_NAMES[quantity], name) for name in heads]
+    for quantity in shown:
+        name = in_words(quantity) or quantity
+        if any(quantity in values for values in section.paper_values.values()):
+            compared = "difference" if quantity in ACCURACIES else "ours / paper"
+            columns += [Column(name, head) for head in ("ours", "paper", compared, *(["Welch's p"] if tested else []))]
         else:
-            columns.append(Column("", _NAMES[quantity]))
-    columns += [Column("", "first layer's σmax, end / start"), Column("", "status", numeric=False), Column("", "time")]
+            columns.append(Column("", name))
+    columns += [Column("", "first layer's σmax, end / start")] if grown else []
+    columns += [Column("", "status", numeric=False), Column("", "time")]
     if several:
         columns.insert(1, Column("", "seeds"))
     rows = []
     for label in section.labels:
         of_label = [outcome for outcome in found if outcome.cell.label == label]
-        row = [title(label)]
-        if several:
-            row.append(str(len(of_label)))
-        values = {name: [each.values()[name] for each in of_label if name in each.values()] for name in QUANTITIES}
-        for quantity in ACCURACIES:
-            ours = values[quantity]
-            row.append(spread(ours, percent))
-            if section.paper_values:
-                paper = section.paper_values.get(label, {}).get(quantity)
-                row.append(_NONE if paper is None else _with_deviation(paper, percent))
-                row.append(_NONE if paper is None or not ours else signed(summary(ours).mean - paper.mean))
-                if tested:
-                    p = math.nan if paper is None or not ours else welch(summary(ours), paper)
-                    row.append(_NONE if math.isnan(p) else f"{p:.2g}")
-        row.append(spread(values["first_layer_growth"], factor))
-        row.append(_statuses(of_label))
-        row.append(spread(values["seconds"], duration))
-        rows.append(row)
+        row = [title(label), *([str(len(of_label))] if several else [])]
+        for quantity in shown:
+            row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
+        row += [spread(_values(of_label, "first_layer_growth"), factor)] if grown else []
+        rows.append([*row, _statuses(of_label), spread(_values(of_label, "seconds"), duration)])
     return Table(columns, rows)
+
+
+def _values(found: Sequence[Outcome], quantity: str) -> list[float]:
+    return [outcome.quantities[quantity] for outcome in found if quantity in outcome.quantities]
+
+
+def _compared(section: Section, quantity: str, label: str, ours: Sequence[float], *, tested: bool) -> list[str]:
+    """Our value; where the paper has values of this quantity, its own, how they differ, and perhaps p."""
+    form = percent if quantity in ACCURACIES else digits
+    row = [spread(ours, form)]
+    if not any(quantity in values for values in section.paper_values.values()):
+        return row
+    paper = section.paper_values.get(label, {}).get(quantity)
+    row.append(_NONE if paper is None else _with_deviation(paper, form))
+    if paper is None or not ours:
+        return [*row, _NONE, *([_NONE] if tested else [])]
+    mean = summary(ours).mean
+    row.append(signed(mean - paper.mean) if quantity in ACCURACIES else factor(mean / paper.mean))
+    if tested:
+        p = welch(summary(ours), paper)
+        row.append(_NONE if math.isnan(p) else f"{p:.2g}")
+    return row
 
 
 def _statuses(of_label: Sequence[Outcome]) -> str:
@@ -111,6 +124,11 @@ def _statuses(of_label: Sequence[Outcome]) -> str:
 def percent(value: float) -> str:
     """A value in per cent, two decimals as in the papers."""
     return f"{value:.2f}" if math.isfinite(value) else "non-finite"
+
+
+def digits(value: float) -> str:
+    """A value to three digits."""
+    return f"{float(f'{value:.3g}'):,g}" if math.isfinite(value) else "∞" if value > 0 else "non-finite"
 
 
 def signed(value: float) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from repro.figures import RunRecords, kappa
 from repro.figures.style import title
 from repro.report.sources import Section
-from repro.studies.claims import QUANTITIES
+from repro.studies.quantities import in_words
 
 _SIGNS = {"<=": "≤", ">=": "≥"}
 
@@ -101,8 +101,8 @@ def claim_in_words(claim: str) -> str:
     words = []
     for word in claim.split():
         label, _, quantity = word.rpartition(".")
-        known = label and quantity in QUANTITIES
-        words.append(f"{title(label)} {QUANTITIES[quantity]}" if known else _SIGNS.get(word, word))
+        known = in_words(quantity) if label else None
+        words.append(f"{title(label)} {known}" if known else _SIGNS.get(word, word))
     return " ".join(words)
 
 

@@ -11,21 +11,7 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from repro.errors import UserError, unknown
-
-QUANTITIES = {
-    "train_accuracy": "training accuracy (%)",
-    "test_accuracy": "test accuracy (%)",
-    "first_layer_growth": "growth of the first layer's σmax",
-    "first_layer_weights": "σmax of the first layer's weights at the end",
-    "weights_infinite": "layers whose weights have infinite κ",
-    "weights_median": "median κ of the weights",
-    "representations_infinite": "representations with infinite channel-mode κ",
-    "representations_median": "median channel-mode κ of the representations",
-    "matrix_infinite": "representations that are singular as a matrix",
-    "matrix_median": "median κ of the representations as matrices",
-    "seconds": "seconds",
-}
-"""What a claim may speak of, in words: the final epoch's accuracies; condition numbers at the last measurement."""
+from repro.studies import quantities
 
 LEVEL = 0.05
 """A difference between means counts where Welch's test rejects its absence at this level, one-sided."""
@@ -81,8 +67,7 @@ def check(claim: str, labels: Iterable[str]) -> None:
         if isinstance(side, _Cell):
             if side.label not in labels:
                 raise unknown("cell", side.label, labels, extra=f"in claim '{claim}'")
-            if side.quantity not in QUANTITIES:
-                raise unknown("quantity", side.quantity, QUANTITIES, extra=f"in claim '{claim}'")
+            quantities.check(side.quantity, f"in claim '{claim}'")
 
 
 def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> Verdict:

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
-from repro.records import replace_text
+from repro.records import MANIFEST, replace_text
 from repro.studies.study import Cell, Study
-
-NAME = "manifest.json"
 
 
 def content(
@@ -34,7 +32,7 @@ def content(
         "paper_runs": study.paper_runs,
         "paper_shows": study.paper_shows,
         "figures": study.figures,
-        "claims": list(study.claims),
+        "claims": study.claims_at(preset),
         "cells": [
             {"label": cell.label, "seed": cell.seed, "run": name} for cell, name in zip(cells, names, strict=True)
         ],
@@ -49,6 +47,6 @@ def write(folder: Path, values: dict[str, Any]) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_text(folder / NAME, json.dumps(values, indent=1))
+        replace_text(folder / MANIFEST, json.dumps(values, indent=1))
     except OSError as error:
         raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error

@@ -7,16 +7,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from repro.config import Config, determining, load
 from repro.data import dataset
 from repro.errors import UserError
-from repro.records import RunDirectory
+from repro.records import RunDirectory, replace_text
 from repro.studies.study import Cell
 from repro.training.checks import train_samples
 
-Rates = Mapping[str, float]
-"""Seconds of a step, all else included, by `kind`."""
+NAME = "step-times.json"
+"""In a folder of runs, what `remember` noted."""
+
+
+class Rate(NamedTuple):
+    """How long a step takes."""
+
+    seconds: float
+    device: str
+    """What it was measured on: CPU, or the GPU's name."""
+    checkpoint: int = 0
+    """Bytes of a checkpoint: weights and momentum; 0 if not known."""
+
+
+Rates = Mapping[str, Rate]
+"""Of a step, all else included, by `kind`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +44,7 @@ class Progress:
     """missing, or the run's status."""
     step: int
     steps: int
-    seconds_per_step: float | None
+    rate: Rate | None
     """Measured on this run, or on one of the same kind; None if there is none."""
 
     @property
@@ -37,7 +52,7 @@ class Progress:
         """Seconds that it still takes, by the measured step time."""
         if self.status in ("finished", "diverged"):
             return 0.0
-        return None if self.seconds_per_step is None else self.seconds_per_step * (self.steps - self.step)
+        return None if self.rate is None else self.rate.seconds * (self.steps - self.step)
 
 
 def steps(config: Config) -> int:
@@ -66,17 +81,49 @@ def kind(config: Config) -> str:
 
 
 def rates(folders: Iterable[Path]) -> Rates:
-    """Step times of all finished runs below some folders; of several of a kind, the mean."""
-    found: dict[str, list[float]] = {}
+    """Step times of all finished runs below some folders, of several of a kind the mean; else what is noted there."""
+    noted = {name: rate for folder in folders for name, rate in _remembered(folder).items()}
+    found: dict[str, list[Rate]] = {}
     for folder in folders:
         for path in sorted(folder.glob("**/config.yaml")):
             run = RunDirectory(path.parent)
             try:
                 if run.ended and run.state.get("step"):
-                    found.setdefault(kind(load(path)), []).append(run.state["seconds"] / run.state["step"])
+                    device = run.lives[-1].get("device", "CPU") if run.lives else "CPU"
+                    rate = Rate(run.state["seconds"] / run.state["step"], device)
+                    found.setdefault(kind(load(path)), []).append(rate)
             except UserError:
                 continue  # of another version
-    return {name: sum(values) / len(values) for name, values in found.items()}
+    return noted | {name: _mean(values) for name, values in found.items()}
+
+
+def _mean(values: Sequence[Rate]) -> Rate:
+    """Of those on the device that was used last."""
+    device = values[-1].device
+    seconds = [each.seconds for each in values if each.device == device]
+    return Rate(sum(seconds) / len(seconds), device)
+
+
+def remember(runs: Path, config: Config, rate: Rate) -> None:
+    """Note a measured step time, in a file in the folder of runs.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    known = {**_remembered(runs), kind(config): rate}
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        replace_text(runs / NAME, json.dumps({name: each._asdict() for name, each in known.items()}, indent=1))
+    except OSError as error:
+        raise UserError(f"cannot write '{runs}': {error.strerror}; choose another --runs") from error
+
+
+def _remembered(runs: Path) -> dict[str, Rate]:
+    try:
+        known = json.loads((runs / NAME).read_text(encoding="utf-8"))
+        return {name: Rate(**rate) for name, rate in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def progress(cells: Sequence[Cell], runs: Sequence[RunDirectory | None], known: Rates) -> list[Progress]:
@@ -87,14 +134,14 @@ def progress(cells: Sequence[Cell], runs: Sequence[RunDirectory | None], known: 
 def _progress(cell: Cell, run: RunDirectory | None, known: Rates) -> Progress:
     whole, rate = steps(cell.config), known.get(kind(cell.config))
     if run is None:
-        return Progress(cell=cell, run=None, status="missing", step=0, steps=whole, seconds_per_step=rate)
+        return Progress(cell=cell, run=None, status="missing", step=0, steps=whole, rate=rate)
     status = run.status
     step = run.last_step() if status in ("running", "killed") else int(run.state.get("step", 0))
     if status == "running" and step and len(run.lives) == 1:
         started = datetime.fromisoformat(run.lives[0]["started"])
         changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
-        rate = (changed - started).total_seconds() / step
-    return Progress(cell=cell, run=run, status=status, step=step, steps=whole, seconds_per_step=rate)
+        rate = Rate((changed - started).total_seconds() / step, run.lives[0].get("device", "CPU"))
+    return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)
 
 
 def in_words(seconds: float | None) -> str:

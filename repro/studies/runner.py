@@ -7,20 +7,31 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from repro.config import to_yaml
+from repro.config import Config, to_yaml
 from repro.errors import UserError
-from repro.records import processors
+from repro.records import available_memory, processors
 from repro.studies.study import Cell
 from repro.training.interrupt import CannotSave, Interrupted, StopRequest
-from repro.training.runs import start
+from repro.training.runs import locate, nothing_to_do, start
 
 _TAIL_LINES = 15
 _LOOK_SECONDS = 0.5  # between looks for a signal
+_SAY_SECONDS = 30.0
+_MEMORY = 2 * 2**30  # bytes that a process may want
+
+
+def sensible_jobs() -> int:
+    """How many cells at once: one for each GPU; without, one for each processor, as far as memory goes.
+
+    Networks of many thin layers gain little from a second thread, and lose much where it has to wait for others.
+    """
+    return len(_gpus()) or max(1, min(processors(), available_memory() // _MEMORY))
 
 
 def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
@@ -54,7 +65,8 @@ def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
 def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool = False) -> list[Cell]:
     """Run the cells in processes of their own, so many at a time; they share the processors and take the GPUs in turn.
 
-    What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends.
+    What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends, and twice a
+    minute how far those at hand are.
 
     Returns:
         The cells that failed (the ends of their logs have been printed).
@@ -68,7 +80,7 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
     except OSError as error:
         raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
     gpus = _gpus()
-    running: set[subprocess.Popen[bytes]] = set()
+    running: dict[subprocess.Popen[bytes], Path] = {}
     stopped = threading.Event()
 
     def one(numbered: tuple[int, Cell]) -> int:
@@ -76,6 +88,10 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
         if stopped.is_set():
             return 0
         label, log = _label(cell, number, len(cells)), folder / "logs" / f"{cell.label}-seed{cell.seed}.log"
+        run = locate(cell.config, Config())
+        if not again and nothing_to_do(run, cell.config):
+            _say(f"{label}: {run.state['status']} before, nothing to do")
+            return 0
         configuration = log.with_suffix(".yaml")
         configuration.write_text(to_yaml(cell.config), encoding="utf-8")
         command = [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
@@ -90,10 +106,10 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C reaches this process alone, which hands it on once
             )
-            running.add(process)
+            running[process] = log
             _say(f"{label}: begun, see {log}")
             status = process.wait()
-            running.discard(process)
+            del running[process]
         if status and not stopped.is_set():
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
             _say("\n".join([f"{label}: failed with exit status {status}; the end of its log:", *tail]))
@@ -104,18 +120,31 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
     stop = StopRequest()
     with ThreadPoolExecutor(jobs) as pool, stop.listening():
         futures = [pool.submit(one, numbered) for numbered in enumerate(cells, 1)]
+        said: dict[Path, str] = {}
+        next_line = time.monotonic() + _SAY_SECONDS
         while not stop and wait(futures, timeout=_LOOK_SECONDS).not_done:
-            pass
+            if time.monotonic() < next_line:
+                continue
+            next_line = time.monotonic() + _SAY_SECONDS
+            for log in list(running.values()):
+                if (line := _last_line(log)) != said.get(log):
+                    _say(line)
+                said[log] = line
         if stop:
             stopped.set()
             told: set[subprocess.Popen[bytes]] = set()
             while wait(futures, timeout=_LOOK_SECONDS if told else 0).not_done:
-                for process in running - told:  # one may have begun a moment ago
+                for process in set(running) - told:  # one may have begun a moment ago
                     process.send_signal(signal.SIGTERM)  # it saves a checkpoint
                     told.add(process)
             raise Interrupted("stopped, every cell that ran has its checkpoint", signal=stop.signal)
         statuses = [future.result() for future in futures]
     return [cell for cell, status in zip(cells, statuses, strict=True) if status]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else f"{log.stem}: starting"
 
 
 def _label(cell: Cell, number: int, cells: int) -> str:

@@ -2,8 +2,8 @@
 
 The grid's axes span the cells: an axis is a configuration key with its values, or a name with variants, each a set of
 configuration keys. A cell's label joins its values or variants by hyphens. `Adjustment` changes the cells whose labels
-match a pattern: their settings, their seeds, or whether there are any. Settings are applied in the order base, preset,
-axes, the study's adjustments, the preset's.
+match a pattern: their settings, their seeds, or whether there are any. Settings are applied in the order base, axes,
+the study's adjustments, the preset's settings, its adjustments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from repro.config import Config, flatten, from_mapping, read_yaml, typed
 from repro.errors import UserError, unknown
-from repro.studies import claims
+from repro.studies import claims, quantities
 from repro.training.checks import full_batch
 
 
@@ -86,6 +86,8 @@ class Study:
     """How many runs the paper's deviations are over."""
     claims: Sequence[str] = ()
     """Checkable statements (`repro.studies.claims`)."""
+    preset_claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further ones by the preset at which alone they are claimed."""
     adjust: Sequence[Adjustment] = ()
     """What is different for some cells."""
     seed_key: str = "seed"
@@ -109,6 +111,10 @@ class Study:
             raise unknown(f"preset of study {self.name}", name, self.presets)
         return self.presets[name]
 
+    def claims_at(self, preset: str | None) -> list[str]:
+        """What is claimed at a preset."""
+        return [*self.claims, *self.preset_claims.get(preset or self.default_preset, ())]
+
     def folder(self, preset: str | None) -> str:
         """Name of the folder of this study's runs at a preset."""
         name = self.runs_of or self.name
@@ -123,14 +129,14 @@ class Study:
         chosen = self.preset(preset)
         base = read_yaml(configurations() / self.base) if isinstance(self.base, str) else self.base
         source = f"study {self.name}"
-        shared = {**flatten(base, source=source), **flatten(chosen.settings, source=source)}
+        shared, of_preset = flatten(base, source=source), flatten(chosen.settings, source=source)
         cells = []
         for label, values in zip(self.labels(), itertools.product(*self.grid.values()), strict=True):
             settings, own_seeds = dict(shared), chosen.seeds
             for (axis, choices), value in zip(self.grid.items(), values, strict=True):
                 variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
                 settings |= flatten(variant, source=f"{source}, {axis} {value}")
-            for each in (*self.adjust, *chosen.adjust):
+            for each in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
                 if fnmatchcase(label, each.cells):
                     settings |= flatten(each.settings, source=f"{source}, cells {each.cells}")
                     own_seeds = own_seeds if each.seeds is None else each.seeds
@@ -209,7 +215,7 @@ def _of_other_runs(content: Mapping[str, Any], other: str, where: str) -> Study:
             raise UserError(f"{where} takes the runs of {other}, and with them its {key}; leave that out")
     theirs = load(other)
     own = {entry.name: getattr(theirs, entry.name) for entry in dataclasses.fields(Study)}
-    own |= {"paper_values": {}, "claims": [], "figures": None, "paper_shows": {}, "adjust": []}
+    own |= {"paper_values": {}, "claims": [], "preset_claims": {}, "figures": None, "paper_shows": {}, "adjust": []}
     study: Study = _fill(Study, {**own, **content}, where)
     study = dataclasses.replace(study, adjust=theirs.adjust, runs_of=theirs.runs_of or theirs.name)
     _check(study, where)
@@ -222,10 +228,16 @@ def _check(study: Study, where: str) -> None:
     for each in (*study.adjust, *(one for preset in study.presets.values() for one in preset.adjust)):
         if not any(fnmatchcase(label, each.cells) for label in labels):
             raise unknown("cell", each.cells, labels, extra=f"in an adjustment of {where}")
-    for claim in study.claims:
+    for name, size in study.presets.items():
+        if varied := [key for key in flatten(size.settings, source=where) if key in study.grid]:
+            raise UserError(f"{where}, preset {name} sets {varied[0]}, which the grid varies; adjust cells instead")
+    for name in study.preset_claims:
+        study.preset(name)
+    for claim in (*study.claims, *itertools.chain.from_iterable(study.preset_claims.values())):
         claims.check(claim, labels)
     for label, values in study.paper_values.items():
         if label not in labels:
             raise unknown("cell", label, labels, extra=f"in paper_values of {where}")
-        for value in values.values():
+        for quantity, value in values.items():
+            quantities.check(quantity, f"in paper_values of {where}")
             claims.published(value, study.paper_runs)

@@ -29,6 +29,13 @@ class Charts:
         self._untrained: pd.DataFrame | None = None
         self._over_time: list[pd.DataFrame] = []
 
+    def note(self, frame: pd.DataFrame) -> None:
+        """Take in the readings of a step that are not shown now but belong into later charts."""
+        often = frame["measurement"].isin(OVER_TIME)
+        self._over_time.append(frame[often])
+        if len(frame) and frame["step"].iloc[0] == 0 and not often.all():
+            self._untrained = frame[~often]
+
     def content(self, frame: pd.DataFrame) -> dict[str, Any]:
         """What W&B gets for one step: histograms, a table of each measurement, and charts.
 
@@ -39,15 +46,13 @@ class Charts:
         """
         import wandb
 
+        self.note(frame)
         often = frame["measurement"].isin(OVER_TIME)
-        self._over_time.append(frame[often])
         found: dict[str, Any] = histograms(frame[often])
         now = frame[~often]
         if not len(now):
             return found
-        if frame["step"].iloc[0] == 0:
-            self._untrained = now
-        before = [] if self._untrained is None or self._untrained is now else [self._untrained]
+        before = [] if self._untrained is None or frame["step"].iloc[0] == 0 else [self._untrained]
         records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
         for measurement, part in frame.groupby("measurement"):
             found[f"readings/{measurement}"] = wandb.Table(dataframe=part.reset_index(drop=True))

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from repro.errors import UserError
-from repro.training.features import free_host_memory
+from repro.records import available_memory
 from repro.training.output import OutputLayer
 
 TOLERANCE = torch.finfo(torch.float32).eps
@@ -37,10 +37,10 @@ def require_memory(output: OutputLayer, samples: int) -> None:
     """
     columns = output.width + output.has_bias
     needed = 3 * 8 * samples * columns  # the matrix, LAPACK's copy, and as much work space
-    if needed > free_host_memory():
+    if needed > available_memory():
         raise UserError(
             f"model.solver exact needs {needed / 1e9:.1f} GB for {samples:,} x {columns:,} features in float64"
-            f"; {free_host_memory() / 1e9:.1f} GB are free; take fewer neurons or images, or solver sgd"
+            f"; {available_memory() / 1e9:.1f} GB are free; take fewer neurons or images, or solver sgd"
         )
 
 

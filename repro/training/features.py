@@ -18,6 +18,7 @@ from torch import Tensor
 
 from repro.data.batches import Batches
 from repro.errors import UserError
+from repro.records import available_memory
 from repro.training.output import OutputLayer
 
 RESIDENT_SHARE = 0.6
@@ -98,7 +99,7 @@ def _fits(shape: tuple[int, int], device: torch.device, ranks: int) -> bool:
     size = 4 * math.prod(shape)
     if device.type == "cuda":
         return size <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
-    return size * ranks <= RESIDENT_SHARE * free_host_memory()
+    return size * ranks <= RESIDENT_SHARE * available_memory()
 
 
 def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
@@ -143,8 +144,3 @@ def _fill(found: Float[Tensor, "samples features"], output: OutputLayer, batches
     for part, (images, _) in zip(parts, batches, strict=True):
         if len(images):
             found[part] = output.features(images)
-
-
-def free_host_memory() -> int:
-    """Bytes."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

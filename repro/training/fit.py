@@ -20,17 +20,15 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
-from repro.config import Config, to_flat
+from repro.config import Config
 from repro.data import create_data, provenance
 from repro.data.batches import Batches
 from repro.errors import UserError
-from repro.figures import RunRecords, draw
 from repro.networks import create_network
 from repro.networks.assumptions import unmet
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
-from repro.training import wandb_logger
 from repro.training.batch_statistics import synchronise
 from repro.training.checkpoint_file import CheckpointFile, load_weights, newest_sound, signature
 from repro.training.checkpoints import RunCheckpoints, sweep
@@ -45,6 +43,7 @@ from repro.training.placement import devices, in_slurm, is_first_rank, several
 from repro.training.progress import Progress
 from repro.training.random_features import FeatureBatches, OutputClassifier, settle
 from repro.training.record_logger import RecordLogger
+from repro.training.wandb_logger import WandbIdentifier, mode, wandb_logger
 
 _PATCH_IMAGES = 64  # that are compared for Assumption 3.1
 PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
@@ -59,6 +58,7 @@ def _quiet() -> None:
         ".*tensorboardX.*",
         ".*GPU available but not used.*",
         ".*treespec, LeafSpec.*",
+        ".*`srun` command is available.*",  # on a login node, or a laptop with SLURM
         ".*module.s. in eval mode at the start of training.*",  # frozen layers are meant to be
         ".*smaller than the logging interval.*",
         ".*Total length of .* across ranks is zero.*",  # nothing is held out
@@ -165,7 +165,8 @@ def _solve(experiment: Experiment, run: RunDirectory) -> dict[str, Any]:
     features = _features(module, data, run, data.batches("train")).features
     solution = solve(module.output, features, data.batches("train").labels)
     found = {f"exact/{name}": float(value) for name, value in asdict(solution).items()}
-    run.append_metrics(0, 0, found)
+    for logger in experiment.trainer.loggers:
+        logger.log_metrics(found, step=0)
     return {"solution": asdict(solution)}
 
 
@@ -217,10 +218,11 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
     if is_first_rank():
         sweep(run)
     checkpoint = newest_sound(run)
-    identifier = before.get("wandb_id") or uuid.uuid4().hex[:8]
+    identifier = before.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint)) or uuid.uuid4().hex[:8]
     checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
     logger = RecordLogger(run)
-    experiment = build(config, loggers=[logger], callbacks=[Progress(label, config.trainer.progress), checkpoints])
+    callbacks = [Progress(label, config.trainer.progress), WandbIdentifier(identifier), checkpoints]
+    experiment = build(config, loggers=[logger], callbacks=callbacks)
     trainer, module, data = experiment.trainer, experiment.module, experiment.data
     data.trainer = trainer
     data.setup("fit")
@@ -234,10 +236,8 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
             print(f"repro: note: Assumption 3.1 (Nguyen) does not hold: {'; '.join(conditions)}", file=sys.stderr)
     if config.measure.measurements or config.measure.every_n_steps:
         trainer.callbacks.insert(0, _measuring(config, data))  # type: ignore[attr-defined]
-    remote = None
-    if wandb_logger.mode(config.log) != "disabled" and wandb_logger.available():
-        remote = wandb_logger.RunWandbLogger(run, log=config.log, config=to_flat(config), identifier=identifier)
-        trainer.loggers = [logger, remote]
+    remote = wandb_logger(run, config=config, identifier=identifier)
+    trainer.loggers = [logger, *([remote] if remote else [])]
     if trainer.is_global_zero:
         run.add_life(
             {
@@ -246,7 +246,11 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
                 "data": provenance(config.data.name, config.data.root),
             }
         )
-        run.update_state(status="running", wandb_id=identifier, max_epochs=config.trainer.max_epochs, reason=None)
+        live = remote is not None and mode(config.log) == "online"
+        facts = {"status": "running", "wandb_id": identifier, "wandb_live": live, "reason": None}
+        run.update_state(**facts, max_epochs=config.trainer.max_epochs)
+    if remote is not None:
+        remote.start()  # of the record's state before this life
     status, outcome = "failed", {}
     try:
         if config.model.solver == "exact":
@@ -275,10 +279,8 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
                 run.delete_features()  # an extended run computes them again
             with contextlib.suppress(*([] if status in ENDED else [OSError])):  # a full disk: what stopped it is told
                 run.update_state(status=status, seconds=round(seconds, 3), **outcome)
-        if remote is not None and trainer.is_global_zero:
-            if status == "finished":
-                remote.log_figures(lambda: draw([RunRecords.read(run)]))
-            remote.close(success=status in ENDED)
+        if remote is not None:
+            remote.close(status)
     return run.state
 
 

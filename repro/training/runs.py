@@ -80,12 +80,10 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
     stop = StopRequest()
     with stop.listening(), _locked(run, stop):
         state = run.state
-        before = int(state.get("max_epochs", config.trainer.max_epochs))
-        extended = config.trainer.max_epochs > before
-        if run.ended and not (extended and state["status"] == "finished"):
+        if nothing_to_do(run, config):
             return Outcome(run, "skipped", state)
-        if extended and run.ended and is_first_rank():
-            run.update_state(extended_from=[*state.get("extended_from", []), before])
+        if run.ended and is_first_rank():
+            run.update_state(extended_from=[*state.get("extended_from", []), state["max_epochs"]])
         if not new and is_first_rank():
             run.rewrite_config(to_yaml(config))
         from repro.training.fit import fit
@@ -102,6 +100,13 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
             if new and is_first_rank() and not run.saved_checkpoints():
                 run.delete()
             raise
+
+
+def nothing_to_do(run: RunDirectory, config: Config) -> bool:
+    """Whether a run has ended and this configuration does not give it more epochs."""
+    state = run.state
+    extended = config.trainer.max_epochs > int(state.get("max_epochs", config.trainer.max_epochs))
+    return run.ended and not (extended and state["status"] == "finished")
 
 
 @contextmanager

@@ -89,3 +89,15 @@ def test_the_first_layer_is_followed_from_step_0(recorded) -> None:
     (line,) = lines(figure, "finite-plainnet110-line")
     assert line.get_xydata().tolist() == [[0, 1], [3, 2], [99, 10]]
     assert line.axes.get_xlim()[0] < 0
+
+
+def test_an_objective_that_is_the_cross_entropy_is_not_drawn_again(recorded) -> None:
+    entropy = {1: 2.0, 2: 1.5}
+    bare = recorded(metrics={"step/cross_entropy": entropy, "step/objective": entropy})
+    other = recorded("b", metrics={"step/cross_entropy": entropy, "step/objective": {1: 2.5, 2: 1.7}})
+    titles = [
+        [axes.get_title(loc="left") for axes in training.training_curves(runs).axes if axes.get_title(loc="left")]
+        for runs in ([bare], [bare, other])
+    ]
+    assert titles == [["Cross-entropy", "Accuracy"], ["Cross-entropy", "Objective, with weight penalty", "Accuracy"]]
+    assert len(lines(training.training_curves([bare, other]), "finite-plainnet110-line")) == 1

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -101,9 +102,40 @@ def test_the_remaining_time_is_by_measured_steps(study: Study, tmp_path: Path) -
     longer = load(write(tmp_path, "longer", presets={"cpu": {"settings": {"trainer": {"max_epochs": 50}}}}))
     states = plan.progress(longer.cells(), [None, None], rates)
     assert [(each.status, each.steps, each.remaining) for each in states] == [("missing", 100, 200.0)] * 2
+    assert {each.rate for each in states} == {plan.Rate(2.0, "CPU")}
     states = plan.progress(study.cells(), match(study.cells(), tmp_path / "runs" / "mine")[0], rates)
     assert [(each.status, each.remaining) for each in states] == [("finished", 0.0)] * 2
     assert plan.progress(study.cells(), [None, None], {})[0].remaining is None
+
+
+def test_what_was_timed_is_remembered_until_a_run_tells_better(study: Study, tmp_path: Path) -> None:
+    runs, config = tmp_path / "runs", study.cells()[0].config
+    plan.remember(runs, config, plan.Rate(7.0, "some GPU", 1000))
+    states = plan.progress(study.cells(), [None, None], plan.rates([runs]))
+    assert [each.remaining for each in states] == [28.0, None]
+    made(study, runs)
+    assert plan.rates([runs])[plan.kind(config)] == plan.Rate(2.0, "CPU")
+    (runs / plan.NAME).write_text("{half", encoding="utf-8")
+    assert set(plan.rates([runs])) == {plan.kind(cell.config) for cell in study.cells()}
+
+
+@pytest.mark.slow
+def test_steps_are_timed_where_no_run_has_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rand = {"model.network": "cnn13", "model.skip_neurons": 64, "model.train": "output"}
+    write(tmp_path, grid={"network": {"plain": {"model.network": "plainnet8"}, "rand": rand}}, claims=[])
+    assert run(["study", "plan", "mine.yaml", "--measure"]) == 0
+    captured = capsys.readouterr()
+    assert "timing plain seed 0 (1/2)" in captured.err
+    assert "rand seed 0 cannot be timed: random features" in captured.err
+    seconds = next(line for line in captured.out.splitlines() if line.startswith("plain")).split(" left ")[1]
+    assert 1e-4 < float(seconds.split()[0]) < 10
+    assert "MB of checkpoints" in captured.out
+    assert not list((tmp_path / "runs").glob("*/")), "no run is made"
+    assert run(["study", "plan", "mine.yaml", "--measure"]) == 0
+    assert "timing plain" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -219,10 +251,12 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("repro.studies.runner._SAY_SECONDS", 0.05)
     file = write(tmp_path)
     assert run(["study", "run", file, "--jobs", "2"]) == 0
     said = capsys.readouterr()
     assert said.err.count(": done") == 2
+    assert re.search(r"res-seed0.*: epoch \d/2, step", said.err), "how far a cell is"
     assert "**holds**" in said.out
     results = json.loads((tmp_path / "runs" / "mine" / "report" / "results.json").read_text())
     assert [each["status"] for each in results] == ["finished"] * 2
@@ -292,7 +326,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
         "network": {"broken": {"model.network": "broken:Net", "model.width": None}, "res": {"model.network": "resnet8"}}
     }
     file = write(tmp_path, grid=grid, paper_values={})
-    for options in ([], ["--jobs", "2", "--runs", "others"]):
+    for options in (["--jobs", "1"], ["--jobs", "2", "--runs", "others"]):
         assert run(["study", "run", file, *options]) == 1
         said = capsys.readouterr()
         assert "repro: broken seed 0 failed" in said.err

@@ -58,6 +58,14 @@ def test_other_presets_have_a_folder_of_their_own_and_seeds_can_be_given(tmp_pat
         ({"presets": {}}, "lacks presets"),
         ({"presets": {"cpu": {"seed": 1}}}, "unknown key 'seed'; nearest: seeds"),
         ({"claims": ["resnet9-64.test_accuracy > 50"]}, "unknown cell 'resnet9-64'"),
+        ({"claims": ["resnet8-64.weights_kappa[x] > 50"]}, "unknown quantity 'weights_kappa\\[x\\]'"),
+        ({"preset_claims": {"ful": ["resnet8-64.test_accuracy > 50"]}}, "unknown preset of study mine 'ful'"),
+        ({"preset_claims": {"full": ["resnet9-64.test_accuracy > 50"]}}, "unknown cell 'resnet9-64'"),
+        ({"paper_values": {"resnet8-64": {"accuracy": 3}}}, "unknown quantity 'accuracy'"),
+        (
+            {"presets": {"cpu": {"settings": {"data": {"batch_size": 8}}}}},
+            "preset cpu sets data.batch_size, which the grid varies",
+        ),
         ({"presets": {"cpu": {"reductions": [{"base width": 8}]}}}, "'reductions' is .* of the wrong kind"),
         ({"presets": {"cpu": {"seeds": "all"}}}, "'seeds' is 'all', which is of the wrong kind"),
         ({"claims": "a > 3"}, "'claims' is 'a > 3'"),
@@ -80,3 +88,25 @@ def test_a_wrong_setting_names_the_study(tmp_path: Path) -> None:
 def test_an_unknown_study_names_those_there_are() -> None:
     with pytest.raises(UserError, match="unknown study 'dmeo'; nearest: demo"):
         load("dmeo")
+
+
+def test_a_presets_settings_come_after_the_studys_adjustments_and_before_its_own(tmp_path: Path) -> None:
+    adjust = [{"cells": "resnet8-*", "settings": {"trainer.max_epochs": 9, "training.momentum": 0.1}}]
+    own = [{"cells": "*-64", "settings": {"trainer": {"max_epochs": 3}}}]
+    presets = {"cpu": {"settings": {"trainer": {"max_epochs": 2}}, "adjust": own}, "full": {}}
+    study = load(write(tmp_path, adjust=adjust, presets=presets))
+    small = {cell.label: cell.config for cell in study.cells()}
+    assert {label: config.trainer.max_epochs for label, config in small.items()} == {
+        "plainnet8-32": 2,
+        "plainnet8-64": 3,
+        "resnet8-32": 2,
+        "resnet8-64": 3,
+    }
+    assert small["resnet8-32"].training.momentum == 0.1
+    assert {cell.config.trainer.max_epochs for cell in study.cells("full") if cell.label.startswith("res")} == {9}
+
+
+def test_some_claims_are_made_at_one_preset_only(tmp_path: Path) -> None:
+    study = load(write(tmp_path, preset_claims={"full": ["resnet8-64.test_accuracy > 90"]}))
+    assert study.claims_at(None) == study.claims_at("cpu") == ["resnet8-64.test_accuracy > 50"]
+    assert study.claims_at("full") == ["resnet8-64.test_accuracy > 50", "resnet8-64.test_accuracy > 90"]

@@ -16,14 +16,14 @@ FLAGS = [
     *("--model.network", "resnet8", "--model.width", "4", "--data.train_size", "96", "--data.batch_size", "32"),
     *("--data.evaluation_batch_size", "500", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
     *("--measure.measurements", "[weights,representations,gradients,distance]", "--measure.probe_size", "16"),
-    *("--trainer.progress", "none", "--log.wandb", "disabled"),
+    *("--trainer.progress", "none"),
 ]
 
 
 def fitted(folder: Path, devices: int) -> tuple[RunDirectory, str]:
     done = subprocess.run(
         [sys.executable, "-m", "repro", "fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline" if devices > 1 else "disabled"},
         capture_output=True,
         text=True,
         check=False,
@@ -41,6 +41,7 @@ def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> Non
     assert one.name == two.name  # devices are no part of a run's identity
     assert said.count("finished after 6 steps") == 1
     assert (two.status, two.lives[0]["world_size"]) == ("finished", 2)
+    assert len(list(two.path.rglob("*.wandb"))) == 1  # one process logs
     alone, shared = readings(one), readings(two)
     assert sorted(set(shared["step"])) == [0, 3, 6]
     keys = ["measurement", "layer", "mode", "quantity"]

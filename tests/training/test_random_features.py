@@ -258,7 +258,7 @@ def test_the_exact_solution_is_the_pseudo_inverses(tmp_path: Path, head: str) ->
 
 
 def test_what_the_exact_solver_cannot_hold_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.training.exact.free_host_memory", lambda: 1000)
+    monkeypatch.setattr("repro.training.exact.available_memory", lambda: 1000)
     monkeypatch.setattr(OutputLayer, "features", None)  # nothing is computed before
     with pytest.raises(UserError, match=r"needs 0.0 GB for 100 x 317 features in float64"):
         start(small(tmp_path, solver="exact"))

@@ -1,0 +1,83 @@
+"""The numbers of one run that claims, paper values and tables speak of (`repro.studies.quantities`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from repro.figures import RunRecords, kappa
+
+_FORMS = {"weights": ("weights", "quoted"), "representations": ("representations", "quoted")}
+_FORMS["matrix"] = ("representations", "matrix")
+
+
+def quantities(final: Mapping[str, float], seconds: float | None, records: RunRecords | None) -> dict[str, float]:
+    """Every quantity that a run's records suffice for, accuracies in per cent.
+
+    Args:
+        final: Accuracies (fractions) and cross-entropies over whole sets after the final epoch.
+        seconds: How long the run took.
+        records: Its metrics and readings.
+    """
+    found: dict[str, float] = {}
+    for subset in ("train", "test"):
+        if (accuracy := final.get(f"{subset}_accuracy")) is not None:
+            found[f"{subset}_accuracy"] = 100 * accuracy
+        if (loss := final.get(f"{subset}_cross_entropy")) is not None:
+            found[f"{subset}_loss"] = loss
+    if seconds is not None:
+        found["seconds"] = seconds
+    if records is not None:
+        found |= _of_metrics(records) | _of_readings(records.readings) | _of_distributions(records.readings)
+    return found
+
+
+def _of_metrics(records: RunRecords) -> dict[str, float]:
+    found = {}
+    for name, metric in (("largest_loss", "step/cross_entropy"), ("largest_objective", "step/objective")):
+        _, values = records.series(metric)
+        if len(values):
+            found[name] = float(values.max())  # NaN if any is
+    return found
+
+
+def _of_readings(readings: pd.DataFrame) -> dict[str, float]:
+    """Condition numbers at the last measurement, and how the first layer's weights have grown."""
+    found: dict[str, float] = {}
+    growth = kappa.first_layer_growth(readings)
+    if growth is not None:
+        found["first_layer_growth"] = growth
+        found["first_layer_weights"] = float(kappa.first_layer(readings)["sigma_max"].iloc[-1])
+    for name, (measurement, form) in _FORMS.items():
+        values = kappa.last_by_layer(readings, measurement, form=form)
+        if not len(values):
+            continue
+        infinite = values[np.isinf(values)]
+        found[f"{name}_infinite"] = float(len(infinite))
+        if name == "representations":
+            found["representations_infinite_to"] = float(infinite.index.max()) if len(infinite) else 0.0
+        found[f"{name}_median"] = float(values.median(skipna=False))
+        if values.notna().all() and (values != values.iloc[0]).any():
+            found[f"{name}_trend"] = _rank_correlation(values)
+        found |= {f"{name}_kappa[{layer}]": float(value) for layer, value in values.items()}
+    return found
+
+
+def _rank_correlation(values: pd.Series[float]) -> float:
+    """Spearman's, of values with their index; infinite values are ties above all others."""
+    return float(np.corrcoef(values.rank(), values.index.to_series().rank())[0, 1])
+
+
+def _of_distributions(readings: pd.DataFrame) -> dict[str, float]:
+    rows = readings[readings["measurement"] == "distributions"]
+    rows = rows[rows["quantity"].isin(["p0", "p1", "p99", "p100"])]
+    found: dict[str, float] = {}
+    for (layer, kind), of_tensor in rows.groupby(["layer", "mode"]):
+        magnitudes = of_tensor.pivot_table(index="step", columns="quantity", values="value", dropna=False).abs()
+        extremes = magnitudes[["p0", "p100"]].max(axis=1)
+        found[f"{kind}_extreme[{layer}]"] = float(extremes.max())
+        found[f"{kind}_final[{layer}]"] = float(extremes.iloc[-1])
+        found[f"{kind}_most[{layer}]"] = float(magnitudes[["p1", "p99"]].max(axis=1).max())
+    return found

@@ -1,0 +1,112 @@
+"""A study's report as a W&B artifact: its summary table, figures and page, a version for each state of the study."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.records import MANIFEST, find_runs
+from repro.training.wandb_description import Description, manifest, tags
+from repro.training.wandb_service import Service
+
+_DIGEST = "report/digest"
+
+
+def studies(paths: list[Path]) -> list[Path]:
+    """The folders of studies at or below the given paths; a run directory is not one."""
+    found = [
+        each.parent for path in paths for each in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
+    ]
+    return sorted(set(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyReport:
+    """A study's report beside what W&B has of it."""
+
+    folder: Path
+    description: Description
+    entity: str
+    project: str
+    files: Mapping[str, bytes]
+    """The report's files by name."""
+    digest: str
+    outdated: bool
+    """Whether W&B lacks it."""
+
+
+def study_report(
+    folder: Path, service: Service, *, project: str | None = None, entity: str | None = None
+) -> StudyReport:
+    """The report of a study as its records are now.
+
+    Args:
+        folder: The study's folder of runs.
+        service: W&B.
+        project: W&B's project. Default: ``log.project`` of the study's runs.
+        entity: W&B's user or team. Default: ``log.entity`` of the study's runs, else the account's own.
+
+    Raises:
+        UserError: If the records cannot be read, W&B has no such project, cannot be reached or refuses.
+    """
+    from repro.config import load
+    from repro.report.build import files
+    from repro.report.sources import sections
+
+    log = load(find_runs([folder])[0].config_path).log
+    project, entity = project or log.project, entity or log.entity or service.entity
+    made = files(sections([folder]))
+    digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()
+    description = Description(
+        identifier=hashlib.sha256(f"report/{folder.resolve().name}".encode()).hexdigest()[:8],
+        name=f"{folder.resolve().name} (report)",
+        group=folder.resolve().name,
+        job_type="report",
+        tags=tags(manifest(folder)),
+        config={key: value for key, value in manifest(folder).items() if key != "cells"},
+    )
+    summary = service.run_summary(entity, project, description.identifier) or {}
+    return StudyReport(
+        folder=folder,
+        description=description,
+        entity=entity,
+        project=project,
+        files=made,
+        digest=digest,
+        outdated=summary.get(_DIGEST) != digest,
+    )
+
+
+def send(report: StudyReport) -> None:
+    """Log the artifact ``study-NAME`` of type ``study``, from a run of its own in the study's group.
+
+    Raises:
+        UserError: If W&B fails.
+    """
+    import wandb
+
+    from repro.training.wandb_run import replaying
+
+    with replaying(report.description, project=report.project, entity=report.entity, of=report.folder) as remote:
+        artifact = wandb.Artifact(f"study-{report.description.group}", type="study")
+        for name, content in report.files.items():
+            with artifact.new_file(name, mode="wb") as file:
+                file.write(content)
+        artifact.add(summary_table(report.files), "summary")
+        remote.log_artifact(artifact).wait()
+        remote.summary[_DIGEST] = report.digest
+        remote.finish(exit_code=0)
+
+
+def summary_table(files: Mapping[str, bytes]) -> Any:
+    """The report's accuracy table, of several the first, as W&B's."""
+    import csv
+
+    import wandb
+
+    text = next(content for name, content in files.items() if name.endswith(".csv")).decode()
+    rows: list[Any] = list(csv.reader(text.splitlines()))
+    return wandb.Table(columns=rows[0], data=rows[1:])

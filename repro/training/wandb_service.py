@@ -1,0 +1,130 @@
+"""The W&B service, asked before anything is sent to it: who is logged in, what it has of a run. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import netrc
+import os
+import ssl
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from repro.errors import UserError
+
+TIMEOUT_SECONDS = 15.0
+_VIEWER = "query Viewer { viewer { id entity username } }"
+_RUN = """
+query RecordedRun($entity: String!, $project: String!, $run: String!) {
+  project(name: $project, entityName: $entity) { id name run(name: $run) { id name state summaryMetrics } }
+}
+"""
+
+
+class MissingProject(UserError):
+    """The service has no project of this name."""
+
+
+def available() -> bool:
+    """Whether the package wandb is installed."""
+    return importlib.util.find_spec("wandb") is not None
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error's text."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+class Service:
+    """W&B's service at the address that W&B itself is configured for (``WANDB_BASE_URL``, ``wandb login --host``).
+
+    Asked over plain HTTP: W&B's own client retries for minutes and does not tell a refusal from an outage.
+
+    Raises:
+        UserError: If W&B is not installed, or nobody is logged in.
+    """
+
+    def __init__(self) -> None:
+        if not available():
+            raise UserError("W&B is not installed; pip install wandb")
+        from wandb.sdk import wandb_setup
+
+        settings = wandb_setup.singleton().settings
+        self.url = str(settings.base_url).rstrip("/")
+        key = settings.api_key or os.environ.get("WANDB_API_KEY") or self._stored_key()
+        if not key:
+            raise UserError(f"W&B has no login for {self.url}; run `wandb login` on this machine or set WANDB_API_KEY")
+        self._authorization = "Basic " + b64encode(f"api:{key}".encode()).decode()
+        self._entity: str | None = None
+
+    def _stored_key(self) -> str | None:
+        """What `wandb login` has kept."""
+        path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            if found := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):
+                return found[2]
+        return None
+
+    @property
+    def entity(self) -> str:
+        """The account's own user or team.
+
+        Raises:
+            UserError: If the service cannot be reached or refuses the login.
+        """
+        if self._entity is None:
+            viewer = self.query(_VIEWER, {}).get("viewer")
+            if not viewer:
+                raise UserError(f"W&B at {self.url} does not know this login; run `wandb login --relogin`")
+            self._entity = str(viewer.get("entity") or viewer["username"])
+        return self._entity
+
+    def run_summary(self, entity: str, project: str, identifier: str) -> dict[str, Any] | None:
+        """The summary of a run, None if there is no such run.
+
+        Raises:
+            MissingProject: If there is no such project.
+            UserError: If the service cannot be reached or refuses.
+        """
+        found = self.query(_RUN, {"entity": entity, "project": project, "run": identifier}).get("project")
+        if found is None:
+            raise MissingProject(
+                f"W&B at {self.url} has no project '{project}' of '{entity}'; make it there, or name another with "
+                "--project and --entity"
+            )
+        return None if found.get("run") is None else json.loads(found["run"].get("summaryMetrics") or "{}")
+
+    def query(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The data that a GraphQL query yields.
+
+        Raises:
+            UserError: If the service cannot be reached or refuses.
+        """
+        request = urllib.request.Request(
+            f"{self.url}/graphql",
+            data=json.dumps({"query": text, "variables": variables}).encode(),
+            headers={"Authorization": self._authorization, "Content-Type": "application/json", "User-Agent": "repro"},
+        )
+        authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+        context = ssl.create_default_context(cafile=authorities) if self.url.startswith("https") else None
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context) as answer:
+                content = json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                raise UserError(
+                    f"W&B at {self.url} refuses the login ({error.code}); run `wandb login --relogin`"
+                ) from None
+            raise UserError(f"W&B at {self.url} answers {error.code} {error.reason}; try again later") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise UserError(f"W&B at {self.url} cannot be reached ({reason}); use a machine with network") from None
+        if content.get("errors"):
+            raise UserError(f"W&B at {self.url} refuses: {content['errors'][0].get('message', content['errors'][0])}")
+        return dict(content.get("data") or {})

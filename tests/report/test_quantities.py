@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from repro.figures import RunRecords
+from repro.measurements.distributions import describe
+from repro.records.tables import METRIC_COLUMNS
+from repro.report.quantities import quantities
+from repro.studies.quantities import OF_LAYER, QUANTITIES, in_words
+
+
+def kappas(measurement: str, mode: str, values: list[float], *, step: int = 8) -> list[dict[str, Any]]:
+    shared = {"step": step, "epoch": 1, "measurement": measurement, "mode": mode, "quantity": "condition_number"}
+    return [{**shared, "layer": layer, "name": f"l{layer}", "value": value} for layer, value in enumerate(values, 1)]
+
+
+def records(rows: list[dict[str, Any]], metrics: list[tuple[int, str, float]] = []) -> RunRecords:  # noqa: B006
+    table = pd.DataFrame([(step, 0, name, value) for step, name, value in metrics], columns=METRIC_COLUMNS)
+    columns = ["step", "epoch", "measurement", "layer", "name", "mode", "quantity", "value"]
+    return RunRecords(label="a", metrics=table, readings=pd.DataFrame(rows, columns=columns))
+
+
+def test_condition_numbers_by_layer_and_over_depth() -> None:
+    channel = [math.inf, 900.0, math.inf, 50.0, 20.0]
+    weights = [3.0, 5.0, 4.0, 9.0, 8.0]
+    found = quantities(
+        {},
+        None,
+        records(
+            [
+                *kappas("weights", "output", [2.0] * 5, step=0),  # before training: not the last measurement
+                *kappas("weights", "output", weights),
+                *kappas("representations", "channel", channel),
+                *kappas("representations", "matrix", [7.0] * 5),
+            ]
+        ),
+    )
+    assert found["weights_kappa[4]"] == 9.0
+    assert found["weights_trend"] == pytest.approx(stats.spearmanr(range(5), weights).statistic)
+    assert (found["representations_infinite"], found["representations_infinite_to"]) == (2, 3)
+    assert found["representations_kappa[1]"] == math.inf
+    finite = [1e9 if math.isinf(value) else value for value in channel]  # ties above all others
+    assert found["representations_trend"] == pytest.approx(stats.spearmanr(range(5), finite).statistic)
+    assert found["matrix_infinite"] == 0
+    assert "matrix_trend" not in found  # the same everywhere
+    assert all(in_words(name) for name in found)
+
+
+def test_distributions_over_training_and_at_its_end() -> None:
+    import torch
+
+    generator = np.random.default_rng(0)
+    tensors = {0: generator.normal(size=500), 4: 100 * generator.normal(size=500) - 30, 8: generator.normal(size=500)}
+    rows = [
+        {"step": step, "epoch": 0, "measurement": "distributions", "layer": 108, "name": "l", "mode": "weights"}
+        | {"quantity": quantity, "value": value}
+        for step, entries in tensors.items()
+        for quantity, value in describe(torch.from_numpy(entries)).items()
+    ]
+    found = quantities({}, None, records(rows))
+    assert found["weights_extreme[108]"] == np.abs(tensors[4]).max()
+    assert found["weights_final[108]"] == np.abs(tensors[8]).max()
+    low, high = np.percentile(tensors[4], [1, 99])
+    assert found["weights_most[108]"] == pytest.approx(max(-low, high), rel=0.05)
+    assert set(found) == {"weights_extreme[108]", "weights_final[108]", "weights_most[108]"}
+    assert in_words("weights_most[108]") == (
+        "bound on the magnitude of the central 98 % of the weights of layer 108, over training"
+    )
+
+
+def test_losses_and_what_is_not_finite() -> None:
+    steps = [(1, "step/cross_entropy", 2.0), (2, "step/cross_entropy", 90.0), (2, "step/objective", math.nan)]
+    final = {"train_accuracy": 0.25, "train_cross_entropy": 1.5, "test_cross_entropy": math.nan}
+    found = quantities(final, 12.0, records([], steps))
+    assert (found["train_accuracy"], found["train_loss"], found["seconds"], found["largest_loss"]) == (25, 1.5, 12, 90)
+    assert math.isnan(found["test_loss"])
+    assert math.isnan(found["largest_objective"])
+    assert set(found) <= set(QUANTITIES)
+
+
+def test_names_that_mean_nothing() -> None:
+    assert in_words("weights_kappa") is None, "of which layer?"
+    assert in_words("test_accuracy[3]") is None
+    assert all("{}" not in str(in_words(f"{name}[3]")) for name in OF_LAYER)
