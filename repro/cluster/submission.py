@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repro.cluster import sbatch
-from repro.config import Config
 from repro.errors import UserError
-from repro.records import RunDirectory, append_lines, now, read_lines
+from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import Cell
+from repro.training.runs import nothing_to_do
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
@@ -87,11 +87,6 @@ def queued(folder: Path) -> set[str]:
     return {run for line in record for task, run in line["runs"].items() if f"{line['job']}_{task}" in alive}
 
 
-def _is_done(run: RunDirectory, config: Config) -> bool:
-    extended = run.state.get("status") == "finished" and config.trainer.max_epochs > run.state.get("max_epochs", 0)
-    return run.ended and not extended
-
-
 def missing(cells: Sequence[Cell], names: Sequence[str], folder: Path) -> list[int]:
     """Numbers of the runs that are neither finished, nor running, nor in the queue.
 
@@ -104,7 +99,7 @@ def missing(cells: Sequence[Cell], names: Sequence[str], folder: Path) -> list[i
     found, _ = match(cells, folder)
     chosen = []
     for number, (cell, name, run) in enumerate(zip(cells, names, found, strict=True)):
-        known = run is not None and (_is_done(run, cell.config) or run.holder is not None)
+        known = run is not None and (nothing_to_do(run, cell.config) or run.holder is not None)
         if not known and name not in waiting:
             chosen.append(number)
     return chosen
