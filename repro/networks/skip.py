@@ -193,6 +193,8 @@ class SkipToOutput(nn.Module):
             flat, index = output.permute(0, 2, 3, 1).flatten(1), getattr(self, f"_index_last{number}")
         else:
             flat, index = output.flatten(1), getattr(self, f"_index{number}")
+        if not torch.is_grad_enabled():
+            return flat.index_select(1, index)  # which torch.vmap can follow
         picked: Tensor = Pick.apply(flat, index)
         return picked
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,18 @@ def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ())
     Raises:
         UserError: If `out` cannot be written.
     """
-    files = _files(sections, entries)
+    return put(_files(sections, entries), out)
+
+
+def put(files: Mapping[str, bytes], out: Path) -> Path:
+    """Write a report's files, the page last, each in one step.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: If `out` cannot be written.
+    """
     try:
         for name, content in files.items():
             path = out / name
