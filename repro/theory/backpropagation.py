@@ -24,17 +24,17 @@ _SIZE, _BLOCKS, _SAMPLES, _CLASSES = 32, 6, 128, 10
 class Backward:
     """A fully connected network's pass back, layer by layer from the input: one list entry a layer."""
 
-    representations: Sequence[Float[Tensor, "n samples"]]
+    representations: Sequence[Float[Tensor, "_ samples"]]
     """What each layer reads."""
-    errors: Sequence[Float[Tensor, "m samples"]]
+    errors: Sequence[Float[Tensor, "_ samples"]]
     """Δ: the gradient with respect to what each layer returns, before its activation."""
-    gradients: Sequence[Float[Tensor, "m n"]]
+    gradients: Sequence[Float[Tensor, "_ _"]]
     """∂E/∂W."""
 
 
 def backward(
-    weights: Sequence[Float[Tensor, "m n"]],
-    inputs: Float[Tensor, "n samples"],
+    weights: Sequence[Float[Tensor, "_ _"]],
+    inputs: Float[Tensor, "_ samples"],
     labels: Int[Tensor, " samples"],
     *,
     skip: bool,

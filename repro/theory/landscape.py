@@ -22,7 +22,7 @@ from repro.networks.skip import SkipToOutput
 from repro.networks.undisturbed import undisturbed
 from repro.theory.directions import Parameters, trained_parameters
 
-Batch = tuple[Float[Tensor, "samples channels height width"], Int[Tensor, " samples"]]
+Batch = tuple[Float[Tensor, "_ channels height width"], Int[Tensor, " _"]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -11,7 +11,7 @@ from repro.figures.panels import Panel, Trace
 from repro.theory.information import with_singular_values
 from repro.theory.result import Case, Result
 
-Matrix = Float[np.ndarray, "rows columns"]
+Matrix = Float[np.ndarray, "_ _"]
 _DRAWS = 200
 
 

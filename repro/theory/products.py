@@ -8,7 +8,7 @@ from jaxtyping import Float
 from repro.figures.panels import Panel, Trace
 from repro.theory.result import Case, Result
 
-Matrix = Float[np.ndarray, "rows columns"]
+Matrix = Float[np.ndarray, "_ _"]
 _DRAWS = 200
 
 

@@ -40,8 +40,8 @@ def inputs(count: int = SAMPLES) -> tuple[Float[Tensor, "count pixels"], Int[Ten
 class Hidden:
     """U: weights and biases of fully connected layers, a bias for each unit."""
 
-    weights: Sequence[Float[Tensor, "outputs inputs"]]
-    biases: Sequence[Float[Tensor, " outputs"]]
+    weights: Sequence[Float[Tensor, "_ _"]]
+    biases: Sequence[Float[Tensor, " _"]]
     activation: str = "sigmoid"
 
     def neurons(self, x: Float[Tensor, "samples inputs"]) -> Float[Tensor, "samples neurons"]:
