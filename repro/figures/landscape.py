@@ -28,7 +28,7 @@ def surfaces(shown: Sequence[Surface]) -> Figure:
 
     Points that were not computed, and losses that are not finite, stay blank.
     """
-    norm = _norm(shown)
+    norm, of_errors = _norm(shown), _of_errors(shown)
     with styled():
         figure = Figure(figsize=(13.5, 4.5 * len(shown)))
         grid = figure.add_gridspec(len(shown), 3, width_ratios=[1, 1, 1.15])
@@ -38,13 +38,13 @@ def surfaces(shown: Sequence[Surface]) -> Figure:
             _heat(heat, surface, norm)
             maps.append(heat)
             errors = figure.add_subplot(grid[row, 1])
-            _errors(errors, surface)
+            _errors(errors, surface, of_errors)
             wrong.append(errors)
             _space(figure.add_subplot(grid[row, 2], projection="3d"), surface, norm)
-        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=maps, label="mean loss", shrink=0.9, pad=0.02)
+        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=maps, label="mean loss", shrink=0.75, pad=0.02)
         label_decades(bar.ax.yaxis, bar.ax.get_ylim())
-        of_errors = ScalarMappable(Normalize(0, 100), "magma")
-        figure.colorbar(of_errors, ax=wrong, label="samples classified wrongly (%)", shrink=0.9, pad=0.02)
+        percent = ScalarMappable(of_errors, "magma")
+        figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
         return settled(figure)
 
 
@@ -55,6 +55,12 @@ def _norm(shown: Sequence[Surface]) -> LogNorm:
         return LogNorm(0.1, 10)
     low = max(float(values.min()), _FLOOR)
     return LogNorm(low, max(float(values.max()), 10 * low))
+
+
+def _of_errors(shown: Sequence[Surface]) -> Normalize:
+    values = np.concatenate([surface.errors.ravel() for surface in shown])
+    values = values[np.isfinite(values)]
+    return Normalize(0, max(100 * float(values.max(initial=0)), 1.0))
 
 
 def _visible(surface: Surface) -> Float[np.ndarray, "points points"]:
@@ -85,10 +91,9 @@ def _heat(axes: Axes, surface: Surface, norm: LogNorm) -> None:
     _plane(axes, surface)
 
 
-def _errors(axes: Axes, surface: Surface) -> None:
-    axes.pcolormesh(
-        surface.at, surface.at, 100 * surface.errors, cmap="magma", vmin=0, vmax=100, rasterized=True, shading="nearest"
-    )
+def _errors(axes: Axes, surface: Surface, norm: Normalize) -> None:
+    percent = 100 * surface.errors
+    axes.pcolormesh(surface.at, surface.at, percent, cmap="magma", norm=norm, rasterized=True, shading="nearest")
     axes.set_title(_WORDS.get(surface.directions, surface.directions))
     _plane(axes, surface)
 
@@ -100,14 +105,16 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     known = np.isfinite(height)
     colors[~known] = 0
     axes.plot_surface(columns, rows, height, facecolors=colors, rstride=1, cstride=1, linewidth=0, shade=False)
-    axes.set(xlabel="first direction", ylabel="second direction")
+    edge = float(surface.at[-1])
+    axes.set(xlabel="first direction", ylabel="second direction", xticks=[-edge, 0, edge], yticks=[-edge, 0, edge])
+    axes.set_box_aspect(None, zoom=0.85)
     low, high = math.log10(norm.vmin or _FLOOR), math.log10(norm.vmax or 1.0)
     axes.set_zlim(low, high)
     step = max(1, math.ceil((high - low) / 5))
     ticks = [float(each) for each in range(math.ceil(low), math.floor(high) + 1, step)]
     axes.set_zticks(ticks if len(ticks) > 1 else np.linspace(low, high, 4).tolist())
     axes.zaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
-    axes.set_zlabel("mean loss", labelpad=8)
+    axes.set_title("mean loss")
     axes.view_init(elev=32, azim=-58)
     axes.set_facecolor(PAPER)
     for each in (axes.xaxis, axes.yaxis, axes.zaxis):

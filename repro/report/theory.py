@@ -14,10 +14,12 @@ from repro.report import svg
 from repro.report.build import put
 from repro.report.page import figure, page
 from repro.report.tables import Column, Table, to_html, to_markdown
-from repro.theory import STATEMENTS, Result
+from repro.theory import STATEMENTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from repro.theory import Result
 
 _TITLE = "The theory of two papers on skip connections, checked by experiment"
 _CONDITIONS = {"complete": "all that it needs", "as stated": "as stated", "beside": "for comparison"}
@@ -90,7 +92,8 @@ def _table(results: Mapping[str, Result]) -> Table:
 
 def _overview(results: Mapping[str, Result], seed: int, command: str) -> str:
     kinds = Counter(_kind(result)[0] for result in results.values())
-    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in ("holds", "holds under …", "not supported") if kinds[kind])
+    words = {"holds": "hold", "holds under …": "hold under a condition", "not supported": "not supported"}
+    counts = ", ".join(f"{kinds[kind]} {said}" for kind, said in words.items() if kinds[kind])
     links: Sequence[str | None] = [f"#{name}" for name in results]
     return (
         f'<p class="question">{len(results)} statements: {escape(counts)}.</p>\n'

@@ -160,7 +160,7 @@ def lemma_3_2(seed: int) -> Result:
             "a shared bias",
             "the same with the one bias of a convolution, as in the paper's networks",
             "as stated",
-            "; both columns are equal for every U, whatever the images",
+            "; both columns are equal for every U, since each image is constant",
         ),
         case("convolutions, sigmoid, middle", "3 × 3 convolution with shared biases, units over the digits", "beside"),
         case(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from repro.errors import unknown
 from repro.importing import load
-from repro.theory.result import Result
+
+if TYPE_CHECKING:
+    from repro.theory.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)
