@@ -104,7 +104,9 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     colors = ScalarMappable(norm, _MAP).to_rgba(_visible(surface))
     known = np.isfinite(height)
     colors[~known] = 0
-    axes.plot_surface(columns, rows, height, facecolors=colors, rstride=1, cstride=1, linewidth=0, shade=False)
+    axes.plot_surface(
+        columns, rows, height, facecolors=colors, rstride=1, cstride=1, linewidth=0, shade=False, rasterized=True
+    )
     edge = float(surface.at[-1])
     axes.set(xlabel="first direction", ylabel="second direction", xticks=[-edge, 0, edge], yticks=[-edge, 0, edge])
     axes.set_box_aspect(None, zoom=0.85)

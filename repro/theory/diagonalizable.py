@@ -254,12 +254,42 @@ def theorem_3(seed: int) -> Result:
             found=f"p = (0, 1.8): v₂ takes over, v₁'s share is {share[-1, 0]:.0e} at depth {_DEPTH}",
         ),
     ]
+    shared = constant(1.0, 0.75, 0.5, 0.25)
+    halves = np.stack([shared / 2] * paths, 1)  # so that the sum over the paths is twice ResNet's one
+    families = {"PlainNet": shared, "ResNet": resnet(shared), "ResNeXt": resnext(halves)}
+    even = np.ones(4)
     return Result(
         computed=f"The exact product of {_DEPTH} blocks I + Σ W^k in the common basis, beside Eq. 22.",
         cases=cases,
         under="dominance of the sums p₁ = Σλ₁ over the paths, not of each path, and L·|pᵢ| ≪ 1 for i ≥ 2",
-        numbers={"error_of_equation_22": error, "share_of_v1_with_opposed_paths": float(share[-1, 0])},
+        numbers={
+            "error_of_equation_22": error,
+            "share_of_v1_with_opposed_paths": float(share[-1, 0]),
+            "log10_kappa_of_the_families": {
+                name: float(log10_condition(values)[-1]) for name, values in families.items()
+            },
+        },
         figures=[
+            [
+                Panel(
+                    title="Distance from v₁",
+                    x="depth (layers)",
+                    y="sine of the angle to v₁",
+                    traces=[_trace(name, distance_to_dominant(values, even)) for name, values in families.items()],
+                ),
+                Panel(
+                    title="Share of v₂ (λ₂ = 0.75 λ₁)",
+                    x="depth (layers)",
+                    y="share of ‖h‖²",
+                    traces=[_trace(name, shares(values, even)[:, 1]) for name, values in families.items()],
+                ),
+                Panel(
+                    title="Conditioning",
+                    x="depth (layers)",
+                    y="κ",
+                    traces=[_trace(name, 10 ** log10_condition(values)) for name, values in families.items()],
+                ),
+            ],
             [
                 Panel(
                     title="Paths that cancel",
@@ -267,7 +297,8 @@ def theorem_3(seed: int) -> Result:
                     y="share of ‖h‖²",
                     traces=[_trace("v₁ (dominant in each path)", share[:, 0]), _trace("v₂", share[:, 1])],
                 )
-            ]
+            ],
         ],
-        caption="The vector that dominates every path disappears, since its eigenvalues cancel in the sum.",
+        caption="Above: the three families with λ = (1, 0.75, 0.5, 0.25) in every layer, ResNeXt with four paths of "
+        "half of it each. Below: a vector that dominates every path disappears, its eigenvalues cancel in the sum.",
     )

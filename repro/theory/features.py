@@ -23,7 +23,7 @@ Features = Float[Tensor, "samples neurons"]
 DrawFeatures = Callable[[torch.Generator], Features]
 
 
-def _choose(neurons: Features, generator: torch.Generator) -> Features:
+def _choose(neurons: Features, generator: torch.Generator) -> Float[Tensor, "samples chosen"]:
     """As many neurons as samples, at random."""
     return neurons[:, torch.randperm(neurons.shape[1], generator=generator)[: len(neurons)]]
 
