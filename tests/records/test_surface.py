@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from repro.errors import UserError
-from repro.records.surface import SurfaceRecord
+from repro.records.surface import SURFACE, SurfaceRecord
 
 PLAN = {"points": 3, "radius": 2.0, "directions": "random", "samples": 10, "path": [[0.1, 0.2], [0.0, 0.0]]}
 
@@ -41,3 +41,17 @@ def test_another_surface_is_not_mixed_in(tmp_path: Path) -> None:
     assert len(record.values()) == 1
     record.prepare({**PLAN, "radius": 1.0}, again=True)
     assert not record.values()
+
+
+def test_a_surface_is_kept_with_its_run(tmp_path: Path) -> None:
+    from repro.records import RunDirectory, keep
+
+    run = RunDirectory.prepare(tmp_path / "runs" / "run", "data: {root: elsewhere}\nruns: elsewhere\n")
+    record = SurfaceRecord(run.path / SURFACE)
+    record.prepare(PLAN)
+    record.append("1of1", range(9), [(float(point), 0.0) for point in range(9)])
+    (record.path / "surface.png").write_bytes(b"a picture is drawn again")
+    keep(run, tmp_path / "kept")
+    kept = SurfaceRecord(tmp_path / "kept" / SURFACE)
+    np.testing.assert_array_equal(kept.read("s").loss, record.read("s").loss)
+    assert sorted(path.name for path in kept.path.iterdir()) == ["surface.json", "values-1of1.jsonl"]
