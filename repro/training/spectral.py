@@ -40,8 +40,16 @@ def weight_matrices(network: nn.Module) -> list[Tensor]:
 
 
 def total_spread(matrices: Iterable[Tensor]) -> Float[Tensor, ""]:
-    """The sum of `spread` over matrices of any shapes, those of one shape together."""
+    """The sum over matrices of Σ (σ² − m)² / m with m the mean of σ², which counts as a constant in the gradient.
+
+    That is `spread` times Σσ². So every σ is drawn towards √m at a relative rate of 4 (σ²/m − 1), whatever the size
+    and scale of the matrix; the gradient of `spread` itself fades as 1 / Σσ² in wide and in growing layers.
+    """
     groups: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
     for matrix in matrices:
         groups[matrix.shape].append(matrix)
-    return torch.stack([spread(torch.stack(group)).sum() for group in groups.values()]).sum()
+    found = []
+    for group in groups.values():
+        stacked = torch.stack(group)
+        found.append((spread(stacked) * stacked.detach().square().sum((1, 2))).sum())
+    return torch.stack(found).sum()
