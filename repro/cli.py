@@ -178,6 +178,20 @@ def measure(arguments: Arguments) -> int:
     return command.main(arguments, _parser("measure", measure.__doc__ or ""))
 
 
+def theory(arguments: Arguments) -> int:
+    """Check both papers' theorems, lemmas and remarks by experiment: numbers, figures, a page, a verdict each."""
+    from repro.commands import theory as command
+
+    return command.main(arguments, _parser("theory", theory.__doc__ or ""))
+
+
+def landscape(arguments: Arguments) -> int:
+    """Draw the loss surface around a trained network, over two directions."""
+    from repro.commands import landscape as command
+
+    return command.main(arguments, _parser("landscape", landscape.__doc__ or ""))
+
+
 def runs(arguments: Arguments) -> int:
     """List, show, compare and clean run directories."""
     from repro.commands import runs as command
@@ -214,6 +228,8 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "runs": runs,
     "report": report,
     "measure": measure,
+    "theory": theory,
+    "landscape": landscape,
     "data": data,
     "doctor": doctor,
     "wandb-sync": wandb_sync,

@@ -108,7 +108,8 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
     return {**options, "pretrained": True} if given.pretrained else options
 
 
-def _device(name: str) -> Any:
+def device_named(name: str) -> Any:
+    """The device that is meant by auto, cpu or cuda."""
     import torch
 
     if name == "auto":
@@ -130,7 +131,7 @@ def _of_run(target: Path, given: argparse.Namespace) -> Subject:
         raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
     from repro.training.fit import restore
 
-    device = _device(given.device)
+    device = device_named(given.device)
     experiment, content = restore(config, saved[-1] if target.is_dir() else target)
     module, data = experiment.module.to(device), experiment.data
     data.setup("fit")
@@ -159,7 +160,7 @@ def _of_name(given: argparse.Namespace) -> Subject:
 
     torch.manual_seed(given.seed)
     network = create_network(given.target, **_options(given))
-    device = _device(given.device)
+    device = device_named(given.device)
     transform = _transform(network)
     images, labels = _read(given.images, given.probe_size, transform)
     held_out = None

@@ -137,6 +137,8 @@ class TrainingConfig:
     """Nesterov's momentum (Nguyen, section 4)."""
     weight_decay: float = 1e-4
     """L2 penalty: the objective is cross-entropy + weight_decay / 2 times the sum of all squared parameters."""
+    spectral_penalty: float = 0.0
+    """Weight of a penalty on unequal singular values, summed over layers (Oyedotun 6.5 (b)); 0: none."""
     warmup_steps: int = 400
     """Steps at `warmup_learning_rate` before the first of `learning_rate`."""
     warmup_learning_rate: float = 0.01
@@ -152,6 +154,7 @@ class TrainingConfig:
         _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
         _require(0 <= self.momentum < 1, "training.momentum", self.momentum, "0 to below 1")
         _require(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
+        _require(self.spectral_penalty >= 0, "training.spectral_penalty", self.spectral_penalty, "0 or more")
         _require(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "0 or more")
         _require(self.warmup_learning_rate > 0, "training.warmup_learning_rate", self.warmup_learning_rate, "above 0")
         _require(self.factor > 0, "training.factor", self.factor, "above 0")

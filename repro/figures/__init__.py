@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from repro.figures import conditioning, depth, distributions, kappa, style, training
+from repro.figures import conditioning, depth, distributions, kappa, landscape, style, training
 from repro.figures.source import RunRecords
 from repro.figures.style import to_png, to_svg
 
@@ -18,6 +18,7 @@ __all__ = [
     "draw",
     "draw_measurements",
     "kappa",
+    "landscape",
     "style",
     "to_png",
     "to_svg",
@@ -52,9 +53,19 @@ MEASURED: dict[str, tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]] = {
 }
 """The figures of measurements: whether records suffice, and the figure."""
 
+
+def _has_surface(runs: Runs) -> bool:
+    return any(run.surface is not None for run in runs)
+
+
+def _surfaces(runs: Runs) -> Figure:
+    return landscape.surfaces([run.surface for run in runs if run.surface is not None])
+
+
 _DRAWN = {
     "training-curves": (training.has_curves, training.training_curves),
     "first-layer": (training.has_first_layer, training.first_layer),
+    "landscape": (_has_surface, _surfaces),
     **MEASURED,
     "weights-map": _kappa("weights", partial(conditioning.layer_time_map, measurement="weights")),
     "representations-map": _kappa(

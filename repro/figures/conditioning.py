@@ -150,7 +150,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = 
             axes.set_ylabel("layer, from the input")
         mappable = panels[0].images[0]
         bar = figure.colorbar(mappable, ax=list(panels), aspect=30, pad=0.02, label=_KAPPA)
-        label_decades(bar.ax)
+        label_decades(bar.ax.yaxis, bar.ax.get_ylim())
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.outline.set_visible(False)
         if seen:

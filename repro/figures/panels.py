@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
@@ -43,7 +44,9 @@ class Panel:
     x: str
     y: str
     traces: Sequence[Trace]
-    x_scale: Literal["linear", "symlog"] = "linear"
+    x_scale: Literal["linear", "symlog", "log"] = "linear"
+    whole: bool = True
+    """Whether x counts something, so that only whole numbers stand at a linear axis."""
     y_scale: Literal["linear", "log"] = "log"
     reference: float | None = None
     """A level to compare with, dotted."""
@@ -149,27 +152,31 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             dots.set_gid(f"alone-{trace.label}-{trace.kind}")
     axes.set(xlabel=panel.x, ylabel=panel.y, yscale=panel.y_scale)
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole))
+    if panel.whole:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if panel.x_scale == "symlog":
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))  # a new scale brings its own
         axes.set_xlim(left=-0.1)
+    if panel.x_scale == "log":
+        axes.set_xscale("log")
+        label_decades(axes.xaxis, axes.get_xlim())
     if panel.y_limits is not None:
         axes.set_ylim(panel.y_limits)
     if panel.reference is not None:
         axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
     if panel.y_scale == "log":
-        label_decades(axes)
+        label_decades(axes.yaxis, axes.get_ylim())
 
 
-def label_decades(axes: Axes) -> None:
-    """Label a logarithmic y axis: 0.01, 1, 100, 10⁴; where it spans under two decades also 2 and 5."""
-    low, high = axes.get_ylim()
+def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
+    """Label a logarithmic axis: 0.01, 1, 100, 10⁴; where it spans under two decades also 2 and 5."""
+    low, high = limits
     narrow = math.log10(high / low) < 2
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=9))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=9))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def number(value: float) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from repro.records import RunDirectory, metrics, readings
+from repro.records.surface import SURFACE, Surface, SurfaceRecord
 from repro.records.tables import METRIC_COLUMNS
 
 
@@ -24,11 +25,16 @@ class RunRecords:
     """Columns step, epoch, measurement, layer, name, mode, quantity, value."""
     classes: int | None = None
     """Number of classes, for the chance level; None draws none."""
+    surface: Surface | None = None
+    """The loss around the trained network, if `repro landscape` has computed all of it."""
 
     @classmethod
     def read(cls, run: RunDirectory, *, label: str | None = None, classes: int | None = None) -> RunRecords:
         """The records of a run directory, under its own name if no label is given."""
-        return cls(label=label or run.name, metrics=metrics(run), readings=readings(run), classes=classes)
+        name = label or run.name
+        record = SurfaceRecord(run.path / SURFACE)
+        surface = record.read(name) if record.exists and not record.missing() else None
+        return cls(label=name, metrics=metrics(run), readings=readings(run), classes=classes, surface=surface)
 
     @classmethod
     def of_readings(cls, label: str, readings: pd.DataFrame) -> RunRecords:

@@ -192,6 +192,9 @@ class SkipToOutput(nn.Module):
         last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
         index = getattr(self, f"_index_last{number}" if last else f"_index{number}")
         ordered = output.permute(0, 2, 3, 1) if last else output
+        if not torch.is_grad_enabled():
+            self._taken.append(ordered.flatten(1).index_select(1, index))  # which torch.vmap can follow
+            return output
         passed, picked = Pick.apply(ordered.flatten(1), index)
         self._taken.append(picked)
         whole: Tensor = passed.view(ordered.shape)

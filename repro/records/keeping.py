@@ -12,6 +12,7 @@ import yaml
 
 from repro.errors import UserError
 from repro.records.run_directory import RunDirectory
+from repro.records.surface import PLAN, SURFACE
 
 
 def keep(run: RunDirectory, target: Path) -> int:
@@ -41,9 +42,13 @@ def keep(run: RunDirectory, target: Path) -> int:
         if (run.path / "readings.jsonl").exists():
             content = (run.path / "readings.jsonl").read_bytes()
             (target / "readings.jsonl.gz").write_bytes(gzip.compress(content, mtime=0))
+        if (surface := run.path / SURFACE).is_dir():
+            (target / SURFACE).mkdir(exist_ok=True)
+            for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
+                shutil.copyfile(path, target / SURFACE / path.name)
     except OSError as error:
         raise UserError(f"cannot write '{target}': {error.strerror}") from error
-    return sum(path.stat().st_size for path in target.iterdir())
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
 def _anonymous(life: dict[str, Any]) -> dict[str, Any]:

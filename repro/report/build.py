@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +64,20 @@ def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ())
     Raises:
         UserError: If `out` cannot be written.
     """
-    written = files(sections, entries)
+    return put(files(sections, entries), out)
+
+
+def put(contents: Mapping[str, bytes], out: Path) -> Path:
+    """Write a report's files, the page last, each in one step.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: If `out` cannot be written.
+    """
     try:
-        for name, content in written.items():
+        for name, content in contents.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, content)

@@ -126,7 +126,7 @@ def study_section(
     for name, drawn in figures.items():
         sentences = caption(section, name, records)
         parts.append(f"<h3>{escape(HEADINGS[name])}</h3>")
-        parts.append(_figure(svg.inline(drawn, key=f"{key}-{name}", label=" ".join(sentences[:2])), sentences))
+        parts.append(figure(svg.inline(drawn, key=f"{key}-{name}", label=" ".join(sentences[:2])), sentences))
     parts.append("<h3>Runs</h3>")
     for number, outcome in enumerate(found):
         if outcome.cell.run is not None:
@@ -176,7 +176,8 @@ def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> s
     return "\n".join(parts)
 
 
-def _figure(drawn: str, sentences: Sequence[str]) -> str:
+def figure(drawn: str, sentences: Sequence[str]) -> str:
+    """A figure's SVG with its caption, a paragraph a sentence."""
     text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     return f'<figure><div class="scroll">{drawn}</div>{text and f"<figcaption>{text}</figcaption>"}</figure>'
 
@@ -193,7 +194,7 @@ def _run(anchor: str, outcome: Outcome, run: RunDirectory, curves: str | None) -
     parts += ["<h4>Configuration</h4>", f'<pre class="configuration">{escape(configuration)}</pre>']
     if curves is not None:
         label = f"Training curves of {title(cell.label)}, seed {cell.seed}"
-        parts += ["<h4>Curves</h4>", _figure(svg.inline(curves, key=anchor, label=label), [])]
+        parts += ["<h4>Curves</h4>", figure(svg.inline(curves, key=anchor, label=label), [])]
     name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
     summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"
     body = "\n".join(parts)

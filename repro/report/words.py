@@ -17,6 +17,7 @@ _SIGNS = {"<=": "≤", ">=": "≥"}
 HEADINGS = {
     "training-curves": "Training",
     "first-layer": "The first layer's weights during training",
+    "landscape": "The loss around the solution",
     "weights": "Conditioning of the weights",
     "representations": "Conditioning of the representations",
     "outputs": "Conditioning of the outputs before normalisation",
@@ -39,6 +40,9 @@ _PLOTTED = {
         against the optimiser step. Lines are training batches, marks the whole held-out set at the ends of epochs.""",
     "first-layer": """Largest singular value of the first layer's weights against the optimiser step, both axes
         logarithmic (step 0, before training, stands at the left).""",
+    "landscape": """Mean loss (left, with contours; right, in three dimensions) and share of wrongly classified training
+        images (middle) where the weights are moved from the solution (cross) along two directions as long as the
+        weights themselves; the scale of the loss is logarithmic and shared.""",
     "weights": """Condition number κ = σmax / σmin of every weight layer, the larger of its output- and input-channel
         modes: thin before training, thick at the last measurement.""",
     "representations": """Condition number κ of every hidden representation of the fixed probe batch: left in the

@@ -20,6 +20,7 @@ from repro.measurements import Share
 from repro.training.batch_statistics import is_synchronised, over_all_ranks
 from repro.training.losses import LOSSES
 from repro.training.schedule import learning_rate
+from repro.training.spectral import total_spread, weight_matrices
 
 Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
 
@@ -76,7 +77,8 @@ class Classifier(LightningModule):
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
     before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed), ``validation/...``
     and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
-    ``.../loss`` if it is not the cross-entropy) plus weight_decay / 2 times the sum of all squared parameters.
+    ``.../loss`` if it is not the cross-entropy) plus weight_decay / 2 times the sum of all squared parameters, plus
+    spectral_penalty times the sum over layers of how unequal their singular values are.
 
     Args:
         network: Any network.
@@ -149,7 +151,7 @@ class Classifier(LightningModule):
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
             if is_synchronised(self.network):  # but the others' normalisation waits for it, forward and backward
                 nothing.append(self.training_scores(inputs).sum() * 0)
-            return torch.stack(nothing).sum()
+            return torch.stack(nothing).sum() + self._spectral_penalty()
         scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
         known = scores.detach()
@@ -171,7 +173,12 @@ class Classifier(LightningModule):
             )
             if not math.isfinite(value):
                 raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
-        return loss * weight
+        return loss * weight + self._spectral_penalty()
+
+    def _spectral_penalty(self) -> Tensor | float:
+        """The same on every rank, so that it is not weighted by the rank's images."""
+        share = self.training_config.spectral_penalty
+        return share * total_spread(weight_matrices(self.network)) if share else 0.0
 
     def _weight(self, size: int) -> Float[Tensor, ""] | float:
         """This rank's share of a global batch, times the ranks: gradients are averaged over ranks, not over images."""
@@ -237,9 +244,10 @@ class Classifier(LightningModule):
 
     @torch.no_grad()
     def penalty(self) -> float:
-        """The objective's second term: weight_decay / 2 times the sum of all squared parameters."""
+        """What the objective adds to the loss: weight decay and the penalty on unequal singular values."""
         norms = torch._foreach_norm([parameter for parameter in self.network.parameters() if parameter.requires_grad])
-        return self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum().item()
+        decay = self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum().item()
+        return decay + float(self._spectral_penalty())
 
     def record(self, metrics: Mapping[str, float]) -> None:
         """Hand metrics to every logger now, under the number of steps taken.

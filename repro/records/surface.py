@@ -1,0 +1,137 @@
+"""The record of a loss surface: a plan, and values appended point by point, by several processes if need be."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from repro.errors import UserError
+from repro.records.files import append_lines, dump_json, read_lines, replace_text
+
+PLAN = "surface.json"
+SURFACE = "landscape"
+"""Folder of a run's surface in its directory, where reports look for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """Loss and errors on a square grid in a plane through a solution."""
+
+    label: str
+    at: Float[np.ndarray, " points"]
+    """Coordinates of the columns (along the first direction) and of the rows (along the second)."""
+    loss: Float[np.ndarray, "points points"]
+    """Mean loss at row (second coordinate) and column (first); NaN where it has not been computed."""
+    errors: Float[np.ndarray, "points points"]
+    """Share of samples that are classified wrongly."""
+    directions: str
+    """How the two directions were made."""
+    samples: int
+    path: Float[np.ndarray, "steps 2"]
+    """The training path in the plane's coordinates, where it was projected; otherwise 0 steps."""
+
+
+def grid(points: int, radius: float) -> Float[np.ndarray, " points"]:
+    """Coordinates of rows and columns: evenly from −radius to radius."""
+    return np.linspace(-radius, radius, points)
+
+
+class SurfaceRecord:
+    """A folder with ``surface.json``, the plan, and ``values-*.jsonl``: ``{"point", "loss", "errors"}`` a line.
+
+    Points count from 0, row by row. Each part of a split computation appends to a file of its own, so that no two
+    processes write to one. A torn last line is ignored, and what is not there is computed again.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a plan."""
+        return (self.path / PLAN).is_file()
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What is computed: points, radius, directions, samples, checkpoint ... and the path, if there is one."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"'{self.path / PLAN}' cannot be read ({error}); compute the surface again") from error
+        return content
+
+    def prepare(self, plan: Mapping[str, Any], *, again: bool = False) -> None:
+        """Write the plan, or check that the one there is the same.
+
+        Raises:
+            UserError: Another surface's record is there, or the folder cannot be written.
+        """
+        plan = json.loads(dump_json(plan))
+        if self.exists and not again:
+            there = self.plan
+            different = [f"{key} is {there.get(key)} there and {plan[key]} here" for key in _different(there, plan)]
+            if different:
+                raise UserError(
+                    f"'{self.path}' holds another surface: {'; '.join(different)}; name another folder with --out, or "
+                    "replace it with --again"
+                )
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if again:  # otherwise other parts may have begun
+                for old in self.path.glob("values-*.jsonl"):
+                    old.unlink()
+            replace_text(self.path / PLAN, json.dumps(plan, indent=1) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write '{self.path}': {error.strerror}; name another folder with --out") from error
+
+    def append(self, part: str, points: Iterable[int], values: Sequence[tuple[float, float]]) -> None:
+        """Record the loss and the share of errors of some points."""
+        lines = [
+            {"point": point, "loss": loss, "errors": errors}
+            for point, (loss, errors) in zip(points, values, strict=True)
+        ]
+        append_lines(self.path / f"values-{part}.jsonl", lines)
+
+    def values(self) -> dict[int, tuple[float, float]]:
+        """Loss and share of errors of every point that there is."""
+        return {
+            int(line["point"]): (float(line["loss"]), float(line["errors"]))
+            for file in sorted(self.path.glob("values-*.jsonl"))
+            for line in read_lines(file)
+        }
+
+    def missing(self) -> list[int]:
+        """Points that are not there."""
+        known = self.values()
+        return [point for point in range(self.plan["points"] ** 2) if point not in known]
+
+    def read(self, label: str) -> Surface:
+        """The surface as far as it was computed."""
+        plan = self.plan
+        side = int(plan["points"])
+        table = np.full((2, side * side), math.nan)
+        for point, pair in self.values().items():
+            table[:, point] = pair
+        loss, errors = table.reshape(2, side, side)
+        return Surface(
+            label=label,
+            at=grid(side, float(plan["radius"])),
+            loss=loss,
+            errors=errors,
+            directions=str(plan["directions"]),
+            samples=int(plan["samples"]),
+            path=np.array(plan.get("path") or np.empty((0, 2)), dtype=float).reshape(-1, 2),
+        )
+
+
+def _different(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Keys with other values; the path follows from the rest, up to another machine's last bits."""
+    return [key for key in here if key != "path" and there.get(key) != here[key]]

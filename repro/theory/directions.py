@@ -1,0 +1,85 @@
+"""Directions in the space of a network's weights that span a plane through a solution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Parameters = Mapping[str, Tensor]
+"""A tensor for each trained parameter, by name."""
+
+KINDS = ("random", "filter", "pca")
+
+
+def trained_parameters(network: nn.Module) -> dict[str, Tensor]:
+    """Copies of the parameters that train."""
+    return {name: each.detach().clone() for name, each in network.named_parameters() if each.requires_grad}
+
+
+def norm(parameters: Parameters) -> float:
+    """The Euclidean norm of all of them as one vector."""
+    return float(torch.stack([each.double().square().sum() for each in parameters.values()]).sum().sqrt())
+
+
+def random_direction(center: Parameters, generator: torch.Generator) -> dict[str, Tensor]:
+    """A Gaussian direction over all parameters, as long as the solution (Nguyen, appendix E; Goodfellow et al. 2015).
+
+    The paper says random and no more; as long as the solution makes the coordinates shares of its norm.
+    """
+    drawn = {name: torch.randn(each.shape, generator=generator) for name, each in center.items()}
+    scale = norm(center) / norm(drawn)
+    return {name: (scale * each).to(center[name]) for name, each in drawn.items()}
+
+
+def filter_normalised(center: Parameters, generator: torch.Generator) -> dict[str, Tensor]:
+    """A Gaussian direction each of whose filters is as long as the solution's (Li et al. 2018).
+
+    A filter is what makes one output of a layer; biases and normalisation's parameters do not move.
+    """
+    found = {}
+    for name, each in center.items():
+        if each.ndim < 2:
+            found[name] = torch.zeros_like(each)
+            continue
+        drawn = torch.randn(each.shape, generator=generator).to(each)
+        lengths = [tensor.flatten(1).norm(dim=1) for tensor in (each, drawn)]
+        scale = lengths[0] / lengths[1].clamp(min=1e-12)
+        found[name] = drawn * scale.view(-1, *[1] * (each.ndim - 1))
+    return found
+
+
+def principal(
+    center: Parameters, visited: Sequence[Parameters]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Float[Tensor, "steps 2"], float]:
+    """The two principal directions of a training path about its end (Li et al. 2018).
+
+    Args:
+        center: The end.
+        visited: Earlier points, two or more.
+
+    Returns:
+        Two orthogonal directions, scaled so that the farthest visited point has a coordinate of 1 in absolute value;
+        the coordinates of the visited points; and the share of the path's squared length that lies in the plane.
+
+    Raises:
+        ValueError: Fewer than two points that differ from the end.
+    """
+    rows = torch.stack(
+        [torch.cat([(point[name] - each).flatten().double() for name, each in center.items()]) for point in visited]
+    )
+    # Few rows and very many columns: the eigenvectors of the small Gram matrix give the directions.
+    values, vectors = torch.linalg.eigh(rows @ rows.T)
+    if len(visited) < 2 or values[-2] <= 1e-12 * values[-1]:
+        raise ValueError("a plane needs two points that lie in different directions from the end")
+    axes = (vectors[:, [-1, -2]].T @ rows) / values[[-1, -2]].sqrt()[:, None]
+    coordinates = rows @ axes.T
+    scale = float(coordinates.abs().max())
+    share = float(values[[-1, -2]].sum() / values.sum())
+    found = []
+    for axis in axes:
+        parts = (scale * axis).split([each.numel() for each in center.values()])
+        found.append({n: part.view_as(each).to(each) for (n, each), part in zip(center.items(), parts, strict=True)})
+    return found[0], found[1], coordinates / scale, share

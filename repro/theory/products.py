@@ -1,0 +1,158 @@
+"""When products of matrices are singular (Oyedotun, Lemmas 2 and 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from repro.figures.panels import Panel, Trace
+from repro.theory.result import Case, Result
+
+Matrix = Float[np.ndarray, "_ _"]
+_DRAWS = 200
+
+
+def full_rank(matrix: Matrix) -> bool:
+    """Whether the rank is the shorter side."""
+    return bool(np.linalg.matrix_rank(matrix) == min(matrix.shape))
+
+
+def has_kernel(matrix: Matrix) -> bool:
+    """Whether some u ≠ 0 is mapped to 0: dependent columns."""
+    return bool(np.linalg.matrix_rank(matrix) < matrix.shape[1])
+
+
+def of_rank(rows: int, columns: int, rank: int, generator: np.random.Generator) -> Matrix:
+    """A random matrix of a given rank, a product of two Gaussian ones."""
+    return generator.normal(size=(rows, rank)) @ generator.normal(size=(rank, columns))
+
+
+def shapes_decide(m: int, n: int, p: int) -> bool | None:
+    """Whether the product of an m × n and an n × p matrix of full rank has full rank, from the shapes alone.
+
+    Returns:
+        True where it must: m ≥ n ≥ p or m ≤ n ≤ p (one factor then loses nothing that the other hands on). False where
+        it cannot, n < min(m, p). None where it depends on whether ker X meets im V.
+    """
+    if n < min(m, p):
+        return False
+    return True if m >= n >= p or m <= n <= p else None
+
+
+def cancelling(m: int, n: int, p: int) -> tuple[Matrix, Matrix]:
+    """Factors of full rank whose product lacks rank; for n larger than both m and p.
+
+    X reads the first m coordinates, V writes the last p: at n = m + p the product is 0.
+    """
+    x, v = np.eye(m, n), np.eye(n, p)[::-1].copy()
+    return x, v
+
+
+def lemma_2(seed: int) -> Result:
+    """Products with a singular right factor, for both readings of "singular"."""
+    generator = np.random.default_rng(seed)
+    shapes = generator.integers(1, 9, size=(_DRAWS, 3))
+    kernels, deficient = [], []
+    for m, n, p in shapes:
+        v = of_rank(int(n), int(p), max(1, int(min(n, p)) - 1), generator)
+        x = generator.normal(size=(m, n))
+        if has_kernel(v):
+            kernels.append(has_kernel(x @ v))
+        if not full_rank(v):
+            deficient.append(not full_rank(x @ v))
+    x, v = np.array([[1.0, 2.0, 3.0]]), np.outer([1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
+    product = x @ v
+    cases = [
+        Case(
+            setting="singular: some u ≠ 0 has Vu = 0 (what the proof uses)",
+            conditions="complete",
+            holds=all(kernels),
+            found=f"XV has one too in {sum(kernels)} of {len(kernels)} products of random shapes up to 8",
+        ),
+        Case(
+            setting="singular: not of full rank min(rows, columns)",
+            conditions="as stated",
+            holds=all(deficient),
+            found=f"XV lacks rank in {sum(deficient)} of {len(deficient)}; with X = [1 2 3] and V of rank 1 "
+            f"the product {product[0].astype(int).tolist()} has full rank {np.linalg.matrix_rank(product)}",
+        ),
+    ]
+    return Result(
+        computed=f"{_DRAWS} random products XV whose V lacks one rank.",
+        cases=cases,
+        under="“singular” meaning dependent columns, Vu = 0 for some u ≠ 0",
+        remark="By that reading every matrix with more columns than rows is singular, so that a batch of N > n samples "
+        "always gives a singular H.",
+        numbers={"products_with_kernel": sum(kernels), "of": len(kernels), "deficient": sum(deficient)},
+    )
+
+
+def lemma_3(seed: int) -> Result:
+    """Products of full-rank matrices over shapes, and factors that cancel."""
+    generator = np.random.default_rng(seed)
+    shapes = generator.integers(1, 9, size=(_DRAWS, 3))
+    by_shape: dict[bool | None, list[bool]] = {True: [], False: [], None: []}
+    for m, n, p in shapes:
+        found = full_rank(generator.normal(size=(m, n)) @ generator.normal(size=(n, p)))
+        by_shape[shapes_decide(int(m), int(n), int(p))].append(found)
+    side = 8
+    inner = np.arange(1, 2 * side + 1)
+    generic = [full_rank(generator.normal(size=(side, n)) @ generator.normal(size=(n, side))) for n in inner]
+    generic_rank = [
+        np.linalg.matrix_rank(generator.normal(size=(side, n)) @ generator.normal(size=(n, side))) for n in inner
+    ]
+    worst_rank = [np.linalg.matrix_rank(np.matmul(*cancelling(side, int(n), side))) for n in inner]
+    x, v = cancelling(1, 2, 1)
+    cases = [
+        Case(
+            setting="m ≥ n ≥ p or m ≤ n ≤ p",
+            conditions="complete",
+            holds=all(by_shape[True]),
+            found=f"the product has full rank in {sum(by_shape[True])} of {len(by_shape[True])} random products, "
+            "and must have",
+        ),
+        Case(
+            setting="n larger than m and p, random factors",
+            conditions="complete",
+            holds=all(by_shape[None]),
+            found=f"{sum(by_shape[None])} of {len(by_shape[None])}: the kernel of a random X misses the image of V",
+        ),
+        Case(
+            setting="X = [1 0], V = [0 1]ᵀ, both of full rank: ker X is im V",
+            conditions="as stated",
+            holds=full_rank(x @ v),
+            found=f"XV = {float((x @ v)[0, 0]):.0f}",
+        ),
+        Case(
+            setting="n smaller than m and p",
+            conditions="as stated",
+            holds=all(by_shape[False]),
+            found=f"full rank in {sum(by_shape[False])} of {len(by_shape[False])}: the rank is at most n",
+        ),
+    ]
+    places = inner.astype(float)
+    return Result(
+        computed=f"Ranks of {_DRAWS} products of random full-rank matrices with sides up to {side}, and of factors "
+        "chosen to cancel.",
+        cases=cases,
+        under="shapes m ≥ n ≥ p or m ≤ n ≤ p, or else that the kernel of X and the image of V meet only in 0",
+        remark="In Eq. 24 the inner side is the number of samples N: Δ and H may both have full rank and ΔHᵀ be 0, as "
+        "at every critical point.",
+        numbers={"generic_full_rank_at_8": [bool(each) for each in generic]},
+        figures=[
+            [
+                Panel(
+                    title=f"Rank of an {side} × n times an n × {side} matrix, both of full rank",
+                    x="inner side n",
+                    y="rank of the product",
+                    traces=[
+                        Trace(label="random factors", x=places, y=np.array(generic_rank, dtype=float)),
+                        Trace(label="factors that cancel", x=places, y=np.array(worst_rank, dtype=float)),
+                    ],
+                    y_scale="linear",
+                    reference=float(side),
+                )
+            ]
+        ],
+        caption="Below n = 8 the product cannot have full rank, at 8 it must, above it depends on the factors.",
+    )
