@@ -85,6 +85,8 @@ def _interrupted(reason: Interrupted) -> int:
     if not is_first_rank():
         return 0  # the first one speaks for all; a failure would have the others killed before it has
     print(f"repro: {reason}; the same command goes on from there", file=sys.stderr, flush=True)
+    if "SLURM_JOB_ID" in os.environ:  # it sends SIGTERM to what it requeues: all is saved, and this ends anyway
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if answer := requeue(reason.signal):
         print(f"repro: {answer}", file=sys.stderr, flush=True)
     return 128 + reason.signal if reason.signal in SIGNALS else 1

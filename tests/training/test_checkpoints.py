@@ -58,6 +58,7 @@ def copy(finished: RunDirectory, tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / finished.path.parent.name / finished.name)
 
 
+@pytest.mark.slow
 def test_they_are_saved_by_epochs_steps_and_minutes(tmp_path: Path) -> None:
     by_steps = {"checkpoint_every_n_steps": 3, "checkpoint_every_n_epochs": 2}
     assert steps(start(small(tmp_path / "steps", trainer=by_steps)).run) == [3, 6, 8, 9, 12]
@@ -81,6 +82,7 @@ def test_the_best_is_kept_where_there_is_a_validation_split(tmp_path: Path, fini
     assert steps(run) == [24]
 
 
+@pytest.mark.slow
 def test_the_best_is_linked_again_if_a_kill_came_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small(tmp_path, data={"validation_size": 60}, trainer={"max_epochs": 1})
     with monkeypatch.context() as patch:
@@ -141,6 +143,7 @@ def test_with_no_sound_one_it_begins_anew(copy: RunDirectory) -> None:
     assert len(said) == 4
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_configuration_is_refused(copy: RunDirectory, tmp_path: Path) -> None:
     other = start(small(tmp_path / "other", model={"hidden": [9]}, trainer={"max_epochs": 1})).run
     shutil.copy(other.saved_checkpoints()[-1], copy.checkpoints / "step-00000099.ckpt")
@@ -150,6 +153,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(copy: RunDirectory, tm
     assert copy.path.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_earlier_checkpoint_and_the_run_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: RunDirectory
 ) -> None:
@@ -202,6 +206,7 @@ def test_any_signal_stops_with_a_checkpoint(
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_a_signal_that_came_early_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGUSR1)
     try:
@@ -214,6 +219,7 @@ def test_a_signal_that_came_early_is_heeded(tmp_path: Path, monkeypatch: pytest.
         signal.signal(signal.SIGUSR1, before)
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_left_when_it_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = Classifier._evaluate
 
