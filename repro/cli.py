@@ -159,10 +159,10 @@ def report(arguments: Arguments) -> int:
     parser = _parser("report", report.__doc__ or "")
     parser.add_argument("paths", nargs="*", type=Path, metavar="DIR", help="run directories, or folders that hold some")
     parser.add_argument("--all", action="store_true", help="every study of both papers, from --runs and --results")
+    from repro.studies.plan import RESULTS
+
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="for --all: folder of runs (default: runs)")
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="for --all: kept records (default: results)"
-    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="for --all: kept records (default: results)")
     parser.add_argument("--out", type=Path, required=True, help="folder for index.html, tables.md and figures")
     given = parser.parse_args(arguments)
     if given.all == bool(given.paths):

@@ -15,10 +15,8 @@ from repro.errors import UserError
 from repro.records import keep
 from repro.studies import manifest
 from repro.studies.match import match
-from repro.studies.plan import Progress, Rate, in_words, kind, progress, rates, remember
+from repro.studies.plan import RESULTS, Progress, Rate, in_words, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
-
-RESULTS = Path("results")
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:

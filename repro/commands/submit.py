@@ -13,10 +13,8 @@ from repro.config import Config, parse
 from repro.errors import UserError
 from repro.studies import manifest
 from repro.studies.match import match
-from repro.studies.plan import progress, rates
+from repro.studies.plan import RESULTS, progress, rates
 from repro.studies.study import Cell, Study, load
-
-RESULTS = Path("results")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +83,7 @@ def submit(study: Study, given: argparse.Namespace) -> int:
 
 def _longest(cells: Sequence[Cell], place: Path) -> float | None:
     found, _ = match(cells, place)
-    remaining = [each.remaining for each in progress(cells, found, rates([place.parent, RESULTS]))]
+    remaining = [each.remaining for each in progress(cells, found, rates([RESULTS, place.parent]))]
     known = [seconds for seconds in remaining if seconds is not None]
     return max(known) if known and math.isfinite(max(known)) else None
 

@@ -16,6 +16,8 @@ from repro.records import RunDirectory, replace_text
 from repro.studies.study import Cell
 from repro.training.checks import train_samples
 
+RESULTS = Path("results")
+"""Where records of finished runs are kept; what they took counts where no run here tells better."""
 NAME = "step-times.json"
 """In a folder of runs, what `remember` noted."""
 
