@@ -251,7 +251,8 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("repro.studies.runner._SAY_SECONDS", 0.05)
+    monkeypatch.setattr("repro.studies.runner._SAY_SECONDS", 0.02)
+    monkeypatch.setattr("repro.studies.runner._LOOK_SECONDS", 0.02)
     file = write(tmp_path)
     assert run(["study", "run", file, "--jobs", "2"]) == 0
     said = capsys.readouterr()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+import wandb
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from torch import Tensor, nn
@@ -134,6 +135,7 @@ def test_their_logger_gets_numbers_to_plot(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_their_wandb_logger_gets_tables_and_charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb.teardown()  # it reads the environment once, and another test may have made it do so
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # W&B's own
         logger = WandbLogger(save_dir=tmp_path, offline=True, project="theirs")
