@@ -105,6 +105,7 @@ def test_old_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "absent-package is not installed" in check.found
 
 
+@pytest.mark.slow
 def test_doctor_ends_with_one_if_a_check_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     flags = ["--model.network", "mlp", "--runs", str(tmp_path)]
     assert run(["doctor", *flags]) == 0

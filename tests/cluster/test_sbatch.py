@@ -120,6 +120,7 @@ def test_time_limits(limit: str, seconds: float) -> None:
     assert submission.seconds(limit) == seconds
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_submitted(
     study: Study, slurm: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -178,6 +179,7 @@ def test_without_slurm_it_says_where_to_go(study: Study, monkeypatch: pytest.Mon
         submission._call("nowhere")
 
 
+@pytest.mark.slow
 def test_a_task_runs_its_run_alone(study: Study, tmp_path: Path) -> None:
     flags = ["--runs", str(tmp_path / "some")]
     assert run(["study", "run", "mine.yaml", *flags, "--task", "2"]) == 0

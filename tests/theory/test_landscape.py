@@ -44,6 +44,7 @@ def plane(of: nn.Module, seed: int = 0) -> Plane:
     return Plane(center, *(directions.random_direction(center, generator) for _ in range(2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_loss_of_the_network_with_those_weights(kind: str) -> None:
     made = network(kind)

@@ -66,6 +66,7 @@ def test_they_are_saved_by_epochs_steps_and_minutes(tmp_path: Path) -> None:
     assert steps(start(small(tmp_path / "minutes", trainer=by_time)).run) == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_best_is_kept_where_there_is_a_validation_split(tmp_path: Path, finished: RunDirectory) -> None:
     assert "best.ckpt" not in names(finished)
     assert "best" not in finished.state
@@ -185,6 +186,7 @@ def test_what_a_killed_writer_left_is_swept(copy: RunDirectory, tmp_path: Path) 
     assert not [name for name in names(copy) if "part" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("at", [3, 4])
 def test_any_signal_stops_with_a_checkpoint(
