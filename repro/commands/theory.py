@@ -43,5 +43,5 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         print(report.line(name, results[name]), flush=True)
     written = [*given.names, *(["--seed", str(given.seed)] if given.seed else [])]
     page = report.write(results, out, seed=given.seed, command=shlex.join(["repro", "theory", *written]))
-    print(f"{len(names)} statements in {time.perf_counter() - started:.0f} s: {page}")
+    print(f"{len(names)} statement{'' if len(names) == 1 else 's'} in {time.perf_counter() - started:.0f} s: {page}")
     return 0
