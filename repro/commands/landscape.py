@@ -168,6 +168,7 @@ def _plane(
 
     from repro.theory import directions
     from repro.theory.landscape import Plane
+    from repro.training.checkpoint_file import load_weights
 
     center = directions.trained_parameters(network)
     generator = torch.Generator().manual_seed(given.seed)
@@ -183,7 +184,7 @@ def _plane(
         )
     visited = []
     for each in others:
-        content = torch.load(each, map_location="cpu", weights_only=True)["state_dict"]
+        content = load_weights(each)["state_dict"]
         visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
     try:
         first, second, coordinates, share = directions.principal(center, visited)

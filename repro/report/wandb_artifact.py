@@ -60,13 +60,14 @@ def study_report(
     project, entity = project or log.project, entity or log.entity or service.entity
     made = files(sections([folder]))
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()
+    known = manifest(folder)
     description = Description(
         identifier=hashlib.sha256(f"report/{folder.resolve().name}".encode()).hexdigest()[:8],
         name=f"{folder.resolve().name} (report)",
         group=folder.resolve().name,
         job_type="report",
-        tags=tags(manifest(folder)),
-        config={key: value for key, value in manifest(folder).items() if key != "cells"},
+        tags=tags(known),
+        config={key: value for key, value in known.items() if key != "cells"},
     )
     summary = service.run_summary(entity, project, description.identifier) or {}
     return StudyReport(

@@ -11,11 +11,15 @@ from torch import nn
 from repro.config import Config
 
 
+def device_name(device: torch.device) -> str:
+    """CPU, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 def device_facts(config: Config, network: nn.Module, trainer: Trainer) -> dict[str, Any]:
     """Device, threads, precision, processes, where batch normalisation takes its statistics, parameters."""
-    device = trainer.strategy.root_device
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "device": device_name(trainer.strategy.root_device),
         "threads": torch.get_num_threads(),
         "precision": config.trainer.precision,
         "world_size": trainer.world_size,

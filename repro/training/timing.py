@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from statistics import median
@@ -13,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from repro.config import Config
 from repro.errors import UserError
 from repro.training.checks import check
+from repro.training.facts import device_name
 from repro.training.fit import build
 
 _STEPS = 5  # timed; the first, which also warms up, is not
@@ -65,8 +65,7 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
         raise UserError("random features are computed for all images before the first step; run the cell to know")
     check(config)
     clock = _Clock()
-    short = dataclasses.replace(config, log=dataclasses.replace(config.log, wandb="disabled"))
-    experiment = build(short, callbacks=[clock])
+    experiment = build(config, callbacks=[clock])
     trainer, data = experiment.trainer, experiment.data
     trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches = _STEPS + 1, 0, 2
     trainer.fit_loop.max_epochs = 1
@@ -81,10 +80,8 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     times = config.trainer.max_epochs // config.trainer.evaluate_every_n_epochs + 1
     batches = held_out * times + -(-data.samples("train") // size)  # the training images once, at the end
     evaluating = _typical(clock.evaluation) * batches / steps
-    device = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     module = experiment.module
     momentum = [each for each in module.parameters() if each.requires_grad and config.training.momentum]
     stored = [*module.state_dict().values(), *momentum]
     checkpoint = sum(each.numel() * each.element_size() for each in stored)
-    return _typical(clock.training) + evaluating, name, checkpoint
+    return _typical(clock.training) + evaluating, device_name(trainer.strategy.root_device), checkpoint
