@@ -44,6 +44,9 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
                 type=int,
                 help="cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)",
             )
+            sub.add_argument(
+                "--stack", type=int, help="train so many cells as one where they differ in seeds and rates alone"
+            )
             sub.add_argument("--task", type=int, help="run only this one, counted from 0, without the report")
         if action == "submit":
             submit.add_options(sub)
@@ -176,15 +179,19 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
-    from repro.studies.runner import run_at_once, run_study, sensible_jobs
+    from repro.studies.runner import run_at_once, run_stacked, run_study, sensible_jobs
     from repro.training.runs import locate, nothing_to_do
 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
+    if given.stack is not None and (given.jobs or 1) > 1:
+        raise UserError(f"--stack trains in one process; leave out --jobs {given.jobs}")
     runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
     if study.runs_of is None:
         manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
     missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]
+    if given.stack is not None:
+        return run_stacked(cells, given.stack, again=given.again)
     jobs = given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         return run_at_once(cells, jobs, folder=place, again=given.again)

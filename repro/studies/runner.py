@@ -16,9 +16,10 @@ from pathlib import Path
 from repro.config import Config, to_yaml
 from repro.errors import UserError
 from repro.records import available_memory, processors
+from repro.studies.stacking import stacks
 from repro.studies.study import Cell
 from repro.training.interrupt import CannotSave, Interrupted, StopRequest
-from repro.training.runs import locate, nothing_to_do, start
+from repro.training.runs import locate, nothing_to_do, start, start_stack
 
 _TAIL_LINES = 15
 _LOOK_SECONDS = 0.5  # between looks for a signal
@@ -59,6 +60,40 @@ def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
             continue
         if outcome.action == "skipped":
             _say(f"{label}: {outcome.state['status']} before, nothing to do")
+    return failed
+
+
+def run_stacked(cells: Sequence[Cell], size: int, *, again: bool = False) -> list[Cell]:
+    """Run the cells here, in turn, up to `size` of them trained as one where they differ in seeds and rates alone.
+
+    Returns:
+        The cells that failed.
+
+    Raises:
+        Interrupted: When asked to stop; the cells at hand have their checkpoints.
+        CannotSave: The disk is full.
+        UserError: For a mistake in the configuration, if no two cells can be stacked, or if a stack is too large.
+    """
+    failed: list[Cell] = []
+    parts = stacks(cells, size)
+    for number, part in enumerate(parts, 1):
+        if len(part) == 1:
+            failed += run_study(part, again=again)
+            continue
+        seeds = ", ".join(str(cell.seed) for cell in part)
+        label = f"{' '.join(dict.fromkeys(cell.label for cell in part))} seeds {seeds} ({number}/{len(parts)})"
+        try:
+            for cell, outcome in zip(
+                part, start_stack([cell.config for cell in part], again=again, label=label), strict=True
+            ):
+                if outcome.action == "skipped":
+                    _say(f"{cell.label} seed {cell.seed}: {outcome.state['status']} before, nothing to do")
+        except (UserError, Interrupted, CannotSave):
+            raise
+        except Exception:
+            traceback.print_exc()
+            _say(f"{label}: failed, going on with the next")
+            failed += part
     return failed
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -64,6 +64,61 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
             nothing is removed.
     """
+    stop = StopRequest()
+    with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
+        if not due:
+            return Outcome(run, "skipped", run.state)
+        from repro.training.life import fit
+
+        return Outcome(run, "trained", fit(config, run, stop, label=label))
+
+
+def start_stack(configs: Sequence[Config], *, again: bool = False, label: str) -> list[Outcome]:
+    """Run configurations that `repro.studies.stacking` allows to be trained as one to their end, as `start` does each.
+
+    Those that cannot go on from the same step are trained in several parts.
+
+    Args:
+        configs: The runs' configurations.
+        again: Start anew even what is finished.
+        label: What progress is shown under.
+
+    Raises:
+        UserError: As `start`, and if they cannot be stacked or would not fit into memory.
+    """
+    stop = StopRequest()
+    with stop.listening(), ExitStack() as opened:
+        entries = [opened.enter_context(_opened(config, None, stop, again=again)) for config in configs]
+        due = [entry for entry in entries if entry.due]
+        from repro.training.checkpoint_file import common_points
+        from repro.training.life import fit
+        from repro.training.stack import fit_stack
+
+        for points in common_points([entry.run for entry in due]):
+            part = [due[number] for number in points]
+            if len(part) > 1:
+                fit_stack(
+                    [entry.config for entry in part],
+                    [entry.run for entry in part],
+                    list(points.values()),
+                    stop,
+                    label=f"{label} ({len(part)} as one)",
+                )
+            else:
+                fit(part[0].config, part[0].run, stop, label=label)
+        return [Outcome(run, "trained" if due else "skipped", run.state) for run, _, due in entries]
+
+
+class _Opened(NamedTuple):
+    run: RunDirectory
+    config: Config
+    due: bool
+    """Whether there is anything to do."""
+
+
+@contextmanager
+def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bool) -> Iterator[_Opened]:
+    """A configuration's directory, made if it is new, and locked; the errors of what is done there put into words."""
     check_layout(config)
     run = locate(config, base or Config())
     config = full_batch(config)
@@ -77,19 +132,17 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         new = True
     if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
-    stop = StopRequest()
-    with stop.listening(), _locked(run, stop):
+    with _locked(run, stop):
         state = run.state
         if nothing_to_do(run, config):
-            return Outcome(run, "skipped", state)
+            yield _Opened(run, config, due=False)
+            return
         if run.ended and is_first_rank():
             run.update_state(extended_from=[*state.get("extended_from", []), state["max_epochs"]])
         if not new and is_first_rank():
             run.rewrite_config(to_yaml(config))
-        from repro.training.fit import fit
-
         try:
-            return Outcome(run, "trained", fit(config, run, stop, label=label))
+            yield _Opened(run, config, due=True)
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
