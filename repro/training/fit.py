@@ -37,6 +37,7 @@ from repro.training.classifier import Classifier, Diverged
 from repro.training.exact import require_memory, solve
 from repro.training.facts import device_facts
 from repro.training.features import Place
+from repro.training.heap import keep_heap
 from repro.training.interrupt import TAKEN_OVER, Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
 from repro.training.placement import devices, in_slurm, is_first_rank, several
@@ -140,6 +141,8 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
             *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
         ],
     )
+    if trainer.strategy.root_device.type == "cpu":
+        keep_heap()
     # Lightning's handlers would save and synchronise inside the signal handler, which hangs under DDP: see StopRequest.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return Experiment(config, module, data, trainer)
