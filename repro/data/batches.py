@@ -35,6 +35,12 @@ def epoch_crops(samples: int, seed: int, epoch: int) -> tuple[Int[Tensor, "sampl
     return offsets, torch.randint(0, 2, (samples,), generator=source)
 
 
+def handed_over(values: Tensor, device: torch.device) -> Tensor:
+    """Values on a device, without waiting for what it is doing: a GPU copies from pinned memory alone by itself."""
+    crosses = device.type == "cuda" and values.device.type == "cpu"
+    return (values.pin_memory() if crosses else values).to(device, non_blocking=True)
+
+
 class Batches:
     """Which images each batch holds, and how their pixels become the network's input.
 
@@ -75,6 +81,7 @@ class Batches:
         deviations = torch.tensor(deviation, dtype=torch.float64)
         self._scale = (1 / (255 * deviations)).float().to(self.device)
         self._shift = (-torch.tensor(mean, dtype=torch.float64) / deviations).float().to(self.device)
+        self._row_scale, self._row_shift = self._scale, self._shift  # of images one pixel wide
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -115,9 +122,10 @@ class Batches:
     ) -> Float[Tensor, "batch channels height width"]:
         """Pixels as the network reads them: on its device, in channels-last memory."""
         values = pixels.permute(0, 2, 3, 1).contiguous().to(self.device, non_blocking=True).flatten(2).float()
-        # As rows of pixels: an inner loop over three channels would be slow.
         width = pixels.shape[3]
-        torch.addcmul(self._shift.repeat(width), values, self._scale.repeat(width), out=values)
+        if len(self._row_scale) != values.shape[2]:  # rows of pixels: an inner loop over three channels would be slow
+            self._row_scale, self._row_shift = self._scale.repeat(width), self._shift.repeat(width)
+        torch.addcmul(self._row_shift, values, self._row_scale, out=values)
         images: Tensor = values.unflatten(2, (width, -1)).permute(0, 3, 1, 2)
         return images
 
@@ -154,10 +162,10 @@ class DeviceBatches(Batches):
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
         epoch, order, parts = self.remaining()
-        of_labels, order = order.to(self.device), order.to(self.images.device)
+        of_labels, order = handed_over(order, self.device), handed_over(order, self.images.device)
         drawn: tuple[Tensor, ...] = ()
         if self._cropped and self.seed is not None:
-            drawn = tuple(each.to(order.device) for each in epoch_crops(len(order), self.seed, epoch))
+            drawn = tuple(handed_over(each, order.device) for each in epoch_crops(len(order), self.seed, epoch))
         for part in parts:
             pixels = self.gather(order[part], *(each[part] for each in drawn)).permute(0, 3, 1, 2)
             if pixels.device != self.device:

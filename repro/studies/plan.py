@@ -91,7 +91,8 @@ def rates(folders: Iterable[Path]) -> Rates:
             run = RunDirectory(path.parent)
             try:
                 if run.ended and run.state.get("step"):
-                    device = run.lives[-1].get("device", "CPU") if run.lives else "CPU"
+                    life = run.lives[-1] if run.lives else {}
+                    device = life.get("device", "CPU") + (f", {life['stack']} as one" if "stack" in life else "")
                     rate = Rate(run.state["seconds"] / run.state["step"], device)
                     found.setdefault(kind(load(path)), []).append(rate)
             except UserError:

@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MetricCollection
 
 from repro.config import TrainingConfig
 from repro.measurements import Share
 from repro.training.batch_statistics import is_synchronised, over_all_ranks
 from repro.training.losses import LOSSES
+from repro.training.metrics import MeanLoss, epoch_means
+from repro.training.optimizer import create_optimizer, set_learning_rate
 from repro.training.schedule import learning_rate
 from repro.training.spectral import total_spread, weight_matrices
 
@@ -27,43 +28,6 @@ Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
 
 class Diverged(Exception):
     """The training loss is NaN or infinite: the run has its result."""
-
-
-class MeanLoss(Metric):
-    """The mean over samples of batch means: a sum and a count, with no look at a value on the host.
-
-    torchmetrics' own `MeanMetric` looks for NaN on the host at every update, and with that look disabled it drops the
-    weights (1.9.0). A NaN loss is to be seen here, not left out.
-    """
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, mean: Tensor, samples: int) -> None:
-        """Add a batch."""
-        self.total += mean.double() * samples
-        self.count += samples
-
-    def compute(self) -> Tensor:
-        """The mean over all samples."""
-        return self.total / self.count
-
-
-def _metrics(num_classes: int) -> MetricCollection:
-    metrics = MetricCollection(
-        {
-            "cross_entropy": MeanLoss(),
-            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-        },
-        compute_groups=False,
-    )
-    metrics.persistent(True)  # a checkpoint in the middle of an epoch keeps the epoch's means
-    return metrics
 
 
 def _epoch_sums(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -96,12 +60,14 @@ class Classifier(LightningModule):
         self.every_n_steps = every_n_steps
         self.loss = LOSSES[training.loss]
         self._by_cross_entropy = training.loss == "cross_entropy"
-        self.train_metrics = _metrics(num_classes)
+        self.train_metrics = epoch_means(num_classes)
         if not self._by_cross_entropy:
             self.train_metrics.add_metrics({"loss": MeanLoss()})
             self.train_metrics.persistent(True)
         parts = ("train", "validation", "test")
-        self.evaluation_metrics = nn.ModuleDict({f"on_{part}": _metrics(num_classes) for part in parts})
+        self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
+        self.steps = 0
+        """Steps of the whole run, known when training starts."""
         self.latest: dict[str, float] = {}
         """The metrics recorded last, for progress displays."""
         self.final: dict[str, float] = {}
@@ -118,26 +84,28 @@ class Classifier(LightningModule):
         return scores
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """SGD over all parameters that train; the learning rate is set at each step."""
-        training = self.training_config
-        return torch.optim.SGD(
-            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
-            lr=training.warmup_learning_rate if training.warmup_steps else training.learning_rate,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            nesterov=training.nesterov,
-        )
+        """SGD over all parameters that train."""
+        return create_optimizer(self.network.parameters(), self.training_config)
 
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run."""
-        return int(self.trainer.estimated_stepping_batches)
+    def on_train_start(self) -> None:
+        """Count the steps of the run once: Lightning works them out anew each time that it is asked."""
+        self.steps = int(self.trainer.estimated_stepping_batches)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Set the learning rate: a function of the step, so that there is no state to resume."""
-        rate = learning_rate(self.trainer.global_step, self.steps, self.training_config)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+        """Set the learning rate: a function of the step, so that there is no state to resume.
+
+        Drop the gradients of the step before, which Lightning would keep until the forward pass is done.
+        """
+        (optimizer,) = self.trainer.optimizers
+        set_learning_rate(optimizer, self.rate())
+        optimizer.zero_grad()
+
+    def optimizer_zero_grad(self, *_arguments: Any) -> None:
+        """Nothing to do: `on_train_batch_start` has done it."""
+
+    def rate(self) -> float:
+        """The learning rate of the step that follows."""
+        return learning_rate(self.trainer.global_step, self.steps, self.training_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
@@ -146,13 +114,16 @@ class Classifier(LightningModule):
 
     def _loss(self, batch: Batch) -> Tensor:
         inputs, labels = batch
-        weight = self._weight(len(labels))
+        weight = self._weight(len(labels)) if self.trainer.world_size > 1 else None
         if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
             if is_synchronised(self.network):  # but the others' normalisation waits for it, forward and backward
                 nothing.append(self.training_scores(inputs).sum() * 0)
             return torch.stack(nothing).sum() + self._spectral_penalty()
-        return self.objective(self.training_scores(inputs), labels) * weight + self._spectral_penalty()
+        loss = self.objective(self.training_scores(inputs), labels)
+        if weight is not None:
+            loss = loss * weight
+        return loss + self._spectral_penalty() if self.training_config.spectral_penalty else loss
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The mean loss of a batch's scores, which go into the epoch's means and, if it is time, into the record.
@@ -160,38 +131,52 @@ class Classifier(LightningModule):
         Raises:
             Diverged: The loss is NaN or infinite, at a step that is recorded.
         """
+        loss, cross_entropy, known = self._losses(scores, labels)
+        self._count(loss, cross_entropy, known, labels)
+        if self.trainer.global_step % self.every_n_steps == 0:
+            self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
+        return loss
+
+    def _losses(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, and without their gradients the cross-entropy and the scores."""
         loss = self.loss(scores, labels)
         known = scores.detach()
-        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)
+        return loss, loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels), known
+
+    def _count(self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor) -> None:
+        """Add a batch to the epoch's means."""
         self.train_metrics["cross_entropy"].update(cross_entropy, len(labels))
-        self.train_metrics["accuracy"].update(known, labels)
+        self.train_metrics["accuracy"].update(scores, labels)
         if not self._by_cross_entropy:
             self.train_metrics["loss"].update(loss.detach(), len(labels))
-        if self.trainer.global_step % self.every_n_steps == 0:
-            value = loss.item()
-            self.record(
-                {
-                    "step/cross_entropy": cross_entropy.item(),
-                    **({} if self._by_cross_entropy else {"step/loss": value}),
-                    "step/objective": value + self.penalty(),
-                    "step/accuracy": (known.argmax(1) == labels).float().mean().item(),
-                    "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
-                }
-            )
-            if not math.isfinite(value):
-                raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
-        return loss
+
+    def _record_step(
+        self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor, *, penalty: float
+    ) -> None:
+        """Record a batch before its step; the one place of a step that waits for the device."""
+        accuracy = (scores.argmax(1) == labels).float().mean()
+        found = torch.stack([each.detach().double() for each in (loss, cross_entropy, accuracy)])
+        value, of_cross_entropy, of_accuracy = found.tolist()
+        self.record(
+            {
+                "step/cross_entropy": of_cross_entropy,
+                **({} if self._by_cross_entropy else {"step/loss": value}),
+                "step/objective": value + penalty,
+                "step/accuracy": of_accuracy,
+                "learning_rate": self.rate(),
+            }
+        )
+        if not math.isfinite(value):
+            raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
 
     def _spectral_penalty(self) -> Tensor | float:
         """The same on every rank, so that it is not weighted by the rank's images."""
         share = self.training_config.spectral_penalty
         return share * total_spread(weight_matrices(self.network)) if share else 0.0
 
-    def _weight(self, size: int) -> Float[Tensor, ""] | float:
+    def _weight(self, size: int) -> Float[Tensor, ""]:
         """This rank's share of a global batch, times the ranks: gradients are averaged over ranks, not over images."""
-        if self.trainer.world_size == 1:
-            return 1.0
-        total = torch.tensor(float(size), device=self.device)
+        total = torch.full((), float(size), device=self.device)
         dist.all_reduce(total)
         return size * self.trainer.world_size / total
 

@@ -26,6 +26,7 @@ from repro.training.checkpoint_file import CheckpointFile, load_weights, signatu
 from repro.training.checkpoints import RunCheckpoints
 from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier
+from repro.training.heap import keep_heap
 from repro.training.placement import devices, in_slurm, several
 from repro.training.random_features import OutputClassifier
 
@@ -123,6 +124,8 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
             *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
         ],
     )
+    if trainer.strategy.root_device.type == "cpu":
+        keep_heap()
     # Lightning's handlers would save and synchronise inside the signal handler, which hangs under DDP: see StopRequest.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return Experiment(config, module, data, trainer)

@@ -74,8 +74,9 @@ class Progress(Callback):
         self._write_line(trainer, pl_module)
 
     def _write_line(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        known = isinstance(pl_module, Classifier | StackedClassifier)
-        if self.style != "lines" or not trainer.is_global_zero or not known:
+        if self.style != "lines" or not trainer.is_global_zero:
+            return
+        if not isinstance(pl_module, Classifier | StackedClassifier):
             return
         total = int(trainer.estimated_stepping_batches)
         each = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)

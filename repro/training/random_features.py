@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from repro.config import TrainingConfig
-from repro.data.batches import Batches
+from repro.data.batches import Batches, handed_over
 from repro.training.classifier import Classifier
 from repro.training.features import Place, expect, keep
 from repro.training.output import OutputLayer
@@ -92,12 +92,11 @@ class FeatureBatches:
         """Features and labels: the rest of the current epoch."""
         labels = self._batches.labels
         _, order, parts = self._batches.remaining()
-        of_features, of_labels = order.to(self._features.device), order.to(labels.device)
+        of_features, of_labels = handed_over(order, self._features.device), handed_over(order, labels.device)
         for part, after in zip_longest(parts, parts[1:]):
             if after is not None:
                 expect(self._features, self._folder, order[after], self._place)
-            rows = self._features[of_features[part]]
-            yield rows.to(labels.device, non_blocking=True), labels[of_labels[part]]
+            yield handed_over(self._features[of_features[part]], labels.device), labels[of_labels[part]]
 
     def state_dict(self) -> dict[str, object]:
         """Empty, as `Batches`'."""

@@ -160,6 +160,11 @@ class StackedClassifier(LightningModule):
 
     # What else a classifier does, for every member
 
+    def on_train_start(self) -> None:
+        """Count the steps."""
+        for number in self.alive:
+            self.classifier(number).on_train_start()
+
     def on_train_batch_start(self, batch: StackedBatch, batch_idx: int) -> None:
         """Set every member's learning rate."""
         images, labels = batch

@@ -23,7 +23,7 @@ from repro.training.interrupt import Interrupted
 from repro.training.runs import Outcome, locate, start, start_stack
 
 BASE: dict[str, Any] = {
-    "model.network": "resnet20",
+    "model.network": "resnet8",
     "model.width": 4,
     "data.name": "MNIST5k",
     "data.batch_size": 32,
@@ -38,7 +38,7 @@ BASE: dict[str, Any] = {
     "trainer.accelerator": "cpu",
     "measure.measurements": ["weights", "representations", "gradients", "updates"],
     "measure.probe_size": 16,
-    "measure.at_steps": [3],
+    "measure.every_n_epochs": 2,
     "log.every_n_steps": 1,
 }
 
@@ -98,13 +98,14 @@ def same(stacked: Sequence[Outcome], alone: Sequence[Outcome], *, within: float)
         assert (ours.state["best"]["step"], ours.state["step"]) == (theirs.state["best"]["step"], theirs.state["step"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
         pytest.param({}, id="residual"),
-        pytest.param({"model__network": "plainnet20", "training__loss": "square"}, id="plain"),
-        pytest.param({"model__network": "resnext20"}, id="aggregated"),
-        pytest.param({"model__network": "diracnet20", "data__augmentation": "none"}, id="dirac"),
+        pytest.param({"model__network": "plainnet8", "training__loss": "square"}, id="plain"),
+        pytest.param({"model__network": "resnext11"}, id="aggregated"),
+        pytest.param({"model__network": "diracnet8", "data__augmentation": "none"}, id="dirac"),
         pytest.param(
             {"model__network": "cnn13", "model__skip_neurons": 100, "model__width": 4},
             id="skip",
@@ -132,6 +133,7 @@ def test_each_run_is_the_run_alone(changes: dict[str, Any], tmp_path: Path) -> N
         assert outcome.state["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_images_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from repro.data import batches as module
 
@@ -147,6 +149,7 @@ def test_images_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(made) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [2, 4])
 def test_a_stack_goes_on_bit_for_bit_and_its_runs_alone(
     stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +178,7 @@ def test_a_stack_goes_on_bit_for_bit_and_its_runs_alone(
         assert len(ours.run.lives) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_a_run_goes_on_alone_where_its_stack_has_stopped_and_the_other_way_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -195,6 +199,7 @@ def test_a_run_goes_on_alone_where_its_stack_has_stopped_and_the_other_way_round
     assert [each.state["step"] for each in alone] == [8, 8]
 
 
+@pytest.mark.slow
 def test_runs_at_different_steps_are_not_stacked(tmp_path: Path) -> None:
     members = seeds(0, 1, 2)
     start(configs(tmp_path, *members, trainer__max_epochs=1)[0])
@@ -203,6 +208,7 @@ def test_runs_at_different_steps_are_not_stacked(tmp_path: Path) -> None:
     assert ["stack" in each.run.lives[-1] for each in outcomes] == [False, True, True]
 
 
+@pytest.mark.slow
 def test_a_torn_newest_checkpoint_sends_all_back_to_the_one_before(tmp_path: Path) -> None:
     members = seeds(0, 1)
     first = start_stack(configs(tmp_path, *members), label="stack")
@@ -213,6 +219,7 @@ def test_a_torn_newest_checkpoint_sends_all_back_to_the_one_before(tmp_path: Pat
     assert ["stack" in each.run.lives[-1] for each in outcomes] == [True, True]
 
 
+@pytest.mark.slow
 def test_one_that_diverges_harms_no_other(tmp_path: Path) -> None:
     members = [{"seed": 0}, {"seed": 1, "training.warmup_learning_rate": 1e30}, {"seed": 2}]
     stacked = start_stack(configs(tmp_path / "stacked", *members), label="stack")
@@ -238,7 +245,7 @@ def test_finished_ones_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_stack_too_large_for_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = 3.5 * stack_memory.step_bytes(fit.create_network("resnet20", width=4), torch.zeros(1, 3, 32, 32), 32)
+    free = 3.5 * stack_memory.step_bytes(fit.create_network("resnet8", width=4), torch.zeros(1, 3, 32, 32), 32)
     monkeypatch.setattr(stack_memory, "available_memory", lambda: free)
     members = configs(tmp_path, *seeds(0, 1, 2, 3))
     with pytest.raises(UserError, match=r"a stack of 4 takes about .* GB a step, .* GB are free; --stack [23] would"):
@@ -295,6 +302,7 @@ def test_networks_that_cannot_be_stacked_are_refused(
     assert [each.state["status"] for each in map(start, configs(tmp_path, {"seed": 0}))] == ["finished"]
 
 
+@pytest.mark.slow
 def test_evaluation_follows_the_best_of_each(tmp_path: Path) -> None:
     members = configs(tmp_path, *seeds(0, 1), trainer__max_epochs=3)
     for outcome in start_stack([dataclasses.replace(each) for each in members], label="stack"):
