@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,14 @@ def locate(config: Config, base: Config) -> RunDirectory:
     return RunDirectory(folder / name)
 
 
-def start(config: Config, base: Config | None = None, *, again: bool = False, label: str | None = None) -> Outcome:
+def start(
+    config: Config,
+    base: Config | None = None,
+    *,
+    again: bool = False,
+    label: str | None = None,
+    ends: float = math.inf,
+) -> Outcome:
     """Run a configuration to its end.
 
     A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
@@ -59,6 +67,7 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         base: What it builds on, for the run's name.
         again: Start anew even if the run is finished.
         label: What progress is shown under.
+        ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
 
     Raises:
         UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
@@ -77,7 +86,7 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         new = True
     if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
-    stop = StopRequest()
+    stop = StopRequest(ends)
     with stop.listening(), _locked(run, stop):
         state = run.state
         if nothing_to_do(run, config):
