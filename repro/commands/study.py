@@ -220,7 +220,7 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
     runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
-    require_useful(given.budget, cells)
+    require_useful(given.budget, cells, runs)
     if study.runs_of is None:
         manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
     missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]

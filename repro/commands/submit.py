@@ -113,12 +113,13 @@ def run_task(study: Study, given: argparse.Namespace) -> int:
         Interrupted: When asked to stop, or the budget is used up; it has its checkpoint.
     """
     from repro.studies.runner import require_useful, run_study
+    from repro.training.runs import locate
 
     cells = cells_of(study, given)
     if not 0 <= given.task < len(cells):
         raise UserError(f"--task is {given.task}; the study has runs 0 to {len(cells) - 1}")
     cell = cells[given.task]
-    require_useful(given.budget, [cell])
+    require_useful(given.budget, [cell], [locate(cell.config, Config())])
     return 1 if run_study([cell], again=given.again, ends=given.budget.ends) else 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from repro.config import Config, to_yaml
 from repro.errors import UserError
-from repro.records import available_memory, processors
+from repro.records import RunDirectory, available_memory, processors
 from repro.studies.study import Cell
 from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.training.interrupt import OUT_OF_TIME, CannotSave, Interrupted, StopRequest
@@ -37,7 +37,7 @@ def sensible_jobs() -> int:
     return len(_gpus()) or max(1, min(processors(), available_memory() // _MEMORY))
 
 
-def require_useful(budget: Budget, cells: Sequence[Cell]) -> None:
+def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDirectory]) -> None:
     """Refuse a budget that is too short for runs to get further in it.
 
     Raises:
@@ -46,8 +46,8 @@ def require_useful(budget: Budget, cells: Sequence[Cell]) -> None:
     given = f"--budget is {budget.minutes:g} minutes"
     if budget.minutes < LEAST_MINUTES:
         raise UserError(f"{given}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
-    for cell in cells:
-        run, interval = locate(cell.config, Config()), cell.config.trainer.checkpoint_every_n_minutes
+    for cell, run in zip(cells, runs, strict=True):
+        interval = cell.config.trainer.checkpoint_every_n_minutes
         if nothing_to_do(run, cell.config):
             continue
         if interval is not None and budget.minutes < interval:
@@ -83,7 +83,7 @@ def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.
     failed = []
     for number, cell in enumerate(cells, 1):
         label = _label(cell, number, len(cells))
-        if _too_late(ends) and (again or not nothing_to_do(locate(cell.config, Config()), cell.config)):
+        if _is_late(ends) and (again or not nothing_to_do(locate(cell.config, Config()), cell.config)):
             raise Interrupted(f"no time to begin {label}", signal=OUT_OF_TIME)
         try:
             outcome = start(cell.config, again=again, label=label, ends=ends)
@@ -131,7 +131,7 @@ def run_at_once(
         if not again and nothing_to_do(run, cell.config):
             _say(f"{label}: {run.state['status']} before, nothing to do")
             return 0
-        if _too_late(ends):
+        if ends - time.monotonic() < BEGIN_SECONDS:
             cut.set()
             return 0
         configuration = log.with_suffix(".yaml")
@@ -190,8 +190,8 @@ def run_at_once(
     return [cell for cell, status in zip(cells, statuses, strict=True) if status]
 
 
-def _too_late(ends: float) -> bool:
-    """Whether no cell may begin any more: all processes of a cell decide alike."""
+def _is_late(ends: float) -> bool:
+    """Whether no cell may begin any more; all processes of the one before decide alike."""
     if math.isinf(ends):
         return False
     from repro.training.agreement import Agreement

@@ -20,6 +20,7 @@ from repro.training.budget import known_stop
 from repro.training.checkpoint_file import CheckpointFile
 from repro.training.classifier import Classifier
 from repro.training.interrupt import OUT_OF_TIME, TAKEN_OVER, CannotSave, Interrupted, StopRequest
+from repro.training.random_features import OutputClassifier
 
 EVALUATION_PATIENCE = 20.0
 """Seconds that an evaluation may go on after a request to stop. Then the run leaves it, back to its last checkpoint."""
@@ -77,14 +78,15 @@ class RunCheckpoints(Checkpoint):
     # When
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """From here on, how long things take tells how long they will take: measuring before the first step, too."""
+        """What comes before the first step tells how long measuring takes."""
         self._looked_at = time.monotonic()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All ranks go on from the same step."""
-        self._look()
-        self._saved_at = time.monotonic()
         step = trainer.global_step
+        if step == 0 and not isinstance(pl_module, OutputClassifier):  # whose features are made here, and only here
+            self._look()
+        self._saved_at = self._looked_at = time.monotonic()
         highest, lowest = self._agreement.highest(step, -step)
         if highest + lowest:
             raise RuntimeError(f"the processes go on from different checkpoints: steps {-lowest} and {highest}")

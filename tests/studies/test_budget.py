@@ -13,11 +13,14 @@ import torch
 import yaml
 
 from repro.cli import run
+from repro.config import Config, to_yaml
 from repro.records import RunDirectory, find_runs, metrics, readings
 from repro.studies.runner import run_study
 from repro.studies.study import load
 from repro.training.checkpoints import RunCheckpoints
 from repro.training.classifier import Classifier
+from repro.training.interrupt import OUT_OF_TIME, Interrupted
+from repro.training.runs import locate
 
 STUDY = {
     "title": "Two networks",
@@ -118,6 +121,22 @@ def test_no_run_begins_shortly_before_the_end(
     assert run(["study", "run", "mine.yaml", "--jobs", "1", "--budget", f"{82 / 60}"]) == 0
     assert "1 of 2 runs are done (1 finished, 1 missing; " in capsys.readouterr().err
     assert len(find_runs([tmp_path / "runs"])) == 1
+
+
+def test_a_run_that_failed_shows_in_the_exit_status(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(config: Config, **options: Any) -> None:
+        if config.name == "wide":
+            raise Interrupted("stopped", signal=OUT_OF_TIME)
+        RunDirectory.prepare(locate(config, Config()).path, to_yaml(config)).update_state(status="failed")
+        raise RuntimeError("it was so")
+
+    monkeypatch.setattr("repro.studies.runner.start", started)
+    assert run(["study", "run", "mine.yaml", "--jobs", "1", "--budget", "2"]) == 1
+    said = capsys.readouterr().err
+    assert "0 of 2 runs are done (1 failed, 1 missing; " in said.splitlines()[-1]
+    assert "RuntimeError: it was so" in said
 
 
 def test_one_task_has_a_budget_too(study: Path, clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
