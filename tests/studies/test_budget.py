@@ -147,6 +147,15 @@ def test_one_task_has_a_budget_too(study: Path, clock: SimpleNamespace, capsys: 
         assert run(command) == 0
 
 
+def test_a_run_of_its_own_has_one_too(study: Path, clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("narrow.yaml").write_text(to_yaml(load("mine.yaml").cells()[0].config))
+    command = ["fit", "--budget", "0.6", "--config", "narrow.yaml"]
+    assert run(command) == 0
+    assert f"repro: the budget is used up: stopped at step 2, checkpoint saved{END}" in capsys.readouterr().err
+    assert run([*command, "--budget=60"]) == 0
+    assert "finished after 8 steps" in capsys.readouterr().out
+
+
 def test_an_evaluation_that_did_not_fit_is_known_the_next_time(
     study: Path, clock: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
