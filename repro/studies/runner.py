@@ -19,13 +19,14 @@ from repro.errors import UserError
 from repro.records import RunDirectory, available_memory, processors
 from repro.studies.study import Cell
 from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
-from repro.training.interrupt import OUT_OF_TIME, CannotSave, Interrupted, StopRequest
+from repro.training.interrupt import LAST_SECONDS, OUT_OF_TIME, CannotSave, Interrupted, StopRequest
 from repro.training.runs import locate, nothing_to_do, start
 
 _TAIL_LINES = 15
 _LOOK_SECONDS = 0.5  # between looks for a signal
 _SAY_SECONDS = 30.0
 _START_SECONDS = 1.0  # of a process, before its budget begins
+_GRACE_SECONDS = 1.0  # before the end, for processes that have not stopped by themselves
 _MEMORY = 2 * 2**30  # bytes that a process may want
 
 
@@ -163,7 +164,7 @@ def run_at_once(
             _say(f"{label}: {'done' if run.ended else 'stopped, its checkpoint is saved'}")
         return status
 
-    stop = StopRequest(ends)
+    stop = StopRequest(ends + LAST_SECONDS - _GRACE_SECONDS)
     with ThreadPoolExecutor(jobs) as pool, stop.listening():
         futures = [pool.submit(one, numbered) for numbered in enumerate(cells, 1)]
         said: dict[Path, str] = {}

