@@ -144,6 +144,8 @@ def _progress(cell: Cell, run: RunDirectory | None, known: Rates) -> Progress:
         started = datetime.fromisoformat(run.lives[0]["started"])
         changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
         rate = Rate((changed - started).total_seconds() / step, run.lives[0].get("device", "CPU"))
+    if rate is None and status == "interrupted" and step and (spent := run.state.get("seconds")):
+        rate = Rate(spent / step, run.lives[-1].get("device", "CPU"))
     return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)
 
 

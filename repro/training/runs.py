@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -48,7 +49,14 @@ def locate(config: Config, base: Config) -> RunDirectory:
     return RunDirectory(folder / name)
 
 
-def start(config: Config, base: Config | None = None, *, again: bool = False, label: str | None = None) -> Outcome:
+def start(
+    config: Config,
+    base: Config | None = None,
+    *,
+    again: bool = False,
+    label: str | None = None,
+    ends: float = math.inf,
+) -> Outcome:
     """Run a configuration to its end.
 
     A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
@@ -59,12 +67,13 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         base: What it builds on, for the run's name.
         again: Start anew even if the run is finished.
         label: What progress is shown under.
+        ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
 
     Raises:
         UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
             nothing is removed.
     """
-    stop = StopRequest()
+    stop = StopRequest(ends)
     with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
         if not due:
             return Outcome(run, "skipped", run.state)
@@ -73,7 +82,7 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         return Outcome(run, "trained", fit(config, run, stop, label=label))
 
 
-def start_stack(configs: Sequence[Config], *, again: bool = False, label: str) -> list[Outcome]:
+def start_stack(configs: Sequence[Config], *, again: bool = False, label: str, ends: float = math.inf) -> list[Outcome]:
     """Run configurations that `repro.studies.stacking` allows to be trained as one to their end, as `start` does each.
 
     Those that cannot go on from the same step are trained in several parts.
@@ -82,11 +91,12 @@ def start_stack(configs: Sequence[Config], *, again: bool = False, label: str) -
         configs: The runs' configurations.
         again: Start anew even what is finished.
         label: What progress is shown under.
+        ends: When all has to be over, by `time.monotonic`.
 
     Raises:
         UserError: As `start`, and if they cannot be stacked or would not fit into memory.
     """
-    stop = StopRequest()
+    stop = StopRequest(ends)
     with stop.listening(), ExitStack() as opened:
         entries = [opened.enter_context(_opened(config, None, stop, again=again)) for config in configs]
         due = [entry for entry in entries if entry.due]

@@ -150,11 +150,13 @@ class _Checkpoints(RunCheckpoints):
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:  # noqa: ARG002
         """Save every member's checkpoint."""
+        began = time.monotonic()
         for number in self._stack.alive:
             member = self._trainers[number]
             member.checkpoints.save(member, best=number in self._best)  # type: ignore[arg-type]
         self._best = set()
-        self._saved_at = time.monotonic()
+        self._saved_at = self._looked_at = time.monotonic()
+        self._longest["save"] = max(self._longest["save"], self._saved_at - began)
 
 
 class _Batches:
