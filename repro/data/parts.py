@@ -1,7 +1,7 @@
 """Files as compressed parts of a limited size: each is an .xz file of its own, and a manifest says what they hold.
 
-The parts hold one after the other what the files hold one after the other. Each is a row of xz streams of some MB, which
-any tool for .xz files reads too.
+The parts hold one after the other what the files hold one after the other. Each is a row of xz streams of some MB,
+which any tool for .xz files reads too.
 """
 
 from __future__ import annotations
@@ -90,19 +90,23 @@ class Manifest:
             content["files"] = [Content(**each) for each in content["files"]]
             content["parts"] = [Part(**each) for each in content["parts"]]
             made = cls(**content)
-            sizes, held = [each.size for each in made.files], [each.holds for each in made.parts]
-            if not sum(sizes) == sum(held) == made.size or min(*sizes, *held) < 0:
-                raise ValueError("sizes that do not agree")
-            if not re.fullmatch(r"\w+ [0-9a-f]{32,}", f"{made.dataset} {made.fingerprint}"):
-                raise ValueError(f"fingerprint {made.fingerprint}")
-            for number, part in enumerate(made.parts, 1):
-                if part.name != part_name(made.dataset, made.fingerprint, number):
-                    raise ValueError(f"a part called {part.name}")
+            made._agree()
         except FileNotFoundError:
             raise UserError(f"'{path}' is missing; it comes with the parts of repro data pack") from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"'{path}' is no manifest of repro data pack ({error}); get it again") from error
         return made
+
+    def _agree(self) -> None:
+        """Raise `ValueError` if sizes and names do not agree with each other."""
+        sizes, held = [each.size for each in self.files], [each.holds for each in self.parts]
+        if not sum(sizes) == sum(held) == self.size or min(*sizes, *held) < 0:
+            raise ValueError("sizes that do not agree")
+        if not re.fullmatch(r"\w+ [0-9a-f]{32,}", f"{self.dataset} {self.fingerprint}"):
+            raise ValueError(f"fingerprint {self.fingerprint}")
+        for number, part in enumerate(self.parts, 1):
+            if part.name != part_name(self.dataset, self.fingerprint, number):
+                raise ValueError(f"a part called {part.name}")
 
 
 def part_name(dataset: str, fingerprint: str, number: int) -> str:
@@ -112,7 +116,8 @@ def part_name(dataset: str, fingerprint: str, number: int) -> str:
 
 def is_part(name: str, dataset: str, fingerprint: str) -> bool:
     """Whether a file's name is that of a part of these data, whole or half-written."""
-    return re.fullmatch(rf"\.?{re.escape(dataset)}-{re.escape(fingerprint[:8])}-\d{{4,}}\.xz(\.part)?", name) is not None
+    known = rf"\.?{re.escape(dataset)}-{re.escape(fingerprint[:8])}-\d{{4,}}\.xz(\.part)?"
+    return re.fullmatch(known, name) is not None
 
 
 def _checksum(content: dict[str, Any]) -> str:

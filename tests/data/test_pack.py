@@ -96,7 +96,8 @@ def test_the_files_of_a_data_set_are_those_that_preparing_makes(
     if name == "MNIST":
         from repro.data import idx
 
-        assert {tmp_path / name / file for file in load(entry.files)} == {idx.folder(tmp_path) / file for file in idx.FILES}
+        known = {idx.folder(tmp_path) / file for file in idx.FILES}
+        assert {tmp_path / name / file for file in load(entry.files)} == known
     else:
         prepare(tmp_path, name=name)
         assert {file.name for file in (tmp_path / name).iterdir()} == set(load(entry.files))
@@ -115,7 +116,10 @@ def rewrite(path: Path, **changes: object) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path, list[Path]], object], str]] = {
-    "missing": (lambda folder, files: [files[number].unlink() for number in (0, 2)], "2 of the 4 .* -0001.xz, .*-0003.xz"),
+    "missing": (
+        lambda folder, files: [files[number].unlink() for number in (0, 2)],
+        "2 of the 4 .* -0001.xz, .*-0003.xz",
+    ),
     "flipped": (lambda folder, files: flip(files[1]), "1 of the 4 parts in .* are damaged: .*-0002.xz; get them again"),
     "cut": (lambda folder, files: os.truncate(files[3], 10), "are damaged: .*-0004.xz"),
     "exchanged": (lambda folder, files: shutil.copy(files[0], files[1]), "are damaged: .*-0002.xz"),
@@ -126,7 +130,9 @@ DAMAGE: dict[str, tuple[Callable[[Path, list[Path]], object], str]] = {
     "no manifest": (lambda folder, files: (folder / MANIFEST).unlink(), "manifest.json' is missing"),
     "half a manifest": (lambda folder, files: os.truncate(folder / MANIFEST, 100), "is no manifest of repro data pack"),
     "a flipped manifest": (
-        lambda folder, files: (folder / MANIFEST).write_text((folder / MANIFEST).read_text().replace("CIFAR10", "CIFAR11")),
+        lambda folder, files: (folder / MANIFEST).write_text(
+            (folder / MANIFEST).read_text().replace("CIFAR10", "CIFAR11")
+        ),
         "manifest.json' is damaged: its checksum is another",
     ),
     "another format": (lambda folder, files: rewrite(folder, format=2), "is of format 2; this version reads 1"),
@@ -218,7 +224,9 @@ def test_packing_again_keeps_what_is_there(packed: Path, root: Path, tmp_path: P
             pack("CIFAR10", data, out, max_size=SIZE)
 
 
-@pytest.mark.parametrize(("text", "size"), [("55M", 55_000_000), ("1.5MB", 1_500_000), ("2G", 2 * 10**9), ("1000000", 10**6)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("55M", 55_000_000), ("1.5MB", 1_500_000), ("2G", 2 * 10**9), ("1000000", 10**6)]
+)
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
@@ -248,7 +256,8 @@ def test_no_space_is_said_before_anything_is_written(
     packed: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    with pytest.raises(UserError, match="no space for .*/new/CIFAR10': it needs 3 MB, 0 MB are free; .* another --root"):
+    message = "no space for .*/new/CIFAR10': it needs 3 MB, 0 MB are free; .* another --root"
+    with pytest.raises(UserError, match=message):
         unpack(packed, tmp_path / "new")
     with pytest.raises(UserError, match="no space for .* another --out"):
         pack("CIFAR10", root, tmp_path / "out", max_size=SIZE)
