@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro.errors import UserError
+from repro.studies.plan import RESULTS
 from repro.theory import PAPERS, STATEMENTS, chosen, examine
+
+KEPT = RESULTS / "theory"
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
@@ -20,6 +23,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("theory"), help="folder for the page (default: theory)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    parser.add_argument("--keep", action="store_true", help=f"keep it in {KEPT} as well, for repro report --all")
     parser.add_argument("--list", action="store_true", help="name the statements and run none")
     given = parser.parse_args(arguments)
     if not 0 <= given.seed < 2**31:
@@ -42,6 +46,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         results[name] = examine(name, given.seed)
         print(report.line(name, results[name]), flush=True)
     written = [*given.names, *(["--seed", str(given.seed)] if given.seed else [])]
-    page = report.write(results, out, seed=given.seed, command=shlex.join(["repro", "theory", *written]))
+    command = shlex.join(["repro", "theory", *written])
+    page = report.write(results, out, seed=given.seed, command=command, kept=KEPT if given.keep else None)
     print(f"{len(names)} statement{'' if len(names) == 1 else 's'} in {time.perf_counter() - started:.0f} s: {page}")
     return 0

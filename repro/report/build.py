@@ -33,21 +33,22 @@ def build(paths: Sequence[Path], out: Path) -> Path:
 
 
 def build_all(folders: Sequence[Path], out: Path) -> Path:
-    """`write` of every study: an overview of all of them, then a section for each of which there are runs.
+    """`write` of every study: an overview of all of them, a section for each of which there are runs, the theory.
 
     Args:
         folders: Of run directories, such as ``runs`` and ``results``.
         out: Folder for the report; made if missing.
     """
-    from repro.report import overview, sources
+    from repro.report import overview, sources, theory
 
     found = overview.entries(folders)
     sections = sources.distinct([each.section for each in found])
     found = [replace(each, section=section) for each, section in zip(found, sections, strict=True)]
-    return write([each.section for each in found if each.done], out, found)
+    proven = [part for folder in folders for part in theory.sections(folder / "theory")]
+    return put(files([each.section for each in found if each.done], found, proven), out)
 
 
-def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ()) -> Path:
+def write(sections: Sequence[Section], out: Path) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
@@ -56,7 +57,6 @@ def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ())
     Args:
         sections: What to report on.
         out: Folder for the report; made if missing.
-        entries: Of the overview that stands above them.
 
     Returns:
         The page's path.
@@ -64,7 +64,7 @@ def write(sections: Sequence[Section], out: Path, entries: Sequence[Entry] = ())
     Raises:
         UserError: If `out` cannot be written.
     """
-    return put(files(sections, entries), out)
+    return put(files(sections), out)
 
 
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
@@ -97,8 +97,14 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def files(found: Sequence[Section], entries: Sequence[Entry] = ()) -> dict[str, bytes]:
-    """The report's files by their path in the folder, the page last."""
+def files(found: Sequence[Section], entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> dict[str, bytes]:
+    """The report's files by their path in the folder, the page last.
+
+    Args:
+        found: What to report on.
+        entries: Of the overview that stands above it.
+        proven: Parts of the page on the theory, that stand below it.
+    """
     from repro import figures  # Matplotlib and pandas take a second to import
     from repro.records import dump_json
     from repro.report import outcomes, overview, page, tables
@@ -135,7 +141,7 @@ def files(found: Sequence[Section], entries: Sequence[Entry] = ()) -> dict[str, 
     if entries:
         title = "Two papers on skip connections, artefact by artefact"
         markdown.insert(0, f"# {title}\n\n{overview.markdown(entries)}")
-        parts.insert(0, overview.html(entries))
+        parts = [overview.html(entries, theory=bool(proven)), *parts, *proven]
     elif len(found) > 1:
         markdown.insert(0, f"# {title}\n")
     made["tables.md"] = "\n".join(markdown).encode()

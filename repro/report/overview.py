@@ -100,13 +100,14 @@ def table(found: Sequence[Entry]) -> Table:
     return Table(columns, rows)
 
 
-def html(found: Sequence[Entry]) -> str:
-    """The table, each row linked to its section where there is one."""
+def html(found: Sequence[Entry], *, theory: bool = False) -> str:
+    """The table, each row linked to its section where there is one, and to the theory where that is there."""
     links = [f"#{each.section.key}" if each.done else None for each in found]
     text = (
         "What was run, of everything that both papers report, and what became of their claims. Click a heading to sort."
     )
-    return f"<p>{escape(text)}</p>\n{to_html(table(found), links)}"
+    below = '\n<p>Below them: <a href="#theory">the statements of both papers, checked by experiment</a>.</p>'
+    return f"<p>{escape(text)}</p>\n{to_html(table(found), links)}{below if theory else ''}"
 
 
 def markdown(found: Sequence[Entry]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from repro.errors import UserError
 from repro.records import dump_json
 from repro.report import svg
 from repro.report.build import put
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from repro.theory import Result
 
+Record = Mapping[str, Any]
+"""What is written down of a statement."""
+_NUMBERS, _FIGURE = "numbers/{}.json", "figures/{}-{}.svg"
 _TITLE = "The theory of two papers on skip connections, checked by experiment"
 _CONDITIONS = {"complete": "all that it needs", "as stated": "as stated", "beside": "for comparison"}
 _INTRODUCTION = """Each statement was made an experiment and judged by its numbers. “Holds”: its conclusion was found
@@ -28,7 +33,7 @@ _INTRODUCTION = """Each statement was made an experiment and judged by its numbe
     are. “Not supported”: it was not found where its conditions were met. Cases for comparison decide nothing."""
 
 
-def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str) -> Path:
+def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, kept: Path | None = None) -> Path:
     """Write ``index.html``, ``statements.md``, and for each statement ``numbers/NAME.json`` and ``figures/NAME-*``.
 
     Args:
@@ -36,29 +41,59 @@ def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str) 
         out: Folder; made if missing.
         seed: That they were computed with.
         command: What makes them.
+        kept: Another folder, for numbers and vector figures alone, from which `section` makes a part of a page.
 
     Returns:
         The page's path.
 
     Raises:
-        UserError: If `out` cannot be written.
+        UserError: If a folder cannot be written.
     """
     from repro.figures import to_png, to_svg
 
-    files: dict[str, bytes] = {}
-    parts = [_overview(results, seed, command)]
+    lasting: dict[str, bytes] = {}
+    pictures: dict[str, bytes] = {}
+    records: dict[str, Record] = {}
+    drawn: dict[str, list[str]] = {}
     for name, result in results.items():
-        drawn = []
+        records[name] = json.loads(dump_json(_record(name, result, seed, command)))
+        lasting[_NUMBERS.format(name)] = (dump_json(records[name]) + "\n").encode()
+        drawn[name] = []
         for number, each in enumerate(draw(result), 1):
-            text = to_svg(each)
-            drawn.append(text)
-            files[f"figures/{name}-{number}.svg"] = text.encode()
-            files[f"figures/{name}-{number}.png"] = to_png(each)
-        files[f"numbers/{name}.json"] = (dump_json(_record(name, result, seed)) + "\n").encode()
-        parts.append(_section(name, result, drawn))
-    files["statements.md"] = f"# {_TITLE}\n\n{to_markdown(_table(results))}\n".encode()
+            drawn[name].append(to_svg(each))
+            lasting[_FIGURE.format(name, number)] = drawn[name][-1].encode()
+            pictures[f"figures/{name}-{number}.png"] = to_png(each)
+    if kept is not None:
+        put(lasting, kept)
+    parts = [_overview(records), *(_section(record, drawn[name]) for name, record in records.items())]
+    files = lasting | pictures
+    files["statements.md"] = f"# {_TITLE}\n\n{to_markdown(_table(records))}\n".encode()
     files["index.html"] = page(_TITLE, parts, {}, headed=True).encode()
     return put(files, out)
+
+
+def sections(kept: Path) -> list[str]:
+    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    records: dict[str, Record] = {}
+    drawn: dict[str, list[str]] = {}
+    try:
+        for name in STATEMENTS:
+            path = kept / _NUMBERS.format(name)
+            if not path.exists():
+                continue
+            records[name] = json.loads(path.read_text(encoding="utf-8"))
+            figures = (kept / _FIGURE.format(name, number) for number in itertools.count(1))
+            drawn[name] = [each.read_text(encoding="utf-8") for each in itertools.takewhile(Path.exists, figures)]
+        parts = [_section(record, drawn[name]) for name, record in records.items()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{kept}' is damaged ({error}); make it again with repro theory --keep") from error
+    if not parts:
+        return []
+    return [f'<section id="theory">\n<h2>{escape(_TITLE)}</h2>\n{_overview(records)}\n</section>', *parts]
 
 
 def draw(result: Result) -> list[Figure]:
@@ -85,65 +120,67 @@ def line(name: str, result: Result) -> str:
     return f"{name:24} {result.verdict}"
 
 
-def _table(results: Mapping[str, Result]) -> Table:
+def _table(records: Mapping[str, Record]) -> Table:
     columns = [Column("", text, numeric=False) for text in ("where", "statement", "verdict")]
-    return Table(columns, [[heading(name), STATEMENTS[name].text, each.verdict] for name, each in results.items()])
+    return Table(columns, [[heading(name), each["text"], each["verdict"]] for name, each in records.items()])
 
 
-def _overview(results: Mapping[str, Result], seed: int, command: str) -> str:
-    kinds = Counter(_kind(result)[0] for result in results.values())
+def _overview(records: Mapping[str, Record]) -> str:
+    kinds = Counter(_kind(record["verdict"])[0] for record in records.values())
     words = {"holds": "hold", "holds under …": "hold under a condition", "not supported": "not supported"}
     counts = ", ".join(f"{kinds[kind]} {said}" for kind, said in words.items() if kinds[kind])
-    links: Sequence[str | None] = [f"#{name}" for name in results]
-    return (
-        f'<p class="question">{len(results)} statements: {escape(counts)}.</p>\n'
-        f"<p>{escape(' '.join(_INTRODUCTION.split()))}</p>\n{to_html(_table(results), links)}\n"
+    links: Sequence[str | None] = [f"#{name}" for name in records]
+    commands = {record["command"]: record["seed"] for record in records.values()}
+    made = "\n".join(
         f'<p class="muted">Seed {seed}. Everything is computed anew by</p>\n<pre>{escape(command)}</pre>'
+        for command, seed in commands.items()
+    )
+    return (
+        f'<p class="question">{len(records)} statements: {escape(counts)}.</p>\n'
+        f"<p>{escape(' '.join(_INTRODUCTION.split()))}</p>\n{to_html(_table(records), links)}\n{made}"
     )
 
 
-def _kind(result: Result) -> tuple[str, str]:
+def _kind(verdict: str) -> tuple[str, str]:
     """The verdict's first words and the page's class for them."""
-    if result.verdict.startswith("holds under"):
+    if verdict.startswith("holds under"):
         return "holds under …", "under"
-    return result.verdict, "holds" if result.verdict == "holds" else "fails"
+    return verdict, "holds" if verdict == "holds" else "fails"
 
 
-def _section(name: str, result: Result, drawn: Sequence[str]) -> str:
-    statement = STATEMENTS[name]
-    kind, css = _kind(result)
-    rest = result.verdict.removeprefix("holds under").strip() if css == "under" else ""
+def _section(record: Record, drawn: Sequence[str]) -> str:
+    name, verdict = record["statement"], record["verdict"]
+    kind, css = _kind(verdict)
+    rest = verdict.removeprefix("holds under").strip() if css == "under" else ""
     shown = kind.removesuffix(" …")
     parts = [
         f"<h2>{escape(heading(name))}</h2>",
-        f'<p class="question">{escape(statement.text)}</p>',
+        f'<p class="question">{escape(record["text"])}</p>',
         f'<p><span class="verdict {css}">{escape(shown)}</span> {escape(rest)}</p>',
-        f"<p>{escape(result.computed)}</p>",
-        _cases(result),
+        f"<p>{escape(record['computed'])}</p>",
+        _cases(record),
     ]
-    if result.remark:
-        parts.append(f'<p class="note">{escape(result.remark)}</p>')
+    if record["remark"]:
+        parts.append(f'<p class="note">{escape(record["remark"])}</p>')
     for number, each in enumerate(drawn, 1):
-        last = number == len(drawn)
-        label = f"{heading(name)}: {result.caption}"
-        parts.append(figure(svg.inline(each, key=f"{name}-{number}", label=label), [result.caption] if last else []))
-    parts.append(
-        f'<p class="muted">Numbers: <a href="numbers/{name}.json">numbers/{name}.json</a>. '
-        f"Alone: <code>repro theory {name}</code></p>"
-    )
+        caption = record["caption"]
+        label = f"{heading(name)}: {caption}"
+        inline = svg.inline(each, key=f"{name}-{number}", label=label)
+        parts.append(figure(inline, [caption] if number == len(drawn) else []))
+    parts.append(f'<p class="muted">Alone, with its numbers in a file: <code>repro theory {name}</code></p>')
     return f'<section id="{name}">\n{chr(10).join(parts)}\n</section>'
 
 
-def _cases(result: Result) -> str:
+def _cases(record: Record) -> str:
     columns = [Column("", text, numeric=False) for text in ("setting", "conditions", "conclusion", "found")]
     rows = [
-        [each.setting, _CONDITIONS[each.conditions], "holds" if each.holds else "fails", each.found]
-        for each in result.cases
+        [each["setting"], _CONDITIONS[each["conditions"]], "holds" if each["holds"] else "fails", each["found"]]
+        for each in record["cases"]
     ]
     return to_html(Table(columns, rows), [None] * len(rows))
 
 
-def _record(name: str, result: Result, seed: int) -> dict[str, object]:
+def _record(name: str, result: Result, seed: int, command: str) -> Record:
     statement = STATEMENTS[name]
     return {
         "statement": name,
@@ -151,7 +188,11 @@ def _record(name: str, result: Result, seed: int) -> dict[str, object]:
         "place": statement.place,
         "text": statement.text,
         "seed": seed,
+        "command": command,
         "verdict": result.verdict,
+        "computed": result.computed,
+        "remark": result.remark,
+        "caption": result.caption,
         "cases": [vars(each) for each in result.cases],
-        "numbers": json.loads(dump_json(result.numbers)),
+        "numbers": result.numbers,
     }

@@ -51,6 +51,25 @@ def test_a_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert run(["theory", names[0], "--out", str(file)]) == 2
 
 
+def test_what_is_kept_is_a_part_of_the_page_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "nguyen-tables"
+    assert run(["theory", name, "--keep", "--out", "alone"]) == 0
+    assert sorted(path.name for path in Path("results/theory").glob("*/*")) == [
+        *(path.name for path in sorted(Path("results/theory/figures").iterdir())),
+        f"{name}.json",
+    ]
+    assert run(["report", "--all", "--out", "page"]) == 0
+    everything, alone = Path("page/index.html").read_text(), Path("alone/index.html").read_text()
+    start = alone.index(f'<section id="{name}">')
+    section = alone[start : alone.index("</section>", start)]
+    assert section in everything
+    assert '<a href="#theory">' in everything
+    assert '<section id="theory">' in everything
+    Path("results/theory/numbers", f"{name}.json").write_text("{")
+    assert run(["report", "--all", "--out", "page"]) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_statement_is_judged(name: str) -> None:
