@@ -17,7 +17,7 @@ from pathlib import Path
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
 from repro.errors import UserError
-from repro.studies.plan import in_words
+from repro.studies.plan import duration
 from repro.training.checks import check
 from repro.training.placement import check_layout
 
@@ -137,13 +137,13 @@ def time_limit(limit: float, longest: float | None) -> Check:
     """Whether a life is long enough to come to a checkpoint, and how many the longest run takes."""
     useful = limit - SIGNAL_SECONDS
     if useful < 60:
-        found = f"{in_words(limit)} leave nothing: jobs are told {SIGNAL_SECONDS} s before; ask for ten minutes or more"
+        found = f"{duration(limit)} leave nothing: jobs are told {SIGNAL_SECONDS} s before; ask for ten minutes or more"
         return Check(name="time", ok=False, found=found)
     if longest is None:
-        found = f"{in_words(limit)} a life; no run here says how long a step takes"
+        found = f"{duration(limit)} a life; no run here says how long a step takes"
     else:
         lives = 1 if longest <= useful else int(-(-longest // useful))
-        found = f"{in_words(limit)} a life; the longest run takes {in_words(longest)}: {lives} of them"
+        found = f"{duration(limit)} a life; the longest run takes {duration(longest)}: {lives} of them"
     return Check(name="time", ok=True, found=found)
 
 

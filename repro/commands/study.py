@@ -15,7 +15,7 @@ from repro.errors import UserError
 from repro.records import keep
 from repro.studies import manifest
 from repro.studies.match import match
-from repro.studies.plan import RESULTS, Progress, Rate, in_words, kind, progress, rates, remember
+from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
 from repro.training.budget import Budget
 from repro.training.interrupt import OUT_OF_TIME, Interrupted
@@ -108,7 +108,7 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
         planned = progress(cells, found, rates(folders))
     for each in planned:
         pace = f"{each.rate.seconds:.3g} s each on {each.rate.device}" if each.rate else ""
-        left = f"{in_words(each.remaining):>9} left"
+        left = f"{duration(each.remaining):>9} left"
         print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {left}  {pace}".rstrip())
     known = [each.remaining for each in planned if each.remaining is not None]
     unknown = len(planned) - len(known)
@@ -117,7 +117,7 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
         f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
         f"{'' if given.measure else '; --measure times some steps of each kind here'}"
     )
-    print(f"{len(planned)} runs, {in_words(math.fsum(known))} of device time left{more if unknown else ''}")
+    print(f"{len(planned)} runs, {duration(math.fsum(known))} of device time left{more if unknown else ''}")
     print(f"cost as stated by the study: {size.cost or 'not stated'}")
     usages = [each.run.disk_usage() for each in planned if each.run is not None]
     checkpoints = [
@@ -158,7 +158,7 @@ def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
     states = progress(cells, found, rates([RESULTS, runs]))
     for each in states:
         share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
-        left = "" if each.remaining == 0 else f"{in_words(each.remaining)} left"
+        left = "" if each.remaining == 0 else f"{duration(each.remaining)} left"
         reason = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
         print(f"{_name(each):40} {each.status:12} {share:>6}  {left:>14}  {reason}".rstrip())
     print(_together(states))
@@ -172,7 +172,7 @@ def _together(states: Sequence[Progress]) -> str:
     remaining = [each.remaining for each in states]
     known = math.fsum(seconds for seconds in remaining if seconds is not None)
     whole = ", ".join(f"{number} {status}" for status, number in counts.items())
-    return f"{whole}; {in_words(known)} left{' and more that is not known' if None in remaining else ''}"
+    return f"{whole}; {duration(known)} left{' and more that is not known' if None in remaining else ''}"
 
 
 def _used_up(budget: Budget, cells: Sequence[Cell], place: Path, runs: Path) -> int:

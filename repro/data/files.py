@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from repro.errors import UserError
 
@@ -35,20 +36,22 @@ class Pace:
 
     Args:
         what: The work.
-        total: Bytes in all; 0 if that is not known.
+        total: Bytes, or files, in all; 0 if that is not known.
+        unit: What is counted.
     """
 
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done = what, total, 0
+    def __init__(self, what: str, total: int, *, unit: Literal["MB", "files"] = "MB") -> None:
+        self.what, self.total, self.done, self.unit = what, total, 0, unit
+        self._scale = 1e6 if unit == "MB" else 1.0
         self._last = time.monotonic()
 
     def more(self, size: int) -> None:
-        """So many bytes more are done."""
+        """So many more are done."""
         self.done += size
         if time.monotonic() - self._last > _REPORT_SECONDS:
             self._last = time.monotonic()
-            of = f" of {self.total / 1e6:.0f}" if self.total else ""
-            print(f"{self.what}: {self.done / 1e6:.0f}{of} MB", file=sys.stderr, flush=True)
+            of = f" of {self.total / self._scale:,.0f}" if self.total else ""
+            print(f"{self.what}: {self.done / self._scale:,.0f}{of} {self.unit}", file=sys.stderr, flush=True)
 
 
 def require_space(folder: Path, needed: int, option: str) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import sys
-import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -21,14 +19,13 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from repro.data.arrays import Arrays
-from repro.data.files import leads_outside
+from repro.data.files import Pace, leads_outside
 from repro.errors import UserError
 
 _IMAGE = re.compile(
     r"(?:.*/)?(?P<split>train|test|val)/(?P<label>[^/]+?)(?:/(?P<stem>[^/]+))?\.(?:png|webp|jpe?g|bmp)", re.IGNORECASE
 )
 _FOLDER = re.compile(r"(?:.*/)?(?P<split>train|test|val)/(?P<label>[^/]+)/", re.IGNORECASE)
-_REPORT_SECONDS = 5.0
 
 Files = Mapping[str, Callable[[], bytes]]
 """How to read each file, by its path with slashes; folders end in a slash."""
@@ -59,13 +56,13 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
         raise UserError(f"'{source}': train and test have different classes: {', '.join(odd[:5])} in one only")
     if len(names) != classes:
         raise UserError(f"'{source}' has {len(names)} classes; expected {classes}")
-    progress = _Progress(sum(len(found) for split in images.values() for found in split.values()))
+    pace = Pace("images read", sum(len(found) for split in images.values() for found in split.values()), unit="files")
     parts: list[npt.NDArray[np.uint8]] = []
     for split in ("train", "test"):
         for label in names:
             if not images[split][label]:
                 raise UserError(f"'{source}': class {label} has no images in {split}")
-        parts += _arrays([images[split][label] for label in names], files, image_size, progress)
+        parts += _arrays([images[split][label] for label in names], files, image_size, pace)
     return Arrays(*parts), names
 
 
@@ -101,21 +98,8 @@ def _folder(path: Path) -> Files:
     return found
 
 
-class _Progress:
-    """A line on stderr every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._last = total, 0, time.monotonic()
-
-    def step(self) -> None:
-        self._done += 1
-        if time.monotonic() - self._last > _REPORT_SECONDS:
-            self._last = time.monotonic()
-            print(f"{self._done:,} of {self._total:,} files read", file=sys.stderr)
-
-
 def _arrays(
-    classes: list[list[tuple[str, str]]], files: Files, size: int, progress: _Progress
+    classes: list[list[tuple[str, str]]], files: Files, size: int, pace: Pace
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     found, labels, stems = [], [], []
     for label, members in enumerate(classes):
@@ -124,7 +108,7 @@ def _arrays(
             found.append(tiles)
             labels += [label] * len(tiles)
             stems.append(stem)
-            progress.step()
+            pace.more(1)
     images, numbers = np.concatenate(found), np.array(labels, np.uint8)
     order = np.random.default_rng(0).permutation(len(images))
     if all(stem.isdecimal() for stem in stems):

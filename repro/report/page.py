@@ -13,9 +13,10 @@ from repro.records import RunDirectory
 from repro.report import svg
 from repro.report.outcomes import Outcome
 from repro.report.sources import Section
-from repro.report.tables import Table, duration, to_html
+from repro.report.tables import Table, to_html
 from repro.report.words import HEADINGS, caption, claim_in_words, reservations
 from repro.studies.claims import Verdict
+from repro.studies.plan import duration
 
 _ENVIRONMENT = (
     "device",

@@ -15,6 +15,7 @@ from repro.report.outcomes import ACCURACIES, Outcome
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, reservations
 from repro.studies.claims import Summary, Verdict, summary, welch
+from repro.studies.plan import duration
 from repro.studies.quantities import in_words
 
 _NONE = "–"
@@ -141,13 +142,6 @@ def factor(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "non-finite"
     return f"× {float(f'{value:.2g}'):,.0f}" if value >= 10 else f"× {value:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever reads best."""
-    if seconds < 300:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def spread(values: Sequence[float], form: Callable[[float], str]) -> str:

@@ -57,7 +57,7 @@ def study_report(
     from repro.report.sources import sections
 
     log = load(find_runs([folder])[0].config_path).log
-    project, entity = project or log.project, entity or log.entity or service.entity
+    project, entity = service.place(log, project=project, entity=entity)
     made = files(sections([folder]))
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()
     known = manifest(folder)

@@ -149,7 +149,7 @@ def _progress(cell: Cell, run: RunDirectory | None, known: Rates) -> Progress:
     return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)
 
 
-def in_words(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """A duration for a table: ``40 s``, ``12 min``, ``3.4 h``, ``2.1 days``; a question mark for what is not known."""
     if seconds is None:
         return "?"

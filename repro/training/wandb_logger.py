@@ -104,9 +104,9 @@ class RunWandbLogger(Logger):
 
     def _sent(self, service: Service) -> Position:
         """How far W&B has this run."""
-        log = self._config.log
+        project, entity = service.place(self._config.log)
         try:
-            summary = service.run_summary(log.entity or service.entity, log.project, self._identifier)
+            summary = service.run_summary(entity, project, self._identifier)
         except MissingProject:
             return Position()  # W&B makes it
         return Position.of_summary(summary)
@@ -194,9 +194,8 @@ class RunWandbLogger(Logger):
             self._sender.send_figures(self._remote, self._run)
         close_run(self._remote, self._run.state, status)
         if self._service is not None and status in ENDED:
-            log, position = self._config.log, self._sender.cursor.position
-            entity = log.entity or self._service.entity
-            confirm(self._service, entity, log.project, self._identifier, position, status)
+            project, entity = self._service.place(self._config.log)
+            confirm(self._service, entity, project, self._identifier, self._sender.cursor.position, status)
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from repro.config import LogConfig
 from repro.errors import UserError
 
 TIMEOUT_SECONDS = 15.0
@@ -70,6 +71,14 @@ class Service:
             if found := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):
                 return found[2]
         return None
+
+    def place(self, log: LogConfig, *, project: str | None = None, entity: str | None = None) -> tuple[str, str]:
+        """Project and entity of a run: as named here, else as its configuration says, else the account's own entity.
+
+        Raises:
+            UserError: The service does not answer, or refuses.
+        """
+        return project or log.project, entity or log.entity or self.entity
 
     @property
     def entity(self) -> str:

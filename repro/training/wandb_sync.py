@@ -59,7 +59,7 @@ def pending(run: RunDirectory, service: Service, *, project: str | None = None, 
         UserError: If the configuration cannot be read, W&B has no such project, cannot be reached or refuses.
     """
     config, status = load(run.config_path), run.status
-    project, entity = project or config.log.project, entity or config.log.entity or service.entity
+    project, entity = service.place(config.log, project=project, entity=entity)
     key = identifier(run)
     summary = service.run_summary(entity, project, key)
     position, record = Position.of_summary(summary), list(rows(run))

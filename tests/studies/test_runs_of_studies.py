@@ -143,7 +143,7 @@ def test_steps_are_timed_where_no_run_has_told(
     [(None, "?"), (0.0, "0 s"), (100.0, "100 s"), (150.0, "2.5 min"), (9000.0, "2.5 h"), (3e5, "3.5 days")],
 )
 def test_durations(seconds: float | None, text: str) -> None:
-    assert plan.in_words(seconds) == text
+    assert plan.duration(seconds) == text
 
 
 def test_plan_and_status_say_what_there_is(
