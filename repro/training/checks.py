@@ -133,6 +133,11 @@ def check(config: Config) -> str:
     if config.model.solver == "exact" and (config.trainer.devices not in ("auto", 1) or config.trainer.num_nodes > 1):
         given = f"trainer.devices is {config.trainer.devices} and trainer.num_nodes {config.trainer.num_nodes}"
         raise UserError(f"model.solver exact is one factorization in one process; {given}; allowed: 1 each")
+    if config.trainer.compile != "none" and config.model.train == "output":
+        raise UserError(
+            "model.train output trains one linear layer on features that are computed once, and there is nothing to "
+            "compile; set --trainer.compile none"
+        )
     networks.check(config.model.network, **facts, **network_options(config))
     measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from torchmetrics import MetricCollection
 from repro.config import TrainingConfig
 from repro.measurements import Share
 from repro.training.batch_statistics import is_synchronised, over_all_ranks
+from repro.training.compiled import Compiled
 from repro.training.losses import LOSSES
 from repro.training.metrics import MeanLoss, epoch_means
 from repro.training.optimizer import create_optimizer, set_learning_rate
@@ -66,6 +68,8 @@ class Classifier(LightningModule):
             self.train_metrics.persistent(True)
         parts = ("train", "validation", "test")
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
+        self.compiled: Compiled | None = None
+        """How a training step runs the network, if not as it is written."""
         self.steps = 0
         """Steps of the whole run, known when training starts."""
         self.latest: dict[str, float] = {}
@@ -80,8 +84,13 @@ class Classifier(LightningModule):
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
         """Class scores of what the training batches hold: images, unless a subclass knows better."""
-        scores: Tensor = self(inputs)
+        scores: Tensor = self(inputs) if self.compiled is None else self.compiled(inputs)
         return scores
+
+    def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:
+        """The backward pass, which a compiled network may compile at its first."""
+        with nullcontext() if self.compiled is None else self.compiled.refusing():
+            super().backward(loss, *arguments, **options)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SGD over all parameters that train."""

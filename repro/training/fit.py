@@ -34,6 +34,7 @@ from repro.training.checkpoint_file import CheckpointFile, load_weights, newest_
 from repro.training.checkpoints import RunCheckpoints, sweep
 from repro.training.checks import full_batch, kind_options, network_options, train_samples
 from repro.training.classifier import Classifier, Diverged
+from repro.training.compiled import Compiled, require_compiler
 from repro.training.exact import require_memory, solve
 from repro.training.facts import device_facts
 from repro.training.features import Place
@@ -143,6 +144,9 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     )
     if trainer.strategy.root_device.type == "cpu":
         keep_heap()
+    if config.trainer.compile != "none":
+        require_compiler(trainer.strategy.root_device)
+        module.compiled = Compiled(network, config.trainer.compile)
     # Lightning's handlers would save and synchronise inside the signal handler, which hangs under DDP: see StopRequest.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return Experiment(config, module, data, trainer)
@@ -245,7 +249,7 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
         run.add_life(
             {
                 **environment(),
-                **device_facts(config, module.network, trainer),
+                **device_facts(config, module, trainer),
                 "data": provenance(config.data.name, config.data.root),
             }
         )
