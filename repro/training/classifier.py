@@ -77,6 +77,11 @@ class Classifier(LightningModule):
         self.final: dict[str, float] = {}
         """Metrics of the last pass of `Trainer.test`."""
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the run's state."""
+        return {}
+
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores."""
         scores: Tensor = self.network(images)

@@ -38,6 +38,7 @@ from repro.training.compiled import Compiled, require_compiler
 from repro.training.exact import require_memory, solve
 from repro.training.facts import device_facts
 from repro.training.features import Place
+from repro.training.graph import GraphClassifier, require_gpu
 from repro.training.heap import keep_heap
 from repro.training.interrupt import TAKEN_OVER, Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
@@ -122,7 +123,8 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     if config.model.train == "output":
         module: Classifier = OutputClassifier(network, image=_blank(data), training=config.training, **facts)
     else:
-        module = Classifier(network, training=config.training, **facts)
+        kind = GraphClassifier if config.trainer.graph else Classifier
+        module = kind(network, training=config.training, **facts)
     trainer = Trainer(
         accelerator=config.trainer.accelerator,
         devices=devices(config),
@@ -144,6 +146,8 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     )
     if trainer.strategy.root_device.type == "cpu":
         keep_heap()
+    if config.trainer.graph:
+        require_gpu(trainer)
     if config.trainer.compile != "none":
         require_compiler(trainer.strategy.root_device)
         module.compiled = Compiled(network, config.trainer.compile)
@@ -269,7 +273,7 @@ def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> di
             checkpoints.save(trainer)
         status = "finished"
         outcome |= {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        outcome |= checkpoints.facts
+        outcome |= {**module.facts, **checkpoints.facts}
     except Diverged as reason:
         status, outcome = "diverged", {"reason": str(reason)}
     except Interrupted as reason:
