@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check format env lock clean ready ready-to-test ready-to-check FORCE
+.PHONY: help demo test check gpu-check format env lock clean ready ready-to-test ready-to-check FORCE
 
 stamp := .venv/.installed
 
@@ -35,7 +35,7 @@ endif
 run := exec "$(python)" -m
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: ready ## train the three families at depth 110 on real digits and write the report
 	@$(run) repro demo $(ARGS)
@@ -49,6 +49,13 @@ check: ready-to-check ## lint, format, types and the fast tests: what to run bef
 	@$(run) ruff format --check .
 	@$(run) mypy
 	@$(run) pytest -m "not slow" -n auto --maxprocesses 8 $(ARGS)
+
+has-gpu := import sys, torch; sys.exit(not torch.cuda.is_available())
+
+gpu-check: ready-to-test ## on a machine with a GPU: every CUDA path against the CPU's result, then what steps cost
+	@if "$(python)" -c '$(has-gpu)'; then \
+		"$(python)" -m pytest tests/gpu -m gpu $(ARGS) && "$(python)" benchmarks/training.py --device cuda; \
+	else echo "gpu-check: torch sees no CUDA GPU on this machine, so nothing was checked"; fi
 
 format: ready-to-check ## format the code and mend what the linter can
 	@$(run) ruff check --fix .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -138,8 +140,8 @@ def the_one_line(run: subprocess.CompletedProcess[str]) -> str:
 
 @needs_make
 def test_help_is_the_default_and_lists_every_target(copy: Path) -> None:
-    listed = set(re.findall(r"^make (\w+)", make(cwd=copy).stdout, re.MULTILINE))
-    assert listed == {"help", "demo", "test", "check", "format", "env", "lock", "clean"}
+    listed = set(re.findall(r"^make ([\w-]+)", make(cwd=copy).stdout, re.MULTILINE))
+    assert listed == {"help", "demo", "test", "check", "gpu-check", "format", "env", "lock", "clean"}
 
 
 @needs_make
@@ -271,3 +273,21 @@ def test_environment_that_the_user_made_is_kept(copy: Path, set_up: Callable[...
     (copy / ".venv" / "mine").touch()
     assert len(set_up()) == 3
     assert (copy / ".venv" / "mine").exists()
+
+
+@needs_make
+def test_without_a_gpu_its_checks_say_so_in_one_line() -> None:
+    done = subprocess.run(
+        ["make", "gpu-check", f"PYTHON={sys.executable}"],
+        cwd=CHECKOUT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "gpu-check: torch sees no CUDA GPU on this machine, so nothing was checked\n"
+
+
+def test_what_needs_a_gpu_is_not_collected_without_one() -> None:
+    conftest = runpy.run_path(str(CHECKOUT / "tests" / "gpu" / "conftest.py"))
+    assert (conftest["collect_ignore_glob"] == []) == torch.cuda.is_available()

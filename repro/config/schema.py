@@ -201,6 +201,10 @@ class TrainerConfig:
     """Epochs in all. A larger value extends a finished run."""
     precision: Literal["32", "tf32", "bf16"] = "32"
     """float32; float32 with TF32 products on a GPU; or bfloat16 autocast. Part of the run's identity."""
+    compile: Literal["none", "blocks", "network"] = "none"
+    """Compile the training pass: each kind of block that repeats once, or the whole network; differs by rounding."""
+    graph: bool = False
+    """Launch a training step as one CUDA graph; one process on a GPU. Not yet run on a GPU: see `make gpu-check`."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train."""
     devices: int | Literal["auto"] = "auto"

@@ -145,8 +145,8 @@ class SkipToOutput(nn.Module):
         self.register_buffer("chosen", torch.randperm(size, generator=generator)[:wanted].sort().values)
         self.skip = nn.Linear(wanted, num_classes, bias=False)
         self._taken: list[Tensor] = []
+        self._listening: set[str] = set()
         self.take()
-        self._listen()
         if head == "replace":
             self._freeze_what_nothing_reads(image)
 
@@ -160,9 +160,11 @@ class SkipToOutput(nn.Module):
             parameter.requires_grad_(gradient is not None)
 
     def _listen(self) -> None:
+        """To the layers that have chosen neurons."""
         modules = dict(self.network.named_modules())
-        for name in dict.fromkeys(tap.name for tap in self.taps):
+        for name in {name for name, _ in self._places} - self._listening:
             modules[name].register_forward_hook(self._listener(name))
+            self._listening.add(name)
 
     def counts(self) -> list[int]:
         """How many neurons are chosen of each tap."""
@@ -200,6 +202,7 @@ class SkipToOutput(nn.Module):
                 inside = inside % area * tap.shape[0] + inside // area
             self.register_buffer(f"_index_last{number}", inside, persistent=False)
         self.register_buffer("_kept", None if counts is None else torch.cat(kept), persistent=False)
+        self._listen()
 
     def _listener(self, name: str) -> Any:
         def take(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:

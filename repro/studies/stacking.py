@@ -33,6 +33,8 @@ def refusal(config: Config) -> str | None:
         return "model.train output trains one layer on features of its own, which gains nothing"
     if config.training.spectral_penalty:
         return "training.spectral_penalty is taken of each network's own matrices"
+    if config.trainer.compile != "none" or config.trainer.graph:
+        return "trainer.compile and trainer.graph are of one network's step; leave them out"
     if devices(config) not in (1, "auto") or config.trainer.num_nodes > 1:
         return "a stack trains on one device; set --trainer.devices 1"
     return None

@@ -89,6 +89,19 @@ def _check_data_options(config: Config, dataset: data.Dataset) -> None:
             raise UserError(f"data.{key} is for data sets {kind}; {config.data.name} takes none")
 
 
+def _check_graph(config: Config) -> None:
+    trainer = config.trainer
+    if config.model.train == "output":
+        reason = "and model.train output trains one linear layer on features that come from the host"
+    elif trainer.accelerator == "cpu":
+        reason = "and trainer.accelerator is cpu"
+    elif trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1):
+        reason = f"in one process, and there are {trainer.num_nodes} nodes with {trainer.devices} devices each"
+    else:
+        return
+    raise UserError(f"trainer.graph is for training on a CUDA GPU, {reason}; set --trainer.graph false")
+
+
 def _measures(config: Config) -> bool:
     return bool(config.measure.measurements or config.measure.every_n_steps)
 
@@ -133,6 +146,13 @@ def check(config: Config) -> str:
     if config.model.solver == "exact" and (config.trainer.devices not in ("auto", 1) or config.trainer.num_nodes > 1):
         given = f"trainer.devices is {config.trainer.devices} and trainer.num_nodes {config.trainer.num_nodes}"
         raise UserError(f"model.solver exact is one factorization in one process; {given}; allowed: 1 each")
+    if config.trainer.compile != "none" and config.model.train == "output":
+        raise UserError(
+            "model.train output trains one linear layer on features that are computed once, and there is nothing to "
+            "compile; set --trainer.compile none"
+        )
+    if config.trainer.graph:
+        _check_graph(config)
     networks.check(config.model.network, **facts, **network_options(config))
     measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

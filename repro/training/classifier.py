@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from torchmetrics import MetricCollection
 from repro.config import TrainingConfig
 from repro.measurements import Share
 from repro.training.batch_statistics import is_synchronised, over_all_ranks
+from repro.training.compiled import Compiled
 from repro.training.losses import LOSSES
 from repro.training.metrics import MeanLoss, epoch_means
 from repro.training.optimizer import create_optimizer, set_learning_rate
@@ -66,12 +68,19 @@ class Classifier(LightningModule):
             self.train_metrics.persistent(True)
         parts = ("train", "validation", "test")
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
+        self.compiled: Compiled | None = None
+        """How a training step runs the network, if not as it is written."""
         self.steps = 0
         """Steps of the whole run, known when training starts."""
         self.latest: dict[str, float] = {}
         """The metrics recorded last, for progress displays."""
         self.final: dict[str, float] = {}
         """Metrics of the last pass of `Trainer.test`."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the run's state."""
+        return {}
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores."""
@@ -80,8 +89,13 @@ class Classifier(LightningModule):
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
         """Class scores of what the training batches hold: images, unless a subclass knows better."""
-        scores: Tensor = self(inputs)
+        scores: Tensor = self(inputs) if self.compiled is None else self.compiled(inputs)
         return scores
+
+    def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:
+        """The backward pass, which a compiled network may compile at its first."""
+        with nullcontext() if self.compiled is None else self.compiled.refusing():
+            super().backward(loss, *arguments, **options)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SGD over all parameters that train."""

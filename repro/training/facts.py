@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from torch import nn
 
 from repro.config import Config
+from repro.training.classifier import Classifier
 
 
 def device_name(device: torch.device) -> str:
@@ -16,16 +16,18 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def device_facts(config: Config, network: nn.Module, trainer: Trainer) -> dict[str, Any]:
-    """Device, threads, precision, processes, where batch normalisation takes its statistics, parameters."""
+def device_facts(config: Config, module: Classifier, trainer: Trainer) -> dict[str, Any]:
+    """Device, threads, precision, what is compiled, processes, whose statistics normalise, parameters."""
     return {
         "device": device_name(trainer.strategy.root_device),
         "threads": torch.get_num_threads(),
         "precision": config.trainer.precision,
+        "compiled": "none" if module.compiled is None else module.compiled.described,
+        "graph": config.trainer.graph,
         "world_size": trainer.world_size,
         "nodes": trainer.num_nodes,
         "batch_statistics": _statistics(config, trainer.world_size),
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
     }
 
 

@@ -133,7 +133,7 @@ class Life:
         trainer.loggers = [self._record, *([remote] if remote else [])]
         if trainer.is_global_zero:
             where = provenance(config.data.name, config.data.root)
-            run.add_life({**environment(), **device_facts(config, module.network, trainer), **facts, "data": where})
+            run.add_life({**environment(), **device_facts(config, module, trainer), **facts, "data": where})
             live = remote is not None and mode(config.log) == "online"
             now = {
                 "status": "running",
@@ -148,7 +148,7 @@ class Life:
     def finished(self, trainer: Any) -> dict[str, Any]:
         """What is written down of a run that came to its end."""
         ended = {"final": self.experiment.module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        return ended | self.checkpoints.facts
+        return ended | self.experiment.module.facts | self.checkpoints.facts
 
     def close(self, status: str, *, share: float = 1.0, **outcome: Any) -> None:
         """Write down how it ended.

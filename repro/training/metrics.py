@@ -9,8 +9,13 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 
-class _InPlace(Metric):
-    """States that keep their memory when they are reset, so that a CUDA graph may add to them."""
+class Counted(Metric):
+    """Sums that keep their memory when they are reset, so that a CUDA graph may add to them."""
+
+    def counted(self) -> None:
+        """Take note that a batch was added without a call of `update`."""
+        self._update_count += 1
+        self._computed = None
 
     def reset(self) -> None:
         """Set every state to zero."""
@@ -20,7 +25,7 @@ class _InPlace(Metric):
             setattr(self, name, state.zero_())
 
 
-class MeanLoss(_InPlace):
+class MeanLoss(Counted):
     """The mean over samples of batch means: a sum and a count.
 
     torchmetrics' own `MeanMetric` looks for NaN on the host at every update, and with that look disabled it drops the
@@ -45,7 +50,7 @@ class MeanLoss(_InPlace):
         return self.total / self.count
 
 
-class Accuracy(_InPlace, MulticlassAccuracy):
+class Accuracy(Counted, MulticlassAccuracy):
     """torchmetrics' accuracy over all samples: its states and their names, in half as many operations and in place.
 
     Args:

@@ -12,7 +12,9 @@ from torch.optim import SGD, Optimizer
 from repro.config import TrainingConfig
 
 
-def create_optimizer(parameters: Iterable[nn.Parameter], training: TrainingConfig) -> SGD:
+def create_optimizer(
+    parameters: Iterable[nn.Parameter], training: TrainingConfig, *, rate_on_device: bool = False
+) -> SGD:
     """SGD over all parameters that train; the learning rate is set at each step.
 
     On a GPU in one kernel for many parameters (``fused``), whose result differs by rounding. On a CPU as torch does it
@@ -21,12 +23,16 @@ def create_optimizer(parameters: Iterable[nn.Parameter], training: TrainingConfi
     Args:
         parameters: On the device where they train.
         training: Rates, momentum, penalty.
+        rate_on_device: Keep the learning rate in a tensor there.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     fused = all(parameter.device.type == "cuda" for parameter in trained) or None
+    rate: float | torch.Tensor = training.warmup_learning_rate if training.warmup_steps else training.learning_rate
+    if rate_on_device:
+        rate = torch.tensor(rate, device=trained[0].device)
     optimizer = SGD(
         trained,
-        lr=training.warmup_learning_rate if training.warmup_steps else training.learning_rate,
+        lr=rate,
         momentum=training.momentum,
         weight_decay=training.weight_decay,
         nesterov=training.nesterov,
@@ -39,7 +45,7 @@ def create_optimizer(parameters: Iterable[nn.Parameter], training: TrainingConfi
 
     def as_built(loaded: Optimizer) -> None:
         for group in loaded.param_groups:
-            group["fused"] = fused
+            group.update(lr=rate, fused=fused)  # the rate is set at each step
 
     optimizer.register_state_dict_post_hook(plain)
     optimizer.register_load_state_dict_post_hook(as_built)

@@ -63,6 +63,7 @@ def test_one_that_is_left_needs_no_other() -> None:
         ({"trainer__max_epochs": 3, "data__batch_size": 64}, "differ in data.batch_size, trainer.max_epochs"),
         ({"training__spectral_penalty": 0.1}, "'other' cannot be stacked: training.spectral_penalty"),
         ({"model__train": "output"}, "'other' cannot be stacked: model.train output"),
+        ({"trainer__graph": True}, "'other' cannot be stacked: trainer.compile and trainer.graph are of one network's"),
         ({"trainer__devices": 2}, "'other' cannot be stacked: a stack trains on one device; set --trainer.devices 1"),
     ],
 )
