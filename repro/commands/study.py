@@ -233,8 +233,17 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
         return run_stacked(cells, given.stack, again=given.again, ends=given.budget.ends)
     jobs = given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
+        cells = _longest_first(cells, place, Path(given.runs))
         return run_at_once(cells, jobs, folder=place, again=given.again, ends=given.budget.ends)
     return run_study(cells, again=given.again, ends=given.budget.ends)
+
+
+def _longest_first(cells: Sequence[Cell], place: Path, runs: Path) -> list[Cell]:
+    """So that at the end no long one runs alone; those of which nothing is known before all others."""
+    found, _ = match(cells, place)
+    known = progress(cells, found, rates([RESULTS, runs]))
+    order = sorted(known, key=lambda each: -math.inf if each.remaining is None else -each.remaining)
+    return [each.cell for each in order]
 
 
 def _keep(given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from repro.cli import run
+from repro.commands.study import _longest_first
 from repro.config import to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory, keep, metrics, readings
@@ -266,6 +267,15 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     assert capsys.readouterr().err.count("finished before, nothing to do") == 2
     assert run(["study", "keep", file]) == 0
     assert len(list((tmp_path / "results" / "mine").iterdir())) == 2
+
+
+def test_the_longest_cells_begin_first(tmp_path: Path) -> None:
+    grid = {"trainer.max_epochs": [2, 6, 4]}
+    study = load(write(tmp_path, grid=grid, presets={"cpu": {}}, paper_values={}, claims=[]))
+    cells = study.cells(runs=str(tmp_path))
+    assert [each.label for each in _longest_first(cells, tmp_path / "mine", tmp_path)] == ["2", "6", "4"], "not known"
+    plan.remember(tmp_path, cells[0].config, plan.Rate(1.0, "CPU"))
+    assert [each.label for each in _longest_first(cells, tmp_path / "mine", tmp_path)] == ["6", "4", "2"]
 
 
 @pytest.mark.slow
