@@ -52,7 +52,8 @@ def parts(config: Config, given: argparse.Namespace, run: Callable[[Config, Call
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             for name, method in (
-                ("forward and loss", "_forward"),
+                ("forward and loss", "training_scores"),
+                ("forward and loss", "_losses"),
                 ("means of the epoch", "_count"),
                 ("logging", "_record_step"),
                 ("logging", "penalty"),

@@ -40,14 +40,18 @@ def _parser(command: str, description: str) -> _Parser:
 def fit(arguments: Arguments) -> int:
     """Train a network; the same command again goes on, or skips a finished run."""
     from repro.config import parse
+    from repro.training.budget import Budget
     from repro.training.interrupt import Interrupted
     from repro.training.placement import is_first_rank
     from repro.training.runs import start
 
-    again = "--again" in arguments
-    config, base = parse([argument for argument in arguments if argument != "--again"], command="fit")
+    own = _Parser(prog="repro fit", add_help=False, allow_abbrev=False)
+    own.add_argument("--again", action="store_true")
+    own.add_argument("--budget", type=Budget.of, default=Budget())
+    given, rest = own.parse_known_args(arguments)
+    config, base = parse(rest, command="fit")
     try:
-        outcome = start(config, base, again=again)
+        outcome = start(config, base, again=given.again, ends=given.budget.ends)
     except Interrupted as reason:
         return _interrupted(reason)
     if not is_first_rank():
@@ -78,13 +82,16 @@ def _print_metrics(metrics: object) -> None:
 
 def _interrupted(reason: Interrupted) -> int:
     """Say where a run stopped, and put its SLURM job back into the queue if that is why it stopped."""
-    from repro.training.interrupt import SIGNALS
+    from repro.training.interrupt import OUT_OF_TIME, SIGNALS
     from repro.training.placement import is_first_rank
     from repro.training.requeue import requeue
 
     if not is_first_rank():
         return 0  # the first one speaks for all; a failure would have the others killed before it has
-    print(f"repro: {reason}; the same command goes on from there", file=sys.stderr, flush=True)
+    why = "the budget is used up: " if reason.signal == OUT_OF_TIME else ""
+    print(f"repro: {why}{reason}; the same command goes on from there", file=sys.stderr, flush=True)
+    if reason.signal == OUT_OF_TIME:
+        return 0  # that is what was asked for
     if "SLURM_JOB_ID" in os.environ:  # it sends SIGTERM to what it requeues: all is saved, and this ends anyway
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if answer := requeue(reason.signal):
@@ -141,13 +148,14 @@ def demo(arguments: Arguments) -> int:
     """Train PlainNet, ResNet and ResNeXt of 110 layers on real digits and report their conditioning."""
     from repro.commands.study import report_or_run
     from repro.studies.study import load
+    from repro.training.budget import Budget
     from repro.training.interrupt import Interrupted
 
     parser = _parser("demo", demo.__doc__ or "")
     parser.add_argument("--seed", type=int, nargs="+", help="seeds (default: 0)")
     parser.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
     parser.add_argument("--again", action="store_true", help="train anew what is finished")
-    parser.set_defaults(preset=None, jobs=1)
+    parser.set_defaults(preset=None, jobs=1, stack=None, budget=Budget())
     try:
         return report_or_run(load("demo"), parser.parse_args(arguments), run=True, command="repro demo")
     except Interrupted as reason:

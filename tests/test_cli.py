@@ -56,6 +56,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fti"], ["unknown command 'fti'", "nearest: fit"]),
         (["fit", "--model.network", "resnet111"], ["resnet", "110", "116"]),
         (["fit", "--model.network", "resnt110"], ["'resnt", "resnet"]),
+        (["fit", "--budget", "0"], ["--budget is '0'", "a number above 0"]),
         (["fit", "--data.name", "minst"], ["unknown dataset 'minst'", "nearest: MNIST"]),
         (["fit", "--model.activation", "rellu"], ["'rellu'", "nearest: relu"]),
         (["fit", "--modle.network", "resnet20"], ["unknown flag '--modle.network'", "nearest: --model.network"]),

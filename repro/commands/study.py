@@ -17,6 +17,8 @@ from repro.studies import manifest
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, Rate, in_words, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
+from repro.training.budget import Budget
+from repro.training.interrupt import OUT_OF_TIME, Interrupted
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
@@ -44,6 +46,22 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
                 type=int,
                 help="cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)",
             )
+            sub.add_argument(
+                "--stack", type=int, help="train so many cells as one where they differ in seeds and rates alone"
+            )
+            sub.add_argument(
+                "--budget",
+                type=Budget.of,
+                default=Budget(),
+                metavar="MINUTES",
+                help="stop in time, with checkpoints; the same command goes on, here or where the runs are copied to",
+            )
+            sub.add_argument(
+                "--trainer.checkpoint_every_n_minutes",
+                type=float,
+                metavar="M",
+                help="of every run, in place of its own",
+            )
             sub.add_argument("--task", type=int, help="run only this one, counted from 0, without the report")
         if action == "submit":
             submit.add_options(sub)
@@ -59,11 +77,13 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     study = load(given.name)
     if given.action == "submit":
         return submit.submit(study, given)
+    if given.action == "run" and given.again and math.isfinite(given.budget.minutes):
+        raise UserError("--again begins anew with every call and --budget goes on with the next; give one of the two")
     if given.action == "run" and given.task is not None:
         return submit.run_task(study, given)
     if given.action in ("run", "report"):
         return report_or_run(study, given, run=given.action == "run", command=f"repro study run {given.name}")
-    cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
+    cells = submit.cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
     if given.action == "plan":
         return _plan(study, given, cells, place)
@@ -141,14 +161,30 @@ def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
         left = "" if each.remaining == 0 else f"{in_words(each.remaining)} left"
         reason = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
         print(f"{_name(each):40} {each.status:12} {share:>6}  {left:>14}  {reason}".rstrip())
+    print(_together(states))
+    for stray in strays:
+        print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
+    return 0
+
+
+def _together(states: Sequence[Progress]) -> str:
     counts = Counter(each.status for each in states)
     remaining = [each.remaining for each in states]
     known = math.fsum(seconds for seconds in remaining if seconds is not None)
     whole = ", ".join(f"{number} {status}" for status, number in counts.items())
-    print(f"{whole}; {in_words(known)} left{' and more that is not known' if None in remaining else ''}")
-    for stray in strays:
-        print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
-    return 0
+    return f"{whole}; {in_words(known)} left{' and more that is not known' if None in remaining else ''}"
+
+
+def _used_up(budget: Budget, cells: Sequence[Cell], place: Path, runs: Path) -> int:
+    """Say how far the runs are at the end of a budget; returns the exit status."""
+    states = progress(cells, match(cells, place)[0], rates([RESULTS, runs]))
+    done = f"{sum(each.run is not None and each.run.ended for each in states)} of {len(states)} runs are done"
+    print(
+        f"repro: the budget of {budget.minutes:g} minutes is used up: {done} ({_together(states)}); "
+        "the same command goes on from there",
+        file=sys.stderr,
+    )
+    return 1 if any(each.status == "failed" for each in states) else 0
 
 
 def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command: str) -> int:
@@ -159,9 +195,14 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
     seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
     preset = f" --preset {given.preset}" if given.preset else ""
-    cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
+    cells = submit.cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
-    failed = _run(study, given, cells, place, f"{command}{preset}{seeds}") if run else []
+    try:
+        failed = _run(study, given, cells, place, f"{command}{preset}{seeds}") if run else []
+    except Interrupted as reason:
+        if reason.signal != OUT_OF_TIME or not is_first_rank():
+            raise
+        return _used_up(given.budget, cells, place, Path(given.runs))
     if not is_first_rank():
         return 0
     section = of_cells(study, given.preset, cells, [place], command=f"{command}{preset}{seeds}")
@@ -176,19 +217,24 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
-    from repro.studies.runner import run_at_once, run_study, sensible_jobs
+    from repro.studies.runner import require_useful, run_at_once, run_stacked, run_study, sensible_jobs
     from repro.training.runs import locate, nothing_to_do
 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
+    if given.stack is not None and (given.jobs or 1) > 1:
+        raise UserError(f"--stack trains in one process; leave out --jobs {given.jobs}")
     runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
+    require_useful(given.budget, cells, runs)
     if study.runs_of is None:
         manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
     missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]
+    if given.stack is not None:
+        return run_stacked(cells, given.stack, again=given.again, ends=given.budget.ends)
     jobs = given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
-        return run_at_once(cells, jobs, folder=place, again=given.again)
-    return run_study(cells, again=given.again)
+        return run_at_once(cells, jobs, folder=place, again=given.again, ends=given.budget.ends)
+    return run_study(cells, again=given.again, ends=given.budget.ends)
 
 
 def _keep(given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:

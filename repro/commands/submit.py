@@ -42,7 +42,7 @@ def submit(study: Study, given: argparse.Namespace) -> int:
         if not option.startswith("--"):
             raise UserError(f"--sbatch is '{option}'; allowed: an option of sbatch, such as --sbatch=--account=physics")
     limit = submission.seconds(given.time or sbatch.STUDY.time)
-    cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
+    cells = cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
     if not _passes(preflight([cell.config for cell in cells], limit=limit, longest=_longest(cells, place))):
         return 1
@@ -81,6 +81,14 @@ def submit(study: Study, given: argparse.Namespace) -> int:
     return 0
 
 
+def cells_of(study: Study, given: argparse.Namespace) -> list[Cell]:
+    """The study's runs as the command line asks for them."""
+    key = "trainer.checkpoint_every_n_minutes"
+    minutes = getattr(given, key, None)
+    settings = {} if minutes is None else {key: minutes}
+    return study.cells(given.preset, seeds=given.seed, runs=given.runs, settings=settings)
+
+
 def _longest(cells: Sequence[Cell], place: Path) -> float | None:
     found, _ = match(cells, place)
     remaining = [each.remaining for each in progress(cells, found, rates([RESULTS, place.parent]))]
@@ -102,14 +110,17 @@ def run_task(study: Study, given: argparse.Namespace) -> int:
 
     Raises:
         UserError: There is no such run, or it cannot be run.
-        Interrupted: When asked to stop; it has its checkpoint.
+        Interrupted: When asked to stop, or the budget is used up; it has its checkpoint.
     """
-    from repro.studies.runner import run_study
+    from repro.studies.runner import require_useful, run_study
+    from repro.training.runs import locate
 
-    cells = study.cells(given.preset, seeds=given.seed, runs=given.runs)
+    cells = cells_of(study, given)
     if not 0 <= given.task < len(cells):
         raise UserError(f"--task is {given.task}; the study has runs 0 to {len(cells) - 1}")
-    return 1 if run_study([cells[given.task]], again=given.again) else 0
+    cell = cells[given.task]
+    require_useful(given.budget, [cell], [locate(cell.config, Config())])
+    return 1 if run_study([cell], again=given.again, ends=given.budget.ends) else 0
 
 
 def doctor(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:

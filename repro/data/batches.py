@@ -139,6 +139,7 @@ class DeviceBatches(Batches):
         labels: All labels, where the batches are wanted.
         augmentation: What training images go through.
         padding: What surrounds an image that is cropped.
+        gather: What takes images out of memory, of batches of the same images made before.
         options: See `Batches`.
     """
 
@@ -149,13 +150,14 @@ class DeviceBatches(Batches):
         *,
         augmentation: Literal["none", "crop_flip"] = "none",
         padding: Padding = "zero",
+        gather: Whole | Crops | None = None,
         **options: Any,
     ) -> None:
         super().__init__(labels, **options)
         assert self.seed is not None or augmentation == "none"
         self.images = images
         self._cropped = augmentation == "crop_flip"
-        self._gather: Callable[..., Tensor] = Crops(images, padding) if self._cropped else Whole(images)
+        self.gather = gather or (Crops(images, padding) if self._cropped else Whole(images))
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
@@ -165,7 +167,7 @@ class DeviceBatches(Batches):
         if self._cropped and self.seed is not None:
             drawn = tuple(handed_over(each, order.device) for each in epoch_crops(len(order), self.seed, epoch))
         for part in parts:
-            pixels = self._gather(order[part], *(each[part] for each in drawn)).permute(0, 3, 1, 2)
+            pixels = self.gather(order[part], *(each[part] for each in drawn)).permute(0, 3, 1, 2)
             if pixels.device != self.device:
                 pixels = pixels.pin_memory()
             yield self.normalise(pixels), self.labels[of_labels[part]]

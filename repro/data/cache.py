@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from repro.data.arrays import Arrays
-from repro.data.files import alone, sha256
+from repro.data.files import alone, require_space, sha256
 from repro.errors import UserError
 
 FORMAT = 1
@@ -38,6 +38,13 @@ class Source:
     classes: list[str]
     """Names of the classes in the order of the labels."""
 
+
+def _file(part: str) -> str:
+    return f"{part}.npy"
+
+
+FILES = (_DESCRIPTION, *map(_file, Arrays._fields))
+"""Below ``ROOT/NAME/``."""
 
 Make = Callable[[], tuple[Arrays, Source]]
 
@@ -114,10 +121,6 @@ def load(root: Path, name: str) -> Arrays:
         raise UserError(f"cannot read '{root / name}': {error}; {_again(root, name)}") from error
 
 
-def _file(part: str) -> str:
-    return f"{part}.npy"
-
-
 def _again(root: Path, name: str) -> str:
     return f"remove '{root / name}' and run: repro data prepare {name} --root {root} --from PATH (or --download)"
 
@@ -148,12 +151,7 @@ def _is_whole(root: Path, name: str) -> bool:
 
 def _write(folder: Path, arrays: Arrays, source: Source, *, tidy: bool) -> None:
     """Write the folder under another name, then rename it; `tidy` removes what killed processes have left of theirs."""
-    needed = sum(array.nbytes for array in arrays)
-    if (free := shutil.disk_usage(folder.parent).free) < needed:
-        raise UserError(
-            f"no space for '{folder}': it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; "
-            "free some, or give another --root"
-        )
+    require_space(folder, sum(array.nbytes for array in arrays), "--root")
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     for left in folder.parent.glob(f".{folder.name}.part-*") if tidy else ():
         shutil.rmtree(left, ignore_errors=True)

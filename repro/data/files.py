@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import sys
 import time
 import urllib.error
@@ -13,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from repro.errors import UserError
 
-_PIECE = 2**20
+PIECE = 2**20
+"""Bytes that are read at once."""
 _REPORT_SECONDS = 5.0
 
 
@@ -26,6 +28,40 @@ def sha256(path: Path) -> str:
     """Of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Pace:
+    """Says on stderr every five seconds how far long work is.
+
+    Args:
+        what: The work.
+        total: Bytes in all; 0 if that is not known.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self._last = time.monotonic()
+
+    def more(self, size: int) -> None:
+        """So many bytes more are done."""
+        self.done += size
+        if time.monotonic() - self._last > _REPORT_SECONDS:
+            self._last = time.monotonic()
+            of = f" of {self.total / 1e6:.0f}" if self.total else ""
+            print(f"{self.what}: {self.done / 1e6:.0f}{of} MB", file=sys.stderr, flush=True)
+
+
+def require_space(folder: Path, needed: int, option: str) -> None:
+    """Refuse to begin what would not fit; the folder above `folder` exists.
+
+    Raises:
+        UserError: Fewer than `needed` bytes are free; names the option that gives another place.
+    """
+    if (free := shutil.disk_usage(folder.parent).free) < needed:
+        raise UserError(
+            f"no space for '{folder}': it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; "
+            f"free some, or give another {option}"
+        )
 
 
 def fetch(urls: Sequence[str], advice: str) -> bytes:
@@ -47,13 +83,10 @@ def fetch(urls: Sequence[str], advice: str) -> bytes:
 def _read(response: object, url: str) -> bytes:
     total = int(response.headers.get("Content-Length") or 0)  # type: ignore[attr-defined]
     content = bytearray()
-    last = time.monotonic()
-    while piece := response.read(_PIECE):  # type: ignore[attr-defined]
+    pace = Pace(url, total)
+    while piece := response.read(PIECE):  # type: ignore[attr-defined]
         content += piece
-        if time.monotonic() - last > _REPORT_SECONDS:
-            last = time.monotonic()
-            of = f" of {total / 1e6:.0f}" if total else ""
-            print(f"{url}: {len(content) / 1e6:.0f}{of} MB", file=sys.stderr)
+        pace.more(len(piece))
     if total and len(content) != total:
         raise OSError(f"it ended after {len(content):,} of {total:,} bytes")
     return bytes(content)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from repro.data.arrays import Arrays, balanced_choice, require
 from repro.data.batches import Batches, DeviceBatches
-from repro.data.gather import PADDING, Padding
+from repro.data.gather import PADDING, Crops, Padding, Whole
 from repro.errors import UserError
 
 
@@ -78,6 +78,10 @@ class SplitDataModule(LightningDataModule):
     def samples(self, part: str) -> int:
         """Images in a part: train, validation or test."""
         return len(self._sets[part][-1])
+
+    def share(self, other: SplitDataModule) -> None:
+        """Take the images that another one with the same options, but for `seed`, has set up."""
+        self._sets = other._sets
 
     @property
     def evaluated(self) -> list[str]:
@@ -188,6 +192,7 @@ class ImageDataModule(SplitDataModule):
         super().__init__(root, **options)
         self.padding = padding
         self.residence = residence
+        self._gathers: dict[tuple[str, str], Whole | Crops] = {}
 
     @abstractmethod
     def load(self) -> Arrays:
@@ -229,7 +234,21 @@ class ImageDataModule(SplitDataModule):
         """Batches of a part, for evaluation or for training."""
         augmentation: Any = self.augmentation if training else "none"
         options = self._batch_options(training=training)
-        return DeviceBatches(*self._sets[part], augmentation=augmentation, padding=self.padding, **options)
+        batches = DeviceBatches(
+            *self._sets[part],
+            augmentation=augmentation,
+            padding=self.padding,
+            gather=self._gathers.get((part, augmentation)),
+            **options,
+        )
+        self._gathers[part, augmentation] = batches.gather
+        return batches
+
+    def share(self, other: SplitDataModule) -> None:
+        """Take the images that another one with the same options, but for `seed`, has set up, also padded."""
+        super().share(other)
+        assert isinstance(other, ImageDataModule)
+        self._gathers = other._gathers
 
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
         images, labels = self._sets[part]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -112,6 +113,7 @@ class SkipToOutput(nn.Module):
     """
 
     chosen: Tensor
+    _kept: Tensor | None
 
     def __init__(
         self,
@@ -143,7 +145,8 @@ class SkipToOutput(nn.Module):
         self.register_buffer("chosen", torch.randperm(size, generator=generator)[:wanted].sort().values)
         self.skip = nn.Linear(wanted, num_classes, bias=False)
         self._taken: list[Tensor] = []
-        self._connect()
+        self.take()
+        self._listen()
         if head == "replace":
             self._freeze_what_nothing_reads(image)
 
@@ -156,27 +159,47 @@ class SkipToOutput(nn.Module):
         for parameter, gradient in zip(trained, gradients, strict=True):
             parameter.requires_grad_(gradient is not None)
 
-    def _connect(self) -> None:
-        """Cut the choice into layers, and listen to those that have chosen neurons."""
+    def _listen(self) -> None:
         modules = dict(self.network.named_modules())
-        start = 0
+        for name in dict.fromkeys(tap.name for tap in self.taps):
+            modules[name].register_forward_hook(self._listener(name))
+
+    def counts(self) -> list[int]:
+        """How many neurons are chosen of each tap."""
+        return [len(inside) for inside in self._choices()]
+
+    def _choices(self) -> list[Int[Tensor, " some"]]:
+        """The chosen neurons of each tap, counted within it."""
+        choices, start = [], 0
+        for tap in self.taps:
+            choices.append(self.chosen[(self.chosen >= start) & (self.chosen < start + tap.neurons)] - start)
+            start += tap.neurons
+        return choices
+
+    def take(self, counts: Sequence[int] | None = None) -> None:
+        """Let the hooks take each layer's chosen neurons.
+
+        Args:
+            counts: Take so many of each tap, its first neuron as often as there are more than chosen, and leave those
+                out again when Ψ is put together: networks with other choices then have buffers of the same shapes.
+        """
         self._places: dict[tuple[str, int], int] = {}
         self._calls: dict[str, int] = {}
-        for tap in self.taps:
-            inside = self.chosen[(self.chosen >= start) & (self.chosen < start + tap.neurons)] - start
-            start += tap.neurons
-            if not len(inside):
+        kept, taken = [], 0
+        for tap, inside, count in zip(self.taps, self._choices(), counts or self.counts(), strict=True):
+            kept.append(torch.arange(taken, taken + len(inside), device=inside.device))
+            taken += count
+            if not count:
                 continue
             number = len(self._places)
             self._places[tap.name, tap.call] = number
+            inside = F.pad(inside, (0, count - len(inside)))
             self.register_buffer(f"_index{number}", inside, persistent=False)
             if len(tap.shape) == 3:  # where the same neurons lie in a channels-last image
                 area = tap.shape[1] * tap.shape[2]
                 inside = inside % area * tap.shape[0] + inside // area
             self.register_buffer(f"_index_last{number}", inside, persistent=False)
-        for name in dict.fromkeys(tap.name for tap in self.taps):
-            if any(key == name for key, _ in self._places):
-                modules[name].register_forward_hook(self._listener(name))
+        self.register_buffer("_kept", None if counts is None else torch.cat(kept), persistent=False)
 
     def _listener(self, name: str) -> Any:
         def take(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
@@ -189,7 +212,8 @@ class SkipToOutput(nn.Module):
 
     def _pick(self, output: Float[Tensor, "batch ..."], number: int) -> Float[Tensor, "batch ..."]:
         """The output as the next layer reads it, its chosen neurons taken."""
-        last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
+        # vmap, under which networks with equal counts run, does not tell the layout.
+        last = self._kept is None and output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
         index = getattr(self, f"_index_last{number}" if last else f"_index{number}")
         ordered = output.permute(0, 2, 3, 1) if last else output
         if not torch.is_grad_enabled():
@@ -202,11 +226,11 @@ class SkipToOutput(nn.Module):
 
     def connected(self) -> list[Tap]:
         """The calls of activations that have chosen neurons."""
-        return [tap for tap in self.taps if (tap.name, tap.call) in self._places]
+        return [tap for tap, count in zip(self.taps, self.counts(), strict=True) if count]
 
     def filled_layers(self) -> list[Tap]:
         """Those of them all of whose neurons are chosen, except the last."""
-        counts = {tap: len(getattr(self, f"_index{self._places[tap.name, tap.call]}")) for tap in self.connected()}
+        counts = dict(zip(self.taps, self.counts(), strict=True))
         return [tap for tap in self.connected()[:-1] if counts[tap] == tap.neurons]
 
     def features(
@@ -217,6 +241,8 @@ class SkipToOutput(nn.Module):
         logits = self.network(images)
         psi = torch.cat(self._taken, 1)
         self._taken = []
+        if self._kept is not None:
+            psi = psi.index_select(1, self._kept)
         return psi, logits
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
@@ -238,19 +264,25 @@ class SkipToOutput(nn.Module):
 
 
 class Pick(torch.autograd.Function):
-    """A matrix and some of its columns, none twice.
+    """A matrix and some of its columns, none twice but for those whose gradient is zero.
 
     The matrix passes through, so that the columns' gradient is added into the one that comes back anyway: a gradient
     of their own, zero elsewhere, would be as large as the layer and have to be added to it.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any, flat: Float[Tensor, "batch all"], index: Int[Tensor, " some"]
+        flat: Float[Tensor, "batch all"], index: Int[Tensor, " some"]
     ) -> tuple[Float[Tensor, "batch all"], Float[Tensor, "batch some"]]:
         """The matrix and the columns."""
-        ctx.save_for_backward(index)
         return flat.view_as(flat), flat.index_select(1, index)  # a quarter of the time of flat[:, index] on a CPU
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG004
+        """Keep the index."""
+        ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Float[Tensor, "batch _"]) -> tuple[Float[Tensor, "batch all"], None]:

@@ -91,7 +91,8 @@ def rates(folders: Iterable[Path]) -> Rates:
             run = RunDirectory(path.parent)
             try:
                 if run.ended and run.state.get("step"):
-                    device = run.lives[-1].get("device", "CPU") if run.lives else "CPU"
+                    life = run.lives[-1] if run.lives else {}
+                    device = life.get("device", "CPU") + (f", {life['stack']} as one" if "stack" in life else "")
                     rate = Rate(run.state["seconds"] / run.state["step"], device)
                     found.setdefault(kind(load(path)), []).append(rate)
             except UserError:
@@ -143,6 +144,8 @@ def _progress(cell: Cell, run: RunDirectory | None, known: Rates) -> Progress:
         started = datetime.fromisoformat(run.lives[0]["started"])
         changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
         rate = Rate((changed - started).total_seconds() / step, run.lives[0].get("device", "CPU"))
+    if rate is None and status == "interrupted" and step and (spent := run.state.get("seconds")):
+        rate = Rate(spent / step, run.lives[-1].get("device", "CPU"))
     return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -15,14 +16,18 @@ from pathlib import Path
 
 from repro.config import Config, to_yaml
 from repro.errors import UserError
-from repro.records import available_memory, processors
+from repro.records import RunDirectory, available_memory, processors
+from repro.studies.stacking import stacks
 from repro.studies.study import Cell
-from repro.training.interrupt import CannotSave, Interrupted, StopRequest
-from repro.training.runs import locate, nothing_to_do, start
+from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
+from repro.training.interrupt import LAST_SECONDS, OUT_OF_TIME, CannotSave, Interrupted, StopRequest
+from repro.training.runs import locate, nothing_to_do, start, start_stack
 
 _TAIL_LINES = 15
 _LOOK_SECONDS = 0.5  # between looks for a signal
 _SAY_SECONDS = 30.0
+_START_SECONDS = 1.0  # of a process, before its budget begins
+_GRACE_SECONDS = 1.0  # before the end, for processes that have not stopped by themselves
 _MEMORY = 2 * 2**30  # bytes that a process may want
 
 
@@ -34,22 +39,55 @@ def sensible_jobs() -> int:
     return len(_gpus()) or max(1, min(processors(), available_memory() // _MEMORY))
 
 
-def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
+def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDirectory]) -> None:
+    """Refuse a budget that is too short for runs to get further in it.
+
+    Raises:
+        UserError: It is under `LEAST_MINUTES`, the time between two checkpoints, or what a run is known to need.
+    """
+    given = f"--budget is {budget.minutes:g} minutes"
+    if budget.minutes < LEAST_MINUTES:
+        raise UserError(f"{given}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
+    for cell, run in zip(cells, runs, strict=True):
+        interval = cell.config.trainer.checkpoint_every_n_minutes
+        if nothing_to_do(run, cell.config):
+            continue
+        if interval is not None and budget.minutes < interval:
+            raise UserError(
+                f"{given}, and {interval:g} lie between checkpoints (trainer.checkpoint_every_n_minutes of "
+                f"{cell.label} seed {cell.seed}), so that a call that is killed could leave nothing; "
+                f"give --budget {interval:g} or more, or --trainer.checkpoint_every_n_minutes {budget.minutes / 3:.1g}"
+            )
+        needed = 2 * sum(known_stop(run, here=True).values()) / 60
+        if budget.minutes < needed:
+            raise UserError(
+                f"{given}, and {cell.label} seed {cell.seed} takes up to {needed / 2:.2g} for an evaluation and a "
+                f"checkpoint alone; give {needed:.2g} or more"
+            )
+
+
+def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.inf) -> list[Cell]:
     """Run every cell in turn, here; go on after a failure.
+
+    Args:
+        cells: What to run.
+        again: Run finished cells anew.
+        ends: When all has to be over, by `time.monotonic`. None begins shortly before.
 
     Returns:
         The cells that failed (their tracebacks have been printed).
 
     Raises:
-        Interrupted: When asked to stop; the cell at hand has its checkpoint.
+        Interrupted: When asked to stop, or there is no time for the rest; the cell at hand has its checkpoint.
         CannotSave: The disk is full: the others could not save either.
         UserError: For a mistake in the configuration: it would be the same for every cell.
     """
     failed = []
     for number, cell in enumerate(cells, 1):
         label = _label(cell, number, len(cells))
+        _require_time([cell], label, again=again, ends=ends)
         try:
-            outcome = start(cell.config, again=again, label=label)
+            outcome = start(cell.config, again=again, label=label, ends=ends)
         except (UserError, Interrupted, CannotSave):
             raise
         except Exception:
@@ -62,17 +100,53 @@ def run_study(cells: Sequence[Cell], *, again: bool = False) -> list[Cell]:
     return failed
 
 
-def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool = False) -> list[Cell]:
+def run_stacked(cells: Sequence[Cell], size: int, *, again: bool = False, ends: float = math.inf) -> list[Cell]:
+    """Run the cells here, in turn, up to `size` of them trained as one where they differ in seeds and rates alone.
+
+    Returns:
+        The cells that failed.
+
+    Raises:
+        Interrupted: When asked to stop, or there is no time for the rest; the cells at hand have their checkpoints.
+        CannotSave: The disk is full.
+        UserError: For a mistake in the configuration, if no two cells can be stacked, or if a stack is too large.
+    """
+    failed: list[Cell] = []
+    parts = stacks(cells, size)
+    for number, part in enumerate(parts, 1):
+        if len(part) == 1:
+            failed += run_study(part, again=again, ends=ends)
+            continue
+        seeds = ", ".join(str(cell.seed) for cell in part)
+        label = f"{' '.join(dict.fromkeys(cell.label for cell in part))} seeds {seeds} ({number}/{len(parts)})"
+        _require_time(part, label, again=again, ends=ends)
+        try:
+            outcomes = start_stack([cell.config for cell in part], again=again, label=label, ends=ends)
+            for cell, outcome in zip(part, outcomes, strict=True):
+                if outcome.action == "skipped":
+                    _say(f"{cell.label} seed {cell.seed}: {outcome.state['status']} before, nothing to do")
+        except (UserError, Interrupted, CannotSave):
+            raise
+        except Exception:
+            traceback.print_exc()
+            _say(f"{label}: failed, going on with the next")
+            failed += part
+    return failed
+
+
+def run_at_once(
+    cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool = False, ends: float = math.inf
+) -> list[Cell]:
     """Run the cells in processes of their own, so many at a time; they share the processors and take the GPUs in turn.
 
     What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends, and twice a
-    minute how far those at hand are.
+    minute how far those at hand are. Each is told at its start when it has to be over, and stops by itself in time.
 
     Returns:
         The cells that failed (the ends of their logs have been printed).
 
     Raises:
-        Interrupted: When asked to stop; every cell at hand has its checkpoint.
+        Interrupted: When asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
         UserError: If the logs cannot be written.
     """
     try:
@@ -81,7 +155,7 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
         raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
     gpus = _gpus()
     running: dict[subprocess.Popen[bytes], Path] = {}
-    stopped = threading.Event()
+    stopped, cut = threading.Event(), threading.Event()
 
     def one(numbered: tuple[int, Cell]) -> int:
         number, cell = numbered
@@ -92,9 +166,14 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
         if not again and nothing_to_do(run, cell.config):
             _say(f"{label}: {run.state['status']} before, nothing to do")
             return 0
+        if ends - time.monotonic() < BEGIN_SECONDS:
+            cut.set()
+            return 0
         configuration = log.with_suffix(".yaml")
         configuration.write_text(to_yaml(cell.config), encoding="utf-8")
         command = [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
+        if math.isfinite(ends):
+            command += ["--budget", f"{(ends - time.monotonic() - _START_SECONDS) / 60:.4f}"]
         share = {"OMP_NUM_THREADS": str(max(1, processors() // jobs))}
         if gpus:
             share["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
@@ -114,10 +193,12 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
             _say("\n".join([f"{label}: failed with exit status {status}; the end of its log:", *tail]))
         elif not stopped.is_set():
-            _say(f"{label}: done")
+            if not run.ended:
+                cut.set()
+            _say(f"{label}: {'done' if run.ended else 'stopped, its checkpoint is saved'}")
         return status
 
-    stop = StopRequest()
+    stop = StopRequest(ends + LAST_SECONDS - _GRACE_SECONDS)
     with ThreadPoolExecutor(jobs) as pool, stop.listening():
         futures = [pool.submit(one, numbered) for numbered in enumerate(cells, 1)]
         said: dict[Path, str] = {}
@@ -139,7 +220,24 @@ def run_at_once(cells: Sequence[Cell], jobs: int, *, folder: Path, again: bool =
                     told.add(process)
             raise Interrupted("stopped, every cell that ran has its checkpoint", signal=stop.signal)
         statuses = [future.result() for future in futures]
+    if cut.is_set():
+        raise Interrupted("no time for the rest", signal=OUT_OF_TIME)
     return [cell for cell, status in zip(cells, statuses, strict=True) if status]
+
+
+def _require_time(cells: Sequence[Cell], label: str, *, again: bool, ends: float) -> None:
+    due = again or any(not nothing_to_do(locate(cell.config, Config()), cell.config) for cell in cells)
+    if _is_late(ends) and due:
+        raise Interrupted(f"no time to begin {label}", signal=OUT_OF_TIME)
+
+
+def _is_late(ends: float) -> bool:
+    """Whether no cell may begin any more; all processes of the one before decide alike."""
+    if math.isinf(ends):
+        return False
+    from repro.training.agreement import Agreement
+
+    return bool(Agreement().highest(int(ends - time.monotonic() < BEGIN_SECONDS))[0])
 
 
 def _last_line(log: Path) -> str:

@@ -124,24 +124,31 @@ class Study:
         """The cells' labels: the grid's values joined by hyphens."""
         return ["-".join(map(str, values)) for values in itertools.product(*self.grid.values())]
 
-    def cells(self, preset: str | None = None, *, seeds: Sequence[int] | None = None, runs: str = "runs") -> list[Cell]:
-        """Every run of the study at a preset, in the order in which they are run."""
+    def cells(
+        self,
+        preset: str | None = None,
+        *,
+        seeds: Sequence[int] | None = None,
+        runs: str = "runs",
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[Cell]:
+        """Every run of the study at a preset, in the order in which they are run; `settings` hold for all of them."""
         chosen = self.preset(preset)
         base = read_yaml(configurations() / self.base) if isinstance(self.base, str) else self.base
         source = f"study {self.name}"
         shared, of_preset = flatten(base, source=source), flatten(chosen.settings, source=source)
         cells = []
         for label, values in zip(self.labels(), itertools.product(*self.grid.values()), strict=True):
-            settings, own_seeds = dict(shared), chosen.seeds
+            combined, own_seeds = dict(shared), chosen.seeds
             for (axis, choices), value in zip(self.grid.items(), values, strict=True):
                 variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
-                settings |= flatten(variant, source=f"{source}, {axis} {value}")
+                combined |= flatten(variant, source=f"{source}, {axis} {value}")
             for each in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
                 if fnmatchcase(label, each.cells):
-                    settings |= flatten(each.settings, source=f"{source}, cells {each.cells}")
+                    combined |= flatten(each.settings, source=f"{source}, cells {each.cells}")
                     own_seeds = own_seeds if each.seeds is None else each.seeds
             for seed in (seeds or own_seeds) if own_seeds else ():
-                config = full_batch(from_mapping({**settings, self.seed_key: seed}, source=source))
+                config = full_batch(from_mapping({**combined, **(settings or {}), self.seed_key: seed}, source=source))
                 config = dataclasses.replace(config, study=self.folder(preset), name=label, runs=runs)
                 cells.append(Cell(label=label, seed=seed, config=config))
         return cells

@@ -16,14 +16,17 @@ from repro.config import TrainerConfig
 from repro.records import RunDirectory
 from repro.training import generators
 from repro.training.agreement import Agreement
+from repro.training.budget import known_stop
 from repro.training.checkpoint_file import CheckpointFile
 from repro.training.classifier import Classifier
-from repro.training.interrupt import TAKEN_OVER, CannotSave, Interrupted, StopRequest
+from repro.training.interrupt import OUT_OF_TIME, TAKEN_OVER, CannotSave, Interrupted, StopRequest
+from repro.training.random_features import OutputClassifier
 
 EVALUATION_PATIENCE = 20.0
 """Seconds that an evaluation may go on after a request to stop. Then the run leaves it, back to its last checkpoint."""
 BEST = "best.ckpt"
 _CRITERION = "validation/accuracy"
+_SLOWER = 1.5  # than ever so far: what a stop may take
 
 
 class RunCheckpoints(Checkpoint):
@@ -44,6 +47,9 @@ class RunCheckpoints(Checkpoint):
         self.intervals = intervals
         self.stop = stop
         self.seconds = float(run.state.get("checkpoint_seconds", 0.0))
+        self._longest = {"look": 0.0, "save": 0.0} | known_stop(run, here=True)
+        self._before = sum(known_stop(run).values())
+        self._looked_at = time.monotonic()
         self.best: dict[str, Any] | None = None
         self._agreement = Agreement()
         self._generators: list[dict[str, Any]] | None = None
@@ -71,10 +77,16 @@ class RunCheckpoints(Checkpoint):
 
     # When
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """What comes before the first step tells how long measuring takes."""
+        self._looked_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All ranks go on from the same step."""
-        self._saved_at = time.monotonic()
         step = trainer.global_step
+        if step == 0 and not isinstance(pl_module, OutputClassifier):  # whose features are made here, and only here
+            self._look()
+        self._saved_at = self._looked_at = time.monotonic()
         highest, lowest = self._agreement.highest(step, -step)
         if highest + lowest:
             raise RuntimeError(f"the processes go on from different checkpoints: steps {-lowest} and {highest}")
@@ -97,6 +109,7 @@ class RunCheckpoints(Checkpoint):
         """Save if it is time; stop here if asked to. At the last batch of an epoch, after the epoch's end instead."""
         if batch_idx + 1 >= trainer.num_training_batches:
             return
+        self._look()
         asked, late = self._agreement.highest(self.stop.signal, int(self._is_late()))
         due = late or self._every_n_steps(trainer)
         self._act(trainer, save=bool(due or asked), asked=asked)
@@ -106,6 +119,7 @@ class RunCheckpoints(Checkpoint):
         epoch = trainer.current_epoch + 1
         due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or epoch == trainer.max_epochs
         best = self._is_best(trainer, pl_module)
+        self._look()
         asked, late = self._agreement.highest(self.stop.signal, int(self._is_late()))
         self._act(
             trainer, save=bool(due or best or late or asked or self._every_n_steps(trainer)), asked=asked, best=best
@@ -118,6 +132,13 @@ class RunCheckpoints(Checkpoint):
     def on_test_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
         """Leave an evaluation that takes too long."""
         self._leave(trainer)
+
+    def _look(self) -> None:
+        """Note how long a request may wait to be heard: for a step, a measurement, all that ends an epoch."""
+        now = time.monotonic()
+        self._longest["look"] = max(self._longest["look"], now - self._looked_at)
+        self._looked_at = now
+        self.stop.notice = _SLOWER * max(self._before, sum(self._longest.values()))
 
     def _is_late(self) -> bool:
         minutes = self.intervals.checkpoint_every_n_minutes
@@ -142,8 +163,10 @@ class RunCheckpoints(Checkpoint):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For the run's state: seconds spent saving, and the best epoch if there is one."""
-        return {"checkpoint_seconds": round(self.seconds, 3), **({"best": self.best} if self.best is not None else {})}
+        """For the run's state: seconds spent saving, what a stop may take, and the best epoch if there is one."""
+        longest = {name: round(seconds, 3) for name, seconds in self._longest.items()}
+        times = {"checkpoint_seconds": round(self.seconds, 3), "stop_seconds": longest}
+        return times | ({"best": self.best} if self.best is not None else {})
 
     def _act(self, trainer: Trainer, *, save: bool, asked: int, best: bool = False) -> None:
         if asked == TAKEN_OVER:
@@ -154,8 +177,12 @@ class RunCheckpoints(Checkpoint):
             raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=asked)
 
     def _leave(self, trainer: Trainer) -> None:
-        (asked,) = self._agreement.highest(self.stop.signal if self.stop.waited > EVALUATION_PATIENCE else 0)
+        urgent = self.stop.is_urgent(EVALUATION_PATIENCE)
+        (asked,) = self._agreement.highest(self.stop.signal if urgent else 0)
         if asked:
+            self._look()  # so that the next life stops, with a checkpoint, before this evaluation
+            if trainer.is_global_zero and asked == OUT_OF_TIME:
+                self.run.update_state(stop_seconds=self.facts["stop_seconds"])
             saved = self.run.saved_checkpoints()
             at = f", the last checkpoint is {saved[-1].name}" if saved else ""
             raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=asked)
@@ -178,9 +205,11 @@ class RunCheckpoints(Checkpoint):
             if best:
                 _link(path, path.with_name(BEST))
             self.run.delete_checkpoints(self.intervals.keep_checkpoints)
-            self.seconds += time.monotonic() - began
+            spent = time.monotonic() - began
+            self.seconds += spent
+            self._longest["save"] = max(self._longest["save"], spent)
             self.run.update_state(step=trainer.global_step, epoch=trainer.current_epoch, **self.facts)
-        self._saved_at = time.monotonic()
+        self._saved_at = self._looked_at = time.monotonic()
 
     def _why(self, path: Path, error: OSError | None) -> str:
         reason = "rank 0 could not write" if error is None else error.strerror

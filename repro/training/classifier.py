@@ -134,17 +134,25 @@ class Classifier(LightningModule):
             if is_synchronised(self.network):  # but the others' normalisation waits for it, forward and backward
                 nothing.append(self.training_scores(inputs).sum() * 0)
             return torch.stack(nothing).sum() + self._spectral_penalty()
-        loss, cross_entropy, scores = self._forward(inputs, labels)
-        self._count(loss, cross_entropy, scores, labels)
-        if self.trainer.global_step % self.every_n_steps == 0:
-            self._record_step(loss, cross_entropy, scores, labels, penalty=self.penalty())
+        loss = self.objective(self.training_scores(inputs), labels)
         if weight is not None:
             loss = loss * weight
         return loss + self._spectral_penalty() if self.training_config.spectral_penalty else loss
 
-    def _forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """The mean loss of a batch's scores, which go into the epoch's means and, if it is time, into the record.
+
+        Raises:
+            Diverged: The loss is NaN or infinite, at a step that is recorded.
+        """
+        loss, cross_entropy, known = self._losses(scores, labels)
+        self._count(loss, cross_entropy, known, labels)
+        if self.trainer.global_step % self.every_n_steps == 0:
+            self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
+        return loss
+
+    def _losses(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, and without their gradients the cross-entropy and the scores."""
-        scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
         known = scores.detach()
         return loss, loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels), known
@@ -203,23 +211,24 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of one of the DataModule's held-out parts."""
-        self._evaluate(batch, self._held_out[dataloader_idx])
+        self._evaluate(batch, self.held_out[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
         """Record what was evaluated."""
-        self.record(self._evaluated(self._held_out))
+        self.record(self._evaluated(self.held_out))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of the training set or of a held-out part."""
-        self._evaluate(batch, ["train", *self._held_out][dataloader_idx])
+        self._evaluate(batch, ["train", *self.held_out][dataloader_idx])
 
     def on_test_epoch_end(self) -> None:
         """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
-        found = self._evaluated(["train", *self._held_out])
+        found = self._evaluated(["train", *self.held_out])
         self.final = {name.replace("/", "_"): value for name, value in found.items()}
 
     @property
-    def _held_out(self) -> Sequence[str]:
+    def held_out(self) -> Sequence[str]:
+        """The parts that are held out, in the order of their loaders."""
         # DataModules of ours know their parts; anyone else's single loader counts as the test set.
         return getattr(self.trainer.datamodule, "evaluated", ["test"])  # type: ignore[attr-defined]
 
@@ -227,7 +236,10 @@ class Classifier(LightningModule):
         images, labels = batch
         if not len(labels):  # fewer images than ranks are left: the mean of none is no number
             return
-        scores = self(images)
+        self.assess(self(images), labels, part)
+
+    def assess(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], part: str) -> None:
+        """Take the scores of a part's batch into its means."""
         metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
         metrics["cross_entropy"].update(F.cross_entropy(scores, labels), len(labels))
         metrics["accuracy"].update(scores, labels)

@@ -1,16 +1,11 @@
-"""From a configuration to a finished run directory."""
+"""From a configuration to its network, data and trainer."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
-import time
-import uuid
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +16,22 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ign
 from torch import Tensor, nn
 
 from repro.config import Config
-from repro.data import create_data, provenance
-from repro.data.batches import Batches
+from repro.data import create_data
 from repro.errors import UserError
 from repro.networks import create_network
-from repro.networks.assumptions import unmet
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
-from repro.records import ENDED, RunDirectory, environment
 from repro.training.batch_statistics import synchronise
-from repro.training.checkpoint_file import CheckpointFile, load_weights, newest_sound, signature
-from repro.training.checkpoints import RunCheckpoints, sweep
+from repro.training.checkpoint_file import CheckpointFile, load_weights, signature
+from repro.training.checkpoints import RunCheckpoints
 from repro.training.checks import full_batch, kind_options, network_options, train_samples
-from repro.training.classifier import Classifier, Diverged
+from repro.training.classifier import Classifier
 from repro.training.compiled import Compiled, require_compiler
-from repro.training.exact import require_memory, solve
-from repro.training.facts import device_facts
-from repro.training.features import Place
 from repro.training.graph import GraphClassifier, require_gpu
 from repro.training.heap import keep_heap
-from repro.training.interrupt import TAKEN_OVER, Interrupted, StopRequest
-from repro.training.measuring import MeasureCallback
-from repro.training.placement import devices, in_slurm, is_first_rank, several
-from repro.training.progress import Progress
-from repro.training.random_features import FeatureBatches, OutputClassifier, settle
-from repro.training.record_logger import RecordLogger
-from repro.training.wandb_logger import WandbIdentifier, mode, wandb_logger
+from repro.training.placement import devices, in_slurm, several
+from repro.training.random_features import OutputClassifier
 
-_PATCH_IMAGES = 64  # that are compared for Assumption 3.1
 PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -160,27 +143,6 @@ def _blank(data: Any) -> Tensor:
     return torch.zeros(1, data.in_channels, data.image_size, data.image_size)
 
 
-def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: Batches) -> FeatureBatches:
-    """What `OutputClassifier` trains on; called when the network is where it trains."""
-    everything = data.batches("train").shared(0, 1)
-    settle(module.network, everything)
-    return FeatureBatches(module.output, batches, everything, folder=run.path, place=Place.of(data.trainer))
-
-
-def _solve(experiment: Experiment, run: RunDirectory) -> dict[str, Any]:
-    """Solve for the output's weights; returns what is said of the solution."""
-    module, data = experiment.module, experiment.data
-    assert isinstance(module, OutputClassifier)
-    require_memory(module.output, data.samples("train"))
-    module.to(experiment.trainer.strategy.root_device)
-    features = _features(module, data, run, data.batches("train")).features
-    solution = solve(module.output, features, data.batches("train").labels)
-    found = {f"exact/{name}": float(value) for name, value in asdict(solution).items()}
-    for logger in experiment.trainer.loggers:
-        logger.log_metrics(found, step=0)
-    return {"solution": asdict(solution)}
-
-
 def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     """The network with its randomly chosen neurons connected to the output."""
     model = config.model
@@ -195,121 +157,6 @@ def _connected(config: Config, network: nn.Module, data: Any) -> SkipToOutput:
     )
     INITIALIZATIONS[model.initialization](connected.skip)
     return connected
-
-
-def fit(
-    config: Config, run: RunDirectory, stop: StopRequest | None = None, *, label: str | None = None
-) -> dict[str, Any]:
-    """Train to the end, going on from the newest checkpoint if there is one, and evaluate.
-
-    Args:
-        config: The run's configuration, checked.
-        run: Its directory, prepared, locked by the caller's process until this returns.
-        stop: The request to stop, if the caller listens already.
-        label: What progress is shown under. Default: the run's name.
-
-    Returns:
-        The run's state.
-
-    Raises:
-        Interrupted: The run was asked to stop; its checkpoint is saved.
-        CannotSave: A checkpoint could not be written; the earlier one is there.
-        UserError: If the data are missing, damaged or too few, or the network cannot be built.
-    """
-    if stop is not None:
-        return _fit(config, run, label or run.name, stop)
-    stop = StopRequest()
-    with stop.listening():
-        return _fit(config, run, label or run.name, stop)
-
-
-def _fit(config: Config, run: RunDirectory, label: str, stop: StopRequest) -> dict[str, Any]:
-    started = time.perf_counter()
-    before = run.state
-    if is_first_rank():
-        sweep(run)
-    checkpoint = newest_sound(run)
-    identifier = before.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint)) or uuid.uuid4().hex[:8]
-    checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
-    logger = RecordLogger(run)
-    callbacks = [Progress(label, config.trainer.progress), WandbIdentifier(identifier), checkpoints]
-    experiment = build(config, loggers=[logger], callbacks=callbacks)
-    trainer, module, data = experiment.trainer, experiment.module, experiment.data
-    data.trainer = trainer
-    data.setup("fit")
-    if isinstance(module, OutputClassifier):
-        data.training_batches = partial(_features, module, data, run)
-    if isinstance(module.network, SkipToOutput) and trainer.is_global_zero:
-        images, _ = data.probe(min(data.samples("train"), _PATCH_IMAGES))
-        whole = config.model.train == "all"
-        if conditions := unmet(module.network, images.cpu(), trained=whole):
-            run.update_state(assumption_unmet=conditions)
-            print(f"repro: note: Assumption 3.1 (Nguyen) does not hold: {'; '.join(conditions)}", file=sys.stderr)
-    if config.measure.measurements or config.measure.every_n_steps:
-        trainer.callbacks.insert(0, _measuring(config, data))  # type: ignore[attr-defined]
-    remote = wandb_logger(run, config=config, identifier=identifier)
-    trainer.loggers = [logger, *([remote] if remote else [])]
-    if trainer.is_global_zero:
-        run.add_life(
-            {
-                **environment(),
-                **device_facts(config, module, trainer),
-                "data": provenance(config.data.name, config.data.root),
-            }
-        )
-        live = remote is not None and mode(config.log) == "online"
-        facts = {"status": "running", "wandb_id": identifier, "wandb_live": live, "reason": None}
-        run.update_state(**facts, max_epochs=config.trainer.max_epochs)
-    if remote is not None:
-        remote.start()  # of the record's state before this life
-    status, outcome = "failed", {}
-    try:
-        if config.model.solver == "exact":
-            outcome = _solve(experiment, run)
-        else:
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        trainer.test(module, datamodule=data, verbose=False, weights_only=True)
-        if config.model.solver == "exact":
-            checkpoints.save(trainer)
-        status = "finished"
-        outcome |= {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        outcome |= {**module.facts, **checkpoints.facts}
-    except Diverged as reason:
-        status, outcome = "diverged", {"reason": str(reason)}
-    except Interrupted as reason:
-        status = "taken over" if reason.signal == TAKEN_OVER else "interrupted"
-        raise
-    except Exception as error:
-        outcome = {"reason": f"{type(error).__name__}: {error}"}
-        raise
-    finally:
-        data.teardown("fit")
-        seconds = before.get("seconds", 0.0) + time.perf_counter() - started
-        if trainer.is_global_zero and status != "taken over":
-            if status in ENDED:
-                run.delete_features()  # an extended run computes them again
-            with contextlib.suppress(*([] if status in ENDED else [OSError])):  # a full disk: what stopped it is told
-                run.update_state(status=status, seconds=round(seconds, 3), **outcome)
-        if remote is not None:
-            remote.close(status)
-    return run.state
-
-
-def _measuring(config: Config, data: Any) -> MeasureCallback:
-    measure = config.measure
-    images, labels = data.probe(measure.probe_size)
-    asked = {*measure.measurements, *measure.every_n_steps}
-    return MeasureCallback(
-        images,
-        labels,
-        measurements=measure.measurements,
-        held_out=data.held_out_probe(measure.probe_size) if "amplification" in asked else None,
-        every_n_epochs=measure.every_n_epochs,
-        every_n_steps=measure.every_n_steps,
-        at_steps=measure.at_steps,
-        layers=measure.layers,
-        mode=measure.probe_mode,
-    )
 
 
 def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any]]:

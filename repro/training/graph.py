@@ -165,7 +165,7 @@ class GraphClassifier(Classifier):
 
     def _whole(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is captured: both passes, the epoch's means, the update; returns loss, cross-entropy and scores."""
-        loss, cross_entropy, scores = self._forward(inputs, labels)
+        loss, cross_entropy, scores = self._losses(self.training_scores(inputs), labels)
         self._count(loss, cross_entropy, scores, labels)
         objective = loss + self._spectral_penalty()
         (optimizer,) = self.trainer.optimizers

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from repro.training.classifier import Classifier
+from repro.training.stacked import StackedClassifier
 
 
 def _shown(metrics: dict[str, float]) -> dict[str, str]:
@@ -60,7 +61,7 @@ class Progress(Callback):
         """Move the bar; no value is fetched from the device for it."""
         if self._bar is not None:
             self._bar.update(trainer.global_step - self._bar.n)
-            if isinstance(pl_module, Classifier):
+            if isinstance(pl_module, Classifier | StackedClassifier):
                 self._bar.set_postfix(_shown(pl_module.latest), refresh=False)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -73,7 +74,9 @@ class Progress(Callback):
         self._write_line(trainer, pl_module)
 
     def _write_line(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.style != "lines" or not trainer.is_global_zero or not isinstance(pl_module, Classifier):
+        if self.style != "lines" or not trainer.is_global_zero:
+            return
+        if not isinstance(pl_module, Classifier | StackedClassifier):
             return
         total = int(trainer.estimated_stepping_batches)
         each = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)

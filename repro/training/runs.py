@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -48,7 +49,14 @@ def locate(config: Config, base: Config) -> RunDirectory:
     return RunDirectory(folder / name)
 
 
-def start(config: Config, base: Config | None = None, *, again: bool = False, label: str | None = None) -> Outcome:
+def start(
+    config: Config,
+    base: Config | None = None,
+    *,
+    again: bool = False,
+    label: str | None = None,
+    ends: float = math.inf,
+) -> Outcome:
     """Run a configuration to its end.
 
     A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
@@ -59,11 +67,68 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         base: What it builds on, for the run's name.
         again: Start anew even if the run is finished.
         label: What progress is shown under.
+        ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
 
     Raises:
         UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
             nothing is removed.
     """
+    stop = StopRequest(ends)
+    with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
+        if not due:
+            return Outcome(run, "skipped", run.state)
+        from repro.training.life import fit
+
+        return Outcome(run, "trained", fit(config, run, stop, label=label))
+
+
+def start_stack(configs: Sequence[Config], *, again: bool = False, label: str, ends: float = math.inf) -> list[Outcome]:
+    """Run configurations that `repro.studies.stacking` allows to be trained as one to their end, as `start` does each.
+
+    Those that cannot go on from the same step are trained in several parts.
+
+    Args:
+        configs: The runs' configurations.
+        again: Start anew even what is finished.
+        label: What progress is shown under.
+        ends: When all has to be over, by `time.monotonic`.
+
+    Raises:
+        UserError: As `start`, and if they cannot be stacked or would not fit into memory.
+    """
+    stop = StopRequest(ends)
+    with stop.listening(), ExitStack() as opened:
+        entries = [opened.enter_context(_opened(config, None, stop, again=again)) for config in configs]
+        due = [entry for entry in entries if entry.due]
+        from repro.training.checkpoint_file import common_points
+        from repro.training.life import fit
+        from repro.training.stack import fit_stack
+
+        for points in common_points([entry.run for entry in due]):
+            part = [due[number] for number in points]
+            if len(part) > 1:
+                fit_stack(
+                    [entry.config for entry in part],
+                    [entry.run for entry in part],
+                    list(points.values()),
+                    stop,
+                    label=f"{label} ({len(part)} as one)",
+                )
+            else:
+                fit(part[0].config, part[0].run, stop, label=label)
+        return [Outcome(run, "trained" if due else "skipped", run.state) for run, _, due in entries]
+
+
+class _Opened(NamedTuple):
+    run: RunDirectory
+    config: Config
+    due: bool
+    """Whether there is anything to do."""
+
+
+@contextmanager
+def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bool) -> Iterator[_Opened]:
+    """A configuration's directory, made if it is new, and locked; the errors of what is done there put into words."""
     check_layout(config)
     run = locate(config, base or Config())
     config = full_batch(config)
@@ -77,19 +142,17 @@ def start(config: Config, base: Config | None = None, *, again: bool = False, la
         new = True
     if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
-    stop = StopRequest()
-    with stop.listening(), _locked(run, stop):
+    with _locked(run, stop):
         state = run.state
         if nothing_to_do(run, config):
-            return Outcome(run, "skipped", state)
+            yield _Opened(run, config, due=False)
+            return
         if run.ended and is_first_rank():
             run.update_state(extended_from=[*state.get("extended_from", []), state["max_epochs"]])
         if not new and is_first_rank():
             run.rewrite_config(to_yaml(config))
-        from repro.training.fit import fit
-
         try:
-            return Outcome(run, "trained", fit(config, run, stop, label=label))
+            yield _Opened(run, config, due=True)
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise

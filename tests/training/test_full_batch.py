@@ -14,6 +14,7 @@ from repro.data import create_data
 from repro.networks import create_network
 from repro.records import metrics
 from repro.training import fit as module
+from repro.training.random_features import settle
 from repro.training.runs import locate, start
 
 
@@ -43,7 +44,7 @@ def test_a_step_is_a_step_on_all_images(tmp_path: Path, train: str) -> None:
     module.seed_everything(0, verbose=False)
     network = create_network("resnet8", width=4, in_channels=1, image_size=28).to(memory_format=torch.channels_last)
     if train == "output":
-        module.settle(network, batches)
+        settle(network, batches)
         network.requires_grad_(False).eval()
         network.head.requires_grad_(True)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
