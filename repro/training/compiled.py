@@ -124,13 +124,13 @@ def require_compiler(device: torch.device) -> None:
 def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
     """The blocks that repeat in their row, down to their sizes, and how many blocks there are in all.
 
-    A block is a module with parts that stands in a row with others of its class. One that holds neurons which are
-    connected to the output stays as it is: what listens to them is another function in each block.
+    A block is a module with parts that stands in a row with others of its class. One that is listened to, as for skip
+    connections to the output, stays as it is: what listens is another function in each block.
 
     Raises:
         UserError: Nothing repeats.
     """
-    found: list[tuple[str, str, nn.Module]] = []  # row, name, block
+    found: list[tuple[str, nn.Module]] = []  # row, block
 
     def collect(prefix: str, module: nn.Module) -> None:
         in_row = isinstance(module, _CONTAINERS)
@@ -138,20 +138,19 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
         for name, child in module.named_children():
             alike = classes[type(child)] > 1 and not isinstance(child, _CONTAINERS) and any(child.children())
             if in_row and alike:
-                found.append((prefix, f"{prefix}{name}.", child))
+                found.append((prefix, child))
             else:
                 collect(f"{prefix}{name}.", child)
 
     collect("", network)
-    tapped = [f"network.{tap.name}" for tap in network.connected()] if isinstance(network, SkipToOutput) else []
-    free = [(row, block) for row, name, block in found if not any(tap.startswith(name) for tap in tapped)]
+    free = [(row, block) for row, block in found if not any(part._forward_hooks for part in block.modules())]
     kinds = Counter((row, repr(block)) for row, block in free)
     repeated = [block for row, block in free if kinds[row, repr(block)] > 1]
     if repeated:
         return repeated, len(found)
     inner = network.network if isinstance(network, SkipToOutput) else network
     if found and not free:
-        reason = f"every one of its {len(found)} blocks holds neurons that are connected to the output"
+        reason = f"every one of its {len(found)} blocks is listened to, for skip connections to the output"
     elif found:
         reason = f"no two of its {len(free)} blocks have the same sizes in a row"
     else:

@@ -17,6 +17,7 @@ from repro.config.identity import determining
 from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
+from repro.studies.stacking import refusal
 from repro.training.batch_statistics import synchronise
 from repro.training.checks import check
 from repro.training.compiled import Compiled, require_compiler
@@ -70,7 +71,7 @@ def synchronised(net: torch.nn.Module) -> torch.nn.Module:
         (
             lambda: SkipToOutput(network("resnet14", width=4), 500, 0, image=IMAGE, num_classes=10),
             "blocks",
-            "every one of its 6 blocks holds neurons",
+            "every one of its 6 blocks is listened to",
         ),
         (lambda: synchronised(network("resnet14", width=4)), "network", "set --training.batch_statistics local"),
     ],
@@ -81,13 +82,13 @@ def test_what_cannot_be_compiled_is_refused_with_its_reason(made: Any, what: Any
         Compiled(made(), what)
 
 
-def test_blocks_without_chosen_neurons_are_compiled_beside_those_with() -> None:
-    net = SkipToOutput(network("resnet20", width=4), 3, 0, image=IMAGE, num_classes=10)
+def test_blocks_that_are_listened_to_stay_as_they_are() -> None:
+    net = network("resnet20", width=4)
+    heard = net.stages[0][1].path.activation1  # type: ignore[index,union-attr]
+    heard.register_forward_hook(lambda *_arguments: None)  # type: ignore[union-attr,operator]
     compiled = Compiled(net, "blocks")
-    listening = {id(module) for module in net.modules() if module._forward_hooks}
-    assert compiled.described == f"blocks, {len(compiled.modules)} of 9"
-    assert 2 <= len(compiled.modules) < 7
-    assert not any(id(module) in listening for block in compiled.modules for module in block.modules())
+    assert compiled.described == "blocks, 6 of 9"
+    assert not any(module is heard for block in compiled.modules for module in block.modules())
 
 
 def test_no_compiler_is_said_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +112,13 @@ def test_it_is_no_part_of_a_runs_identity() -> None:
     plain, compiled = from_mapping({}), from_mapping({"trainer": {"compile": "blocks"}})
     assert determining(plain) == determining(compiled)
     assert identity(plain, "data") == identity(compiled, "data")
+
+
+def test_it_is_for_single_runs() -> None:
+    assert refusal(from_mapping({"trainer": {"compile": "blocks"}})) == refusal(
+        from_mapping({"trainer": {"graph": True}})
+    )
+    assert refusal(from_mapping({})) is None
 
 
 def test_what_torch_cannot_compile_is_told_in_one_line() -> None:
