@@ -46,7 +46,7 @@ from repro.errors import UserError
 from repro.measurements import take
 from repro.records import RunDirectory
 from repro.training.checkpoints import RunCheckpoints
-from repro.training.fit import build
+from repro.training.experiment import build
 from repro.training.interrupt import Interrupted, StopRequest
 from repro.training.progress import Progress
 from repro.training.record_logger import RecordLogger

@@ -125,7 +125,7 @@ def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
     saved = run.saved_checkpoints()
     if not saved:
         raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
-    from repro.training.fit import evaluate
+    from repro.training.experiment import evaluate
 
     found = evaluate(config, saved[-1])
     print(f"{saved[-1]}:")

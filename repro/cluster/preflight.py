@@ -105,7 +105,7 @@ def _configurations(configs: Sequence[Config]) -> tuple[list[Config], list[Check
 
 def _networks(configs: Sequence[Config]) -> tuple[Check, int]:
     """Builds every network that differs from the others; returns the largest number of parameters."""
-    from repro.training.fit import build
+    from repro.training.experiment import build
 
     seen: set[str] = set()
     largest = 0

@@ -109,7 +109,7 @@ def _compute(
 
     from repro.commands.measure import device_named
     from repro.theory.landscape import evaluate
-    from repro.training.fit import restore
+    from repro.training.experiment import restore
     from repro.training.losses import LOSSES
 
     device = device_named(given.device)

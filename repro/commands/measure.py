@@ -129,7 +129,7 @@ def _of_run(target: Path, given: argparse.Namespace) -> Subject:
     saved = run.saved_checkpoints()
     if not saved:
         raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
-    from repro.training.fit import restore
+    from repro.training.experiment import restore
 
     device = device_named(given.device)
     experiment, content = restore(config, saved[-1] if target.is_dir() else target)

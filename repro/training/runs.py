@@ -77,7 +77,7 @@ def start(
     with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
         if not due:
             return Outcome(run, "skipped", run.state)
-        from repro.training.life import fit
+        from repro.training.fit import fit
 
         return Outcome(run, "trained", fit(config, run, stop, label=label))
 
@@ -101,7 +101,7 @@ def start_stack(configs: Sequence[Config], *, again: bool = False, label: str, e
         entries = [opened.enter_context(_opened(config, None, stop, again=again)) for config in configs]
         due = [entry for entry in entries if entry.due]
         from repro.training.checkpoint_file import common_points
-        from repro.training.life import fit
+        from repro.training.fit import fit
         from repro.training.stack import fit_stack
 
         for points in common_points([entry.run for entry in due]):

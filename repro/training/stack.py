@@ -18,8 +18,8 @@ from repro.records import RunDirectory
 from repro.training.checkpoint_file import CheckpointFile, load_weights, refuse_foreign, signature
 from repro.training.checkpoints import RunCheckpoints
 from repro.training.classifier import Classifier, Diverged
+from repro.training.fit import Life, status_of
 from repro.training.interrupt import StopRequest
-from repro.training.life import Life, status_of
 from repro.training.measuring import MeasureCallback
 from repro.training.stack_memory import require_memory
 from repro.training.stacked import StackedClassifier

@@ -12,8 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from repro.config import Config
 from repro.errors import UserError
 from repro.training.checks import check
+from repro.training.experiment import build
 from repro.training.facts import device_name
-from repro.training.fit import build
 
 _STEPS = 5  # timed; the first, which also warms up, is not
 

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 
 from repro.errors import UserError
 from repro.records import RunDirectory, metrics
-from repro.training import life as module
+from repro.training import fit as module
 from repro.training.runs import start
 from tests.training.test_compiled import RUNS, in_a_process
 from tests.training.test_fit import small

@@ -29,7 +29,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def context() -> Any:
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["repro.cli", "repro.training.life", "repro.training.runs", "repro.data.mnist5k"])
+    made.set_forkserver_preload(["repro.cli", "repro.training.fit", "repro.training.runs", "repro.data.mnist5k"])
     return made
 
 

@@ -16,7 +16,7 @@ from repro.data import create_data
 from repro.errors import UserError
 from repro.networks import create_network
 from repro.records import RunDirectory, metrics, readings
-from repro.training import fit as module
+from repro.training import experiment as module
 from repro.training.classifier import Classifier
 from repro.training.interrupt import Interrupted
 from repro.training.runs import locate, start

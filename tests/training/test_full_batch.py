@@ -13,7 +13,7 @@ from repro.config import Config, from_mapping
 from repro.data import create_data
 from repro.networks import create_network
 from repro.records import metrics
-from repro.training import fit as module
+from repro.training import experiment as module
 from repro.training.random_features import settle
 from repro.training.runs import locate, start
 

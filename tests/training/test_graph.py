@@ -16,7 +16,7 @@ from repro.config import Config, from_mapping
 from repro.config.identity import determining
 from repro.errors import UserError
 from repro.records import RunDirectory
-from repro.training import fit as module
+from repro.training import experiment as module
 from repro.training import graph
 from repro.training.checks import check
 from repro.training.graph import GraphClassifier, _Captured

@@ -21,8 +21,8 @@ from repro.networks import create_network
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
 from repro.records import RunDirectory, find_runs, metrics
+from repro.training import experiment as module
 from repro.training import features, random_features
-from repro.training import fit as module
 from repro.training.classifier import Classifier
 from repro.training.interrupt import Interrupted
 from repro.training.output import OutputLayer

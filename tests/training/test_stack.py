@@ -17,7 +17,7 @@ from repro.config import Config, from_mapping
 from repro.data.batches import Batches
 from repro.errors import UserError
 from repro.records import RunDirectory, metrics, readings
-from repro.training import fit, stack_memory
+from repro.training import experiment, stack_memory
 from repro.training.classifier import Classifier
 from repro.training.interrupt import Interrupted
 from repro.training.runs import Outcome, locate, start, start_stack
@@ -72,10 +72,15 @@ def table(run: RunDirectory) -> tuple[list[Any], list[float]]:
 @pytest.fixture
 def double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights and images in float64: rounding, which deep networks blow up within a few steps, stays small."""
-    create, blank, connect, normalise = fit.create_network, fit._blank, fit._connected, Batches.normalise
-    monkeypatch.setattr(fit, "_blank", lambda data: blank(data).double())
-    monkeypatch.setattr(fit, "_connected", lambda *parts: connect(*parts).double())
-    monkeypatch.setattr(fit, "create_network", lambda *names, **options: create(*names, **options).double())
+    create, blank, connect, normalise = (
+        experiment.create_network,
+        experiment._blank,
+        experiment._connected,
+        Batches.normalise,
+    )
+    monkeypatch.setattr(experiment, "_blank", lambda data: blank(data).double())
+    monkeypatch.setattr(experiment, "_connected", lambda *parts: connect(*parts).double())
+    monkeypatch.setattr(experiment, "create_network", lambda *names, **options: create(*names, **options).double())
     monkeypatch.setattr(Batches, "normalise", lambda self, pixels: normalise(self, pixels).double())
 
 
@@ -245,7 +250,7 @@ def test_finished_ones_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_stack_too_large_for_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = 3.5 * stack_memory.step_bytes(fit.create_network("resnet8", width=4), torch.zeros(1, 3, 32, 32), 32)
+    free = 3.5 * stack_memory.step_bytes(experiment.create_network("resnet8", width=4), torch.zeros(1, 3, 32, 32), 32)
     monkeypatch.setattr(stack_memory, "available_memory", lambda: free)
     members = configs(tmp_path, *seeds(0, 1, 2, 3))
     with pytest.raises(UserError, match=r"a stack of 4 takes about .* GB a step, .* GB are free; --stack [23] would"):
@@ -296,7 +301,7 @@ def test_networks_that_cannot_be_stacked_are_refused(
     network: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {"Dropping": Dropping, "Deciding": Deciding}
-    monkeypatch.setattr(fit, "create_network", lambda *_names, **_options: kinds[network]())
+    monkeypatch.setattr(experiment, "create_network", lambda *_names, **_options: kinds[network]())
     with pytest.raises(UserError, match=message):
         start_stack(configs(tmp_path, *seeds(0, 1)), label="stack")
     assert [each.state["status"] for each in map(start, configs(tmp_path, {"seed": 0}))] == ["finished"]

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from repro.data.batches import DeviceBatches
 from repro.records import RunDirectory, metrics
-from repro.training import life as module
+from repro.training import fit as module
 from repro.training.runs import start
 from tests.training.test_fit import small
 
