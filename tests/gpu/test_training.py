@@ -9,10 +9,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from repro.config import Config
 from repro.errors import UserError
 from repro.records import RunDirectory, metrics
 from repro.training import fit as module
-from repro.training.runs import start
+from repro.training.runs import start, start_stack
 from tests.training.test_compiled import RUNS, in_a_process
 from tests.training.test_fit import small
 
@@ -111,3 +112,12 @@ def test_compiled_and_plain_agree_on_a_gpu(what: str, name: str, tmp_path: Path)
         assert each["keys"] == found["plain"]["keys"]
         assert each["losses"][:2] == pytest.approx(found["plain"]["losses"][:2], rel=2e-3)
         assert each["losses"] == pytest.approx(found["plain"]["losses"], rel=5e-3 if name == "resnet20" else 0.2)
+
+
+def test_a_stack_on_a_gpu_is_its_runs_alone(tmp_path: Path) -> None:
+    def configs(folder: str) -> list[Config]:
+        return [small(tmp_path / folder, seed=seed, model__skip_neurons=100, **GPU) for seed in range(3)]
+
+    for ours, theirs in zip(start_stack(configs("stack"), label="stack"), map(start, configs("alone")), strict=True):
+        assert losses(ours.run)[:2] == pytest.approx(losses(theirs.run)[:2], rel=1e-3)
+        assert ours.run.lives[0]["stack"] == 3
