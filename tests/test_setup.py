@@ -278,7 +278,7 @@ def test_environment_that_the_user_made_is_kept(copy: Path, set_up: Callable[...
 @needs_make
 def test_without_a_gpu_its_checks_say_so_in_one_line() -> None:
     done = subprocess.run(
-        ["make", "gpu-check", f"PYTHON={sys.executable}"],
+        ["make", "--no-print-directory", "gpu-check", f"PYTHON={sys.executable}"],
         cwd=CHECKOUT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

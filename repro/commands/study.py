@@ -239,10 +239,13 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
 
 
 def _longest_first(cells: Sequence[Cell], place: Path, runs: Path) -> list[Cell]:
-    """So that at the end no long one runs alone; those of which nothing is known before all others."""
+    """So that at the end no long one runs alone; what has begun goes on before anything else begins.
+
+    Those of which nothing is known count as long.
+    """
     found, _ = match(cells, place)
     known = progress(cells, found, rates([RESULTS, runs]))
-    order = sorted(known, key=lambda each: -math.inf if each.remaining is None else -each.remaining)
+    order = sorted(known, key=lambda each: (each.run is None, -math.inf if each.remaining is None else -each.remaining))
     return [each.cell for each in order]
 
 

@@ -161,4 +161,4 @@ def test_the_mapped_images_are_batched_without_a_copy(cifar_root: Path, residenc
     data.setup()
     images = data.batches("train").images
     assert images.permute(0, 2, 3, 1).is_contiguous()
-    assert data.batches("train")._gather._images.data_ptr() == images.data_ptr()
+    assert data.batches("train").gather._images.data_ptr() == images.data_ptr()

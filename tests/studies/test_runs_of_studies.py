@@ -270,12 +270,19 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
 
 
 def test_the_longest_cells_begin_first(tmp_path: Path) -> None:
-    grid = {"trainer.max_epochs": [2, 6, 4]}
+    rates = {name: 0.1 / epochs for name, epochs in (("2", 2), ("6", 6), ("4", 4))}
+    grid = {"run": {name: {"trainer.max_epochs": int(name), "training.learning_rate": rates[name]} for name in rates}}
     study = load(write(tmp_path, grid=grid, presets={"cpu": {}}, paper_values={}, claims=[]))
     cells = study.cells(runs=str(tmp_path))
-    assert [each.label for each in _longest_first(cells, tmp_path / "mine", tmp_path)] == ["2", "6", "4"], "not known"
+
+    def order() -> list[str]:
+        return [each.label for each in _longest_first(cells, tmp_path / "mine", tmp_path)]
+
+    assert order() == ["2", "6", "4"], "nothing is known"
     plan.remember(tmp_path, cells[0].config, plan.Rate(1.0, "CPU"))
-    assert [each.label for each in _longest_first(cells, tmp_path / "mine", tmp_path)] == ["6", "4", "2"]
+    assert order() == ["6", "4", "2"]
+    RunDirectory.prepare(tmp_path / "mine" / "begun", to_yaml(cells[2].config))
+    assert order() == ["4", "6", "2"], "what has begun goes on first"
 
 
 @pytest.mark.slow
