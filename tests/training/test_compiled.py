@@ -179,6 +179,7 @@ def in_a_process(code: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", pytest.param("resnet110", marks=pytest.mark.slow)])
 def test_compiled_and_plain_agree_to_rounding_and_go_on_from_each_other(name: str, tmp_path: Path) -> None:
     found = in_a_process(RUNS, str(tmp_path), name)

@@ -79,6 +79,7 @@ def test_the_run_is_the_same_but_for_how_its_steps_are_launched(
     assert [life["graph"] for life in outcome.run.lives] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [2, 6])
 def test_it_goes_on_from_a_stop_and_from_a_plain_run(
     stop_at: int, without_gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
