@@ -217,7 +217,7 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
-    from repro.studies.runner import require_useful, run_at_once, run_stacked, run_study, sensible_jobs
+    from repro.studies.runner import require_useful, run_at_once, run_study, sensible_jobs
     from repro.training.runs import locate, nothing_to_do
 
     if given.jobs is not None and given.jobs < 1:
@@ -229,13 +229,11 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
     if study.runs_of is None:
         manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
     missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]
-    if given.stack is not None:
-        return run_stacked(cells, given.stack, again=given.again, ends=given.budget.ends)
-    jobs = given.jobs or min(sensible_jobs(), len(missing))
+    jobs = 1 if given.stack is not None else given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         cells = _longest_first(cells, place, Path(given.runs))
         return run_at_once(cells, jobs, folder=place, again=given.again, ends=given.budget.ends)
-    return run_study(cells, again=given.again, ends=given.budget.ends)
+    return run_study(cells, stack=given.stack, again=given.again, ends=given.budget.ends)
 
 
 def _longest_first(cells: Sequence[Cell], place: Path, runs: Path) -> list[Cell]:

@@ -66,11 +66,14 @@ def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDire
             )
 
 
-def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.inf) -> list[Cell]:
+def run_study(
+    cells: Sequence[Cell], *, stack: int | None = None, again: bool = False, ends: float = math.inf
+) -> list[Cell]:
     """Run every cell in turn, here; go on after a failure.
 
     Args:
         cells: What to run.
+        stack: Train up to so many as one, where they differ in seeds and rates alone.
         again: Run finished cells anew.
         ends: When all has to be over, by `time.monotonic`. None begins shortly before.
 
@@ -78,59 +81,32 @@ def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.
         The cells that failed (their tracebacks have been printed).
 
     Raises:
-        Interrupted: When asked to stop, or there is no time for the rest; the cell at hand has its checkpoint.
+        Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.
         CannotSave: The disk is full: the others could not save either.
-        UserError: For a mistake in the configuration: it would be the same for every cell.
-    """
-    failed = []
-    for number, cell in enumerate(cells, 1):
-        label = _label(cell, number, len(cells))
-        _require_time([cell], label, again=again, ends=ends)
-        try:
-            outcome = start(cell.config, again=again, label=label, ends=ends)
-        except (UserError, Interrupted, CannotSave):
-            raise
-        except Exception:
-            traceback.print_exc()
-            _say(f"{label}: failed, going on with the next")
-            failed.append(cell)
-            continue
-        if outcome.action == "skipped":
-            _say(f"{label}: {outcome.state['status']} before, nothing to do")
-    return failed
-
-
-def run_stacked(cells: Sequence[Cell], size: int, *, again: bool = False, ends: float = math.inf) -> list[Cell]:
-    """Run the cells here, in turn, up to `size` of them trained as one where they differ in seeds and rates alone.
-
-    Returns:
-        The cells that failed.
-
-    Raises:
-        Interrupted: When asked to stop, or there is no time for the rest; the cells at hand have their checkpoints.
-        CannotSave: The disk is full.
-        UserError: For a mistake in the configuration, if no two cells can be stacked, or if a stack is too large.
+        UserError: For a mistake in the configuration: it would be the same for every cell. For a stack also if no two
+            cells can be stacked, or if it is too large.
     """
     failed: list[Cell] = []
-    parts = stacks(cells, size)
+    parts = [[cell] for cell in cells] if stack is None else stacks(cells, stack)
     for number, part in enumerate(parts, 1):
-        if len(part) == 1:
-            failed += run_study(part, again=again, ends=ends)
-            continue
-        seeds = ", ".join(str(cell.seed) for cell in part)
-        label = f"{' '.join(dict.fromkeys(cell.label for cell in part))} seeds {seeds} ({number}/{len(parts)})"
+        label = _label(part, number, len(parts))
         _require_time(part, label, again=again, ends=ends)
+        configs = [cell.config for cell in part]
         try:
-            outcomes = start_stack([cell.config for cell in part], again=again, label=label, ends=ends)
-            for cell, outcome in zip(part, outcomes, strict=True):
-                if outcome.action == "skipped":
-                    _say(f"{cell.label} seed {cell.seed}: {outcome.state['status']} before, nothing to do")
+            if len(part) == 1:
+                outcomes = [start(configs[0], again=again, label=label, ends=ends)]
+            else:
+                outcomes = start_stack(configs, again=again, label=label, ends=ends)
         except (UserError, Interrupted, CannotSave):
             raise
         except Exception:
             traceback.print_exc()
             _say(f"{label}: failed, going on with the next")
             failed += part
+            continue
+        for cell, outcome in zip(part, outcomes, strict=True):
+            if outcome.action == "skipped":
+                _say_nothing_to_do(label if len(part) == 1 else f"{cell.label} seed {cell.seed}", outcome.run)
     return failed
 
 
@@ -161,10 +137,10 @@ def run_at_once(
         number, cell = numbered
         if stopped.is_set():
             return 0
-        label, log = _label(cell, number, len(cells)), folder / "logs" / f"{cell.label}-seed{cell.seed}.log"
+        label, log = _label([cell], number, len(cells)), folder / "logs" / f"{cell.label}-seed{cell.seed}.log"
         run = locate(cell.config, Config())
         if not again and nothing_to_do(run, cell.config):
-            _say(f"{label}: {run.state['status']} before, nothing to do")
+            _say_nothing_to_do(label, run)
             return 0
         if ends - time.monotonic() < BEGIN_SECONDS:
             cut.set()
@@ -226,8 +202,9 @@ def run_at_once(
 
 
 def _require_time(cells: Sequence[Cell], label: str, *, again: bool, ends: float) -> None:
-    due = again or any(not nothing_to_do(locate(cell.config, Config()), cell.config) for cell in cells)
-    if _is_late(ends) and due:
+    if _is_late(ends) and (
+        again or any(not nothing_to_do(locate(cell.config, Config()), cell.config) for cell in cells)
+    ):
         raise Interrupted(f"no time to begin {label}", signal=OUT_OF_TIME)
 
 
@@ -245,8 +222,14 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else f"{log.stem}: starting"
 
 
-def _label(cell: Cell, number: int, cells: int) -> str:
-    return f"{cell.label} seed {cell.seed} ({number}/{cells})"
+def _label(part: Sequence[Cell], number: int, parts: int) -> str:
+    names = " ".join(dict.fromkeys(cell.label for cell in part))
+    seeds = ", ".join(str(cell.seed) for cell in part)
+    return f"{names} seed{'s' if len(part) > 1 else ''} {seeds} ({number}/{parts})"
+
+
+def _say_nothing_to_do(label: str, run: RunDirectory) -> None:
+    _say(f"{label}: {run.state['status']} before, nothing to do")
 
 
 def _say(text: str) -> None:

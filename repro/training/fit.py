@@ -8,6 +8,7 @@ import time
 import uuid
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from repro.config import Config
@@ -53,18 +54,19 @@ def fit(
         CannotSave: A checkpoint could not be written; the earlier one is there.
         UserError: If the data are missing, damaged or too few, or the network cannot be built.
     """
+    label = label or run.name
     if stop is not None:
-        return _fit(Life(config, run, stop, label=label or run.name))
+        return _fit(Life(config, run, stop, checkpoint=newest_sound(run), label=label))
     stop = StopRequest()
     with stop.listening():
-        return _fit(Life(config, run, stop, label=label or run.name))
+        return _fit(Life(config, run, stop, checkpoint=newest_sound(run), label=label))
 
 
 def _fit(life: Life) -> dict[str, Any]:
     trainer, module, data = life.experiment.trainer, life.experiment.module, life.experiment.data
-    life.open()
     outcome: dict[str, Any] = {}
     try:
+        life.open()
         if life.config.model.solver == "exact":
             outcome = _solve(life.experiment, life.run)
         else:
@@ -89,22 +91,25 @@ class Life:
         config: The run's configuration, checked.
         run: Its directory, prepared and locked.
         stop: The request to stop.
+        checkpoint: Where it goes on from.
         label: What progress is shown under.
     """
 
-    def __init__(self, config: Config, run: RunDirectory, stop: StopRequest, *, label: str) -> None:
-        self.config, self.run = config, run
+    def __init__(
+        self, config: Config, run: RunDirectory, stop: StopRequest, *, checkpoint: Path | None, label: str
+    ) -> None:
+        self.config, self.run, self.checkpoint = config, run, checkpoint
         self._started = time.perf_counter()
         self._seconds_before = float(run.state.get("seconds", 0.0))
         if is_first_rank():
             sweep(run)
-        self.checkpoint = newest_sound(run)
-        stored = run.state.get("wandb_id") or (self.checkpoint and WandbIdentifier.stored(self.checkpoint))
+        stored = run.state.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint))
         self.identifier_callback = WandbIdentifier(stored or uuid.uuid4().hex[:8])
         self.checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
         self.progress = Progress(label, config.trainer.progress)
         self._record = RecordLogger(run)
         self._remote: RunWandbLogger | None = None
+        self._is_open = False
         callbacks = [self.progress, self.identifier_callback, self.checkpoints]
         self.experiment = build(config, loggers=[self._record], callbacks=callbacks)
 
@@ -131,6 +136,7 @@ class Life:
         identifier = self.identifier_callback.identifier
         remote = self._remote = wandb_logger(run, config=config, identifier=identifier)
         trainer.loggers = [self._record, *([remote] if remote else [])]
+        self._is_open = True
         if trainer.is_global_zero:
             where = provenance(config.data.name, config.data.root)
             run.add_life({**environment(), **device_facts(config, module, trainer), **facts, "data": where})
@@ -151,7 +157,7 @@ class Life:
         return ended | self.experiment.module.facts | self.checkpoints.facts
 
     def close(self, status: str, *, share: float = 1.0, **outcome: Any) -> None:
-        """Write down how it ended.
+        """Write down how it ended, if it had begun.
 
         Args:
             status: The run's from now on; after ``taken over`` the directory is left alone.
@@ -160,6 +166,8 @@ class Life:
         """
         run, data = self.run, self.experiment.data
         data.teardown("fit")
+        if not self._is_open:
+            return
         seconds = self._seconds_before + share * (time.perf_counter() - self._started)
         if self.experiment.trainer.is_global_zero and status != "taken over":
             if status in ENDED:

@@ -102,18 +102,12 @@ def start_stack(configs: Sequence[Config], *, again: bool = False, label: str, e
         due = [entry for entry in entries if entry.due]
         from repro.training.checkpoint_file import common_points
         from repro.training.fit import fit
-        from repro.training.stack import fit_stack
+        from repro.training.stack import Member, fit_stack
 
         for points in common_points([entry.run for entry in due]):
-            part = [due[number] for number in points]
+            part = [Member(due[number].config, due[number].run, path) for number, path in points.items()]
             if len(part) > 1:
-                fit_stack(
-                    [entry.config for entry in part],
-                    [entry.run for entry in part],
-                    list(points.values()),
-                    stop,
-                    label=f"{label} ({len(part)} as one)",
-                )
+                fit_stack(part, stop, label=f"{label} ({len(part)} as one)")
             else:
                 fit(part[0].config, part[0].run, stop, label=label)
         return [Outcome(run, "trained" if due else "skipped", run.state) for run, _, due in entries]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -210,20 +210,24 @@ class _Data(LightningDataModule):
         return [_Batches(parts) for parts in zip(*(each.test_dataloader() for each in self._members), strict=True)]
 
 
-def fit_stack(
-    configs: Sequence[Config],
-    runs: Sequence[RunDirectory],
-    checkpoints: Sequence[Path | None],
-    stop: StopRequest,
-    *,
-    label: str,
-) -> None:
+class Member(NamedTuple):
+    """A run that is trained in a stack."""
+
+    config: Config
+    """Checked."""
+
+    run: RunDirectory
+    """Prepared and locked."""
+
+    checkpoint: Path | None
+    """Where it goes on from: the same step in all of a stack, or none at all."""
+
+
+def fit_stack(members: Sequence[Member], stop: StopRequest, *, label: str) -> None:
     """Train runs that `repro.studies.stacking` allows to be trained as one, to the end, and evaluate them.
 
     Args:
-        configs: The runs' configurations, checked.
-        runs: Their directories, prepared and locked.
-        checkpoints: Where each goes on from: all of one step, or none at all.
+        members: The runs.
         stop: The request to stop.
         label: What progress is shown under.
 
@@ -232,7 +236,7 @@ def fit_stack(
         CannotSave: A checkpoint could not be written.
         UserError: The data are missing, the network cannot be stacked, or the stack would not fit into memory.
     """
-    lives = [Life(config, run, stop, label=label) for config, run in zip(configs, runs, strict=True)]
+    lives = [Life(each.config, each.run, stop, checkpoint=each.checkpoint, label=label) for each in members]
     first, share = lives[0], 1 / len(lives)
     trainer = first.experiment.trainer
     device = trainer.strategy.root_device
@@ -247,20 +251,20 @@ def fit_stack(
         lives[number].close(status, share=share, **said)
 
     stack = StackedClassifier(modules, image=image, left=left)
-    for life in lives:
-        if life.config.data == first.config.data and life is not first:
-            life.experiment.data.share(first.experiment.data)
-        life.open(stack=len(lives))
-    trainers = [_MemberTrainer(trainer, stack, number, life) for number, life in enumerate(lives)]
-    for life, member, path in zip(lives, trainers, checkpoints, strict=True):
-        life.experiment.data.trainer = life.experiment.module.trainer = member  # type: ignore[assignment]
-        if path is not None:
-            member.load(path)
-    trainer.loggers = []
-    trainer.callbacks = [_Members(stack, trainers), first.progress, _Checkpoints(stack, trainers, first, stop)]  # type: ignore[attr-defined]
-    data = _Data([life.experiment.data for life in lives])
     try:
-        trainer.fit(stack, datamodule=data, ckpt_path=checkpoints[0], weights_only=True)
+        for life in lives:
+            if life.config.data == first.config.data and life is not first:
+                life.experiment.data.share(first.experiment.data)
+            life.open(stack=len(lives))
+        trainers = [_MemberTrainer(trainer, stack, number, life) for number, life in enumerate(lives)]
+        for life, member in zip(lives, trainers, strict=True):
+            life.experiment.data.trainer = life.experiment.module.trainer = member  # type: ignore[assignment]
+            if life.checkpoint is not None:
+                member.load(life.checkpoint)
+        trainer.loggers = []
+        trainer.callbacks = [_Members(stack, trainers), first.progress, _Checkpoints(stack, trainers, first, stop)]  # type: ignore[attr-defined]
+        data = _Data([life.experiment.data for life in lives])
+        trainer.fit(stack, datamodule=data, ckpt_path=first.checkpoint, weights_only=True)
         trainer.test(stack, datamodule=data, verbose=False, weights_only=True)
     except BaseException as reason:
         status, said = status_of(reason)

@@ -36,9 +36,8 @@ def step_bytes(network: nn.Module, image: Float[Tensor, "one channels height wid
         return tensor
 
     images = image.expand(_IMAGES, *image.shape[1:]).contiguous()
-    alive = []  # so that no memory is counted twice
     with undisturbed(network), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda each: each):
-        alive.append(network.train()(images))
+        _output = network.train()(images)  # kept, so that no memory is counted twice
     parameters = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     return _COPIES * parameters + sum(kept.values()) * batch_size // _IMAGES
 

@@ -51,6 +51,7 @@ def test_a_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert run(["theory", names[0], "--out", str(file)]) == 2
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_a_part_of_the_page_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = "nguyen-tables"

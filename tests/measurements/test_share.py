@@ -65,6 +65,7 @@ def on_ranks(ranks: int, folder: Path) -> list[list[dict[str, Any]]]:
     return [json.loads((folder / f"{ranks}-{rank}.json").read_text()) for rank in range(ranks)]
 
 
+@pytest.mark.slow
 def test_readings_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:
     ((alone,), *shared) = [on_ranks(ranks, tmp_path) for ranks in (1, 2, 4)]
     assert {reading["measurement"] for reading in alone} == set(MEASUREMENTS)

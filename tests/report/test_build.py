@@ -91,6 +91,7 @@ def study(run, manifest) -> Path:
     return manifest(("plainnet20", 0, "p"), ("resnet20", 0, "r"), ("resnext20", 0, "x"), claims=claims)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, tmp_path: Path) -> None:
     assert build([study], tmp_path / "one") == tmp_path / "one" / "index.html"
     for name in ("metrics.jsonl", "readings.jsonl"):

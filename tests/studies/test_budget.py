@@ -87,6 +87,7 @@ def assert_same(here: Path, there: Path) -> None:
         assert ours.state["final"] == theirs.state["final"]
 
 
+@pytest.mark.slow
 def test_each_call_goes_on_where_the_last_one_stopped_wherever_the_runs_are_copied(
     study: Path, tmp_path: Path, clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:

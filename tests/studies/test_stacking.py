@@ -72,6 +72,7 @@ def test_runs_that_differ_in_more_are_refused(settings: dict[str, object], messa
         stacks([cell("one"), cell("other", **settings)], 4)
 
 
+@pytest.mark.slow
 def test_a_study_is_run_in_stacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(STUDY)

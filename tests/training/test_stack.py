@@ -19,6 +19,7 @@ from repro.errors import UserError
 from repro.records import RunDirectory, metrics, readings
 from repro.training import experiment, stack_memory
 from repro.training.classifier import Classifier
+from repro.training.fit import Life
 from repro.training.interrupt import Interrupted
 from repro.training.runs import Outcome, locate, start, start_stack
 
@@ -247,6 +248,21 @@ def test_finished_ones_are_left_alone(tmp_path: Path) -> None:
     members = configs(tmp_path, *seeds(0, 1), trainer__max_epochs=1)
     assert [each.action for each in start_stack(members, label="stack")] == ["trained", "trained"]
     assert [each.action for each in start_stack(members, label="stack")] == ["skipped", "skipped"]
+
+
+def test_where_one_cannot_begin_none_stays_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opens = Life.open
+
+    def second_fails(life: Life, **facts: Any) -> None:
+        if life.config.seed == 1:
+            raise ValueError("no second")
+        opens(life, **facts)
+
+    monkeypatch.setattr(Life, "open", second_fails)
+    both = configs(tmp_path, *seeds(0, 1))
+    with pytest.raises(ValueError, match="no second"):
+        start_stack(both, label="two")
+    assert [locate(config, Config()).state.get("status") for config in both] == ["failed", "created"]
 
 
 def test_a_stack_too_large_for_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
