@@ -17,6 +17,7 @@ _KEYS = (
     "data.batch_size",
     "data.train_size",
     "data.validation_size",
+    "data.test_size",
     "data.split",
     "data.seed",
     "data.normalization",

@@ -89,8 +89,10 @@ class DataConfig:
     """Keep this many training images. Default: all."""
     validation_size: int = 0
     """Training images set aside for validation."""
+    test_size: int | None = None
+    """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
     split: Literal["balanced", "first"] = "balanced"
-    """Draw those two class-balanced, with `seed`; or take the files' first images (validation, then training)."""
+    """Draw those three class-balanced, with `seed`; or take the files' first images (validation, then training)."""
     seed: int = 0
     """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none"] = "mean_deviation"
@@ -115,6 +117,7 @@ class DataConfig:
         _require(some, "data.batch_size", self.batch_size, "1 or more, or full")
         _require(self.evaluation_batch_size >= 1, "data.evaluation_batch_size", self.evaluation_batch_size, "1 or more")
         _require(self.train_size is None or self.train_size >= 1, "data.train_size", self.train_size, "1 or more")
+        _require(self.test_size is None or self.test_size >= 1, "data.test_size", self.test_size, "1 or more")
         sizes = self.image_size is None or self.image_size >= 8
         _require(sizes, "data.image_size", self.image_size, "8 or more")
         larger = self.resize_size is None or self.resize_size >= (self.image_size or 224)

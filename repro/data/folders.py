@@ -85,7 +85,8 @@ class FolderDataModule(SplitDataModule):
             if name in self._sets and name != "train":
                 raise UserError(f"data.validation_size is {self.validation_size}; '{part.folder}' is set aside already")
             if name != "train":
-                self._sets[name] = _files(part)
+                files = _files(part)
+                self._sets[name] = files.take(self._tested(files.labels)) if name == "test" else files
 
     def batches(self, part: str, *, training: bool = False) -> DecodedBatches:
         """Batches of a part, for evaluation or for training."""

@@ -33,7 +33,8 @@ class SplitDataModule(LightningDataModule):
         seed: Seed of order and augmentation.
         train_size: Keep this many training images.
         validation_size: Training images set aside.
-        split: Draw those two class-balanced, or take the first images in the files' order.
+        test_size: Keep this many test images.
+        split: Draw those three class-balanced, or take the first images in the files' order.
         split_seed: Seed of the draws.
         normalization: Standardise the pixels, or leave them in [0, 1].
         augmentation: What training images go through.
@@ -54,6 +55,7 @@ class SplitDataModule(LightningDataModule):
         seed: int = 0,
         train_size: int | None = None,
         validation_size: int = 0,
+        test_size: int | None = None,
         split: Literal["balanced", "first"] = "balanced",
         split_seed: int = 0,
         normalization: Literal["mean_deviation", "none"] = "mean_deviation",
@@ -66,6 +68,7 @@ class SplitDataModule(LightningDataModule):
         self.seed = seed
         self.train_size = train_size
         self.validation_size = validation_size
+        self.test_size = test_size
         self.split = split
         self.split_seed = split_seed
         self.normalization = normalization
@@ -127,6 +130,14 @@ class SplitDataModule(LightningDataModule):
         if self.batch_size > len(kept):
             raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
         return kept, held_out
+
+    def _tested(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+        """Indices of the test images that are evaluated."""
+        if self.test_size is None:
+            return np.arange(len(labels))
+        if self.test_size > len(labels):
+            raise UserError(f"data.test_size is {self.test_size}; there are {len(labels)} test images")
+        return self._chosen(labels, self.test_size, self.split_seed + 2)
 
     def _chosen(self, labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
         return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
@@ -206,17 +217,17 @@ class ImageDataModule(SplitDataModule):
         facts = {"classes": self.num_classes, "channels": self.in_channels, "image_size": self.image_size}
         require(arrays, type(self).__name__, **facts)
         kept, held_out = self._split(arrays.train_labels)
-        whole = len(kept) == len(arrays.train_labels)
-        train_images = arrays.train_images if whole else arrays.train_images[kept]  # mapped memory stays shared
-        self._sets["train"] = self._resident(train_images, arrays.train_labels[kept])
+        self._sets["train"] = self._resident(arrays.train_images, arrays.train_labels, kept)
         if len(held_out):
-            self._sets["validation"] = self._resident(arrays.train_images[held_out], arrays.train_labels[held_out])
-        self._sets["test"] = self._resident(arrays.test_images, arrays.test_labels)
+            self._sets["validation"] = self._resident(arrays.train_images, arrays.train_labels, held_out)
+        self._sets["test"] = self._resident(arrays.test_images, arrays.test_labels, self._tested(arrays.test_labels))
 
     def _resident(
-        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]
+        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], chosen: npt.NDArray[np.intp]
     ) -> tuple[UInt8[Tensor, "samples channels height width"], Int[Tensor, " samples"]]:
-        """Images in channels-last memory where they are to live, and labels on the device."""
+        """The chosen images in channels-last memory where they are to live, and their labels on the device."""
+        if len(chosen) < len(labels):  # mapped memory stays shared where all are
+            images, labels = images[chosen], labels[chosen]
         pixels = torch.from_numpy(images if images.flags.writeable else np.array(images))
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         on_device = self.residence == "device" or (self.residence == "auto" and self._fits(pixels.nbytes))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 INK = "#1a1a1a"
@@ -135,7 +136,7 @@ def to_svg(figure: Figure) -> str:
     """The figure as SVG; the same figure always gives the same text."""
     buffer = io.StringIO()
     with styled():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 

@@ -130,6 +130,8 @@ def check(config: Config) -> str:
         if config.data.train_size is not None and config.data.train_size > kept:
             raise UserError(f"data.train_size is {config.data.train_size}; {config.data.name} leaves {kept} images")
         kept = config.data.train_size or kept
+        if config.data.test_size is not None and config.data.test_size > dataset.test:
+            raise UserError(f"data.test_size is {config.data.test_size}; {config.data.name} has {dataset.test} images")
         for key, size in (
             ("data.batch_size", int(full_batch(config).data.batch_size)),
             ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),

@@ -83,6 +83,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         seed=config.seed,
         train_size=config.data.train_size,
         validation_size=config.data.validation_size,
+        test_size=config.data.test_size,
         split=config.data.split,
         split_seed=config.data.seed,
         normalization=config.data.normalization,

@@ -227,6 +227,12 @@ def test_splits_are_balanced_and_disjoint(tree: Path) -> None:
     assert not set(data._sets["train"].names.tolist()) & set(data._sets["validation"].names.tolist())
 
 
+def test_the_test_images_can_be_fewer(tree: Path) -> None:
+    data = module(tree, test_size=6)
+    assert (data.samples("train"), data.samples("test")) == (39, 6)
+    assert np.bincount(data._sets["test"].labels).tolist() == [2, 2, 2]
+
+
 def test_the_probe_is_a_mixture_of_classes_and_unaugmented(tree: Path) -> None:
     images, labels = module(tree).probe(12)
     again, _ = module(tree, seed=9, augmentation="none").probe(12)

@@ -76,6 +76,16 @@ def test_splits_are_balanced_disjoint_and_fixed() -> None:
     assert torch.equal(again.batches("train").images, train.images)
 
 
+def test_the_test_images_can_be_fewer() -> None:
+    data = Tiny(batch_size=4, test_size=3)
+    data.setup()
+    assert (data.samples("train"), data.samples("test")) == (30, 3)
+    assert sorted(data.batches("test").labels.tolist()) == [0, 1, 2]
+    first = Tiny(batch_size=4, test_size=2, split="first")
+    first.setup()
+    assert first.batches("test").labels.tolist() == [0, 1]
+
+
 def test_the_first_images_of_the_files_can_be_set_aside() -> None:
     data = Tiny(batch_size=4, validation_size=6, train_size=20, split="first")
     data.setup()
@@ -105,6 +115,7 @@ def test_choosing_more_of_a_class_than_there_is_is_refused() -> None:
     [
         ({"batch_size": 31}, "data.batch_size is 31; allowed: up to the 30"),
         ({"train_size": 31}, "data.train_size is 31; there are 30"),
+        ({"batch_size": 4, "test_size": 7}, "data.test_size is 7; there are 6"),
     ],
 )
 def test_sizes_beyond_the_data_are_refused(options: dict[str, int], text: str) -> None:

@@ -10,14 +10,35 @@ import pytest
 from repro.cli import run
 from repro.studies.study import load, names
 
+STUDIES = [name for name in names() if load(name).runs_of is None]
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in names() if load(name).runs_of is None])
-def test_the_smoke_preset_runs_to_its_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def runs_to_its_page(name: str, folder: Path) -> None:
     assert run(["study", "run", name, "--preset", "smoke", "--jobs", "1"]) == 0
-    folder = tmp_path / "runs" / f"{name}-smoke"
-    results = json.loads((folder / "report" / "results.json").read_text())
+    report = folder / "runs" / f"{name}-smoke" / "report"
+    results = json.loads((report / "results.json").read_text())
     assert {each["status"] for each in results} <= {"finished", "diverged"}
     assert len(results) == len(load(name).cells("smoke"))
-    assert "Reduced against the paper" in (folder / "report" / "tables.md").read_text()
+    assert "Reduced against the paper" in (report / "tables.md").read_text()
+
+
+@pytest.mark.slow
+class TestOneHalf:
+    """Two halves, which two of the suite's processes run side by side."""
+
+    @pytest.mark.parametrize("name", STUDIES[::2])
+    def test_the_smoke_preset_runs_to_its_page(self, name: str, elsewhere: Path) -> None:
+        runs_to_its_page(name, elsewhere)
+
+
+@pytest.mark.slow
+class TestOtherHalf:
+    @pytest.mark.parametrize("name", STUDIES[1::2])
+    def test_the_smoke_preset_runs_to_its_page(self, name: str, elsewhere: Path) -> None:
+        runs_to_its_page(name, elsewhere)
