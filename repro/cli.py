@@ -100,35 +100,32 @@ def _interrupted(reason: Interrupted) -> int:
 
 
 def validate(arguments: Arguments) -> int:
-    """Evaluate a run's newest checkpoint on its validation split."""
+    """Evaluate a run's newest checkpoint, or one that is named, on its validation split."""
     return _evaluate(arguments, "validate", ["validation"])
 
 
 def test(arguments: Arguments) -> int:
-    """Evaluate a run's newest checkpoint on the training and test sets."""
+    """Evaluate a run's newest checkpoint, or one that is named, on the training and test sets."""
     return _evaluate(arguments, "test", ["train", "test"])
 
 
 def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
     from repro.config import parse
     from repro.records import RunDirectory
-    from repro.training.runs import locate, stored
+    from repro.training.runs import locate, newest_checkpoint, stored_checkpoint
 
     if arguments and not arguments[0].startswith("-"):
-        run, start = stored(arguments[0])
+        _, start, checkpoint = stored_checkpoint(arguments[0])
         config, _ = parse(arguments[1:], command=command, start=start)
     else:
         config, base = parse(arguments, command=command)
-        run = RunDirectory.open(locate(config, base).path)
+        checkpoint = newest_checkpoint(RunDirectory.open(locate(config, base).path))
     if "validation" in parts and not config.data.validation_size:
         raise UserError("the run has no validation split; train with --data.validation_size N, or use repro test")
-    saved = run.saved_checkpoints()
-    if not saved:
-        raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
     from repro.training.experiment import evaluate
 
-    found = evaluate(config, saved[-1])
-    print(f"{saved[-1]}:")
+    found = evaluate(config, checkpoint)
+    print(f"{checkpoint}:")
     _print_metrics({name: value for name, value in found.items() if name.split("_")[0] in parts})
     return 0
 

@@ -152,6 +152,13 @@ def test_test_and_validate_a_run(runs: Path, capsys: pytest.CaptureFixture[str])
     final = json.loads((found / "state.json").read_text())["final"]
     assert run(["test", str(found)]) == 0
     assert f"test accuracy: {100 * final['test_accuracy']:.2f} %" in capsys.readouterr().out
+    newest = sorted(found.glob("checkpoints/step-*.ckpt"))[-1]
+    assert run(["test", str(newest)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{newest}:")
+    assert f"test accuracy: {100 * final['test_accuracy']:.2f} %" in said
+    assert run(["test", str(newest.with_name("best.ckpt"))]) == 2
+    assert "there is no checkpoint" in capsys.readouterr().err
     assert run(["test", *SMALL, "--seed=1", f"--runs={runs}"]) == 0
     capsys.readouterr()
     assert run(["validate", str(found)]) == 2

@@ -77,7 +77,7 @@ def _part(text: str | None) -> tuple[int, int]:
 def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
     """The run, its configuration, and the checkpoint that is meant."""
     from repro.config import load
-    from repro.training.runs import locate, stored
+    from repro.training.runs import locate, stored_checkpoint
 
     if path.suffix in (".yaml", ".yml"):
         config = load(path)
@@ -85,16 +85,7 @@ def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
         if not run.path.is_dir():
             raise UserError(f"'{path}' has not been run; repro fit --config {path} trains it")
         path = run.path
-    if path.suffix == ".ckpt":
-        if not path.is_file():
-            raise UserError(f"there is no checkpoint '{path}'")
-        run, config = stored(path.resolve().parent.parent)
-        return run, config, path
-    run, config = stored(path)
-    saved = run.saved_checkpoints()
-    if not saved:
-        raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
-    return run, config, saved[-1]
+    return stored_checkpoint(path)
 
 
 def _compute(

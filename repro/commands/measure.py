@@ -123,16 +123,13 @@ def device_named(name: str) -> Any:
 
 def _of_run(target: Path, given: argparse.Namespace) -> Subject:
     """A run at its newest checkpoint, or at the one that is named."""
-    from repro.training.runs import stored
+    from repro.training.runs import stored_checkpoint
 
-    run, config = stored(target if target.is_dir() else target.resolve().parent.parent)
-    saved = run.saved_checkpoints()
-    if not saved:
-        raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
+    run, config, checkpoint = stored_checkpoint(target)
     from repro.training.experiment import restore
 
     device = device_named(given.device)
-    experiment, content = restore(config, saved[-1] if target.is_dir() else target)
+    experiment, content = restore(config, checkpoint)
     module, data = experiment.module.to(device), experiment.data
     data.setup("fit")
     images, labels = data.probe(given.probe_size)

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         if live or not pending.outdated:
             done = "logs to W&B itself while it trains" if live else "up to date"
         else:
-            done = f"{pending.new} of {len(pending.record)} steps {'to send' if given.dry_run else 'sent'}"
+            lost = f" and {len(pending.lost)} charts and tables again" if pending.lost else ""
+            done = f"{pending.new} of {len(pending.record)} steps{lost} {'to send' if given.dry_run else 'sent'}"
             sent += 1
             if not given.dry_run:
                 wandb_sync.send(pending, service)

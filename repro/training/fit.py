@@ -30,7 +30,7 @@ from repro.training.placement import is_first_rank
 from repro.training.progress import Progress
 from repro.training.random_features import FeatureBatches, OutputClassifier, settle
 from repro.training.record_logger import RecordLogger
-from repro.training.wandb_logger import RunWandbLogger, WandbIdentifier, mode, wandb_logger
+from repro.training.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_logger
 
 _PATCH_IMAGES = 64  # that are compared for Assumption 3.1
 
@@ -140,16 +140,12 @@ class Life:
         if trainer.is_global_zero:
             where = provenance(config.data.name, config.data.root)
             run.add_life({**environment(), **device_facts(config, module, trainer), **facts, "data": where})
-            live = remote is not None and mode(config.log) == "online"
-            now = {
-                "status": "running",
-                "wandb_id": self.identifier_callback.identifier,
-                "wandb_live": live,
-                "reason": None,
-            }
+            now = {"status": "running", "wandb_id": identifier, "wandb_live": remote is not None, "reason": None}
             run.update_state(**now, max_epochs=config.trainer.max_epochs)
         if remote is not None:
             remote.start()  # of the record's state before this life
+            if trainer.is_global_zero:
+                run.update_state(wandb_live=remote.live)  # until now a sync would have come between
 
     def finished(self, trainer: Any) -> dict[str, Any]:
         """What is written down of a run that came to its end."""

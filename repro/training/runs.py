@@ -194,6 +194,32 @@ def stored(path: str | Path) -> tuple[RunDirectory, Config]:
     return run, dataclasses.replace(config, runs=str(run.path.parent.parent), study=run.study)
 
 
+def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
+    """A run with its configuration and one of its checkpoints: the one at `path`, or the newest of a directory's.
+
+    Raises:
+        UserError: As `stored`, and if there is no such checkpoint or none at all.
+    """
+    path = Path(path)
+    if path.suffix == ".ckpt":
+        if not path.is_file():
+            raise UserError(f"there is no checkpoint '{path}'")
+        return (*stored(path.resolve().parent.parent), path)
+    run, config = stored(path)
+    return run, config, newest_checkpoint(run)
+
+
+def newest_checkpoint(run: RunDirectory) -> Path:
+    """The newest of a run's checkpoints.
+
+    Raises:
+        UserError: It has none.
+    """
+    if not (saved := run.saved_checkpoints()):
+        raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
+    return saved[-1]
+
+
 def differences(configs: dict[str, Config]) -> dict[str, dict[str, Any]]:
     """The keys in which configurations differ: key, then name, then value."""
     flat = {name: to_flat(config) for name, config in configs.items()}

@@ -98,6 +98,11 @@ class RunWandbLogger(Logger):
         return self._run.study
 
     @property
+    def live(self) -> bool:
+        """Whether W&B itself takes what is logged, rather than a file."""
+        return self._service is not None and self._broken is None
+
+    @property
     def version(self) -> str:
         """W&B's id of the run."""
         return self._identifier

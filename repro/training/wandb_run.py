@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,7 +123,7 @@ class Sender:
 
     def __init__(self, label: str, cursor: Cursor, *, patient: bool) -> None:
         self.cursor = cursor
-        self._patient = patient
+        self._label, self._patient = label, patient
         self._charts = Charts(label)
         self._number = 0  # W&B's own count of rows, over all lives of an offline run
 
@@ -150,6 +150,25 @@ class Sender:
             content |= {**summary(new.readings), **self._charts.content(new.readings)}
         self._log(remote, content)
         return True
+
+    def send_again(self, remote: Any, record: Sequence[Row], names: Collection[str]) -> None:
+        """Send charts and tables of these names again, from the newest readings that give them.
+
+        Args:
+            remote: W&B's run.
+            record: The whole record.
+            names: As W&B's run has them; those of `send_figures` are left to it.
+        """
+        measured = [(row, row.readings) for row in record if row.readings is not None]
+        last = {tuple(row.measurements): row.step for row, _ in measured}.values()
+        charts, found = Charts(self._label), dict[str, Any]()
+        for row, readings in measured:
+            if row.step in last:
+                found |= charts.content(readings)
+            else:
+                charts.note(readings)
+        if again := {name: value for name, value in found.items() if name in names}:
+            self._log(remote, {**again, **self.cursor.position.columns()})
 
     def send_figures(self, remote: Any, run: RunDirectory) -> None:
         """Send the figures of the whole run."""
@@ -179,16 +198,20 @@ def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
 
 
 def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
-    """See for ourselves that everything has arrived: W&B's client gives up without a word.
+    """See for ourselves that everything has arrived, of charts the newest: W&B's client gives up without a word.
 
     Raises:
         UserError: If it has not within some seconds, which W&B may take, or the service does not answer.
     """
-    found = Position()
+    lacks = ""
     for wait in _PATIENCE_SECONDS:
         time.sleep(wait)
         summary = service.run_summary(entity, project, identifier) or {}
         found = Position.of_summary(summary)
-        if (found, summary.get(STATUS)) == (position, status):
+        if (found, summary.get(STATUS)) != (position, status):
+            lacks = f"has taken the record to step {max(found.step, 0)} of {position.step} only"
+        elif lost := service.lost_media(entity, project, identifier, summary):
+            lacks = f"lacks the files of {', '.join(lost)}"
+        else:
             return
-    raise UserError(f"W&B has taken the record to step {max(found.step, 0)} of {position.step} only")
+    raise UserError(f"W&B {lacks}")

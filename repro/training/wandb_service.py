@@ -26,6 +26,13 @@ query RecordedRun($entity: String!, $project: String!, $run: String!) {
   project(name: $project, entityName: $entity) { id name run(name: $run) { id name state summaryMetrics } }
 }
 """
+_FILES = """
+query RecordedFiles($entity: String!, $project: String!, $run: String!, $names: [String!]!, $count: Int!) {
+  project(name: $project, entityName: $entity) {
+    run(name: $run) { files(names: $names, first: $count) { edges { node { name sizeBytes } } } }
+  }
+}
+"""
 
 
 class MissingProject(UserError):
@@ -108,6 +115,29 @@ class Service:
                 "--project and --entity"
             )
         return None if found.get("run") is None else json.loads(found["run"].get("summaryMetrics") or "{}")
+
+    def lost_media(self, entity: str, project: str, identifier: str, summary: Mapping[str, Any]) -> list[str]:
+        """Names under which a run's summary has a picture or a table whose file has never arrived.
+
+        Files travel apart from the rows that name them, and W&B's client gives them up without a word. The summary
+        names the newest of each.
+
+        Raises:
+            UserError: If the service cannot be reached or refuses.
+        """
+        paths = {
+            name: str(value["path"])
+            for name, value in summary.items()
+            if isinstance(value, dict) and str(value.get("_type")).endswith("-file") and "path" in value
+        }
+        if not paths:
+            return []
+        names = sorted(set(paths.values()))
+        asked = {"entity": entity, "project": project, "run": identifier, "names": names, "count": len(names)}
+        found = ((self.query(_FILES, asked).get("project") or {}).get("run") or {}).get("files") or {}
+        nodes = [edge["node"] for edge in found.get("edges", ())]
+        there = {node["name"] for node in nodes if int(node.get("sizeBytes") or 0)}
+        return [name for name, path in paths.items() if path not in there]
 
     def query(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The data that a GraphQL query yields.

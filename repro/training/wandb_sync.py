@@ -35,6 +35,8 @@ class Pending:
     new: int
     """Rows of it that W&B lacks or has in part."""
     status: str
+    lost: list[str]
+    """Names of charts and tables of which W&B has the rows but not the files."""
     outdated: bool
     """Whether anything is to be sent."""
 
@@ -61,12 +63,13 @@ def pending(run: RunDirectory, service: Service, *, project: str | None = None, 
     config, status = load(run.config_path), run.status
     project, entity = service.place(config.log, project=project, entity=entity)
     key = identifier(run)
-    summary = service.run_summary(entity, project, key)
+    summary = service.run_summary(entity, project, key) or {}
     position, record = Position.of_summary(summary), list(rows(run))
     if status == "running":
         record = record[:-1]
     cursor = Cursor(position)
     new = sum(cursor.advance(row) is not None for row in record)
+    lost = service.lost_media(entity, project, key, summary)
     return Pending(
         run=run,
         config=config,
@@ -77,7 +80,8 @@ def pending(run: RunDirectory, service: Service, *, project: str | None = None, 
         record=record,
         new=new,
         status=status,
-        outdated=new > 0 or (summary or {}).get(STATUS) != status,
+        lost=lost,
+        outdated=new > 0 or bool(lost) or summary.get(STATUS) != status,
     )
 
 
@@ -103,6 +107,8 @@ def send(run: Pending, service: Service) -> None:
     ):
         for row in tqdm(run.record, desc=run.run.name, unit="step", disable=not sys.stderr.isatty()):
             sender.send(remote, row)
+        if run.lost:
+            sender.send_again(remote, run.record, run.lost)
         if run.status in ENDED:
             sender.send_figures(remote, run.run)
         close_run(remote, run.run.state, run.status)

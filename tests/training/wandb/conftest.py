@@ -44,13 +44,15 @@ class _Server(http.server.ThreadingHTTPServer):
 class StubService:
     """The part of W&B's GraphQL and file stream that its client uses, on 127.0.0.1.
 
-    `status` is answered to everything if it is not 200, and becomes 500 with the operation `fail_from`; `requests`
-    holds what was asked; an operation that it does not know is kept in `unknown` and answered with an error.
+    `status` is answered to everything if it is not 200, and becomes 500 with the operation `fail_from`; with
+    `uploads_fail` the files of charts and tables do not arrive; `requests` holds what was asked; an operation that it
+    does not know is kept in `unknown` and answered with an error.
     """
 
     def __init__(self) -> None:
         self.status = 200
         self.fail_from: str | None = None
+        self.uploads_fail = False
         self.projects = {("someone", "repro")}
         self.runs: dict[str, RemoteRun] = {}
         self.artifacts: list[dict[str, Any]] = []
@@ -81,6 +83,8 @@ class StubService:
                     if status == 200:
                         answer = service._respond(self.path, body)
                     status = service.status
+                    if service.uploads_fail and self.path.startswith("/upload/"):
+                        status = 403  # which the client does not try again
                 content = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -106,7 +110,7 @@ class StubService:
             return {"data": answer(asked.get("variables") or {})}
         if path.endswith("/file_stream"):
             self._stream(self.runs[path.split("/")[-2]], json.loads(body))
-        elif path.startswith("/upload/"):
+        elif path.startswith("/upload/") and not self.uploads_fail:
             _, _, run, name = path.split("/", 3)
             self.runs[run].files[name] = body
         return {}
@@ -141,6 +145,11 @@ class StubService:
         run = self.runs.get(asked["run"])
         found = run and {"id": "r", "name": asked["run"], "state": "", "summaryMetrics": json.dumps(run.summary)}
         return {"project": {"id": "p", "name": asked["project"], "run": found}}
+
+    def _RecordedFiles(self, asked: dict[str, Any]) -> dict[str, Any]:
+        files = self.runs[asked["run"]].files
+        nodes = [{"name": name, "sizeBytes": str(len(files[name]))} for name in asked["names"] if name in files]
+        return {"project": {"run": {"files": {"edges": [{"node": node} for node in nodes[: asked["count"]]]}}}}
 
     def _RunResumeStatus(self, asked: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(asked["name"])

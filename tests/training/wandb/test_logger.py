@@ -161,6 +161,7 @@ def test_online_without_a_login_goes_on_offline(
     run = RunDirectory.prepare(tmp_path / "run", "")
     logger = wandb_logger.RunWandbLogger(run, config=small(tmp_path, log={"wandb": "online"}), identifier="abc")
     logger.start()
+    assert not logger.live  # so that a sync need not wait for the run's end
     told = capsys.readouterr().err
     assert "has no login" in told
     assert f"this run logs offline, `repro wandb-sync {run.path}` sends it" in told
@@ -214,7 +215,7 @@ def test_a_run_that_died_online_goes_on_as_the_same_run_at_wandb(
         run = start(config).run  # from the checkpoint of step 3
     (identifier,) = wandb_service.runs
     remote = wandb_service.runs[identifier]
-    assert identifier == run.state["wandb_id"]
+    assert (identifier, run.state["wandb_live"]) == (run.state["wandb_id"], True)
     for name, part in metrics(run).groupby("metric"):
         assert remote.values(str(name)) == list(zip(part["step"], part["value"], strict=True))
     assert [at for at, _ in remote.values("charts/weights")] == [0, 3, 6]
@@ -242,6 +243,7 @@ def test_a_service_that_fails_does_not_stop_the_run(
         warnings.simplefilter("ignore")  # W&B's own
         outcome = start(config)
     assert outcome.state["status"] == "finished"
+    assert outcome.state["wandb_live"] == (fail_from != "Viewer")
     assert len(metrics(outcome.run)) > 20
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ")]
     assert len(told) == 1

@@ -92,7 +92,7 @@ def test_a_study_is_replayed_once_however_often_it_is_synced(
     wandb_service.requests.clear()
     assert sync(study) == 0
     assert everything(wandb_service) == before
-    assert set(wandb_service.requests) == {"Viewer", "RecordedRun"}
+    assert set(wandb_service.requests) == {"Viewer", "RecordedRun", "RecordedFiles"}
     assert "up to date" in capsys.readouterr().err
 
     train_on(run)
@@ -128,6 +128,30 @@ def test_a_service_that_fails_in_the_middle_is_told_and_made_good(
     wandb_service.status, wandb_service.fail_from = 200, None
     assert sync(run) == 0
     assert [step for step, _ in wandb_service.runs["abcd1234"].values("learning_rate")] == [0, 1]
+
+
+@pytest.mark.slow
+def test_charts_whose_files_were_lost_are_sent_again(
+    study: Path, wandb_service: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = next(study.glob("*/config.yaml")).parent
+    train_on(RunDirectory(run))
+    wandb_service.uploads_fail = True
+    assert sync(run) == 2
+    assert "W&B lacks the files of " in capsys.readouterr().err
+    remote = wandb_service.runs["abcd1234"]
+    rows = len(remote.history)
+    wandb_service.uploads_fail = False
+    assert sync(run, "--dry-run") == 0
+    assert "0 of 5 steps and 6 charts and tables again to send" in capsys.readouterr().err
+    assert sync(run) == 0
+    shown = {name: value["path"] for name, value in remote.summary.items() if "-file" in str(value)}
+    assert {"charts/weights", "readings/weights", "report/weights"} <= set(shown)
+    assert all(remote.files[path] for path in shown.values())
+    assert len(remote.history) == rows + 2
+    before = everything(wandb_service)
+    assert sync(run) == 0
+    assert everything(wandb_service) == before
 
 
 @pytest.mark.parametrize(("status", "message"), [(401, "refuses the login (401)"), (500, "answers 500")])
