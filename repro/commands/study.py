@@ -155,12 +155,15 @@ def _name(each: Progress) -> str:
 
 def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
     found, strays = match(cells, place)
+    kept, _ = match(cells, RESULTS / place.name)
     states = progress(cells, found, rates([RESULTS, runs]))
-    for each in states:
+    for each, record in zip(states, kept, strict=True):
         share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
         left = "" if each.remaining == 0 else f"{duration(each.remaining)} left"
-        reason = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
-        print(f"{_name(each):40} {each.status:12} {share:>6}  {left:>14}  {reason}".rstrip())
+        more = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
+        if each.run is None and record is not None:
+            more = f"an earlier run's record: {record.path}"
+        print(f"{_name(each):40} {each.status:12} {share:>6}  {left:>14}  {more}".rstrip())
     print(_together(states))
     for stray in strays:
         print(f"no longer part of the study: {stray.run.path}: {stray.difference}")

@@ -187,6 +187,20 @@ def test_kept_records_read_as_the_run_does_and_name_no_machine(study: Study, tmp
     assert found[0] is not None
 
 
+def test_status_names_the_record_that_results_keeps(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory, _ = made(study, Path("runs"))
+    assert run(["study", "keep", "mine.yaml"]) == 0
+    capsys.readouterr()
+    assert run(["study", "status", "mine.yaml", "--runs", "elsewhere"]) == 0
+    first, _, together = capsys.readouterr().out.splitlines()
+    assert "missing" in first
+    assert first.endswith(f"an earlier run's record: {Path('results', 'mine', directory.name)}")
+    assert together.startswith("2 missing")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
