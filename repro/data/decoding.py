@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import math
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,6 +23,7 @@ from torchvision.transforms.v2 import functional as F
 
 from repro.data.batches import Batches, generator
 from repro.data.image_file import open_rgb
+from repro.data.workers import begin_worker, worker_context
 from repro.errors import UserError
 
 try:  # deprecated since torchvision 0.29, but much faster than Pillow; without it all goes through Pillow
@@ -37,7 +37,6 @@ RATIO = (3 / 4, 4 / 3)
 """Width by height of a random crop."""
 _LOG_RATIO = torch.log(torch.tensor(RATIO)).tolist()
 _ATTEMPTS = 10
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _CROP = 2  # stream of `generator`; 0 and 1 are order and augmentation of small images
 
 
@@ -105,16 +104,12 @@ class Request(NamedTuple):
 
 
 class Files(NamedTuple):
-    """Image files and their labels, compact enough for every worker to hold a million."""
+    """Image files and their labels, compact enough for a million."""
 
     folder: str
     names: npt.NDArray[np.bytes_]
     """Paths below the folder, in UTF-8."""
     labels: npt.NDArray[np.int64]
-
-    def path(self, index: int) -> Path:
-        """Of an image."""
-        return Path(self.folder, self.names[index].decode("utf-8", "surrogateescape"))
 
     def take(self, indices: npt.NDArray[np.intp]) -> Files:
         """Some of them, in the order of `indices`."""
@@ -132,14 +127,23 @@ class Decoder(Dataset[Any]):
     """
 
     def __init__(self, files: Files, *, size: int, resize: int, seed: int | None) -> None:
-        self.files, self.size, self.resize, self.seed = files, size, resize, seed
+        self.size, self.resize, self.seed = size, resize, seed
+        self._folder = files.folder
+        # Tensors go to workers as shared memory, arrays as copies.
+        self._names = torch.from_numpy(np.array(files.names).view(np.uint8).reshape(-1, files.names.itemsize))
+        self._labels = torch.from_numpy(np.array(files.labels))
+
+    def path(self, index: int) -> Path:
+        """Of an image."""
+        name = self._names[index].numpy().tobytes().rstrip(b"\0")
+        return Path(self._folder, name.decode("utf-8", "surrogateescape"))
 
     def __getitem__(self, request: Request) -> tuple[Tensor, Tensor] | str:
         """Decode a batch."""
         pixels = torch.empty(len(request.chosen), self.size, self.size, 3, dtype=torch.uint8)
         for number, index in enumerate(request.chosen.tolist()):
             try:
-                image = decode(self.files.path(index))
+                image = decode(self.path(index))
             except UserError as error:
                 return str(error)  # an exception would arrive as the worker's traceback
             if self.seed is None:
@@ -148,7 +152,7 @@ class Decoder(Dataset[Any]):
                 source = generator(self.seed, request.epoch, _CROP, request.first + number)
                 view = training_view(image, self.size, source)
             pixels[number] = view.permute(1, 2, 0)
-        return pixels, torch.from_numpy(self.files.labels[request.chosen])
+        return pixels, self._labels[torch.from_numpy(request.chosen)]
 
 
 class _Requests(Sampler[Request]):
@@ -162,12 +166,6 @@ class _Requests(Sampler[Request]):
 
     def __len__(self) -> int:
         return len(self.waiting)
-
-
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the run ends its batch first, and needs its workers for that."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 _OPEN: WeakSet[DecodedBatches] = WeakSet()
@@ -214,7 +212,8 @@ class DecodedBatches(Batches):
             num_workers=workers,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0 and self.seed is not None,
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=begin_worker,
+            multiprocessing_context=worker_context() if workers else None,
             generator=torch.Generator(),  # its own: the global one belongs to the training
         )
         self._iterator: Any = None

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from repro.data import create_data, decoding
 from repro.data.batches import epoch_order, generator
-from repro.data.decoding import _CROP, DecodedBatches, decode, evaluation_view, random_crop, training_view
+from repro.data.decoding import _CROP, DecodedBatches, Decoder, decode, evaluation_view, random_crop, training_view
 from repro.data.folders import FolderDataModule, default_workers
 from repro.errors import UserError
 
@@ -145,9 +145,10 @@ def test_each_image_has_a_crop_of_its_own_place_and_epoch(tree: Path) -> None:
     batches.position = lambda: 7  # the second epoch's third batch
     images, _ = next(iter(batches))
     order = epoch_order(39, 5, 1)
-    files = data._sets["train"]
+    decoder = batches._loader.dataset
+    assert isinstance(decoder, Decoder)
     for number in range(8):
-        image = decode(files.path(int(order[16 + number])))
+        image = decode(decoder.path(int(order[16 + number])))
         wanted = training_view(image, SIZE, generator(5, 1, _CROP, 16 + number))
         assert torch.equal(images[number], batches.normalise(wanted[None])[0])
 
