@@ -118,3 +118,27 @@ def test_asked_to_stop_on_one_of_two_processes(begin: Live, tmp_path: Path) -> N
         assert (run.status, run.state["step"]) == ("interrupted", at + 1)
     assert ended(begin(*command(tmp_path / "stopped", 2), ranks=2)) == [0, 0]
     assert_same(run, reference)
+
+
+def test_a_budget_that_ends_for_one_of_two_processes_ends_for_both(begin: Live, tmp_path: Path) -> None:
+    """The clock of one process runs out in the middle of an epoch; the same command goes on."""
+    assert ended(begin(*command(tmp_path / "reference", 2), ranks=2)) == [0, 0]
+    (reference,) = find_runs([tmp_path / "reference"])
+    late = (
+        "\nimport os\nfrom repro.training import interrupt\nfrom repro.training.classifier import Classifier\n"
+        "step, clock = Classifier.training_step, interrupt.time.monotonic\n"
+        "class Time:\n    monotonic = staticmethod(clock)\n"
+        "interrupt.time = Time\n"
+        "def stopped(self, batch, batch_idx):\n"
+        "    if [self.trainer.global_step, self.trainer.global_rank] == eval(os.environ['STOP']):\n"
+        "        Time.monotonic = staticmethod(lambda: clock() + 3600)\n"
+        "    return step(self, batch, batch_idx)\nClassifier.training_step = stopped\n"
+    )
+    (tmp_path / "stopping.py").write_text(late)
+    budgeted = command(tmp_path / "stopped", 2, "--budget", "30")
+    for at, rank in ((8, 1), (13, 0)):
+        assert ended(begin(*budgeted, ranks=2, STOP=f"[{at}, {rank}]")) == [0, 0]
+        (run,) = find_runs([tmp_path / "stopped"])
+        assert (run.status, run.state["step"]) == ("interrupted", at + 1)
+    assert ended(begin(*budgeted, ranks=2)) == [0, 0]
+    assert_same(run, reference)

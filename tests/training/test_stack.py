@@ -332,3 +332,22 @@ def test_evaluation_follows_the_best_of_each(tmp_path: Path) -> None:
         assert outcome.state["best"]["step"] == best["step"]
         content = torch.load(outcome.run.checkpoints / "best.ckpt", weights_only=True)
         assert content["global_step"] == best["step"]
+
+
+@pytest.mark.slow
+def test_a_stack_in_bfloat16_is_as_near_to_its_runs_as_they_are_to_float32(tmp_path: Path) -> None:
+    settings = {"trainer__max_epochs": 1, "measure__measurements": (), "data__validation_size": 0}
+
+    def losses(outcome: Outcome) -> list[float]:
+        frame = metrics(outcome.run)
+        return [float(value) for value in frame[frame["metric"] == "step/cross_entropy"]["value"]]
+
+    precise = [start(config) for config in configs(tmp_path / "32", *seeds(0, 1), **settings)]
+    settings["trainer__precision"] = "bf16"
+    alone = [start(config) for config in configs(tmp_path / "alone", *seeds(0, 1), **settings)]
+    stacked = start_stack(configs(tmp_path / "stack", *seeds(0, 1), **settings), label="stack")
+    for one, other, exact in zip(stacked, alone, precise, strict=True):
+        assert losses(one) != losses(exact)  # it is bfloat16
+        assert losses(one) == pytest.approx(losses(exact), rel=0.03)
+        assert losses(other) == pytest.approx(losses(exact), rel=0.03)
+        assert one.state["status"] == "finished"
