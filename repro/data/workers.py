@@ -15,8 +15,10 @@ from functools import cache
 from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process, resource_tracker
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-_PRELOADED = ["repro.data.decoding"]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""What a terminal or a scheduler sends to all processes of a run."""
+
+_PRELOADED = ["repro.data.worker_server"]
 
 
 @cache
@@ -27,7 +29,7 @@ def worker_context() -> Any:
     found = get_context("forkserver")
     found.set_forkserver_preload(_PRELOADED)
     resource_tracker.ensure_running()  # it would let the signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the server keeps them blocked, and so do the workers
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the server keeps them blocked
     try:
         forkserver.ensure_running()
     finally:
@@ -40,7 +42,7 @@ def begin_worker(_worker: int) -> None:
 
     Ctrl-C reaches every process of a terminal; the run ends its batch first, and needs its workers for that.
     """
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from repro.data.workers import worker_context
+
 TRAINING = """
 import sys
 from repro.data import create_data
@@ -94,3 +96,12 @@ def test_a_signal_to_the_whole_group_is_the_training_processs_to_answer(training
     assert out.split() == ["3"]
     assert training.returncode == 0
     assert gone(pids)
+
+
+@pytest.mark.slow
+def test_other_processes_of_the_server_get_signals() -> None:
+    process = worker_context().Process(target=time.sleep, args=(60,))
+    process.start()
+    process.terminate()
+    process.join(30)
+    assert process.exitcode == -signal.SIGTERM
