@@ -130,8 +130,8 @@ class Decoder(Dataset[Any]):
         self.size, self.resize, self.seed = size, resize, seed
         self._folder = files.folder
         # Tensors go to workers as shared memory, arrays as copies.
-        self._names = torch.from_numpy(np.array(files.names).view(np.uint8).reshape(-1, files.names.itemsize))
-        self._labels = torch.from_numpy(np.array(files.labels))
+        self._names = torch.from_numpy(files.names.view(np.uint8).reshape(-1, files.names.itemsize))
+        self._labels = torch.from_numpy(files.labels)
 
     def path(self, index: int) -> Path:
         """Of an image."""

@@ -1,9 +1,9 @@
 """Processes that decode images, begun without forking the training process.
 
 A process that trains has threads: those of its process group, of its GPU, of its libraries. A fork copies the locks
-that they hold at that moment but not the threads, and a worker that then asks for one of them waits for ever: with two
-ranks over gloo about one run in some hundreds hung so at the start of an epoch. So the workers are forked from a server
-that does nothing else.
+that they hold at that moment but not the threads, and a worker that then asks for one of them waits for ever: a run of
+two ranks over gloo was seen to hang so at the start of an epoch. So the workers are forked from a server that does
+nothing else.
 """
 
 from __future__ import annotations

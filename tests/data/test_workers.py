@@ -66,6 +66,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def gone(pids: list[int]) -> bool:
     for _ in range(100):
         if not any(map(alive, pids)):
@@ -78,7 +82,7 @@ def gone(pids: list[int]) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into Linux's /proc")
 def test_they_end_with_the_process_that_trains(training: subprocess.Popen[str]) -> None:
     pids = begun(training)
-    server = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    server = parent(pids[0])
     assert server != training.pid
     training.kill()
     training.communicate()
@@ -88,7 +92,7 @@ def test_they_end_with_the_process_that_trains(training: subprocess.Popen[str]) 
 @pytest.mark.slow
 def test_a_signal_to_the_whole_group_is_the_training_processs_to_answer(training: subprocess.Popen[str]) -> None:
     pids = begun(training)
-    for pid in [*pids, int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])]:
+    for pid in [*pids, parent(pids[0])]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             os.kill(pid, number)
     time.sleep(0.5)
