@@ -4,6 +4,10 @@ A process that trains has threads: those of its process group, of its GPU, of it
 that they hold at that moment but not the threads, and a worker that then asks for one of them waits for ever: a run of
 two ranks over gloo was seen to hang so at the start of an epoch. So the workers are forked from a server that does
 nothing else.
+
+Ctrl-C reaches every process of a terminal, and a scheduler's signal every process of a job; the run ends its batch
+first, and needs its workers for that. So they leave the signals to the training process: the server blocks them before
+it begins anything, and a worker never lets them through.
 """
 
 from __future__ import annotations
@@ -12,22 +16,26 @@ import os
 import signal
 import threading
 from functools import cache
-from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process, resource_tracker
-from typing import Any
+from multiprocessing import forkserver, parent_process, resource_tracker
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """What a terminal or a scheduler sends to all processes of a run."""
 
-_PRELOADED = ["repro.data.worker_server"]
+
+class Worker(ForkServerProcess):
+    """A process that decodes: the signals stay blocked (see `repro.data.worker_server`)."""
+
+
+class _Workers(ForkServerContext):
+    Process = Worker
 
 
 @cache
-def worker_context() -> Any:
-    """How workers are begun: by a server with everything imported, which starts here; without one, from nothing."""
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    found = get_context("forkserver")
-    found.set_forkserver_preload(_PRELOADED)
+def worker_context() -> ForkServerContext:
+    """How workers are begun: by a server with everything imported, which starts here."""
+    found = _Workers()
+    found.set_forkserver_preload(["repro.data.worker_server"])
     resource_tracker.ensure_running()  # it would let the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the server keeps them blocked
     try:
@@ -38,12 +46,7 @@ def worker_context() -> Any:
 
 
 def begin_worker(_worker: int) -> None:
-    """What a worker does first: it leaves signals to the training process, and ends when that is gone.
-
-    Ctrl-C reaches every process of a terminal; the run ends its batch first, and needs its workers for that.
-    """
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """What a worker does first: it sees to it that it ends when the training process is gone."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.data.workers import worker_context
+from repro.data.workers import SIGNALS, worker_context
 
 TRAINING = """
 import sys
@@ -102,9 +103,26 @@ def test_a_signal_to_the_whole_group_is_the_training_processs_to_answer(training
     assert gone(pids)
 
 
+def sends_itself_signals(name: str) -> None:
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)
+    Path(name).write_text("still here")
+
+
+@pytest.mark.slow
+def test_a_worker_is_deaf_from_its_first_instruction(tmp_path: Path) -> None:
+    """Not only after its own set-up: a signal may come while it is being begun."""
+    process = worker_context().Process(target=sends_itself_signals, args=(str(tmp_path / "note"),))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    assert (tmp_path / "note").read_text() == "still here"
+
+
 @pytest.mark.slow
 def test_other_processes_of_the_server_get_signals() -> None:
-    process = worker_context().Process(target=time.sleep, args=(60,))
+    worker_context()
+    process = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
     process.start()
     process.terminate()
     process.join(30)
