@@ -3,10 +3,11 @@
     python benchmarks/spectra.py [--json FILE] [--repetitions 9] [--threads N] [--device cuda] [--weights FILE]
 
 Every method of a case is run in turn, repetition after repetition, so that a busy machine slows all alike; the medians
-of their times are compared. Each timed run comes right after an untimed one of the same method, so that no method pays
-for another's cold caches and spinning threads. (Where other programs keep all cores busy, more than one thread says
-little about any method: each library waits for its own threads, for up to a second.) All start from the same float32
-tensors; converting to float64 and unfolding are part of each time.
+of their times are compared. Each timed run comes right after a quarter of a second of untimed ones of the same method
+(at least one), so that none pays for another's cold caches and spinning threads, nor a short one for cores that are
+still waking up. (Where other programs keep all cores busy, more than one thread says little about any method: each
+library waits for its own threads, for up to a second.) All start from the same float32 tensors; converting to float64
+and unfolding are part of each time.
 On the fast path κ is under 3e4; the exact path is timed on the same tensors made singular along every mode.
 `--weights` adds a network of yours (a state dict): its time, and how many of its unfoldings need the exact path.
 """
@@ -42,6 +43,9 @@ RESNET110 = [
     *[(10, 64)],
 ]
 """Weights of ResNet-110 on CIFAR-10, base width 16."""
+
+WARM_UP = 0.25
+"""Seconds of untimed runs before each timed one."""
 
 Methods = dict[str, Callable[[], Any]]
 
@@ -175,8 +179,11 @@ def run(
     for _ in range(repetitions):
         for name, method in methods.items():
             time.sleep(0.3)  # idle threads of numpy's BLAS go on spinning for a while, at the next one's cost
-            if warm:
+            ready = time.perf_counter() + WARM_UP
+            while warm:
                 method()
+                if time.perf_counter() > ready:
+                    break
             times[name].append(seconds_of(method))
     medians = {name: statistics.median(values) for name, values in times.items()}
     ours = next(iter(medians.values()))

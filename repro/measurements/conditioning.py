@@ -79,7 +79,7 @@ def _updates(probe: Probe) -> dict[int, Tensor]:
 
 def _of_weights(probe: Probe, measurement: str, tensors: Mapping[int, Tensor]) -> Iterator[Reading]:
     layers = [layer for layer in probe.layers if layer.index in tensors]
-    mine = [layers[place] for place in probe.share.deal([_cost(tensors[layer.index]) for layer in layers])]
+    mine = [layers[place] for place in probe.share.deal([cost(tuple(tensors[layer.index].shape)) for layer in layers])]
     for layer, found in zip(mine, mode_conditionings([tensors[layer.index] for layer in mine]), strict=True):
         for axis, mode in enumerate(_weight_modes(len(found.rank))):
             yield Reading(measurement, layer.index, layer.name, mode, values(found, axis))
@@ -133,7 +133,7 @@ class _Reduction:
         self._found: dict[int, list[Reading]] = {}
 
     def __call__(self, layer: WeightLayer, tensor: Tensor) -> None:
-        if not self._mine(_cost(tensor)):
+        if not self._mine(cost(tuple(tensor.shape))):
             return
         found = mode_conditioning(passes.by_sample(tensor.detach(), self._samples))
         names = passes.modes(layer, len(found.rank), folded=len(found.rank) > tensor.ndim)
@@ -145,11 +145,6 @@ class _Reduction:
     def readings(self) -> Iterator[Reading]:
         for number in sorted(self._found):
             yield from self._found[number]
-
-
-def _cost(tensor: Tensor) -> float:
-    sizes = tensor.shape
-    return sum(cost((size, max(tensor.numel() // max(size, 1), 1))) for size in sizes)
 
 
 def values(found: Conditioning, index: int) -> dict[str, float]:

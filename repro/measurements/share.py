@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from repro.measurements.reading import Reading
+from repro.spectra.sharing import Dealer, deal
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,16 @@ class Share:
         return cls(dist.get_rank(), dist.get_world_size())
 
     def deal(self, costs: Sequence[float]) -> list[int]:
-        """Which of the items with these costs are this rank's: the dearest first, each to whoever has least so far.
-
-        Graham's rule (1969): no rank gets more than 4/3 of the best possible.
-        """
-        take = self.dealer()
-        return sorted(item for item in sorted(range(len(costs)), key=lambda item: -costs[item]) if take(costs[item]))
+        """Which of the items with these costs are this rank's."""
+        return deal(costs, self.ranks)[self.rank]
 
     def dealer(self) -> Callable[[float], bool]:
         """Says of one item after the other whether it is this rank's, for items that show up one at a time.
 
         Every rank has to ask about the same items in the same order.
         """
-        loads = [0.0] * self.ranks
-
-        def take(cost: float) -> bool:
-            rank = loads.index(min(loads))
-            loads[rank] += cost
-            return rank == self.rank
-
-        return take
+        dealer = Dealer(self.ranks)
+        return lambda cost: dealer.give(cost) == self.rank
 
     def agree(self, network: nn.Module) -> None:
         """Take rank 0's buffers: running statistics drift apart, since each rank normalises its own batches."""

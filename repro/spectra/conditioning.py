@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from itertools import accumulate
 
 import torch
@@ -11,8 +12,9 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from repro.errors import UserError
+from repro.spectra.sharing import in_threads
 from repro.spectra.singular_values import singular_values
-from repro.spectra.unfold import unfolded_shape
+from repro.spectra.unfold import distinct_modes, unfolded_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +90,28 @@ def assess(
     lengths = [tensor.ndim if modes is None else modes for tensor in tensors]
     starts = list(accumulate(lengths, initial=0))
     table = torch.empty(4, starts[-1], dtype=torch.float64, device="cpu")
-    for places, mode, values in singular_values(tensors, modes=modes, block=block):
-        first = tensors[places[0]]
-        bound = default_tolerance(first.dtype, unfolded_shape(first.shape, mode)) if tolerance is None else tolerance
-        entries = [starts[place] + mode for place in places]
-        table[:, entries] = _summarise(values, bound)
+
+    def bound(tensor: Tensor, mode: int) -> float:
+        return default_tolerance(tensor.dtype, unfolded_shape(tensor.shape, mode)) if tolerance is None else tolerance
+
+    def fill(items: list[int]) -> None:
+        some = [tensors[item] for item in items]
+        for unfoldings, values in singular_values(some, modes=modes, block=block):
+            rows: list[int] = []
+            entries: list[int] = []
+            bounds: list[float] = []
+            for each in unfoldings:
+                mine = range(len(bounds), len(bounds) + len(each.places))
+                for mode in each.modes:
+                    rows += mine
+                    entries += [starts[items[place]] + mode for place in each.places]
+                bounds += [bound(each.tensors[0], each.modes[0])] * len(mine)
+            table[:, entries] = _summarise(values, values.new_tensor(bounds))[:, rows]
+
+    if all(tensor.device.type == "cpu" for tensor in tensors):
+        in_threads(fill, [cost(tuple(tensor.shape), modes) for tensor in tensors])
+    else:  # a thread has a current stream of its own
+        fill(list(range(len(tensors))))
     sigma_max, sigma_min, rank, bounds = table
     # Without entries there is no singular value and the rank is 0; with NaN among them the rank is NaN.
     finite = ~(sigma_max.isnan() & rank.isnan())
@@ -100,22 +119,29 @@ def assess(
     return Conditioning(sigma_max, sigma_min, number, rank, finite)
 
 
-def cost(shape: Sequence[int]) -> float:
-    """Estimated work of the conditioning of one matrix on the fast path, in units that only compare with each other.
+@cache
+def cost(shape: tuple[int, ...], modes: int | None = None) -> float:
+    """Estimated work of the conditioning of a tensor's unfoldings along its first `modes` modes (all if None).
 
-    For dealing groups of matrices to ranks. It counts the products of the Gram matrix, its eigenvalues (they run far
-    from a processor's peak) and moving the entries, with weights fitted to times of ResNet-101's layers on a CPU.
+    On the fast path, in units that only compare with each other, for sharing out the work. It counts the products of
+    the Gram matrices, their eigenvalues (they run far from a processor's peak) and moving the entries, with weights
+    fitted to times of ResNet-101's layers on a CPU.
     """
-    short, long = sorted(shape)
-    return float(short**2 * long + 16 * short**3 + 700 * short * long)
+    total = 0.0
+    for mode, *_ in distinct_modes(shape, modes):
+        short, long = sorted(unfolded_shape(shape, mode))
+        total += short**2 * long + 16 * short**3 + 700 * short * long
+    return total
 
 
-def _summarise(values: Float[Tensor, "batch short"], tolerance: float) -> Float[Tensor, "quantities batch"]:
+def _summarise(
+    values: Float[Tensor, "batch short"], tolerances: Float[Tensor, " batch"]
+) -> Float[Tensor, "quantities batch"]:
     """Of descending singular values: the largest, the smallest, how many are over the tolerance, the tolerance."""
     if values.shape[1] == 0:
-        nothing = torch.full((values.shape[0],), torch.nan, dtype=torch.float64, device="cpu")
+        nothing = torch.full_like(tolerances, torch.nan)
         return torch.stack([nothing, nothing, torch.zeros_like(nothing), nothing])
     largest = values[:, 0]
-    rank = (values > tolerance * largest[:, None]).sum(1).double()
+    rank = (values > (tolerances * largest)[:, None]).sum(1).double()
     rank += 0.0 * largest  # NaN where the largest is
-    return torch.stack([largest, values[:, -1], rank, torch.full_like(largest, tolerance)])
+    return torch.stack([largest, values[:, -1], rank, tolerances])

@@ -32,7 +32,13 @@ def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = 
         UserError: The tensor is complex or has no dimension.
     """
     _check(tensor)
-    return [values[0] for _, _, values in singular_values([tensor], modes=None, block=block)]
+    found = {
+        mode: row
+        for unfoldings, values in singular_values([tensor], modes=None, block=block)
+        for each, row in zip(unfoldings, values, strict=True)
+        for mode in each.modes
+    }
+    return [found[mode] for mode in range(tensor.ndim)]
 
 
 def mode_conditioning(

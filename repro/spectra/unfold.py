@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -32,9 +33,18 @@ def unfold(tensor: Shaped[Tensor, "..."], mode: int) -> Shaped[Tensor, "rows col
     return tensor.movedim(mode, 0).reshape(unfolded_shape(tensor.shape, mode % tensor.ndim))
 
 
-def short_unfoldings(stack: Shaped[Tensor, "batch ..."], mode: int) -> Shaped[Tensor, "batch short long"]:
-    """The mode-n unfolding of each tensor in a stack, transposed where it has more rows than columns."""
-    matrices = stack.movedim(mode + 1, 1).reshape(stack.shape[0], *unfolded_shape(stack.shape[1:], mode))
+def short_unfoldings(stack: Shaped[Tensor, "batch ..."], mode: int, room: Tensor) -> Shaped[Tensor, "batch short long"]:
+    """The mode-n unfolding of each tensor in a stack, transposed where it has more rows than columns.
+
+    Args:
+        stack: Tensors of one shape, contiguous.
+        mode: Which dimension gives the rows before transposition.
+        room: A contiguous tensor of at least this size and of this dtype, used where the unfolding is no view.
+    """
+    turned = stack.movedim(mode + 1, 1)
+    if 0 < mode < stack.ndim - 2:
+        turned = room.flatten()[: turned.numel()].view(turned.shape).copy_(turned)
+    matrices = turned.reshape(stack.shape[0], *unfolded_shape(stack.shape[1:], mode))
     return matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
 
 
@@ -81,3 +91,16 @@ def unfolded_shape(shape: Sequence[int], mode: int) -> tuple[int, int]:
     """Rows and columns of the mode-n unfolding of a tensor of this shape."""
     others = [size for dimension, size in enumerate(shape) if dimension != mode]
     return shape[mode], math.prod(others)
+
+
+def distinct_modes(shape: Sequence[int], modes: int | None = None) -> list[list[int]]:
+    """The first `modes` modes (all if None), those together whose unfoldings have the same singular values.
+
+    Both of a matrix have, whatever dimensions of size 1 there are beside its two (the weight of a 1×1 convolution): one
+    is the other turned. So have all modes of size 1: the unfolding is one row.
+    """
+    long = [mode for mode, size in enumerate(shape) if size != 1]
+    alike: defaultdict[object, list[int]] = defaultdict(list)
+    for mode in range(len(shape) if modes is None else modes):
+        alike["a row" if mode not in long else "the matrix" if len(long) == 2 else mode].append(mode)
+    return list(alike.values())

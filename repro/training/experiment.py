@@ -49,7 +49,6 @@ def _quiet() -> None:
         ".*smaller than the logging interval.*",
         ".*Total length of .* across ranks is zero.*",  # nothing is held out
         ".*Trying to infer the `batch_size`.*",
-        ".*The `srun` command is available on your system.*",
     ):
         warnings.filterwarnings("ignore", message=note)
 

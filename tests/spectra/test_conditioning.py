@@ -417,8 +417,10 @@ def test_split() -> None:
 def test_cost_orders_what_differs_clearly() -> None:
     assert cost((64, 576)) == cost((576, 64))
     assert cost((3, 144)) < cost((16, 144)) < cost((64, 576)) < cost((128, 16384)) < cost((512, 4608))
-    weight = torch.zeros(64, 64, 3, 3)
-    assert cost(unfold(weight, 2).shape) < cost(unfold(weight, 0).shape)
+    modes = [cost(tuple(unfold(torch.zeros(64, 64, 3, 3), mode).shape)) for mode in range(4)]
+    assert modes[2] < modes[0]
+    assert cost((64, 64, 3, 3)) == pytest.approx(sum(modes))
+    assert cost((64, 32, 1, 1), 2) == cost((64, 32))  # both modes are one matrix
 
 
 def test_a_mix_of_devices_in_small_blocks_gives_the_same() -> None:

@@ -1,0 +1,85 @@
+"""Work of different sizes shared out: among processes, and among threads for what a library does with one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+
+MOST_THREADS = 8
+"""Threads at work at once: between two calls of a library each needs Python's lock. Two were measured, not eight."""
+
+_WORTH_IT = 1e8
+"""Costs in all from which threads are worth waking: about three layers of 64 channels, a millisecond."""
+
+
+class Dealer:
+    """Gives items that show up one at a time to whoever has least so far, as Graham's rule (1969) has it.
+
+    Args:
+        parts: How many there are to give to.
+    """
+
+    def __init__(self, parts: int) -> None:
+        self._loads = [0.0] * parts
+
+    def give(self, cost: float) -> int:
+        """The part that an item of this cost goes to."""
+        part = self._loads.index(min(self._loads))
+        self._loads[part] += cost
+        return part
+
+
+def deal(costs: Sequence[float], parts: int) -> list[list[int]]:
+    """Which items go to which part: the dearest first, so that no part gets more than 4/3 of the best possible."""
+    dealer = Dealer(parts)
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    for item in sorted(range(len(costs)), key=lambda item: -costs[item]):
+        shares[dealer.give(costs[item])].append(item)
+    return [sorted(share) for share in shares]
+
+
+def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> None:
+    """Do independent items of work on the host, several at a time where that is faster.
+
+    LAPACK takes matrices one after the other, and small products gain little from a team of threads: as many items at a
+    time as there are threads keep all processors busy. An item that is dearer than a thread's fair share goes before
+    the others, with torch's whole team.
+
+    Args:
+        work: Does the items with these places, in the caller's no_grad or inference mode.
+        costs: Of each item, as `repro.spectra.cost` estimates them.
+    """
+    team = torch.get_num_threads()
+    threads = min(team, MOST_THREADS, len(costs))
+    left = sum(costs)
+    if threads < 2 or left < _WORTH_IT:
+        work(list(range(len(costs))))
+        return
+    together = sorted(range(len(costs)), key=lambda item: -costs[item])
+    while together and costs[together[0]] * threads > left:
+        left -= costs[together[0]]
+        work([together.pop(0)])
+    shares = [sorted(together[item] for item in share) for share in deal([costs[item] for item in together], threads)]
+    inference = torch.is_inference_mode_enabled()
+
+    def in_thread(share: list[int]) -> None:
+        with torch.inference_mode(inference), torch.no_grad():
+            work(share)
+
+    try:
+        list(_pool(threads, os.getpid()).map(in_thread, shares))
+    finally:
+        torch.set_num_threads(team)  # a thread that sets its own sets that of all which begin later
+
+
+@cache
+def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Threads without a team of their own, kept: to end them costs as much as a network's worth of small matrices.
+
+    A fork does not take threads with it, so that the process is part of the key.
+    """
+    return ThreadPoolExecutor(threads, "spectra", initializer=torch.set_num_threads, initargs=(1,))
