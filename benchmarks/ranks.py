@@ -1,8 +1,9 @@
 """How much sooner two ranks are done than one: the weights of ResNet-101, one thread each.
 
-    python benchmarks/ranks.py [--json FILE] [--network timm/resnet101] [--ranks 1 2] [--repetitions 3]
+    python benchmarks/ranks.py [--json FILE] [--network timm/resnet101] [--ranks 1 2] [--repetitions 3] [--rounds 3]
 
-Every rank reduces its layers and gets all readings; the time is from a barrier before to the gathered end.
+Every rank reduces its layers and gets all readings; the time is from a barrier before to the gathered end. The numbers
+of ranks take turns, round after round, so that a busy machine slows all alike; medians over all rounds.
 """
 
 from __future__ import annotations
@@ -66,12 +67,16 @@ def main() -> None:
     parser.add_argument("--network", default="timm/resnet101")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    medians = {}
-    for ranks in given.ranks:
-        medians[ranks] = statistics.median(seconds(ranks, given))
-        ratio = medians[given.ranks[0]] / medians[ranks]
-        print(f"{ranks} ranks: {medians[ranks]:.2f} s, {ratio:.2f} times as fast as {given.ranks[0]}", flush=True)
+    times: dict[int, list[float]] = {ranks: [] for ranks in given.ranks}
+    for _ in range(given.rounds):
+        for ranks in given.ranks:
+            times[ranks] += seconds(ranks, given)
+    medians = {ranks: statistics.median(values) for ranks, values in times.items()}
+    for ranks, median in medians.items():
+        ratio = medians[given.ranks[0]] / median
+        print(f"{ranks} ranks: {median:.2f} s, {ratio:.2f} times as fast as {given.ranks[0]}")
     if given.json:
         content = {"network": given.network, "cores": os.cpu_count(), "median_seconds": medians}
         given.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

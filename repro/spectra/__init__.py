@@ -1,7 +1,7 @@
 """Singular values, condition numbers and numerical ranks of many matrices at once; no networks, no Lightning.
 
-The mathematics is in three places: `unfold` makes matrices of tensors, `singular_values` has the fast and the exact
-path, `conditioning` holds the infinity rule.
+The mathematics is in four places: `unfold` makes matrices of tensors, `gram` their products, `singular_values` has the
+fast and the exact path, `conditioning` holds the infinity rule. `sharing` deals work to threads, and to ranks.
 """
 
 from repro.spectra.conditioning import Conditioning, conditioning, cost, default_tolerance

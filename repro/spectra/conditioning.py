@@ -66,8 +66,8 @@ def conditioning(
     Args:
         matrices: Real matrices.
         tolerance: Relative size up to which σmin counts as zero; `default_tolerance` of each matrix if None.
-        block: Elements that are in float64 at one time; 2**19 on the host and 2**25 on a GPU if None. A larger matrix
-            is read block by block, on the exact path too.
+        block: Elements that are in float64 at one time; 2**19 on the host, for each of up to eight threads, and 2**25
+            on a GPU if None. A larger matrix is read block by block, on the exact path too.
 
     Raises:
         UserError: One of them is not a real matrix.
