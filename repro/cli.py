@@ -77,7 +77,7 @@ def _print_state(path: Path, state: dict[str, object]) -> None:
 def _print_metrics(metrics: object) -> None:
     assert isinstance(metrics, dict)
     for name, value in metrics.items():
-        print(f"  {name.replace('_', ' ')}: {100 * value:.2f} %" if "accuracy" in name else f"  {name}: {value:.4g}")
+        print(f"  {name.replace('_', ' ')}: {f'{100 * value:.2f} %' if 'accuracy' in name else f'{value:.4g}'}")
 
 
 def _interrupted(reason: Interrupted) -> int:

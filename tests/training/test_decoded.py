@@ -118,8 +118,8 @@ def test_two_processes_evaluate_every_image_once(tree: Path, tmp_path: Path) -> 
     final = found.state["final"]
     assert final["test_accuracy"] * 15 == pytest.approx(round(final["test_accuracy"] * 15), abs=1e-4)
     assert f"test accuracy: {100 * final['test_accuracy']:.2f} %" in alone
-    assert f"test_cross_entropy: {final['test_cross_entropy']:.4g}" in alone
-    assert f"train_cross_entropy: {final['train_cross_entropy']:.4g}" in alone
+    assert f"test cross entropy: {final['test_cross_entropy']:.4g}" in alone
+    assert f"train cross entropy: {final['train_cross_entropy']:.4g}" in alone
 
 
 @pytest.mark.slow
