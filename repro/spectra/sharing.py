@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -70,10 +71,7 @@ def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> Non
         with torch.inference_mode(inference), torch.no_grad():
             work(share)
 
-    try:
-        list(_pool(threads, os.getpid()).map(in_thread, shares))
-    finally:
-        torch.set_num_threads(team)  # a thread that sets its own sets that of all which begin later
+    list(_pool(threads, os.getpid()).map(in_thread, shares))
 
 
 @cache
@@ -82,4 +80,14 @@ def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
 
     A fork does not take threads with it, so that the process is part of the key.
     """
-    return ThreadPoolExecutor(threads, "spectra", initializer=torch.set_num_threads, initargs=(1,))
+    team = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "spectra", initializer=_without_a_team)
+    together = threading.Barrier(threads)
+    list(pool.map(lambda _: together.wait(), range(threads)))  # all have begun
+    torch.set_num_threads(team)  # what a thread sets for itself is what all that begin later start with
+    return pool
+
+
+def _without_a_team() -> None:
+    torch.get_num_threads()  # a thread's first use of torch sets it to the process's number, whatever was set before
+    torch.set_num_threads(1)
