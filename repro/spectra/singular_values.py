@@ -27,7 +27,8 @@ FAST_LIMIT = 3e4
 """The fast path is left where its own estimate of κ is over this."""
 
 HOST_BLOCK = 2**19
-"""Elements that are in float64 at one time on the host: 4 MiB, so that conversion and product meet in the cache."""
+"""Elements that are in float64 at one time on the host: 4 MiB, so that conversion and product meet in the
+cache. An unfolding that is no view takes as much again."""
 
 DEVICE_BLOCK = 2**25
 """The same on a GPU, where small blocks would leave it idle: 256 MiB."""

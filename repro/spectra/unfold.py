@@ -39,11 +39,11 @@ def short_unfoldings(stack: Shaped[Tensor, "batch ..."], mode: int, room: Tensor
     Args:
         stack: Tensors of one shape, contiguous.
         mode: Which dimension gives the rows before transposition.
-        room: A contiguous tensor of at least this size and of this dtype, used where the unfolding is no view.
+        room: A contiguous tensor like it, used where the unfolding is no view.
     """
     turned = stack.movedim(mode + 1, 1)
     if 0 < mode < stack.ndim - 2:
-        turned = room.flatten()[: turned.numel()].view(turned.shape).copy_(turned)
+        turned = room.view(turned.shape).copy_(turned)
     matrices = turned.reshape(stack.shape[0], *unfolded_shape(stack.shape[1:], mode))
     return matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
 
