@@ -299,4 +299,10 @@ def decode(log: Path) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def wandb_logs() -> Callable[[Path], list[list[Any]]]:
     """Reads the offline logs below a folder, oldest first."""
-    return lambda folder: [list(decode(path)) for path in sorted(folder.rglob("*.wandb"))]
+    import wandb
+
+    def read(folder: Path) -> list[list[Any]]:
+        wandb.teardown()  # a run's `finish` does not wait until its log is written
+        return [list(decode(path)) for path in sorted(folder.rglob("*.wandb"))]
+
+    return read
