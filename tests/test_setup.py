@@ -129,7 +129,7 @@ def make(*arguments: str, cwd: Path, programs: Path | None = None) -> subprocess
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))}
     kept.pop("ARGS", None)
     kept["PATH"] = f"{programs}:{kept['PATH']}" if programs else kept["PATH"]
-    return subprocess.run(["make", *arguments], cwd=cwd, env=kept, capture_output=True, text=True, timeout=60)
+    return subprocess.run(["make", *arguments], cwd=cwd, env=kept, capture_output=True, text=True, timeout=300)
 
 
 def the_one_line(run: subprocess.CompletedProcess[str]) -> str:

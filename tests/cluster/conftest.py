@@ -68,7 +68,7 @@ class Cluster:
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -83,7 +83,7 @@ class Cluster:
         shown = self.call("scontrol", "show", "job", "-o", number)
         return dict(re.findall(r"(\w+)=(\S*)", shown))
 
-    def wait(self, number: str, done: Callable[[dict[str, str]], bool], seconds: float = 120) -> dict[str, str]:
+    def wait(self, number: str, done: Callable[[dict[str, str]], bool], seconds: float = 300) -> dict[str, str]:
         """Wait until a job is as wanted; shows its log if that does not come."""
         deadline = time.monotonic() + seconds
         while not done(known := self.job(number)):
@@ -91,7 +91,7 @@ class Cluster:
             time.sleep(0.3)
         return known
 
-    def finish(self, number: str, seconds: float = 150) -> dict[str, str]:
+    def finish(self, number: str, seconds: float = 300) -> dict[str, str]:
         """Wait until a job has ended well."""
         ends = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL")
         known = self.wait(number, lambda known: known["JobState"] in ends, seconds)
@@ -110,7 +110,7 @@ class Cluster:
         """What a job has printed, in all its lives."""
         return "\n".join(path.read_text() for path in self.folder.glob(f"**/slurm-{number}*.out"))
 
-    def wait_for_checkpoint(self, study: str, seconds: float = 90) -> None:
+    def wait_for_checkpoint(self, study: str, seconds: float = 300) -> None:
         """Wait until a run of this study has saved one in the middle."""
         deadline = time.monotonic() + seconds
         while not list((self.folder / "runs" / study).glob("*/checkpoints/step-*.ckpt")):
@@ -143,6 +143,6 @@ def cluster() -> Iterator[Cluster]:
         made.call("bash", str(SCRIPT), "start", str(daemons))
         yield made
     finally:
-        subprocess.run(["bash", str(SCRIPT), "stop", str(daemons)], env=environment, capture_output=True, timeout=60)
+        subprocess.run(["bash", str(SCRIPT), "stop", str(daemons)], env=environment, capture_output=True, timeout=300)
         shutil.rmtree(daemons, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

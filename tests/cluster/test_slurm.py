@@ -165,7 +165,7 @@ def test_a_job_goes_on_when_its_node_has_gone_down(cluster: Any, same: Callable[
 def test_a_job_is_requeued_before_its_time_limit(
     cluster: Any, limited: str, same: Callable[[str], RunDirectory]
 ) -> None:
-    known = cluster.finish(limited, seconds=240)
+    known = cluster.finish(limited, seconds=400)
     assert int(known["Restarts"]) >= 1
     # By the run itself, which SLURM may cut off before it can say so.
     assert "checkpoint saved; the same command goes on from there" in cluster.log(limited)

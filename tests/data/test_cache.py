@@ -126,7 +126,7 @@ print(cache.prepare(Path({str(tmp_path / "root")!r}), "Tiny", lambda: make))
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(8)
     ]
-    said = [process.communicate(timeout=120) for process in processes]
+    said = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, said
     assert all("is ready" in out for out, _ in said)
     cache.check(tmp_path / "root", "Tiny")

@@ -97,7 +97,7 @@ def test_a_signal_to_the_whole_group_is_the_training_processs_to_answer(training
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             os.kill(pid, number)
     time.sleep(0.5)
-    out, _ = training.communicate("\n\n", timeout=60)
+    out, _ = training.communicate("\n\n", timeout=300)
     assert out.split() == ["3"]
     assert training.returncode == 0
     assert gone(pids)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -20,12 +19,6 @@ def test_import_and_check_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_check_takes_less_than_50_ms():
-    start = time.perf_counter()
-    check("resnet1004")
-    assert time.perf_counter() - start < 0.05
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_tables_sort_figures_fill_the_window_and_links_open_their_run(run, manif
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
     command = [str(BROWSER), *options, "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     title = re.search(r"<title>(.*?)</title>", shown)
     assert title is not None
     seen = json.loads(title[1].replace("&quot;", '"'))

@@ -327,7 +327,7 @@ def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: 
             os.write(terminal, b"\x03")
         else:
             process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=300)
     finally:
         process.kill()
         os.close(end)

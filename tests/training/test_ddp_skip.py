@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from repro.records import RunDirectory, find_runs, metrics
+from tests.training.stopping import ROOT
 
 # 89 images in batches of 32: of the last one each process has another number, 12 and 13.
 FLAGS = [
@@ -22,19 +23,12 @@ FLAGS = [
 ]
 # The command with features kept in a file, however much memory is free; stopped at a step by a signal to one process.
 IN_A_FILE = """
-import os, signal
+import signal
 from repro.cli import main
 from repro.training import features
-from repro.training.classifier import Classifier
+from tests.training import stopping
 
-step = Classifier.training_step
-
-def stopped(self, batch, batch_idx):
-    if f"{self.trainer.global_step} {self.trainer.global_rank}" == os.environ.get("STOP"):
-        os.kill(os.getpid(), signal.SIGINT)
-    return step(self, batch, batch_idx)
-
-Classifier.training_step = stopped
+stopping.by_signal(signal.SIGINT)
 features.RESIDENT_SHARE = 0.0
 main()
 """
@@ -52,7 +46,7 @@ def command(folder: Path, devices: int, flags: list[str], program: str) -> list[
 def fitted(folder: Path, devices: int, flags: list[str], program: str = "repro", stop: str = "") -> RunDirectory:
     done = subprocess.run(
         command(folder, devices, flags, program),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "STOP": stop},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "STOP": stop},
         capture_output=True,
         text=True,
         check=False,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ import torch
 
 from repro.cli import run
 from repro.records import RunDirectory, find_runs, metrics, readings
+from tests.training.stopping import ROOT
 
 FLAGS = [
     *("--data.name", "ImageFolder", "--model.network", "resnet8", "--model.width", "4", "--data.image_size", "16"),
@@ -26,10 +25,15 @@ FLAGS = [
 ]
 
 
-def process(*arguments: str) -> subprocess.Popen[str]:
+STOPPED = "from repro.cli import main; from tests.training import stopping; stopping.by_ctrl_c(); main()"
+
+
+def process(*arguments: str, stop: int | None = None) -> subprocess.Popen[str]:
+    """The command; at the step `stop` its process group gets a Ctrl-C."""
+    command = ["-m", "repro"] if stop is None else ["-c", STOPPED]
     return subprocess.Popen(
-        [sys.executable, "-m", "repro", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, *command, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "STOP": f"{stop} 0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,23 +84,16 @@ def test_workers_are_no_part_of_a_run(tree: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_within_an_epoch_goes_on_bit_for_bit_with_workers(tree: Path, tmp_path: Path) -> None:
-    flags = ["fit", *FLAGS, "--data.root", str(tree), "--trainer.max_epochs", "40"]
+    flags = ["fit", *FLAGS, "--data.root", str(tree), "--trainer.max_epochs", "5"]
     done(*flags, "--data.workers", "0", "--runs", str(tmp_path / "whole"))
     command = [*flags, "--data.workers", "2", "--runs", str(tmp_path / "stopped")]
-    running = process(*command)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and running.poll() is None:
-        lines = [path.read_text() for path in (tmp_path / "stopped").rglob("metrics.jsonl")]
-        if lines and '"step": 27' in lines[0]:
-            break
-        time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGINT)  # as Ctrl-C does: the workers get it too
-    _, error = running.communicate(timeout=60)
+    running = process(*command, stop=27)
+    _, error = running.communicate(timeout=300)
     assert running.returncode == 130, error
     assert error.splitlines()[-1].endswith("checkpoint saved; the same command goes on from there")
     assert "Traceback" not in error
     stopped, whole = only(tmp_path / "stopped"), only(tmp_path / "whole")
-    assert stopped.state["step"] % 8 != 0, "stopped at an epoch's end by chance"
+    assert stopped.state["step"] == 28  # within an epoch of 8
     done(*command)
     assert stopped.status == "finished"
     ours, theirs = state(stopped), state(whole)
