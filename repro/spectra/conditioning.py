@@ -96,17 +96,22 @@ def assess(
 
     def fill(items: list[int]) -> None:
         some = [tensors[item] for item in items]
+        summaries: list[Tensor] = []
+        rows: list[int] = []
+        entries: list[int] = []
+        start = 0
         for unfoldings, values in singular_values(some, modes=modes, block=block):
-            rows: list[int] = []
-            entries: list[int] = []
             bounds: list[float] = []
             for each in unfoldings:
-                mine = range(len(bounds), len(bounds) + len(each.places))
+                bounds += [bound(each.tensors[0], each.modes[0])] * len(each.places)
                 for mode in each.modes:
-                    rows += mine
+                    rows += range(start, start + len(each.places))
                     entries += [starts[items[place]] + mode for place in each.places]
-                bounds += [bound(each.tensors[0], each.modes[0])] * len(mine)
-            table[:, entries] = _summarise(values, values.new_tensor(bounds))[:, rows]
+                start += len(each.places)
+            summaries.append(_summarise(values, values.new_tensor(bounds)))
+        if summaries:
+            some_rows, some_entries = (torch.tensor(numbers, device="cpu") for numbers in (rows, entries))
+            table.index_copy_(1, some_entries, torch.cat(summaries, dim=1).index_select(1, some_rows))
 
     if all(tensor.device.type == "cpu" for tensor in tensors):
         in_threads(fill, [cost(tuple(tensor.shape), modes) for tensor in tensors])

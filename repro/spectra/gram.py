@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import string
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -14,6 +13,9 @@ from repro.spectra.unfold import short_blocks, short_unfoldings, unfolded_shape
 
 _JOINT = 16
 """Positions of a kernel up to which the products between all pairs of them are cheaper than a copy for each axis."""
+
+_BAND = 24
+"""Rows of which a band has a multiple: what the products of BLAS take at once in float64, as 16 or 32 are not."""
 
 
 def add_grams(group: list[Tensor], places: Mapping[int, Float[Tensor, "group short short"]], elements: int) -> None:
@@ -55,11 +57,16 @@ def _of_kernel(stack: Float[Tensor, "batch out in ..."]) -> dict[int, Float[Tens
         return {}
     parts = stack.reshape(batch, math.prod(leading), positions)
     joint = (parts.mT @ parts).view(batch, *axes, *axes)
-    letters = string.ascii_lowercase[: len(axes)]
     return {
-        mode: torch.einsum(f"Z{letters}{letters.replace(axis, axis.upper())}->Z{axis}{axis.upper()}", joint)
-        for mode, axis in enumerate(letters, start=2)
+        2 + axis: _traced(joint, [other for other in range(len(axes)) if other != axis]) for axis in range(len(axes))
     }
+
+
+def _traced(joint: Float[Tensor, "batch ..."], axes: list[int]) -> Float[Tensor, "batch side side"]:
+    """The sum over equal indices along these axes, each of which there is twice."""
+    for axis in reversed(axes):
+        joint = joint.diagonal(dim1=1 + axis, dim2=1 + axis + joint.ndim // 2).sum(-1)
+    return joint
 
 
 def _streamed(tensor: Tensor, mode: int, elements: int, place: Float[Tensor, "1 short short"]) -> None:
@@ -73,12 +80,12 @@ def _streamed(tensor: Tensor, mode: int, elements: int, place: Float[Tensor, "1 
 
 
 def _add_gram(matrices: Float[Tensor, "batch short long"], place: Float[Tensor, "batch short short"]) -> None:
-    """The lower triangles, in four bands of rows: five eighths of the products."""
+    """The lower triangles, in bands of rows: with many of them, half of the products."""
     short = matrices.shape[1]
-    band = max(-(-short // 4), 16)
+    band = _BAND * max(round(short / (6 * _BAND)), 1)
     for start in range(0, short, band):
         rows = matrices[:, start : start + band]
-        place[:, start : start + band, : start + band] += rows @ matrices[:, : start + band].mT
+        place[:, start : start + band, : start + band].add_(rows @ matrices[:, : start + band].mT)
 
 
 def stacks(
