@@ -89,9 +89,8 @@ def test_every_item_is_dealt_once_and_loads_are_even(costs: list[float], ranks: 
     hands = [Share(rank, ranks).deal(costs) for rank in range(ranks)]
     assert sorted(item for hand in hands for item in hand) == list(range(len(costs)))
     loads = [sum(costs[item] for item in hand) for hand in hands]
-    best = max(sum(costs) / ranks, max(costs, default=0.0))
-    assert max(loads) <= (4 / 3 + 1e-9) * best or len(costs) > ranks  # Graham's bound is against the best deal
-    assert max(loads) - min(loads) <= max(costs, default=0.0) * (1 + 1e-9) + 1e-9
+    dearest = max(costs, default=0.0)
+    assert max(loads) <= 1.05 * (sum(costs) / ranks + dearest * (1 - 1 / ranks)) + 1e-9  # Graham's bound, and 5 %
 
 
 def test_an_online_dealer_gives_each_item_to_one_rank() -> None:

@@ -84,8 +84,8 @@ def test_an_error_in_a_thread_is_told(team: int) -> None:
 @pytest.mark.parametrize(
     ("costs", "expected"),
     [
-        ([1e9] * 6, [[0, 3], [1, 4], [2, 5]]),
-        ([1e9, 1e9, 9e9, 1e9, 1e9, 1e9, 1e9], [[2], [0, 4], [1, 5], [3, 6]]),  # one is dearer than a fair share
+        ([1e9] * 6, [[0, 1], [2, 3], [4, 5]]),
+        ([1e9, 1e9, 9e9, 1e9, 1e9, 1e9, 1e9], [[2], [0, 1], [3, 4], [5, 6]]),  # one is dearer than a fair share
         ([1e9, 1e9], [[0], [1]]),  # fewer than threads
         ([1e9], [[0]]),
         ([1.0] * 6, [[0, 1, 2, 3, 4, 5]]),  # not worth a thread
@@ -127,6 +127,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_dealing_gives_the_dearest_first() -> None:
     assert deal([3.0, 5.0, 1.0, 4.0], 2) == [[1, 2], [0, 3]]
     assert deal([], 2) == [[], []]
+
+
+def test_items_that_are_alike_stay_together_where_that_is_even() -> None:
+    assert deal([1.0, 2.0] * 4 + [1.0] * 4, 2) == [[1, 3, 5, 7], [0, 2, 4, 6, 8, 9, 10, 11]]
+    assert deal([1.0] * 6, 3) == [[0, 1], [2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize("shape", [(48, 20, 1, 1), (1, 48, 20), (20, 1, 48, 1)])
