@@ -5,9 +5,10 @@
 Every method of a case is run in turn, repetition after repetition, so that a busy machine slows all alike; the medians
 of their times are compared. Each timed run comes right after a quarter of a second of untimed ones of the same method
 (at least one), so that none pays for another's cold caches and spinning threads, nor a short one for cores that are
-still waking up. (Where other programs keep all cores busy, more than one thread says little about any method: each
-library waits for its own threads, for up to a second.) All start from the same float32 tensors; converting to float64
-and unfolding are part of each time.
+still waking up. What is shorter than a quarter of a second is timed over and over for as long, and its mean counts.
+(Where other programs keep all cores busy, more than one thread says little about any method: each library waits for its
+own threads, for up to a second.) All start from the same float32 tensors; converting to float64 and unfolding are part
+of each time.
 On the fast path κ is under 3e4; the exact path is timed on the same tensors made singular along every mode.
 `--weights` adds a network of yours (a state dict): its time, and how many of its unfoldings need the exact path.
 """
@@ -44,8 +45,8 @@ RESNET110 = [
 ]
 """Weights of ResNet-110 on CIFAR-10, base width 16."""
 
-WARM_UP = 0.25
-"""Seconds of untimed runs before each timed one."""
+QUARTER = 0.25
+"""Seconds of untimed runs, and then of timed ones."""
 
 Methods = dict[str, Callable[[], Any]]
 
@@ -166,10 +167,16 @@ def resnet101_case(device: str) -> Methods | str:
     return methods
 
 
-def seconds_of(method: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    result = method()
-    return result if isinstance(result, float) else time.perf_counter() - start
+def seconds_of(method: Callable[[], Any], least: float) -> float:
+    """What one run takes, from as many as `least` seconds allow; one that tells its own seconds is believed."""
+    taken: list[float] = []
+    while not taken or sum(taken) < least:
+        start = time.perf_counter()
+        result = method()
+        if isinstance(result, float):
+            return result
+        taken.append(time.perf_counter() - start)
+    return statistics.mean(taken)
 
 
 def run(
@@ -179,12 +186,9 @@ def run(
     for _ in range(repetitions):
         for name, method in methods.items():
             time.sleep(0.3)  # idle threads of numpy's BLAS go on spinning for a while, at the next one's cost
-            ready = time.perf_counter() + WARM_UP
-            while warm:
-                method()
-                if time.perf_counter() > ready:
-                    break
-            times[name].append(seconds_of(method))
+            if warm:
+                seconds_of(method, QUARTER)
+            times[name].append(seconds_of(method, QUARTER))
     medians = {name: statistics.median(values) for name, values in times.items()}
     ours = next(iter(medians.values()))
     print(f"\n{case}\n{'ms':>10} {'min':>10} {'ratio':>8} {'demanded':>9}")
