@@ -9,6 +9,8 @@ still waking up. What is shorter than a quarter of a second is timed over and ov
 (Where other programs keep all cores busy, more than one thread says little about any method: each library waits for its
 own threads, for up to a second.) All start from the same float32 tensors; converting to float64 and unfolding are part
 of each time.
+The floor counts what no way over Gram matrices can do without: the entries read once; half of each product and the
+tridiagonal form of each Gram matrix in float64, at the rate of a large product on the same device and threads.
 On the fast path κ is under 3e4; the exact path is timed on the same tensors made singular along every mode.
 `--weights` adds a network of yours (a state dict): its time, and how many of its unfoldings need the exact path.
 """
@@ -29,10 +31,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from step_parts import ceilings
 from torch import Tensor
 
 from repro.spectra import Conditioning, conditioning, mode_conditioning, mode_conditionings, unfold
 from repro.spectra.singular_values import FAST_LIMIT
+from repro.spectra.unfold import distinct_modes, unfolded_shape
 
 RESNET110 = [
     *[(16, 3, 3, 3)],
@@ -104,7 +108,7 @@ def tensor_case(tensor: Tensor) -> Methods:
     }
 
 
-def resnet101_case(device: str) -> Methods | str:
+def resnet101_case(device: str) -> tuple[Methods, list[Tensor]] | str:
     """Every weight of ResNet-101. The others take one layer of each shape, times the number of layers of that shape."""
     try:
         models = importlib.import_module("torchvision.models")
@@ -164,7 +168,7 @@ def resnet101_case(device: str) -> Methods | str:
         methods["weightwatcher svd_vals: float32 values of each kernel position's out × in slice, no modes"] = sampled(
             watch
         )
-    return methods
+    return methods, weights
 
 
 def seconds_of(method: Callable[[], Any], least: float) -> float:
@@ -179,8 +183,25 @@ def seconds_of(method: Callable[[], Any], least: float) -> float:
     return statistics.mean(taken)
 
 
+def floor(tensors: list[Tensor], modes: int | None, rates: tuple[float, float]) -> dict[str, float]:
+    """Seconds for the operations and for the bytes that the conditioning of tensors takes at least."""
+    operations = 0.0
+    for tensor in tensors:
+        for mode, *_ in distinct_modes(tensor.shape, modes):
+            short, long = sorted(unfolded_shape(tensor.shape, mode))
+            operations += short**2 * long + 4 / 3 * short**3
+    moved = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return {"operations": operations, "bytes": moved, "s": max(operations / rates[0], moved / rates[1])}
+
+
 def run(
-    case: str, methods: Methods, repetitions: int, demands: dict[str, float], *, warm: bool = True
+    case: str,
+    methods: Methods,
+    repetitions: int,
+    demands: dict[str, float],
+    least: dict[str, float] | None = None,
+    *,
+    warm: bool = True,
 ) -> dict[str, Any]:
     times: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(repetitions):
@@ -207,7 +228,13 @@ def run(
             f"{median * 1e3:10.1f} {min(times[name]) * 1e3:10.1f} {median / ours:8.2f} {demand or '':>9} {name}",
             flush=True,
         )
-    return {"case": case, "repetitions": repetitions, "methods": rows}
+    if least is not None:
+        print(
+            f"{least['s'] * 1e3:10.1f} floor: {least['operations'] / 1e9:.2f} GFLOP in float64, "
+            f"{least['bytes'] / 1e6:.0f} MB; ours takes {ours / least['s']:.1f} times as long",
+            flush=True,
+        )
+    return {"case": case, "repetitions": repetitions, "methods": rows, "floor": least}
 
 
 def share_of_exact_path(results: list[Conditioning]) -> str:
@@ -231,20 +258,32 @@ def main() -> None:
     matrix = torch.randn(16384, 128, generator=torch.Generator().manual_seed(0)).relu().to(options.device)
     tensor = torch.randn(128, 16, 32, 32, generator=torch.Generator().manual_seed(0)).relu().to(options.device)
     demands = {"numpy.linalg.svd, thin, with vectors": 15.0, "torch.linalg.svdvals, float64": 6.0}
-    cases: list[tuple[str, Methods, dict[str, float]]] = [
-        ("ResNet-110, all modes of all 110 weights, fast path", modes_case(weights), demands),
-        ("ResNet-110, the same made singular, exact path", modes_case([singular(w) for w in weights]), {}),
-        ("representation 16,384 × 128, fast path", matrix_case(matrix), {"torch.linalg.svdvals, float64": 3.0}),
-        ("representation 16,384 × 128, exact path", matrix_case(singular(matrix)), {}),
-        ("representation 128×16×32×32, all modes, fast path", tensor_case(tensor), {}),
-        ("representation 128×16×32×32, all modes, exact path", tensor_case(singular(tensor)), {}),
+    rates = ceilings(options.device, torch.float64)
+    of_matrix = {"torch.linalg.svdvals, float64": 3.0}
+    cases: list[tuple[str, Methods, dict[str, float], dict[str, float] | None]] = [
+        (
+            "ResNet-110, all modes of all 110 weights, fast path",
+            modes_case(weights),
+            demands,
+            floor(weights, None, rates),
+        ),
+        ("ResNet-110, the same made singular, exact path", modes_case([singular(w) for w in weights]), {}, None),
+        ("representation 16,384 × 128, fast path", matrix_case(matrix), of_matrix, floor([matrix], 1, rates)),
+        ("representation 16,384 × 128, exact path", matrix_case(singular(matrix)), {}, None),
+        (
+            "representation 128×16×32×32, all modes, fast path",
+            tensor_case(tensor),
+            {},
+            floor([tensor], None, rates),
+        ),
+        ("representation 128×16×32×32, all modes, exact path", tensor_case(singular(tensor)), {}, None),
     ]
     if options.weights:
         state = torch.load(options.weights, map_location=options.device, weights_only=True)
         state = state.get("state_dict", state)
         own = [value.float() for value in state.values() if isinstance(value, Tensor) and value.ndim > 1]
         name = f"{options.weights.name}: {share_of_exact_path(mode_conditionings(own))}"
-        cases.append((name, modes_case(own), {}))
+        cases.append((name, modes_case(own), {}, floor(own, None, rates)))
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.processor() or "cpu"
@@ -255,16 +294,20 @@ def main() -> None:
         "load": os.getloadavg(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "float64_operations_per_s": rates[0],
+        "bytes_per_s": rates[1],
     }
     print(" ".join(f"{key}={value}" for key, value in machine.items()))
-    results = [run(name, methods, options.repetitions, wanted) for name, methods, wanted in cases]
+    results = [run(name, methods, options.repetitions, wanted, least) for name, methods, wanted, least in cases]
     if not options.skip_resnet101:
-        methods = resnet101_case(options.device)
-        if isinstance(methods, str):
-            print(methods)
+        found = resnet101_case(options.device)
+        if isinstance(found, str):
+            print(found)
         else:
+            methods, weights = found
             title = "ResNet-101, all weights (others: one layer of each shape × how many there are)"
-            results.append(run(title, methods, min(options.repetitions, 3), {}, warm=False))
+            least = floor(weights, None, rates)
+            results.append(run(title, methods, min(options.repetitions, 3), {}, least, warm=False))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": machine, "cases": results}, indent=1, ensure_ascii=False) + "\n")

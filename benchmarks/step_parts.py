@@ -121,10 +121,10 @@ def arithmetic(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[int,
     return counter.get_total_flops(), moved + 4 * weights * (2 + 1 + 5)  # passes; gradient; SGD with momentum
 
 
-def ceilings(device: str) -> tuple[float, float]:
-    """Operations and bytes a second: the best of some large matrix products and copies."""
+def ceilings(device: str, dtype: torch.dtype = torch.float32) -> tuple[float, float]:
+    """Operations (of this dtype) and bytes a second: the best of some large matrix products and copies."""
     side, length = (8192, 1 << 28) if device == "cuda" else (2048, 1 << 25)
-    a, b = torch.randn(side, side, device=device), torch.randn(side, side, device=device)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     source, target = torch.randn(length, device=device), torch.empty(length, device=device)
 
     def best(work: Callable[[], Any]) -> float:

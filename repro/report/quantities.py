@@ -9,8 +9,12 @@ import pandas as pd
 
 from repro.figures import RunRecords, kappa
 
-_FORMS = {"weights": ("weights", "quoted"), "representations": ("representations", "quoted")}
+_FORMS = {name: (name, "quoted") for name in ("weights", "representations", "gradients", "updates", "errors")}
 _FORMS["matrix"] = ("representations", "matrix")
+_MEDIANS = {
+    "bound_median": ("amplification", "matrix", "bound"),
+    "distance_median": ("distance", "first", "relative_distance"),
+}
 
 
 def quantities(final: Mapping[str, float], seconds: float | None, records: RunRecords | None) -> dict[str, float]:
@@ -30,7 +34,8 @@ def quantities(final: Mapping[str, float], seconds: float | None, records: RunRe
     if seconds is not None:
         found["seconds"] = seconds
     if records is not None:
-        found |= _of_metrics(records) | _of_readings(records.readings) | _of_distributions(records.readings)
+        readings = records.readings
+        found |= _of_metrics(records) | _of_readings(readings) | _of_distributions(readings) | _medians(readings)
     return found
 
 
@@ -62,6 +67,18 @@ def _of_readings(readings: pd.DataFrame) -> dict[str, float]:
         if values.notna().all() and (values != values.iloc[0]).any():
             found[f"{name}_trend"] = _rank_correlation(values)
         found |= {f"{name}_kappa[{layer}]": float(value) for layer, value in values.items()}
+    return found
+
+
+def _medians(readings: pd.DataFrame) -> dict[str, float]:
+    """Over the representations of a network, the input and the one that is compared with left out, at the end."""
+    found = {}
+    for name, (measurement, mode, quantity) in _MEDIANS.items():
+        rows = readings[(readings["measurement"] == measurement) & (readings["mode"] == mode)]
+        rows = rows[(rows["quantity"] == quantity) & (rows["layer"] >= (2 if mode == "first" else 1))]
+        if len(rows):
+            last = rows[rows["step"] == rows["step"].max()]
+            found[name] = float(last["value"].median(skipna=False))
     return found
 
 

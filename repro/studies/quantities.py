@@ -25,6 +25,21 @@ QUANTITIES = {
     "matrix_infinite": "representations that are singular as a matrix",
     "matrix_median": "median κ of the representations as matrices",
     "matrix_trend": "rank correlation of the representations' κ as matrices with depth",
+    **{
+        f"{measurement}_{figure}": words.format(of)
+        for measurement, of in (
+            ("gradients", "the gradients of the layers' weights"),
+            ("updates", "the updates of the layers' weights"),
+            ("errors", "the error gradients of the representations"),
+        )
+        for figure, words in (
+            ("infinite", "how many of {} have infinite κ"),
+            ("median", "median κ of {}"),
+            ("trend", "rank correlation of the κ of {} with depth"),
+        )
+    },
+    "bound_median": "median over the representations of Proposition 3's bound",
+    "distance_median": "median distance of the representations from the first, relative to it",
     "seconds": "seconds",
 }
 """Of a whole run: accuracies and losses after the final epoch, κ at the last measurement."""
@@ -33,6 +48,9 @@ OF_LAYER = {
     "weights_kappa": "κ of the weights of layer {}",
     "representations_kappa": "channel-mode κ of representation {}",
     "matrix_kappa": "κ of representation {} as a matrix",
+    "gradients_kappa": "κ of the gradient of the weights of layer {}",
+    "updates_kappa": "κ of the update of the weights of layer {}",
+    "errors_kappa": "κ of the error gradient of representation {}",
     **{
         f"{kind}_{name}": words.format(kind)
         for kind in ("activations", "outputs", "weights", "gradients")

@@ -52,6 +52,30 @@ def test_condition_numbers_by_layer_and_over_depth() -> None:
     assert all(in_words(name) for name in found)
 
 
+def test_gradients_bounds_and_distances() -> None:
+    def of(measurement: str, mode: str, quantity: str, values: list[float], step: int = 8) -> list[dict[str, Any]]:
+        return [row | {"quantity": quantity} for row in kappas(measurement, mode, values, step=step)]
+
+    rows = [
+        *kappas("gradients", "output", [math.inf, 3.0, 2.0]),
+        *kappas("gradients", "input", [1.0, math.inf, 4.0]),
+        *kappas("updates", "output", [5.0, 6.0, 7.0]),
+        *kappas("errors", "channel", [math.inf, 9.0, 9.0]),
+        *of("amplification", "matrix", "bound", [99.0] * 3, step=0),
+        *of("amplification", "matrix", "bound", [3.0, math.inf, 7.0]),
+        *of("amplification", "matrix", "relative_change", [0.1] * 3),
+        *of("distance", "first", "relative_distance", [0.0, 0.5, 0.75]),
+        *of("distance", "input", "relative_distance", [4.0] * 3),
+    ]
+    found = quantities({}, None, records(rows))
+    assert [found[f"{name}_infinite"] for name in ("gradients", "updates", "errors")] == [2, 0, 1]
+    assert found["gradients_kappa[3]"] == 4.0
+    assert found["updates_median"] == 6.0
+    assert found["bound_median"] == 7.0
+    assert found["distance_median"] == 0.625  # the first one's own is left out
+    assert all(in_words(name) for name in found)
+
+
 def test_distributions_over_training_and_at_its_end() -> None:
     import torch
 

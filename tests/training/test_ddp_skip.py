@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from repro.records import RunDirectory, find_runs, metrics
-from tests.training.stopping import ROOT
 
+ROOT = Path(__file__).parents[2]
 # 89 images in batches of 32: of the last one each process has another number, 12 and 13.
 FLAGS = [
     *("--model.network", "cnn13", "--model.width", "4", "--model.activation", "softplus"),

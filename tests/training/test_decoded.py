@@ -14,8 +14,8 @@ import torch
 
 from repro.cli import run
 from repro.records import RunDirectory, find_runs, metrics, readings
-from tests.training.stopping import ROOT
 
+ROOT = Path(__file__).parents[2]
 FLAGS = [
     *("--data.name", "ImageFolder", "--model.network", "resnet8", "--model.width", "4", "--data.image_size", "16"),
     *("--data.batch_size", "5", "--data.augmentation", "resized_crop_flip", "--data.evaluation_batch_size", "7"),

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from repro.records import RunDirectory, find_runs, metrics, readings
-from tests.training.stopping import ROOT
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 Live = Callable[..., list[BaseProcess]]
 
