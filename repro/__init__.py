@@ -1,28 +1,32 @@
 """Reproduce, extend and check two papers on why skip connections make very deep networks trainable.
 
-``repro.measure(network, images)`` and ``repro.MeasureCallback`` look at any network.
+``repro.measure(network, images)`` and ``repro.MeasureCallback`` look at any network; ``repro.build(configuration)`` and
+``repro.restore(run)`` give the Lightning parts of an experiment.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from repro.measurements.run import measure
     from repro.training.measuring import MeasureCallback
+    from repro.training.parts import build, restore
 
 __version__ = "0.1.0"
-__all__ = ["MeasureCallback", "measure"]
+__all__ = ["MeasureCallback", "build", "measure", "restore"]
+
+_WHERE = {
+    "MeasureCallback": "repro.training.measuring",
+    "build": "repro.training.parts",
+    "measure": "repro.measurements.run",
+    "restore": "repro.training.parts",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch or Lightning when it is first asked for."""
-    if name == "measure":
-        from repro.measurements.run import measure
-
-        return measure
-    if name == "MeasureCallback":
-        from repro.training.measuring import MeasureCallback
-
-        return MeasureCallback
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

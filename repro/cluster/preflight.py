@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shutil
 import socket
@@ -19,7 +18,7 @@ from repro.config import Config
 from repro.errors import UserError
 from repro.studies.plan import duration
 from repro.training.checks import check
-from repro.training.placement import check_layout
+from repro.training.placement import alone, check_layout
 
 LOWEST = {"torch": (2, 11), "torchvision": (0, 26), "lightning": (2, 6, 4)}
 """Oldest versions that do; lightning 2.6.2 and 2.6.3 on the package index were malicious."""
@@ -110,13 +109,12 @@ def _networks(configs: Sequence[Config]) -> tuple[Check, int]:
     seen: set[str] = set()
     largest = 0
     for config in configs:
-        alone = dataclasses.replace(config.trainer, accelerator="cpu", devices=1, num_nodes=1)
         key = repr((config.model, config.data.name, config.data.image_size))
         if key in seen:
             continue
         seen.add(key)
         try:
-            network = build(dataclasses.replace(config, trainer=alone)).module.network
+            network = build(alone(config, accelerator="cpu")).module.network
         except UserError as mistake:
             return Check(name="networks", ok=False, found=str(mistake)), largest
         largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))

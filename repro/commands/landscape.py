@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import re
 import sys
@@ -102,10 +101,10 @@ def _compute(
     from repro.theory.landscape import evaluate
     from repro.training.experiment import restore
     from repro.training.losses import LOSSES
+    from repro.training.placement import alone
 
     device = device_named(given.device)
-    alone = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, devices=1, num_nodes=1))
-    experiment, _ = restore(alone, checkpoint)
+    experiment, _ = restore(alone(config), checkpoint)
     network = experiment.module.network.to(device)
     data = experiment.data
     data.setup("fit")

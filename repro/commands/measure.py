@@ -127,9 +127,10 @@ def _of_run(target: Path, given: argparse.Namespace) -> Subject:
 
     run, config, checkpoint = stored_checkpoint(target)
     from repro.training.experiment import restore
+    from repro.training.placement import alone
 
     device = device_named(given.device)
-    experiment, content = restore(config, checkpoint)
+    experiment, content = restore(alone(config), checkpoint)
     module, data = experiment.module.to(device), experiment.data
     data.setup("fit")
     images, labels = data.probe(given.probe_size)

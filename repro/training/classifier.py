@@ -200,6 +200,7 @@ class Classifier(LightningModule):
         self.train_metrics.reset()
         found["train/objective"] = found.get("train/loss", found["train/cross_entropy"]) + self.penalty()
         self.record(found)
+        self._show(found)
 
     def on_validation_start(self) -> None:
         """All ranks evaluate the network that is saved: rank 0's running statistics."""
@@ -215,7 +216,10 @@ class Classifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Record what was evaluated."""
-        self.record(self._evaluated(self.held_out))
+        found = self._evaluated(self.held_out)
+        if not self.trainer.sanity_checking:  # a stranger's Trainer looks at two batches first
+            self.record(found)
+            self._show(found)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of the training set or of a held-out part."""
@@ -225,6 +229,7 @@ class Classifier(LightningModule):
         """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
         found = self._evaluated(["train", *self.held_out])
         self.final = {name.replace("/", "_"): value for name, value in found.items()}
+        self._show(found)
 
     @property
     def held_out(self) -> Sequence[str]:
@@ -268,6 +273,11 @@ class Classifier(LightningModule):
         self.latest |= metrics
         for logger in self.trainer.loggers:
             logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
+
+    def _show(self, metrics: Mapping[str, float]) -> None:
+        """Let callbacks of Lightning's watch metrics, such as EarlyStopping; a member of a stack has no name there."""
+        if self.trainer.lightning_module is self:
+            self.log_dict(dict(metrics), logger=False, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""

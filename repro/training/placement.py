@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
+from typing import Any, Literal
 
 from repro.config import Config
 from repro.errors import UserError
@@ -42,6 +44,12 @@ def devices(config: Config) -> int | str:
 
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     return 1 if on_cpu else "auto"
+
+
+def alone(config: Config, *, accelerator: Literal["auto", "cpu"] = "auto") -> Config:
+    """The configuration for one process on what is there, to look at its network and not to train it."""
+    here: dict[str, Any] = {"accelerator": accelerator, "devices": 1, "num_nodes": 1, "compile": "none", "graph": False}
+    return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, **here))
 
 
 def several(config: Config) -> bool:

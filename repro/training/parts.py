@@ -1,0 +1,56 @@
+"""The Lightning parts of an experiment, for a script or a notebook of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from repro.config import Config, flatten, from_mapping, read_yaml, to_flat
+from repro.training.checks import check
+from repro.training.experiment import Experiment
+from repro.training.experiment import build as build_experiment
+from repro.training.experiment import restore as restore_experiment
+from repro.training.placement import alone
+from repro.training.runs import stored_checkpoint
+
+
+def build(configuration: str | Path | None = None, **options: Any) -> Experiment:
+    """The parts that ``repro fit`` would train: `module`, a LightningModule, and `data`, a LightningDataModule.
+
+    Nothing is recorded but what the callbacks and loggers of the Trainer do that trains them. Callbacks may watch
+    ``train/accuracy``, ``test/cross_entropy`` and so on (EarlyStopping, ModelCheckpoint); after `Trainer.test`, which
+    evaluates the training set too, they are in ``trainer.callback_metrics``. Seeds every generator first.
+
+    Args:
+        configuration: A YAML file. The defaults if None.
+        options: What is different: ``seed=3``, or by group, ``model={"network": "resnet20"}``.
+
+    Raises:
+        UserError: For whatever ``repro fit`` would refuse.
+    """
+    config = _with({} if configuration is None else read_yaml(configuration), options)
+    check(config)
+    return build_experiment(config)
+
+
+def restore(path: str | Path, **options: Any) -> Experiment:
+    """A run's network with the weights of its newest checkpoint, in eval mode, and its data; in one process.
+
+    Args:
+        path: The run's directory, or one of its checkpoints.
+        options: As for `build`: ``data={"root": "elsewhere"}`` where the data lie in another place here.
+
+    Raises:
+        UserError: There is no such run or checkpoint, it is damaged or another network's, or the data are missing.
+    """
+    _, config, checkpoint = stored_checkpoint(path)
+    config = alone(_with(to_flat(config), options))
+    check(config)
+    experiment, _ = restore_experiment(config, checkpoint)
+    experiment.module.eval()
+    experiment.data.setup("fit")
+    return experiment
+
+
+def _with(mapping: dict[str, Any], options: dict[str, Any]) -> Config:
+    return from_mapping({**flatten(mapping), **flatten(options, source="options")})
