@@ -10,10 +10,11 @@ import pandas as pd
 from repro.figures import RunRecords, kappa
 
 _FORMS = {name: (name, "quoted") for name in ("weights", "representations", "gradients", "updates", "errors")}
-_FORMS["matrix"] = ("representations", "matrix")
+_FORMS |= {"matrix": ("representations", "matrix"), "errors_matrix": ("errors", "matrix")}
 _MEDIANS = {
     "bound_median": ("amplification", "matrix", "bound"),
     "distance_median": ("distance", "first", "relative_distance"),
+    "likeness_median": ("distance", "first", "cka"),
 }
 
 

@@ -30,7 +30,8 @@ QUANTITIES = {
         for measurement, of in (
             ("gradients", "the gradients of the layers' weights"),
             ("updates", "the updates of the layers' weights"),
-            ("errors", "the error gradients of the representations"),
+            ("errors", "the error gradients of the representations (channel mode)"),
+            ("errors_matrix", "the error gradients of the representations (as matrices)"),
         )
         for figure, words in (
             ("infinite", "how many of {} have infinite κ"),
@@ -40,6 +41,7 @@ QUANTITIES = {
     },
     "bound_median": "median over the representations of Proposition 3's bound",
     "distance_median": "median distance of the representations from the first, relative to it",
+    "likeness_median": "median likeness (CKA) of the representations to the first",
     "seconds": "seconds",
 }
 """Of a whole run: accuracies and losses after the final epoch, κ at the last measurement."""
@@ -50,7 +52,8 @@ OF_LAYER = {
     "matrix_kappa": "κ of representation {} as a matrix",
     "gradients_kappa": "κ of the gradient of the weights of layer {}",
     "updates_kappa": "κ of the update of the weights of layer {}",
-    "errors_kappa": "κ of the error gradient of representation {}",
+    "errors_kappa": "channel-mode κ of the error gradient of representation {}",
+    "errors_matrix_kappa": "κ of the error gradient of representation {} as a matrix",
     **{
         f"{kind}_{name}": words.format(kind)
         for kind in ("activations", "outputs", "weights", "gradients")

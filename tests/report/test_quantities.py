@@ -61,17 +61,22 @@ def test_gradients_bounds_and_distances() -> None:
         *kappas("gradients", "input", [1.0, math.inf, 4.0]),
         *kappas("updates", "output", [5.0, 6.0, 7.0]),
         *kappas("errors", "channel", [math.inf, 9.0, 9.0]),
+        *kappas("errors", "matrix", [math.inf, math.inf, 11.0]),
         *of("amplification", "matrix", "bound", [99.0] * 3, step=0),
         *of("amplification", "matrix", "bound", [3.0, math.inf, 7.0]),
         *of("amplification", "matrix", "relative_change", [0.1] * 3),
         *of("distance", "first", "relative_distance", [0.0, 0.5, 0.75]),
+        *of("distance", "first", "cka", [1.0, 0.5, 0.25]),
         *of("distance", "input", "relative_distance", [4.0] * 3),
     ]
     found = quantities({}, None, records(rows))
     assert [found[f"{name}_infinite"] for name in ("gradients", "updates", "errors")] == [2, 0, 1]
+    assert found["errors_matrix_infinite"] == 2
+    assert found["errors_matrix_kappa[3]"] == 11.0
     assert found["gradients_kappa[3]"] == 4.0
     assert found["updates_median"] == 6.0
     assert found["bound_median"] == 7.0
+    assert found["likeness_median"] == 0.375
     assert found["distance_median"] == 0.625  # the first one's own is left out
     assert all(in_words(name) for name in found)
 
