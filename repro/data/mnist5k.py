@@ -43,7 +43,7 @@ def load() -> Arrays:
 
     Training images are in a fixed shuffled order, so that the first N are a fair sample of the classes.
     """
-    table = np.loadtxt(io.BytesIO(_table()), delimiter=",", dtype=np.float64).astype(np.uint8)
+    table = np.loadtxt(io.BytesIO(_table()), delimiter=",", dtype=np.uint8)  # whole numbers: ten times quicker read so
     images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
     assert np.array_equal(np.bincount(labels), np.full(CLASSES, PER_CLASS))
     generator = np.random.default_rng(0)

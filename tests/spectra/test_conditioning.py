@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -105,10 +105,17 @@ def test_rank_of_deficient_matrices(shape: tuple[int, int], data: st.DataObject,
     left = torch.randint(-9, 10, (shape[0], rank), generator=generator).to(dtype)
     right = torch.randint(-9, 10, (rank, shape[1]), generator=generator).to(dtype)
     matrix = left @ right
+    reference = lapack(matrix)
     true = np.linalg.matrix_rank(matrix.double().numpy())
+    if dtype == torch.float32:  # of full rank, a product can still lie beyond the rule of float32
+        ratios = reference[:true] / (reference[0] * FLOAT32_EPS) if true else reference[:0]
+        assume((abs(ratios - 1) > 1e-5).all())
+        expected = (ratios > 1).sum()
+    else:
+        expected = true
     largest, smallest, number, found, _ = entry(conditioning([matrix]))
-    assert found == true
-    assert math.isinf(number) == (true < min(shape))
+    assert found == expected
+    assert math.isinf(number) == (expected < min(shape))
     if true < min(shape):
         assert smallest <= 4 * EPS * largest
 
