@@ -82,7 +82,8 @@ def _print_metrics(metrics: object) -> None:
 
 def _interrupted(reason: Interrupted) -> int:
     """Say where a run stopped, and put its SLURM job back into the queue if that is why it stopped."""
-    from repro.training.interrupt import OUT_OF_TIME, SIGNALS
+    from repro.data.workers import SIGNALS
+    from repro.training.interrupt import OUT_OF_TIME
     from repro.training.placement import is_first_rank
     from repro.training.requeue import requeue
 

@@ -171,7 +171,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _typed(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
+def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
     try:
         checked = _checker().parse_object(_nested(flat), defaults=False).as_dict()
@@ -186,7 +186,7 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -
     Raises:
         UserError: For an unknown key or a value of the wrong kind.
     """
-    config = _build(Config, _nested(_typed(flatten(mapping, source=source), source)))
+    config = _build(Config, _nested(_as_fields(flatten(mapping, source=source), source)))
     assert isinstance(config, Config)
     return config
 
@@ -218,7 +218,7 @@ def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | Non
             path = argument.partition("=")[2] or next(pending, None)
             if path is None:
                 raise UserError("--config needs a file")
-            base |= _typed(flatten(read_yaml(path), source=f"'{path}'"), f"'{path}'")
+            base |= _as_fields(flatten(read_yaml(path), source=f"'{path}'"), f"'{path}'")
         else:
             rest.append(argument)
     parser = _parser(command)

@@ -20,7 +20,7 @@ from multiprocessing import forkserver, parent_process, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""What a terminal or a scheduler sends to all processes of a run."""
+"""Ctrl-C; what a scheduler sends before it kills; what our SLURM scripts ask to be sent before the time limit."""
 
 
 class Worker(ForkServerProcess):

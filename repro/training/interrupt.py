@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C; what a scheduler sends before it kills; what our SLURM scripts ask to be sent before the time limit."""
+from repro.data.workers import SIGNALS
+
 TAKEN_OVER = 1_000
 """In place of a signal: another start has taken the run over, so this one leaves its directory alone."""
 OUT_OF_TIME = 1

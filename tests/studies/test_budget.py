@@ -21,13 +21,10 @@ from repro.training.checkpoints import RunCheckpoints
 from repro.training.classifier import Classifier
 from repro.training.interrupt import OUT_OF_TIME, Interrupted
 from repro.training.runs import locate
+from tests.studies.header import HEADER
 
 STUDY = {
-    "title": "Two networks",
-    "question": "Which learns?",
-    "paper": "Oyedotun",
-    "artefact": "Table 1",
-    "expected": "One.",
+    **HEADER,
     "base": {
         "data": {"name": "MNIST5k", "train_size": 128, "batch_size": 32, "evaluation_batch_size": 1000},
         "training": {"warmup_steps": 1},

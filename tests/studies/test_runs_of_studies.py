@@ -25,13 +25,10 @@ from repro.records import RunDirectory, keep, metrics, readings
 from repro.studies import plan
 from repro.studies.match import match
 from repro.studies.study import Study, load
+from tests.studies.header import HEADER
 
 CONTENT = {
-    "title": "Two networks",
-    "question": "Which learns?",
-    "paper": "Oyedotun",
-    "artefact": "Table 1",
-    "expected": "One.",
+    **HEADER,
     "base": {
         "model": {"width": 4},
         "data": {"train_size": 64, "batch_size": 32, "evaluation_batch_size": 1000},
