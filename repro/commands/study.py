@@ -18,6 +18,7 @@ from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
 from repro.training.budget import Budget
+from repro.training.checks import check_names
 from repro.training.interrupt import OUT_OF_TIME, Interrupted
 
 
@@ -100,6 +101,8 @@ def _list() -> int:
 
 
 def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
+    for cell in cells:
+        check_names(cell.config)
     found, _ = match(cells, place)
     folders = [RESULTS, Path(given.runs)]
     planned = progress(cells, found, rates(folders))

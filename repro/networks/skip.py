@@ -130,13 +130,16 @@ class SkipToOutput(nn.Module):
         if head == "fill":
             layers = weight_layers(network, image)
             reads = int(layers[-1].module.weight.shape[1])  # type: ignore[index]
-            taps, wanted = taps[:-1], neurons - reads
+            taps = taps[:-1]
         else:
-            wanted = neurons
-        size = sum(tap.neurons for tap in taps)
+            reads = 0
+        size, wanted = sum(tap.neurons for tap in taps), neurons - reads
         if not 1 <= wanted <= size:
-            there = f"{size:,} hidden neurons" + (f" below the last {reads:,}" if head == "fill" else "")
-            raise UserError(f"model.skip_neurons is {neurons}; {type(network).__name__} has {there}")
+            last = f", the last {reads:,} of which the output layer reads" if reads else ""
+            raise UserError(
+                f"model.skip_neurons is {neurons}; allowed: {reads + 1:,} to {reads + size:,}, "
+                f"as many hidden neurons as the network has{last}"
+            )
         self.network = network
         self.head = head
         self.seed = seed

@@ -106,6 +106,18 @@ def _measures(config: Config) -> bool:
     return bool(config.measure.measurements or config.measure.every_n_steps)
 
 
+def check_names(config: Config) -> None:
+    """Check what can be checked without looking at data, which may be elsewhere.
+
+    Raises:
+        UserError: For an unknown network, depth, data set or measurement, or options that a data set does not take.
+    """
+    if ":" not in config.data.name:
+        _check_data_options(config, data.dataset(config.data.name))
+    networks.check(config.model.network, **network_options(config))
+    measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
+
+
 def check(config: Config) -> str:
     """Check names, combinations and data files.
 
@@ -113,13 +125,13 @@ def check(config: Config) -> str:
         The data's fingerprint.
 
     Raises:
-        UserError: For an unknown network, depth, data set or measurement, options that do not go together, missing or
-            damaged data, or sizes that the data do not have.
+        UserError: As `check_names`, and for options that do not go together, missing or damaged data, or sizes that the
+            data do not have.
     """
+    check_names(config)
     own_data = ":" in config.data.name
     facts = {}
     if not own_data:
-        _check_data_options(config, data.dataset(config.data.name))
         dataset = data.counted(config.data.name, config.data.root)
         facts = {
             "num_classes": dataset.classes,
@@ -155,6 +167,6 @@ def check(config: Config) -> str:
         )
     if config.trainer.graph:
         _check_graph(config)
-    networks.check(config.model.network, **facts, **network_options(config))
-    measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
+    if facts:
+        networks.check(config.model.network, **facts, **network_options(config))
     return data.fingerprint(config.data.name, config.data.root, config.data.arguments)

@@ -11,6 +11,7 @@ from repro.config import Config
 from repro.errors import UserError
 
 _RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+_RENDEZVOUS = ("MASTER_ADDR", "TORCHELASTIC_RUN_ID", "LSB_JOBID")
 _INTERACTIVE = ("bash", "interactive")
 
 
@@ -58,6 +59,20 @@ def several(config: Config) -> bool:
 
     here = devices(config)
     return (torch.cuda.device_count() if here == "auto" else int(here)) * config.trainer.num_nodes > 1
+
+
+def require_other_nodes(config: Config, environment: Mapping[str, str] = os.environ) -> None:
+    """See that somebody starts the processes of the other nodes: without them this one would wait for half an hour.
+
+    Raises:
+        UserError: For more than one node outside of SLURM, torchrun and whatever else says where the first node is.
+    """
+    nodes = config.trainer.num_nodes
+    if nodes > 1 and not in_slurm(environment) and not any(name in environment for name in _RENDEZVOUS):
+        raise UserError(
+            f"trainer.num_nodes is {nodes}, and nothing here starts the other nodes' processes: hand the run to SLURM "
+            "(sbatch sbatch/ddp.sbatch) or to torchrun, or set --trainer.num_nodes 1"
+        )
 
 
 def check_layout(config: Config, environment: Mapping[str, str] = os.environ) -> str:

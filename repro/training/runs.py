@@ -14,7 +14,7 @@ from repro.errors import UserError
 from repro.records import NO_SPACE, RunDirectory
 from repro.training.checks import check, full_batch, with_batch_size
 from repro.training.interrupt import CannotSave, StopRequest
-from repro.training.placement import check_layout, is_first_rank
+from repro.training.placement import check_layout, is_first_rank, require_other_nodes
 
 
 class Outcome(NamedTuple):
@@ -124,6 +124,7 @@ class _Opened(NamedTuple):
 def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bool) -> Iterator[_Opened]:
     """A configuration's directory, made if it is new, and locked; the errors of what is done there put into words."""
     check_layout(config)
+    require_other_nodes(config)
     run = locate(config, base or Config())
     config = full_batch(config)
     new = not run.path.exists()

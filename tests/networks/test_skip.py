@@ -106,9 +106,11 @@ def test_heads() -> None:
 
 def test_more_neurons_than_there_are_is_refused_with_their_number() -> None:
     network = create_network("mlp", hidden=[7, 5])
-    with pytest.raises(UserError, match=r"model.skip_neurons is 13; Stack has 12 hidden neurons"):
+    with pytest.raises(UserError, match=r"model.skip_neurons is 13; allowed: 1 to 12, as many hidden neurons"):
         SkipToOutput(network, 13, 0, image=IMAGES[:1], num_classes=10)
     assert len(SkipToOutput(network, 12, 0, image=IMAGES[:1], num_classes=10).chosen) == 12
+    with pytest.raises(UserError, match=r"is 5; allowed: 6 to 12, .* has, the last 5 of which the output layer reads"):
+        SkipToOutput(network, 5, 0, image=IMAGES[:1], num_classes=10, head="fill")
 
 
 def test_a_checkpoint_with_other_neurons_is_refused() -> None:

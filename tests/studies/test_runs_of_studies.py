@@ -162,6 +162,19 @@ def test_plan_and_status_say_what_there_is(
     assert "2 failed; 0 s left and more that is not known" in out
 
 
+def test_no_command_plans_or_runs_a_study_of_which_one_cell_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = {"model.network": ["resnet8", "resnt8"]}
+    file = write(tmp_path, grid=grid, paper_values={}, claims=[])
+    for action in ("plan", "run"):
+        assert run(["study", action, file, "--runs", str(tmp_path / "runs")]) == 2
+        out, error = capsys.readouterr()
+        assert out == ""
+        assert "unknown network family 'resnt'; nearest: resnet" in error
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_damaged_record_is_told(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory, _ = made(study, tmp_path / "runs")
     (directory.path / "state.json").write_text('{"status": "fin')

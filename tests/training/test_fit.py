@@ -280,7 +280,7 @@ def test_as_many_neurons_as_training_images(tmp_path: Path) -> None:
     config = small(tmp_path, model__network="fc12", model__width=10, model__skip_neurons="train")
     assert module.build(config).module.network.skip.weight.shape == (10, 100)  # type: ignore[union-attr]
     config = small(tmp_path, model__network="fc9", model__width=10, model__skip_neurons="train")
-    with pytest.raises(UserError, match="model.skip_neurons is 100; Stack has 90 hidden neurons"):
+    with pytest.raises(UserError, match="model.skip_neurons is 100; allowed: 1 to 90, as many hidden neurons"):
         start(config)
     assert not list((tmp_path / "single").glob("fc9*"))
 
