@@ -187,6 +187,11 @@ def test_runs_are_listed_shown_compared_and_cleaned(runs: Path, capsys: pytest.C
     assert run(["runs", "clean", str(copy), "--delete"]) == 0
     assert [path.name for path in (copy / "checkpoints").iterdir()] == ["step-00000002.ckpt"]
     assert not list(copy.glob("features*"))
+    (copy / "state.json").write_text('{"status": "fin')
+    assert run(["runs", "list", str(copy), str(runs)]) == 2
+    out, error = capsys.readouterr()
+    assert (out.count(" damaged "), out.count(" finished ")) == (1, 2), "one damaged record does not hide the others"
+    assert "state.json' is damaged" in error
 
 
 def test_a_report_of_run_directories(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,15 +56,22 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _list(found: Sequence[RunDirectory]) -> int:
-    rows = []
+    rows, damaged = [], []
     for run in found:
-        state = run.state
+        try:
+            state = run.state
+        except UserError as error:  # one must not hide the others
+            damaged.append(error)
+            rows.append([str(run.path), "damaged", *"----"])
+            continue
         final = state.get("final", {})
         progress = f"{state.get('epoch', 0)}/{state.get('max_epochs', '?')}"
         accuracies = [_per_cent(final.get(name)) for name in ("train_accuracy", "test_accuracy")]
         rows.append([str(run.path), run.status, progress, *accuracies, f"{state.get('seconds', 0):.0f}"])
     _table(("run", "status", "epochs", "train %", "test %", "seconds"), rows)
-    return 0
+    for error in damaged:
+        print(f"repro: {error}", file=sys.stderr)
+    return 2 if damaged else 0
 
 
 def _megabytes(size: int) -> str:
