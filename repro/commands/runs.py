@@ -61,7 +61,7 @@ def _list(found: Sequence[RunDirectory]) -> int:
         try:
             state = run.state
         except UserError as error:  # one must not hide the others
-            damaged.append(error)
+            damaged.append(str(error))
             rows.append([str(run.path), "damaged", *"----"])
             continue
         final = state.get("final", {})
@@ -69,8 +69,8 @@ def _list(found: Sequence[RunDirectory]) -> int:
         accuracies = [_per_cent(final.get(name)) for name in ("train_accuracy", "test_accuracy")]
         rows.append([str(run.path), run.status, progress, *accuracies, f"{state.get('seconds', 0):.0f}"])
     _table(("run", "status", "epochs", "train %", "test %", "seconds"), rows)
-    for error in damaged:
-        print(f"repro: {error}", file=sys.stderr)
+    for told in damaged:
+        print(f"repro: {told}", file=sys.stderr)
     return 2 if damaged else 0
 
 

@@ -21,6 +21,7 @@ from repro.studies.stacking import stacks
 from repro.studies.study import Cell
 from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.training.interrupt import LAST_SECONDS, OUT_OF_TIME, CannotSave, Interrupted, StopRequest
+from repro.training.placement import several
 from repro.training.runs import locate, nothing_to_do, start, start_stack
 
 _TAIL_LINES = 15
@@ -83,8 +84,8 @@ def run_study(
     Raises:
         Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.
         CannotSave: The disk is full: the others could not save either.
-        UserError: For a mistake in the configuration: it would be the same for every cell. For a stack also if no two
-            cells can be stacked, or if it is too large.
+        UserError: For a mistake that shows in the first cell: most likely it is that of all; one that shows later is
+            told, and the others go on. For a stack also if no two cells can be stacked.
     """
     failed: list[Cell] = []
     parts = [[cell] for cell in cells] if stack is None else stacks(cells, stack)
@@ -97,10 +98,15 @@ def run_study(
                 outcomes = [start(configs[0], again=again, label=label, ends=ends)]
             else:
                 outcomes = start_stack(configs, again=again, label=label, ends=ends)
-        except (UserError, Interrupted, CannotSave):
+        except (Interrupted, CannotSave):
             raise
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            if isinstance(error, UserError):
+                if number == 1 or several(configs[0]):  # other processes are still at this cell
+                    raise
+                _say(f"{label}: {error}")
+            else:
+                traceback.print_exc()
             _say(f"{label}: failed, going on with the next")
             failed += part
             continue

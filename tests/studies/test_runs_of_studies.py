@@ -373,3 +373,23 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
         said = capsys.readouterr()
         assert "repro: broken seed 0 failed" in said.err
         assert "**holds**" in said.out
+
+
+@pytest.mark.slow
+def test_a_mistake_that_only_building_shows_stops_its_own_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    neurons = {"some": 10, "too-many": 10**9, "more": 20}
+    grid = {"run": {name: {"model.network": "resnet8", "model.skip_neurons": count} for name, count in neurons.items()}}
+    file = write(tmp_path, grid=grid, paper_values={}, claims=["more.test_accuracy >= 0"])
+    assert run(["study", "run", file, "--jobs", "1"]) == 1
+    said = capsys.readouterr()
+    assert "too-many seed 0 (2/3): model.skip_neurons is 1000000000; allowed: 1 to " in said.err
+    assert "repro: too-many seed 0 failed" in said.err
+    assert "Traceback" not in said.err
+    assert "**holds**" in said.out
+    del grid["run"]["some"]
+    file = write(tmp_path, "first", grid=grid, paper_values={}, claims=[])
+    assert run(["study", "run", file, "--jobs", "1"]) == 2, "in the first it is most likely that of all"
+    assert not list((tmp_path / "runs" / "first").glob("more*"))
