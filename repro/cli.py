@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import itertools
 import os
 import re
 import signal
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
 from repro.errors import UserError, unknown
+from repro.importing import trusting
+from repro.text import PlainOutput
 from repro.training.interrupt import CannotSave, heed_early
 
 if TYPE_CHECKING:
@@ -256,8 +260,31 @@ def _help() -> str:
             *lines,
             "",
             "repro COMMAND --help explains each. Exit status: 0 done, 1 a run failed, 2 a mistake in what was asked.",
+            "Code that a file names (package.module:Name) is imported only if you trust it: --trust NAME[,NAME].",
         ]
     )
+
+
+def _trusted(arguments: Arguments) -> tuple[list[str], list[str]]:
+    """The arguments without ``--trust NAMES``, and the code that is trusted: by that, or because it is typed here."""
+    from repro.training.checks import CODE_KEYS
+
+    rest, names = [], []
+    pending = iter(arguments)
+    for argument in pending:
+        flag, equals, value = argument.partition("=")
+        if flag == "--trust":
+            if not equals and (value := next(pending, "")) == "":
+                raise UserError("--trust needs the names of packages, modules or package.module:Name, with commas")
+            names += value.split(",")
+            continue
+        rest.append(argument)
+        if flag.removeprefix("--") in CODE_KEYS:
+            if not equals:
+                rest += (following := [*itertools.islice(pending, 1)])
+                value = "".join(following)
+            names += [value] if ":" in value else []
+    return rest, names
 
 
 def run(arguments: Arguments) -> int:
@@ -271,7 +298,9 @@ def run(arguments: Arguments) -> int:
     try:
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
-        return COMMANDS[arguments[0]](list(arguments[1:]))
+        rest, names = _trusted(arguments[1:])
+        with trusting(names):
+            return COMMANDS[arguments[0]](rest)
     except UserError as mistake:
         print(f"repro: {mistake}", file=sys.stderr)
         return 2
@@ -284,6 +313,12 @@ def main() -> NoReturn:
     """The console command."""
     if "SLURM_JOB_ID" in os.environ:
         heed_early()
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = PlainOutput(sys.stdout)
+    if isinstance(sys.stderr, io.TextIOWrapper):  # progress bars steer the terminal
+        sys.stderr.reconfigure(errors="backslashreplace")
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()

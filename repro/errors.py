@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from repro.text import printable
+
 
 class UserError(Exception):
     """A mistake of the user's: one line that says what was given, what is allowed and what to do.
 
-    The command line prints it on stderr and exits with status 2; it is never shown as a traceback.
+    The command line prints it on stderr and exits with status 2; it is never shown as a traceback. Control characters
+    in what was given are shown as escapes: they could rewrite the terminal.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 def unknown(kind: str, given: object, allowed: Iterable[object], *, extra: str = "") -> UserError:

@@ -1,11 +1,27 @@
-"""Objects by import path: how registries name what needs torch, and how users name their own."""
+"""Objects by import path: how registries name what needs torch, and how users name their own code.
+
+To import a module is to run it. A name that the user typed, on the command line or in Python, is imported; one that a
+file names (a study, a run that somebody sent) only if the user trusts it by name: `trusting`, ``--trust``, or the
+environment variable ``REPRO_TRUST``, which child processes inherit.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from repro.errors import UserError
+
+TRUST = "REPRO_TRUST"
+"""Environment variable: trusted packages, modules and package.module:Name, separated by commas."""
 
 
 def load(path: str) -> Any:
@@ -14,20 +30,126 @@ def load(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def load_own(path: str, kind: str) -> Any:
-    """The object at an import path that a user gave.
+def check_path(path: str, kind: str) -> None:
+    """Say what is wrong with an import path that a user gave, without importing anything.
 
     Args:
         path: ``package.module:Name``.
         kind: What it should be, for the error: ``"network"``, ``"dataset"``.
 
     Raises:
-        UserError: Whatever the user's module raises while it is imported, or it has no such name.
+        UserError: It is malformed, of Python's own library, or of a package that is not there.
     """
+    module, _, name = path.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), name]):
+        raise UserError(f"'{path}' is no import path; write package.module:Name")
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names and top != "__main__":
+        raise UserError(f"{path} is of Python's own library, where there is no {kind}; name your own")
+    # Only the top-level package: finding a submodule would import its parents, and torch with them.
+    if top not in sys.modules and importlib.util.find_spec(top) is None:
+        raise UserError(f"no module named '{top}' (for the {kind} {path}); install it or put it on PYTHONPATH")
+
+
+def load_own(path: str, kind: str, *, of: str) -> Any:
+    """The class or function at an import path that a user gave: looked at before anybody calls it.
+
+    Args:
+        path: ``package.module:Name``.
+        kind: What it should be, for the error: ``"network"``, ``"dataset"``.
+        of: Import path of the class that it has to be a subclass of, or a function that is annotated to return one.
+
+    Raises:
+        UserError: As `check_path`; whatever the user's module raises while it is imported; it has no such name, or that
+            is something else.
+    """
+    check_path(path, kind)
     try:
-        return load(path)
+        found = load(path)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "no message")
         raise UserError(
             f"cannot import the {kind} {path} ({type(error).__name__}: {reason}); write package.module:Name"
         ) from error
+    base = load(of)
+    if not _makes(found, base):
+        name = of.replace(":", ".")
+        what = f"the class {found.__qualname__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise UserError(
+            f"{path} is {what}; a {kind} is a subclass of {name}, or a function annotated to return one (-> {name})"
+        )
+    return found
+
+
+def _makes(found: Any, base: type) -> bool:
+    """Whether to call it makes an instance of the class, as far as it says so."""
+    if isinstance(found, type):
+        return issubclass(found, base)
+    if not inspect.isroutine(found):
+        return False
+    annotation: Any = getattr(found, "__annotations__", {}).get("return")
+    if isinstance(annotation, str):
+        text = annotation
+        try:
+            annotation = typing.get_type_hints(found).get("return")
+        except (NameError, AttributeError, TypeError):  # of a name that is imported for type checkers alone
+            return text.rpartition(".")[2] == base.__name__
+    return isinstance(annotation, type) and issubclass(annotation, base)
+
+
+@contextmanager
+def trusting(names: Sequence[str]) -> Iterator[None]:
+    """Code of these names may be imported, here and in child processes, even if a file names it.
+
+    Args:
+        names: Packages, modules or ``package.module:Name``.
+
+    Raises:
+        UserError: One is no such name.
+    """
+    before = os.environ.get(TRUST)
+    for name in names:
+        if not all(part.isidentifier() for part in name.replace(":", ".", 1).split(".")):
+            raise UserError(f"'{name}' cannot be trusted; allowed: a package, a module, or package.module:Name")
+    os.environ[TRUST] = ",".join(dict.fromkeys([*trusted(), *names]))
+    try:
+        yield
+    finally:
+        os.environ.pop(TRUST)
+        if before is not None:
+            os.environ[TRUST] = before
+
+
+def trusted() -> list[str]:
+    """What is trusted now."""
+    return [name for name in (part.strip() for part in os.environ.get(TRUST, "").split(",")) if name]
+
+
+def require_trust(path: str, key: str, arguments: Mapping[str, Any] | None = None) -> None:
+    """Refuse code that a file names and nobody trusts, saying what would be imported and called.
+
+    Args:
+        path: ``package.module:Name``.
+        key: The configuration key that names it.
+        arguments: What it would be called with.
+
+    Raises:
+        UserError: It is not trusted.
+    """
+    module, _, name = path.partition(":")
+    parents = module.split(".")
+    known = {path, *(".".join(parents[:count]) for count in range(1, len(parents) + 1))}
+    if known & set(trusted()):
+        return
+    given = ", ".join(f"{key}={value!r}" for key, value in (arguments or {}).items())
+    raise UserError(
+        f"{key} names code: {_where(parents[0])} would be imported and {name}({given}) called; "
+        f"if you know it and trust it, add --trust {path} (in Python: trust=['{path}']; for all commands: {TRUST})"
+    )
+
+
+def _where(top: str) -> str:
+    """The file of a top-level module, found without importing it."""
+    loaded: ModuleType | None = sys.modules.get(top)
+    spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(top)
+    return f"'{spec.origin}'" if spec is not None and spec.origin else f"the module '{top}'"

@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "repro"
 # A part may import only parts above it.
 ORDER = [
+    "text",
     "errors",
     "importing",
     "config",
@@ -29,7 +30,7 @@ ORDER = [
     "cli",
     "__main__",
 ]
-FREE_OF_TORCH = {"errors", "importing", "config", "records", "figures", "studies", "report", "commands", "cli"}
+FREE_OF_TORCH = {"text", "errors", "importing", "config", "records", "figures", "studies", "report", "commands", "cli"}
 FOR_ANYONE = {"spectra", "networks", "measurements", "theory"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

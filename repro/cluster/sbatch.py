@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from repro.errors import UserError
+from repro.text import unseen
 
 SIGNAL_SECONDS = 300
 """How long before the time limit a job is told: time to end a batch, or an evaluation, and save."""
@@ -50,7 +54,7 @@ def _options(job: Job) -> list[tuple[str, str]]:
         (f"--signal=USR1@{SIGNAL_SECONDS}", "seconds before that, every process is told: save, and requeue"),
         ("--requeue", "after preemption and node failure, too"),
         ("--open-mode=append", "all lives write into one log"),
-        (f'--output="{job.output}"' if " " in job.output else f"--output={job.output}", ""),
+        (f"--output={job.output}", ""),
     ]
     if job.array is not None:
         options.append((f"--array={job.array}", ""))
@@ -59,11 +63,43 @@ def _options(job: Job) -> list[tuple[str, str]]:
     return [*options, *((option, "") for option in job.extra)]
 
 
+def quoted(option: str) -> str:
+    r"""An option of sbatch's as it stands in a script: sbatch splits a line at spaces and stops reading at a ``#``.
+
+    Example:
+        >>> print(quoted("--job-name=my study #1"))
+        "--job-name=my study \#1"
+    """
+    if re.fullmatch(r"[\w=%@.,:/+\[\]~^*!-]*", option):
+        return option
+    return '"' + re.sub(r'([\\"#])', r"\\\1", option) + '"'
+
+
+def _require_one_line(what: str, text: str) -> None:
+    """What a script is made of may come from a stranger's study: a line break would begin a command of its own."""
+    if odd := unseen(text):
+        raise UserError(
+            f"{what} '{text}' cannot stand in a job script: it has {odd}; name it without control characters"
+        )
+
+
 def text(job: Job) -> str:
-    """The script."""
+    """The script.
+
+    Raises:
+        UserError: Something that goes into it holds control characters, such as line breaks.
+    """
+    options = _options(job)
+    for what, parts in (
+        ("title", job.title),
+        ("option", [option for option, _ in options]),
+        ("command", [job.command]),
+    ):
+        for part in parts:
+            _require_one_line(what, part)
     lines = ["#!/bin/bash", *(f"# {line}".rstrip() for line in job.title)]
-    for option, note in _options(job):
-        lines.append(f"#SBATCH {option:<28} # {note}" if note else f"#SBATCH {option}")
+    for option, note in options:
+        lines.append(f"#SBATCH {quoted(option):<28} # {note}" if note else f"#SBATCH {quoted(option)}")
     return "\n".join(
         [
             *lines,

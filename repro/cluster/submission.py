@@ -140,7 +140,7 @@ def jobs(
                 folder.name,
                 arguments,
                 array=numbers(chosen) + ("" if at_once is None else f"%{at_once}"),
-                output=f"{folder}/logs/slurm-%A_%a.out",
+                output=f"{_pattern(folder)}/logs/slurm-%A_%a.out",
                 nodes=nodes,
                 devices=devices,
                 gpus=gpus,
@@ -152,6 +152,19 @@ def jobs(
         )
         for (nodes, devices, gpus), chosen in layouts.items()
     ]
+
+
+def _pattern(folder: Path) -> str:
+    """A folder in a file name pattern of SLURM's, where a per cent sign begins a placeholder.
+
+    Raises:
+        UserError: It has a backslash, after which SLURM fills in no placeholder.
+    """
+    if "\\" in str(folder):
+        raise UserError(
+            f"'{folder}' has a backslash, which SLURM does not take in the names of logs; choose other --runs"
+        )
+    return str(folder).replace("%", "%%")
 
 
 def submit(job: sbatch.Job, folder: Path, runs: Mapping[int, str]) -> str:

@@ -15,6 +15,7 @@ from repro.config import Config
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.records.surface import SURFACE, SurfaceRecord
+from repro.text import shell
 
 if TYPE_CHECKING:
     from repro.theory.landscape import Plane
@@ -82,7 +83,7 @@ def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
         config = load(path)
         run = locate(config, config)
         if not run.path.is_dir():
-            raise UserError(f"'{path}' has not been run; repro fit --config {path} trains it")
+            raise UserError(f"'{path}' has not been run; {shell('repro', 'fit', '--config', path)} trains it")
         path = run.path
     return stored_checkpoint(path)
 

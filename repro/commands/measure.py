@@ -188,7 +188,8 @@ def _transform(network: nn.Module) -> Any:
 def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | None]:
     """Images evenly spaced over the sorted files of a folder; labels if all lie in subfolders, one a class."""
     import torch
-    from PIL import Image, UnidentifiedImageError
+
+    from repro.data.image_file import open_rgb
 
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if len(files) < 2:
@@ -197,13 +198,7 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
         print(f"repro: '{folder}' holds {len(files)} images; all are taken, not {count}", file=sys.stderr)
     count = min(count, len(files))
     chosen = [files[place * len(files) // count] for place in range(count)]
-    tensors = []
-    for path in chosen:
-        try:
-            with Image.open(path) as image:
-                tensors.append(transform(image.convert("RGB")))
-        except (OSError, UnidentifiedImageError) as error:
-            raise UserError(f"'{path}' is no readable image ({error}); remove it") from error
+    tensors = [transform(open_rgb(path)) for path in chosen]
     if any(path.parent == folder for path in files):
         return torch.stack(tensors), None
     classes = {

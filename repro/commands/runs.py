@@ -10,6 +10,7 @@ from pathlib import Path
 from repro.config import load
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
+from repro.text import shell
 from repro.training.runs import differences, stored
 
 
@@ -92,7 +93,7 @@ def _show(run: RunDirectory, _config: object) -> int:
             f"life {number}: {life['started']} on {life['host']}, {life.get('device')}, torch {versions['torch']}, "
             f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
-        print(f"  {' '.join(life['command'])}")
+        print(f"  {shell(*life['command'])}")
     checkpoints = ", ".join(path.name for path in run.saved_checkpoints()) or "none"
     print(f"disk: {_megabytes(run.disk_usage())}; checkpoints: {checkpoints}")
     print(run.config_path.read_text(encoding="utf-8").rstrip())

@@ -17,6 +17,7 @@ from repro.studies import manifest
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
+from repro.text import shell
 from repro.training.budget import Budget
 from repro.training.checks import check_names
 from repro.training.interrupt import OUT_OF_TIME, Interrupted
@@ -83,7 +84,9 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     if given.action == "run" and given.task is not None:
         return submit.run_task(study, given)
     if given.action in ("run", "report"):
-        return report_or_run(study, given, run=given.action == "run", command=f"repro study run {given.name}")
+        return report_or_run(
+            study, given, run=given.action == "run", command=shell("repro", "study", "run", given.name)
+        )
     cells = submit.cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
     if given.action == "plan":
@@ -134,8 +137,8 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
         print(f"disk: {sum(checkpoints) / len(checkpoints) * len(planned) / 1e6:,.0f} MB of checkpoints")
     for line in size.reductions:
         print(f"reduced: {line}")
-    options = f" --preset {given.preset}" if given.preset else ""
-    print(f"run all: repro study run {given.name}{options} --runs {shlex.quote(given.runs)}")
+    options = ["--preset", given.preset] if given.preset else []
+    print(f"run all: {shell('repro', 'study', 'run', given.name, *options, '--runs', given.runs)}")
     return 0
 
 
@@ -200,7 +203,7 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
     from repro.training.placement import is_first_rank
 
     seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
-    preset = f" --preset {given.preset}" if given.preset else ""
+    preset = f" --preset {shlex.quote(given.preset)}" if given.preset else ""
     cells = submit.cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
     try:
@@ -257,7 +260,9 @@ def _keep(given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
     found, _ = match(cells, place)
     kept = [run for run in found if run is not None and run.ended]
     if not kept:
-        raise UserError(f"'{place}' has no finished run of this study; repro study status {given.name} lists them")
+        raise UserError(
+            f"'{place}' has no finished run of this study; {shell('repro', 'study', 'status', given.name)} lists them"
+        )
     for run in kept:
         target = given.results / place.name / run.name
         size = keep(run, target)

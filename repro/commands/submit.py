@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from repro.cluster import sbatch, submission
 from repro.cluster.preflight import Check, preflight
 from repro.config import Config, parse
 from repro.errors import UserError
+from repro.importing import trusted
 from repro.studies import manifest
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, progress, rates
 from repro.studies.study import Cell, Study, load
+from repro.text import shell
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +41,7 @@ def submit(study: Study, given: argparse.Namespace) -> int:
     """
     if given.max_parallel is not None and given.max_parallel < 1:
         raise UserError(f"--max-parallel is {given.max_parallel}; allowed: 1 or more")
-    for option in given.sbatch:
-        if not option.startswith("--"):
-            raise UserError(f"--sbatch is '{option}'; allowed: an option of sbatch, such as --sbatch=--account=physics")
+    extra = _of_sbatch(given.sbatch)
     limit = submission.seconds(given.time or sbatch.STUDY.time)
     cells = cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
@@ -58,9 +59,10 @@ def submit(study: Study, given: argparse.Namespace) -> int:
         *(["--preset", given.preset] if given.preset else []),
         *(["--seed", *map(str, given.seed)] if given.seed else []),
         *(["--runs", given.runs] if given.runs != "runs" else []),
+        *(["--trust", ",".join(names_trusted)] if (names_trusted := trusted()) else []),
     ]
     if study.runs_of is None and not given.dry_run:
-        command = f"repro study run {' '.join(arguments)}"
+        command = shell("repro", "study", "run", *arguments)
         manifest.write(place, manifest.content(study, given.preset, cells, names, command))
     arrays = submission.jobs(
         place,
@@ -69,7 +71,7 @@ def submit(study: Study, given: argparse.Namespace) -> int:
         at_once=given.max_parallel,
         time=given.time,
         partition=given.partition,
-        extra=given.sbatch,
+        extra=extra,
     )
     for job, parts in arrays:
         print(f"\n{sbatch.text(job)}")
@@ -79,6 +81,20 @@ def submit(study: Study, given: argparse.Namespace) -> int:
         number = submission.submit(job, place, {part: names[part] for part in parts})
         print(f"submitted job {number}: {len(parts)} of {len(cells)} runs; logs in {place}/logs")
     return 0
+
+
+def _of_sbatch(given: Sequence[str]) -> list[str]:
+    """Further options of sbatch, each a word; several may stand in one --sbatch, quoted as for a shell."""
+    words = []
+    for text in given:
+        try:
+            words += shlex.split(text)
+        except ValueError as error:
+            raise UserError(f"--sbatch is '{text}', which cannot be split into words: {error}") from error
+    for word in words:
+        if not word.startswith("--"):
+            raise UserError(f"--sbatch is '{word}'; allowed: options of sbatch, such as --sbatch=--account=physics")
+    return words
 
 
 def cells_of(study: Study, given: argparse.Namespace) -> list[Cell]:

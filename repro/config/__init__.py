@@ -10,6 +10,7 @@ from repro.config.schema import (
     ModelConfig,
     TrainerConfig,
     TrainingConfig,
+    require_name,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "parse",
     "read_yaml",
+    "require_name",
     "run_name",
     "to_flat",
     "to_yaml",

@@ -19,12 +19,55 @@ from repro.errors import UserError, unknown
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
+class _Unwanted(yaml.YAMLError):
+    """YAML that we do not take."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as JSON has it, and no key twice.
+
+    Of a key that is there twice the last would win without a word, and a set or a date would have another text, and
+    so another run's name, in every process or not at all.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, every key of which is a plain value and is there once."""
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if not isinstance(key, str | int | float | bool | None):
+                raise _Unwanted(f"line {line} has a key that is neither text nor a number")
+            if key in lines:
+                raise _Unwanted(f"key '{key}' is there twice, in lines {lines[key]} and {line}; leave one out")
+            lines[key] = line
+        return super().construct_mapping(node, deep)
+
+
+def _refused(_loader: _Loader, node: yaml.Node) -> Any:
+    kind = node.tag.rpartition(":")[2].lstrip("!")
+    line = node.start_mark.line + 1
+    hint = "; put it in quotes if it is text" if kind == "timestamp" else ""
+    raise _Unwanted(f"line {line} has a {kind}; allowed: texts, numbers, true, false, null, lists and mappings{hint}")
+
+
+for _kind in ("set", "omap", "pairs", "timestamp", "binary"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refused)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; `UserError` if there is no such file or it holds something else."""
+    """The mapping in a YAML file.
+
+    Raises:
+        UserError: There is no such file, it is not YAML, a key is there twice, or it holds something else.
+    """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # a safe loader
     except OSError as error:
         raise UserError(f"cannot read configuration file '{path}': {error.strerror}") from error
+    except _Unwanted as error:
+        raise UserError(f"'{path}': {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"'{path}' is not YAML: {error}") from error
     if content is None:
@@ -55,9 +98,14 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
         if key in groups:
             if not isinstance(value, Mapping):
                 raise UserError(f"{source}: '{key}' is {value!r}; it holds keys and values, such as network: resnet110")
-            flat |= {f"{key}.{inner}": content for inner, content in value.items()}
+            entries = {f"{key}.{inner}": content for inner, content in value.items()}
         else:
-            flat[str(key)] = value
+            entries = {str(key): value}
+        if twice := flat.keys() & entries.keys():
+            raise UserError(
+                f"{source}: {', '.join(sorted(twice))} is there twice, as a.b and in a: {{b}}; leave one out"
+            )
+        flat |= entries
     for key, value in flat.items():
         if key not in allowed:
             level = [*groups, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed

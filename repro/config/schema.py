@@ -6,10 +6,46 @@ for Oyedotun's experiments, at the scale of a laptop; `configs/` holds each pape
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro.errors import UserError
+from repro.text import unseen
+
+LONGEST_NAME = 150
+"""Bytes of a folder's name that a user chooses: seed, identity and endings come on top, and 255 is what disks take."""
+
+
+def require_name(text: str, key: str) -> None:
+    """Refuse what is no plain name of a folder: such names enter paths, scripts, pages and command lines.
+
+    Raises:
+        UserError: It is empty, too long, begins with a hyphen, or holds slashes or characters that cannot be seen.
+    """
+    plain = text not in ("", ".", "..") and not set(text) & set("/\\") and not text.startswith("-")
+    if not plain or unseen(text):
+        raise UserError(
+            f"{key} is '{text}'; allowed: a plain folder name without slashes, control characters or a leading hyphen"
+        )
+    if len(text.encode()) > LONGEST_NAME:
+        raise UserError(f"{key} is '{text[:40]}...', {len(text.encode())} bytes; allowed: {LONGEST_NAME} at most")
+
+
+def _require_seen(value: object, key: str) -> None:
+    """Refuse characters that cannot be seen in any text of a configuration, and numbers that are none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key} is {value}; allowed: finite numbers")
+    if isinstance(value, str) and (odd := unseen(value)):
+        raise UserError(f"{key} is '{value}'; allowed: text without control characters (it has {odd})")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _require_seen(name, key)
+            _require_seen(inner, f"{key}.{name}")
+    if isinstance(value, list | tuple):
+        for inner in value:
+            _require_seen(inner, key)
 
 
 def _require(condition: bool, key: str, given: object, allowed: str) -> None:
@@ -282,6 +318,8 @@ class Config:
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
         for key in ("study", "name"):
-            text = getattr(self, key)
-            plain = text is None or (text not in ("", ".", "..") and not set(text) & set("/\\\0"))
-            _require(plain, key, f"'{text}'", "a plain folder name without slashes")
+            if (text := getattr(self, key)) is not None:
+                require_name(text, key)
+        for group, values in dataclasses.asdict(self).items():
+            for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+                _require_seen(value, f"{group}.{key}" if key else group)

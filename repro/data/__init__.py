@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from repro.data.registry import DATASETS, Dataset, counted, dataset, fingerprint, provenance
+from repro.data.registry import DATASETS, LIGHTNING, Dataset, counted, dataset, fingerprint, provenance
 from repro.errors import UserError
 from repro.importing import load, load_own
 
@@ -27,7 +27,7 @@ def create_data(name: str, **options: Any) -> ImageDataModule:
         UserError: If there is no such data set, or the class does not take the options.
     """
     arguments = options.pop("arguments", None) or {}
-    kind = load_own(name, "dataset") if ":" in name else load(dataset(name).module)
+    kind = load_own(name, "dataset", of=LIGHTNING) if ":" in name else load(dataset(name).module)
     if ":" in name:
         accepted = inspect.signature(kind).parameters
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):

@@ -121,7 +121,8 @@ class Batches:
         self, pixels: UInt8[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Pixels as the network reads them: on its device, in channels-last memory."""
-        values = pixels.permute(0, 2, 3, 1).contiguous().to(self.device, non_blocking=True).flatten(2).float()
+        values = pixels.permute(0, 2, 3, 1).contiguous().to(self.device, non_blocking=True).flatten(2)
+        values = values.to(torch.float32, copy=True)  # changed in place below, and not what was given
         width = pixels.shape[3]
         if len(self._row_scale) != values.shape[2]:  # rows of pixels: an inner loop over three channels would be slow
             self._row_scale, self._row_shift = self._scale.repeat(width), self._shift.repeat(width)

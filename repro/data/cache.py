@@ -22,6 +22,7 @@ import numpy as np
 from repro.data.arrays import Arrays
 from repro.data.files import alone, require_space, sha256
 from repro.errors import UserError
+from repro.text import shell
 
 FORMAT = 1
 _DESCRIPTION = "cache.json"
@@ -122,7 +123,7 @@ def load(root: Path, name: str) -> Arrays:
 
 
 def _again(root: Path, name: str) -> str:
-    return f"remove '{root / name}' and run: repro data prepare {name} --root {root} --from PATH (or --download)"
+    return f"remove '{root / name}' and run: repro data prepare {name} --root {shell(root)} --from PATH (or --download)"
 
 
 def _description(root: Path, name: str) -> dict[str, Any]:
@@ -131,8 +132,8 @@ def _description(root: Path, name: str) -> dict[str, Any]:
         known = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{name} is not prepared: '{path}' is missing; run: repro data prepare {name} --root {root} --from PATH "
-            "for a local copy (or --download)"
+            f"{name} is not prepared: '{path}' is missing; run: repro data prepare {name} --root {shell(root)} "
+            "--from PATH for a local copy (or --download)"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read ({error}); {_again(root, name)}") from error

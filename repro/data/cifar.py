@@ -22,6 +22,7 @@ from repro.data.cache import Source
 from repro.data.files import fetch, md5
 from repro.data.registry import DATASETS
 from repro.errors import UserError
+from repro.text import shell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _checked(name: str, make: cache.Make) -> tuple[Arrays, Source]:
 
 def _found(name: str, root: Path, source: Path | None, download: bool) -> cache.Make:
     files = PUBLISHED[name]
-    again = f"repro data prepare {name} --root {root} --from"
+    again = f"repro data prepare {name} --root {shell(root)} --from"
     advice = f"fetch {HOST}{files.archive} elsewhere, then: {again} {files.archive}"
     if download:
         return partial(_downloaded, name, advice)

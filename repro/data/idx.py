@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from repro.data.files import fetch, md5
 from repro.errors import UserError
+from repro.text import shell
 
 # As torchvision.datasets.MNIST has them: mirrors, and md5 of the unpacked files.
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
@@ -42,15 +43,15 @@ def read_bytes(root: Path, name: str) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"MNIST is not prepared: '{path}' is missing; run: repro data prepare mnist --root {root} --download "
-            "(or --from DIR for a local copy)"
+            f"MNIST is not prepared: '{path}' is missing; run: repro data prepare mnist --root {shell(root)} "
+            "--download (or --from DIR for a local copy)"
         ) from None
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error
     if (found := md5(content)) != FILES[name]:
         raise UserError(
             f"'{path}' is damaged: md5 expected {FILES[name]}, found {found}; run repro data prepare mnist "
-            f"--root {root} again"
+            f"--root {shell(root)} again"
         )
     return content
 

@@ -13,6 +13,7 @@ from repro.data import unpack
 from repro.data.image_file import fault
 from repro.data.tree import FOLDERS, Tree, read
 from repro.errors import UserError
+from repro.text import shell
 
 CLASSES, TRAIN, VALIDATION = 1000, 1_281_167, 50_000
 _SHOWN = 5
@@ -29,7 +30,7 @@ def imagenet_tree(root: Path) -> Tree:
     Raises:
         UserError: They are not prepared, or are not those of ImageNet's 1,000 classes.
     """
-    how = f"ImageNet is not prepared; run: repro data prepare imagenet --root {root} --from DIR"
+    how = f"ImageNet is not prepared; run: repro data prepare imagenet --root {shell(root)} --from DIR"
     tree = read(folder(root), missing=how)
     if len(tree.parts) != 2 or len(tree.classes) != CLASSES:
         raise UserError(
@@ -100,7 +101,7 @@ def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
         raise UserError(
             "ImageNet cannot be downloaded without an account: log in at image-net.org, fetch "
             f"{', '.join(unpack.ARCHIVES)} (ILSVRC 2012, 145 GB) into a folder DIR, and run: "
-            f"repro data prepare imagenet --root {root} --from DIR"
+            f"repro data prepare imagenet --root {shell(root)} --from DIR"
         )
     if source is not None and any((source / name).is_file() for name in unpack.ARCHIVES):
         unpack.unpack_ilsvrc(source, folder(root))

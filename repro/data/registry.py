@@ -10,6 +10,9 @@ from typing import Any
 from repro.errors import unknown
 from repro.importing import load, load_own
 
+LIGHTNING = "lightning.pytorch:LightningDataModule"
+"""What a data set given by import path has to be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -167,7 +170,7 @@ def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None
         UserError: If the data are missing or damaged, or the import path leads nowhere.
     """
     if ":" in name:
-        own: Callable[..., str] | None = getattr(load_own(name, "dataset"), "fingerprint", None)
+        own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=LIGHTNING), "fingerprint", None)
         return own(root, **(arguments or {})) if own else f"{name} {sorted((arguments or {}).items())}"
     return str(load(dataset(name).check)(Path(root)))
 

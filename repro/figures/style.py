@@ -118,6 +118,7 @@ def styled() -> Iterator[None]:
         "ytick.labelcolor": INK,
         "xtick.labelsize": 11,
         "ytick.labelsize": 11,
+        "text.parse_math": False,  # a $ in a name is a dollar sign, not the beginning of a formula
         "svg.fonttype": "none",  # text stays text: searchable, and small
         "svg.hashsalt": "repro",
     }

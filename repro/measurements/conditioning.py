@@ -8,7 +8,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from repro.errors import UserError
 from repro.measurements import passes
 from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading
@@ -52,12 +54,8 @@ def updates(probe: Probe) -> Iterator[Reading]:
 def _updates(probe: Probe) -> dict[int, Tensor]:
     if probe.optimizer is None:
         return probe.gradients
+    numbers = _optimised(probe, probe.optimizer)
     twin = copy.deepcopy(probe.optimizer)
-    numbers = {
-        id(layer.module.get_parameter("weight")): layer.index
-        for layer in probe.layers
-        if layer.index in probe.gradients
-    }
     before: dict[int, tuple[Tensor, Tensor]] = {}
     for group, of_twin in zip(probe.optimizer.param_groups, twin.param_groups, strict=True):
         for parameter, double in zip(group["params"], of_twin["params"], strict=True):
@@ -66,7 +64,7 @@ def _updates(probe: Probe) -> dict[int, Tensor]:
                 continue
             double.data = double.data.double()
             number = numbers[id(parameter)]
-            double.grad = probe.gradients[number].double()
+            double.grad = probe.gradients[number].to(torch.float64, copy=True)  # some optimisers change it in place
             state = twin.state.get(double, {})
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.is_floating_point() and value.shape == double.shape:
@@ -75,6 +73,29 @@ def _updates(probe: Probe) -> dict[int, Tensor]:
     twin.step()
     # In the weights' own precision: its infinity rule is the one that applies.
     return {number: (after.detach() - old).to(probe.gradients[number].dtype) for number, (old, after) in before.items()}
+
+
+def _optimised(probe: Probe, optimizer: Optimizer) -> dict[int, int]:
+    """The numbers of the layers whose weights an optimiser has, by the identity of the parameter.
+
+    Raises:
+        UserError: It has none of them.
+    """
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    numbers = {}
+    for layer in probe.layers:
+        if layer.index not in probe.gradients:
+            continue
+        parameter = layer.module._parameters.get("weight")
+        if parameter is None:
+            probe.leave_out("the optimiser does not update, but what they are made of, the weights of", layer)
+        elif id(parameter) not in own:
+            probe.leave_out("the optimiser does not have the weights of", layer)
+        else:
+            numbers[id(parameter)] = layer.index
+    if probe.gradients and not own & {id(parameter) for parameter in probe.network.parameters()}:
+        raise UserError("the optimizer has no parameter of this network; pass the one that trains it")
+    return numbers
 
 
 def _of_weights(probe: Probe, measurement: str, tensors: Mapping[int, Tensor]) -> Iterator[Reading]:
@@ -92,7 +113,7 @@ def representations(probe: Probe) -> Iterator[Reading]:
     """
     reduce = _Reduction(probe, "representations", shift=-1)
     with passes.reading(probe.layers, reduce):
-        probe.network(probe.images)
+        probe.scores()
     yield from reduce.readings()
 
 
@@ -100,7 +121,7 @@ def outputs(probe: Probe) -> Iterator[Reading]:
     """Conditioning of every mode of what every weight layer returns, before its normalisation and activation."""
     reduce = _Reduction(probe, "outputs", shift=0)
     with passes.writing(probe.layers, reduce):
-        probe.network(probe.images)
+        probe.scores()
     yield from reduce.readings()
 
 
@@ -119,6 +140,9 @@ def errors(probe: Probe) -> Iterator[Reading]:
     with passes.reading(probe.layers, watch), probe.training() as loss:
         leaves = [parameter for parameter in probe.network.parameters() if parameter.requires_grad]
         torch.autograd.grad(loss, leaves, allow_unused=True)
+    for layer in probe.layers[1:]:
+        if layer.index not in reduce.seen:
+            probe.leave_out("no error gradient reaches what is read by", layer)
     yield from reduce.readings()
 
 
@@ -131,8 +155,11 @@ class _Reduction:
         self._samples = len(probe.images)
         self._mine = probe.share.dealer()
         self._found: dict[int, list[Reading]] = {}
+        self.seen: set[int] = set()
+        """Numbers of the layers whose tensors have come, whichever rank reduces them."""
 
     def __call__(self, layer: WeightLayer, tensor: Tensor) -> None:
+        self.seen.add(layer.index)
         if not self._mine(cost(tuple(tensor.shape))):
             return
         found = mode_conditioning(passes.by_sample(tensor.detach(), self._samples))

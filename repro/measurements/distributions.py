@@ -12,7 +12,7 @@ from torch import Tensor
 
 from repro.measurements import passes
 from repro.measurements.conditioning import weight
-from repro.measurements.probe import Probe, trainable
+from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading
 from repro.networks import WeightLayer
 
@@ -39,15 +39,13 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     for layer in probe.chosen:
         note(layer, "weights", weight(layer.module))
     with _listening(probe, note, ""):
-        probe.network(probe.images)
+        probe.scores()
     if probe.labels is not None:
         with _listening(probe, note, "training "), probe.training() as loss:
-            trained = [layer for layer in probe.chosen if trainable(layer)]
-            tensors = [layer.module.get_parameter("weight") for layer in trained]
-            gradients = torch.autograd.grad(loss, tensors, allow_unused=True) if tensors else ()
-        for layer, gradient in zip(trained, gradients, strict=True):
-            if gradient is not None:
-                note(layer, "gradients", gradient)
+            gradients = probe.gradients_of(loss, probe.chosen)
+        for layer in probe.chosen:
+            if layer.index in gradients:
+                note(layer, "gradients", gradients[layer.index])
     yield from sorted(found, key=lambda reading: reading.layer)
 
 

@@ -37,7 +37,10 @@ def amplification(probe: Probe) -> Iterator[Reading]:
 
     def see(layer: WeightLayer, tensor: Tensor) -> None:
         tensor = passes.by_sample(tensor, 2 * count)
-        if len(tensor) != 2 * count or not mine(cost((count, tensor.numel() // len(tensor)))):
+        if len(tensor) != 2 * count:
+            probe.leave_out(f"amplification: not one row for each of {2 * count} images in what is read by", layer)
+            return
+        if not mine(cost((count, tensor.numel() // len(tensor)))):
             return
         before, after = tensor.flatten(1).tensor_split(2)
         both = conditioning([before, after - before])
@@ -68,6 +71,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
         number = layer.index - 1
         tensor = passes.by_sample(tensor, len(probe.images))
         if len(tensor) != len(probe.images):
+            probe.leave_out(f"distance: not one row for each of {len(probe.images)} images in what is read by", layer)
             return
         gram = centred_gram(tensor)
         if number <= 1:
@@ -80,7 +84,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
             found.append(Reading("distance", number, layer.name, mode, values))
 
     with passes.reading(probe.layers, see):
-        probe.network(probe.images)
+        probe.scores()
     yield from found
 
 
@@ -103,8 +107,8 @@ def centred_gram(tensor: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch ba
     flat = tensor.flatten(1)
     gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat.device)
     for columns in flat.split(_COLUMNS, dim=1):
-        block = columns.double()
-        block -= block.mean(0)
+        block = columns.double()  # the columns themselves if they are float64: never changed in place
+        block = block - block.mean(0)
         gram.addmm_(block, block.mT)
     return gram
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.errors import UserError
@@ -41,6 +42,19 @@ class Probe:
     """The layers whose distributions are taken."""
     share: Share = field(default_factory=Share)
     """This rank's part of the work."""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """What a measurement could not give, and why: names of layers by the reason."""
+
+    def leave_out(self, reason: str, layer: WeightLayer) -> None:
+        """Note a layer of which a measurement has nothing to say; `repro.measurements.take` tells it."""
+        names = self.left_out.setdefault(reason, [])
+        if layer.name not in names:
+            names.append(layer.name)
+
+    def scores(self) -> Tensor:
+        """What the network makes of the probe; of a copy, since some networks change what they read."""
+        scores: Tensor = self.network(self.images.clone())
+        return scores
 
     @cached_property
     def gradients(self) -> dict[int, Tensor]:
@@ -51,12 +65,21 @@ class Probe:
         Raises:
             UserError: The probe has no labels.
         """
-        layers = [layer for layer in self.layers if trainable(layer)]
         with self.training() as loss:
-            weights = [layer.module.get_parameter("weight") for layer in layers]
-            found = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
-        pairs = zip(layers, found, strict=True)
-        return {layer.index: gradient for layer, gradient in pairs if gradient is not None}
+            return self.gradients_of(loss, self.layers)
+
+    def gradients_of(self, loss: Float[Tensor, ""], layers: Sequence[WeightLayer]) -> dict[int, Tensor]:
+        """Within `training`: the gradients of these layers' weights as they acted, by number; none for frozen ones."""
+        acted = [(layer, weight) for layer in layers if (weight := acting_weight(layer)).requires_grad]
+        weights = [weight for _, weight in acted]
+        found: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
+        gradients = {}
+        for (layer, _), gradient in zip(acted, found, strict=True):
+            if gradient is None:
+                self.leave_out("no gradient reaches the weights of", layer)
+            else:
+                gradients[layer.index] = gradient
+        return gradients
 
     @contextmanager
     def training(self) -> Iterator[Float[Tensor, ""]]:
@@ -69,14 +92,17 @@ class Probe:
         """
         if self.labels is None:
             raise UserError("gradients need the classes of the probe's images; pass labels")
-        with undisturbed(self.network), torch.enable_grad():
+        # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
+        with undisturbed(self.network), torch.enable_grad(), parametrize.cached():
             self.network.train()
-            yield F.cross_entropy(self.network(self.images), self.labels)
+            yield F.cross_entropy(self.scores(), self.labels)
 
 
-def trainable(layer: WeightLayer) -> bool:
-    """Whether a layer's weight is a parameter that trains: then it has a gradient."""
-    return "weight" in layer.module._parameters and layer.module.get_parameter("weight").requires_grad
+def acting_weight(layer: WeightLayer) -> Tensor:
+    """A layer's weight, parametrised or not; what a DiracNet's diagonal adds to it is apart."""
+    tensor = layer.module.weight
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 class Measurement(Protocol):
@@ -109,7 +135,7 @@ def full_precision() -> Iterator[None]:
 
 
 @contextmanager
-def looking(network: nn.Module, mode: Literal["eval", "train"] = "eval") -> Iterator[None]:
+def looking(network: nn.Module, mode: str = "eval") -> Iterator[None]:
     """Look at a network in a mode, with float32 products, and leave everything as it was.
 
     What a training-mode pass does to buffers (running statistics) is taken back.
@@ -117,7 +143,13 @@ def looking(network: nn.Module, mode: Literal["eval", "train"] = "eval") -> Iter
     Args:
         network: Any network.
         mode: ``eval``, or ``train`` to normalise by the probe's own statistics.
+
+    Raises:
+        UserError: It is neither.
     """
-    with undisturbed(network), full_precision():
+    if mode not in ("eval", "train"):
+        raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
+    # What is compiled runs as it is written: hooks inside of it are not called otherwise.
+    with undisturbed(network), full_precision(), torch.compiler.set_stance("force_eager"):
         network.train(mode == "train")
         yield

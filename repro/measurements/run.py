@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from repro.networks import WeightLayer, weight_layers
 if TYPE_CHECKING:
     import pandas as pd
 
+_NAMED = 8
+"""Layers that a warning names."""
+
 
 def take(
     network: nn.Module,
@@ -30,7 +34,7 @@ def take(
     optimizer: Optimizer | None = None,
     measurements: Sequence[str] = DEFAULT,
     layers: Sequence[int] = CHOSEN,
-    mode: Literal["eval", "train"] = "eval",
+    mode: str = "eval",
     share: Share | None = None,
     known: Sequence[WeightLayer] | None = None,
 ) -> list[Reading]:
@@ -50,11 +54,13 @@ def take(
             pass of one image that finds them.
 
     Raises:
-        UserError: For an unknown measurement, one that lacks what it needs, or a layer that does not exist.
+        UserError: For an unknown measurement or mode, one that lacks what it needs, another network's optimiser, or a
+            layer that does not exist.
     """
     check(measurements)
     share = share or Share()
     readings: list[Reading] = []
+    network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
     with looking(network, mode):
         share.agree(network)
         found = list(known) if known is not None else weight_layers(network, images)
@@ -72,6 +78,9 @@ def take(
             measurement: Measurement = load(MEASUREMENTS[name])
             readings += share.gather(list(measurement(probe)))
             network.train(mode == "train")
+    for reason, names in probe.left_out.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        warnings.warn(f"not measured: {reason} {', '.join(names[:_NAMED])}{more}", stacklevel=2)
     return readings
 
 

@@ -24,12 +24,12 @@ def features(probe: Probe) -> Iterator[Reading]:
     network = probe.network
     if not isinstance(network, SkipToOutput) or probe.share.rank != 0:
         return
-    psi, _ = network.features(probe.images)
+    psi, _ = network.features(probe.images.clone())
     last = probe.layers[-1]
     count = float(len(psi))
     yield Reading("features", last.index, last.name, "psi", {**values(conditioning([psi]), 0), "images": count})
     if probe.labels is not None:
-        scores = network(probe.images)
+        scores = probe.scores()
         found = {
             "cross_entropy": F.cross_entropy(scores.double(), probe.labels).item(),
             "threshold": math.log(2) / count,

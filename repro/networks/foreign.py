@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
-from repro.importing import load_own
+from repro.importing import check_path, load_own
 from repro.networks.options import UNIVERSAL, Options, refuse_options
 
 if TYPE_CHECKING:
     from torch import nn
 
 TIMM = "timm/"
+
+_NAMES_FILES = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
+"""Arguments of `timm.create_model` that say what to read or fetch: a configuration may come from a stranger."""
 
 
 def is_foreign(name: str) -> bool:
@@ -35,13 +36,7 @@ def check(name: str, options: Options) -> None:
         _check_timm(name, options)
     else:
         refuse_options(name, options, {"arguments"})
-        module, _, attribute = name.partition(":")
-        if not all(part.isidentifier() for part in [*module.split("."), attribute]):
-            raise UserError(f"'{name}' is no import path; write package.module:Name")
-        # Only the top-level package: finding a submodule would import its parents, and torch with them.
-        top = module.partition(".")[0]
-        if top not in sys.modules and importlib.util.find_spec(top) is None:
-            raise UserError(f"no module named '{top}' (for the network {name}); install it or put it on PYTHONPATH")
+        check_path(name, "network")
 
 
 def create(name: str, options: Options) -> nn.Module:
@@ -61,6 +56,8 @@ def create(name: str, options: Options) -> nn.Module:
 def _check_timm(name: str, options: Options) -> None:
     import timm
 
+    if files := _NAMES_FILES & set(options.arguments or {}):
+        raise UserError(f"{name} does not take {', '.join(sorted(files))} here; weights come by pretrained alone")
     model = name.removeprefix(TIMM)
     if not timm.is_model(model):
         near = difflib.get_close_matches(model, timm.list_models(), n=3, cutoff=0.5)
@@ -102,9 +99,7 @@ def _create_timm(name: str, options: Options) -> nn.Module:
 def _create_imported(name: str, options: Options) -> nn.Module:
     from torch import nn
 
-    builder = load_own(name, "network")
-    if not callable(builder):
-        raise UserError(f"{name} is a {type(builder).__name__}; a network is a class or a function that returns one")
+    builder = load_own(name, "network", of="torch.nn:Module")
     signature = inspect.signature(builder)
     arguments: dict[str, Any] = {key: getattr(options, key) for key in sorted(UNIVERSAL) if key in signature.parameters}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):

@@ -82,7 +82,7 @@ def _trace(network: nn.Module, images: Tensor) -> list[str]:
         hooks = [listen(name, network.get_submodule(name)) for name in {*layers, *shortcuts}]
         try:
             network.eval()
-            network(images)
+            network(images.clone())
         finally:
             for hook in hooks:
                 hook.remove()

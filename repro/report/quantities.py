@@ -42,8 +42,8 @@ def quantities(final: Mapping[str, float], seconds: float | None, records: RunRe
 
 def _of_metrics(records: RunRecords) -> dict[str, float]:
     found = {}
-    for name, metric in (("largest_loss", "step/cross_entropy"), ("largest_objective", "step/objective")):
-        _, values = records.series(metric)
+    for name, metric in (("largest_loss", "cross_entropy"), ("largest_objective", "objective")):
+        _, values = records.series(f"train/largest_{metric}", f"step/{metric}")  # older records have only some steps
         if len(values):
             found[name] = float(values.max())  # NaN if any is
     return found

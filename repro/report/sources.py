@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repro.config import read_yaml
+from repro.config import read_yaml, require_name
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.studies.claims import Summary, published
@@ -89,8 +89,12 @@ def sections(paths: Sequence[Path]) -> list[Section]:
 
 def _study(manifest: Path) -> Section:
     try:
-        return of_study(json.loads(manifest.read_text(encoding="utf-8")), manifest.parent)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        known = json.loads(manifest.read_text(encoding="utf-8"))
+        for cell in known["cells"]:
+            require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
+        known["cells"] = list({cell["run"]: cell for cell in known["cells"]}.values())  # a run counts once
+        return of_study(known, manifest.parent)
+    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -17,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from repro.config import Config, flatten, from_mapping, read_yaml, typed
+from repro.config import Config, determining, flatten, from_mapping, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
 from repro.studies import claims, quantities
 from repro.training.checks import full_batch
@@ -147,11 +149,36 @@ class Study:
                 if fnmatchcase(label, each.cells):
                     combined |= flatten(each.settings, source=f"{source}, cells {each.cells}")
                     own_seeds = own_seeds if each.seeds is None else each.seeds
-            for seed in (seeds or own_seeds) if own_seeds else ():
+            chosen_seeds = (seeds or own_seeds) if own_seeds else ()
+            _require_once(chosen_seeds, f"{source}, cells {label}: seed")
+            for seed in chosen_seeds:
                 config = full_batch(from_mapping({**combined, **(settings or {}), self.seed_key: seed}, source=source))
                 config = dataclasses.replace(config, study=self.folder(preset), name=label, runs=runs)
                 cells.append(Cell(label=label, seed=seed, config=config))
+        _require_different(cells, source)
         return cells
+
+
+def _require_once(values: Sequence[object], what: str) -> None:
+    """Refuse a value that is given twice: one run would count as two."""
+    if twice := [value for value, count in Counter(values).items() if count > 1]:
+        raise UserError(f"{what} {', '.join(map(str, twice))} is given more than once; it is one run: give it once")
+
+
+def _require_different(cells: Sequence[Cell], source: str) -> None:
+    """Refuse two cells that are one run: it would be compared with itself, or count as two.
+
+    Raises:
+        UserError: Names both.
+    """
+    known: dict[str, Cell] = {}
+    for cell in cells:
+        key = json.dumps(determining(cell.config), sort_keys=True, default=str)
+        if (other := known.setdefault(key, cell)) is not cell:
+            names = [f"{each.label} seed {each.seed}" for each in (other, cell)]
+            raise UserError(
+                f"{source}: {names[0]} and {names[1]} have the same settings, and so are one run; leave one out"
+            )
 
 
 def configurations() -> Path:
@@ -230,8 +257,14 @@ def _of_other_runs(content: Mapping[str, Any], other: str, where: str) -> Study:
 
 
 def _check(study: Study, where: str) -> None:
-    """Refuse a study that speaks of cells that it does not have."""
+    """Refuse a study that speaks of cells that it does not have, or whose names are none of folders."""
     labels = study.labels()
+    require_name(study.name, f"{where}: name")
+    _require_once(labels, f"{where}: the grid's")
+    for preset in study.presets:
+        require_name(study.folder(preset), f"{where}: name and preset")
+    for label in labels:
+        require_name(label, f"{where}: the grid's label")
     for each in (*study.adjust, *(one for preset in study.presets.values() for one in preset.adjust)):
         if not any(fnmatchcase(label, each.cells) for label in labels):
             raise unknown("cell", each.cells, labels, extra=f"in an adjustment of {where}")

@@ -7,6 +7,7 @@ import dataclasses
 from repro import data, measurements, networks
 from repro.config import Config, DataConfig
 from repro.errors import UserError
+from repro.importing import check_path, require_trust
 
 _OF_THE_NETWORK = (
     "form",
@@ -25,6 +26,10 @@ _OF_THE_NETWORK = (
     "pretrained",
     "arguments",
 )
+
+
+CODE_KEYS = ("model.network", "data.name")
+"""Keys of a configuration that may name code: package.module:Name."""
 
 
 def network_options(config: Config) -> dict[str, object]:
@@ -106,12 +111,30 @@ def _measures(config: Config) -> bool:
     return bool(config.measure.measurements or config.measure.every_n_steps)
 
 
+def require_trusted(config: Config) -> None:
+    """Refuse a configuration that names code which nobody trusts; to be asked before anything of it is imported.
+
+    Raises:
+        UserError: It says what would be imported, and how to trust it.
+    """
+    for key, name, arguments in zip(
+        CODE_KEYS,
+        (config.model.network, config.data.name),
+        (config.model.arguments, config.data.arguments),
+        strict=True,
+    ):
+        if ":" in name:
+            check_path(name, key)
+            require_trust(name, key, arguments)
+
+
 def check_names(config: Config) -> None:
     """Check what can be checked without looking at data, which may be elsewhere.
 
     Raises:
         UserError: For an unknown network, depth, data set or measurement, or options that a data set does not take.
     """
+    require_trusted(config)
     if ":" not in config.data.name:
         _check_data_options(config, data.dataset(config.data.name))
     networks.check(config.model.network, **network_options(config))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
@@ -19,17 +18,14 @@ from repro.config import TrainingConfig
 from repro.measurements import Share
 from repro.training.batch_statistics import is_synchronised, over_all_ranks
 from repro.training.compiled import Compiled
+from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
 from repro.training.losses import LOSSES
-from repro.training.metrics import MeanLoss, epoch_means
+from repro.training.metrics import Largest, MeanLoss, epoch_means
 from repro.training.optimizer import create_optimizer, set_learning_rate
 from repro.training.schedule import learning_rate
 from repro.training.spectral import total_spread, weight_matrices
 
 Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
-
-
-class Diverged(Exception):
-    """The training loss is NaN or infinite: the run has its result."""
 
 
 def _epoch_sums(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -41,7 +37,8 @@ class Classifier(LightningModule):
     """Trains any network that maps images to class scores, by SGD on the cross-entropy.
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
-    before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed), ``validation/...``
+    before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed;
+    ``train/largest_...`` are those of its batches, on rank 0 of its parts of them), ``validation/...``
     and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
     ``.../loss`` if it is not the cross-entropy) plus weight_decay / 2 times the sum of all squared parameters, plus
     spectral_penalty times the sum over layers of how unequal their singular values are.
@@ -70,6 +67,8 @@ class Classifier(LightningModule):
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
         self.compiled: Compiled | None = None
         """How a training step runs the network, if not as it is written."""
+        self.divergence = Divergence()
+        self.largest = Largest()
         self.steps = 0
         """Steps of the whole run, known when training starts."""
         self.latest: dict[str, float] = {}
@@ -124,7 +123,9 @@ class Classifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
         with over_all_ranks():
-            return self._loss(batch)
+            loss = self._loss(batch)
+        self.require_convergence()
+        return loss
 
     def _loss(self, batch: Batch) -> Tensor:
         inputs, labels = batch
@@ -135,21 +136,44 @@ class Classifier(LightningModule):
                 nothing.append(self.training_scores(inputs).sum() * 0)
             return torch.stack(nothing).sum() + self._spectral_penalty()
         loss = self.objective(self.training_scores(inputs), labels)
+        objective = loss.detach() + self._decay()
         if weight is not None:
             loss = loss * weight
-        return loss + self._spectral_penalty() if self.training_config.spectral_penalty else loss
+        if self.training_config.spectral_penalty:
+            penalty = self._spectral_penalty()
+            objective, loss = objective + penalty, loss + penalty
+        self.largest.note("objective", objective)
+        return loss
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The mean loss of a batch's scores, which go into the epoch's means and, if it is time, into the record.
-
-        Raises:
-            Diverged: The loss is NaN or infinite, at a step that is recorded.
-        """
+        """The mean loss of a batch's scores, which go into the epoch's means and, if it is time, into the record."""
         loss, cross_entropy, known = self._losses(scores, labels)
         self._count(loss, cross_entropy, known, labels)
+        self.largest.note("cross_entropy", cross_entropy)
+        self.divergence.note(loss, self.trainer.global_step)
         if self.trainer.global_step % self.every_n_steps == 0:
             self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
         return loss
+
+    def require_convergence(self, *, now: bool = False) -> None:
+        """Look, at steps that are recorded and every so many others, whether a step's loss was not finite.
+
+        Args:
+            now: Look in any case.
+
+        Raises:
+            Diverged: It was; on every rank alike.
+        """
+        step = self.trainer.global_step
+        if now or step % self.every_n_steps == 0 or step % CHECK_EVERY == 0:
+            try:
+                self.divergence.check(ranks=self.trainer.world_size)
+            except Diverged:
+                self.record(self._of_largest_batches())  # there will be no end of the epoch
+                raise
+
+    def _of_largest_batches(self) -> dict[str, float]:
+        return {f"train/largest_{name}": value for name, value in self.largest.values().items()}
 
     def _losses(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, and without their gradients the cross-entropy and the scores."""
@@ -180,8 +204,6 @@ class Classifier(LightningModule):
                 "learning_rate": self.rate(),
             }
         )
-        if not math.isfinite(value):
-            raise Diverged(f"the training loss is {value} at step {self.trainer.global_step}")
 
     def _spectral_penalty(self) -> Tensor | float:
         """The same on every rank, so that it is not weighted by the rank's images."""
@@ -196,14 +218,19 @@ class Classifier(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""
+        self.require_convergence(now=True)
         found = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
         self.train_metrics.reset()
+        found |= self._of_largest_batches()
+        self.largest = Largest()
         found["train/objective"] = found.get("train/loss", found["train/cross_entropy"]) + self.penalty()
         self.record(found)
         self._show(found)
 
     def on_validation_start(self) -> None:
         """All ranks evaluate the network that is saved: rank 0's running statistics."""
+        if self.trainer.training and not self.trainer.sanity_checking:  # not a network that has diverged
+            self.require_convergence(now=True)
         Share.of_process_group().agree(self.network)
 
     def on_test_start(self) -> None:
@@ -260,9 +287,12 @@ class Classifier(LightningModule):
     @torch.no_grad()
     def penalty(self) -> float:
         """What the objective adds to the loss: weight decay and the penalty on unequal singular values."""
+        return self._decay().item() + float(self._spectral_penalty())
+
+    @torch.no_grad()
+    def _decay(self) -> Float[Tensor, ""]:
         norms = torch._foreach_norm([parameter for parameter in self.network.parameters() if parameter.requires_grad])
-        decay = self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum().item()
-        return decay + float(self._spectral_penalty())
+        return self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum()
 
     def record(self, metrics: Mapping[str, float]) -> None:
         """Hand metrics to every logger now, under the number of steps taken.
@@ -282,6 +312,8 @@ class Classifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""
         checkpoint["metrics"] = dict(self.latest)
+        checkpoint["first_non_finite"] = self.divergence.first()
+        checkpoint["largest"] = self.largest.values()
         if self.trainer.world_size > 1:  # only rank 0's would be written
             by_rank = {}
             for name, value in _epoch_sums(checkpoint).items():
@@ -293,6 +325,8 @@ class Classifier(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the metrics recorded last, and the epoch's sums: one's own, else on rank 0 those of all."""
         self.latest = dict(checkpoint.get("metrics", {}))
+        self.divergence = Divergence(checkpoint.get("first_non_finite"))
+        self.largest = Largest(checkpoint.get("largest"))
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         by_rank = checkpoint.get("epoch_sums", {})
         for name, value in _epoch_sums(checkpoint).items():

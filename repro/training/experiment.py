@@ -24,7 +24,7 @@ from repro.networks.skip import SkipToOutput
 from repro.training.batch_statistics import synchronise
 from repro.training.checkpoint_file import CheckpointFile, load_weights, signature
 from repro.training.checkpoints import RunCheckpoints
-from repro.training.checks import full_batch, kind_options, network_options, train_samples
+from repro.training.checks import full_batch, kind_options, network_options, require_trusted, train_samples
 from repro.training.classifier import Classifier
 from repro.training.compiled import Compiled, require_compiler
 from repro.training.graph import GraphClassifier, require_gpu
@@ -70,6 +70,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         UserError: If the data are missing, damaged or too few, or the network cannot be built.
     """
     _quiet()
+    require_trusted(config)
     config = full_batch(config)
     torch.set_float32_matmul_precision("high" if config.trainer.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = config.trainer.precision == "tf32"

@@ -19,7 +19,7 @@ from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
 from repro.training.checkpoint_file import newest_sound
 from repro.training.checkpoints import RunCheckpoints, sweep
-from repro.training.classifier import Diverged
+from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.exact import require_memory, solve
 from repro.training.experiment import Experiment, build
 from repro.training.facts import device_facts
@@ -71,7 +71,9 @@ def _fit(life: Life) -> dict[str, Any]:
             outcome = _solve(life.experiment, life.run)
         else:
             trainer.fit(module, datamodule=data, ckpt_path=life.checkpoint, weights_only=True)
+        require_finite_weights(module.network, trainer.global_step)
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+        require_finite_result(module.final)
         if life.config.model.solver == "exact":
             life.checkpoints.save(trainer)
     except BaseException as reason:
@@ -140,7 +142,8 @@ class Life:
         if trainer.is_global_zero:
             where = provenance(config.data.name, config.data.root)
             run.add_life({**environment(), **device_facts(config, module, trainer), **facts, "data": where})
-            now = {"status": "running", "wandb_id": identifier, "wandb_live": remote is not None, "reason": None}
+            now = {"status": "running", "wandb_id": identifier, "wandb_live": remote is not None}
+            now |= dict.fromkeys(("reason", "final", "solution"))  # an earlier life's are not this one's
             run.update_state(**now, max_epochs=config.trainer.max_epochs)
         if remote is not None:
             remote.start()  # of the record's state before this life
@@ -168,6 +171,9 @@ class Life:
         if self.experiment.trainer.is_global_zero and status != "taken over":
             if status in ENDED:
                 run.delete_features()  # an extended run computes them again
+            if status == "diverged":
+                trainer = self.experiment.trainer
+                outcome = {"step": trainer.global_step, "epoch": trainer.current_epoch, **outcome}
             with contextlib.suppress(*([] if status in ENDED else [OSError])):  # a full disk: what stopped it is told
                 run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if self._remote is not None:

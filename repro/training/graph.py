@@ -121,6 +121,7 @@ class GraphClassifier(Classifier):
         captured = self._captured = self._captured or self._capture(batch)
         due = self.trainer.global_step % self.every_n_steps == 0
         penalty = self.penalty() if due else 0.0  # of the weights before the step
+        added = self._decay() + self._spectral_penalty()
         captured.inputs.copy_(batch[0])
         captured.labels.copy_(batch[1])
         captured.graph.replay()
@@ -128,9 +129,13 @@ class GraphClassifier(Classifier):
         for metric in self.train_metrics.values():
             assert isinstance(metric, Counted)
             metric.counted()
+        self.largest.note("cross_entropy", captured.cross_entropy.clone())
+        self.largest.note("objective", captured.loss + added)
         if due:
             values = captured.loss, captured.cross_entropy, captured.scores, captured.labels
             self._record_step(*values, penalty=penalty)
+            self.divergence.note(values[0], self.trainer.global_step)
+            self.require_convergence(now=True)
         return captured.loss
 
     def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -70,7 +70,7 @@ class MeasureCallback(Callback):
         every_n_steps: Mapping[str, int] | None = None,
         at_steps: Sequence[int] = (),
         layers: Sequence[int] = CHOSEN,
-        mode: Literal["eval", "train"] = "eval",
+        mode: str = "eval",
         directory: str | Path | None = None,
     ) -> None:
         self.every_n_steps = dict(every_n_steps or {})
@@ -80,7 +80,7 @@ class MeasureCallback(Callback):
         self.every_n_epochs = every_n_epochs
         self.at_steps = frozenset(at_steps)
         self.layers = tuple(layers)
-        self.mode: Literal["eval", "train"] = mode
+        self.mode = mode
         self.directory = None if directory is None else Path(directory)
         self._layers: list[WeightLayer] | None = None  # a network's structure does not change while it trains
         self._tables: list[pd.DataFrame] = []

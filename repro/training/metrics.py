@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -73,6 +75,27 @@ class Accuracy(Counted, MulticlassAccuracy):
         ):
             assert isinstance(state, Tensor)
             state += found
+
+
+class Largest:
+    """The largest of some numbers of an epoch's batches: noted on the device, which nobody has to wait for.
+
+    Args:
+        values: What an earlier life of the run has seen of the epoch.
+    """
+
+    def __init__(self, values: Mapping[str, float] | None = None) -> None:
+        self._values = {name: torch.tensor(value, dtype=torch.float64) for name, value in (values or {}).items()}
+
+    def note(self, name: str, value: Float[Tensor, ""]) -> None:
+        """Take a batch's number; NaN is larger than any."""
+        value = value.detach()
+        before = self._values.get(name)
+        self._values[name] = value if before is None else torch.maximum(before.to(value), value)
+
+    def values(self) -> dict[str, float]:
+        """By name. Waits for the device."""
+        return {name: value.item() for name, value in self._values.items()}
 
 
 def epoch_means(num_classes: int) -> MetricCollection:

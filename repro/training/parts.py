@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from repro.config import Config, flatten, from_mapping, read_yaml, to_flat
-from repro.training.checks import check
+from repro.importing import trusting
+from repro.training.checks import CODE_KEYS, check
 from repro.training.experiment import Experiment
 from repro.training.experiment import build as build_experiment
 from repro.training.experiment import restore as restore_experiment
@@ -14,7 +16,7 @@ from repro.training.placement import alone
 from repro.training.runs import stored_checkpoint
 
 
-def build(configuration: str | Path | None = None, **options: Any) -> Experiment:
+def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
     """The parts that ``repro fit`` would train: `module`, a LightningModule, and `data`, a LightningDataModule.
 
     Nothing is recorded but what the callbacks and loggers of the Trainer do that trains them. Callbacks may watch
@@ -23,21 +25,24 @@ def build(configuration: str | Path | None = None, **options: Any) -> Experiment
 
     Args:
         configuration: A YAML file. The defaults if None.
+        trust: Code that the file may name: packages, modules or ``package.module:Name``.
         options: What is different: ``seed=3``, or by group, ``model={"network": "resnet20"}``.
 
     Raises:
         UserError: For whatever ``repro fit`` would refuse.
     """
     config = _with({} if configuration is None else read_yaml(configuration), options)
-    check(config)
-    return build_experiment(config)
+    with trusting([*trust, *_typed(options)]):
+        check(config)
+        return build_experiment(config)
 
 
-def restore(path: str | Path, **options: Any) -> Experiment:
+def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
     """A run's network with the weights of its newest checkpoint, in eval mode, and its data; in one process.
 
     Args:
         path: The run's directory, or one of its checkpoints.
+        trust: Code that the run may name, as for `build`: to restore it is to run that.
         options: As for `build`: ``data={"root": "elsewhere"}`` where the data lie in another place here.
 
     Raises:
@@ -45,11 +50,18 @@ def restore(path: str | Path, **options: Any) -> Experiment:
     """
     _, config, checkpoint = stored_checkpoint(path)
     config = alone(_with(to_flat(config), options))
-    check(config)
-    experiment, _ = restore_experiment(config, checkpoint)
+    with trusting([*trust, *_typed(options)]):
+        check(config)
+        experiment, _ = restore_experiment(config, checkpoint)
     experiment.module.eval()
     experiment.data.setup("fit")
     return experiment
+
+
+def _typed(options: dict[str, Any]) -> list[str]:
+    """Code that the caller names himself."""
+    flat = flatten(options, source="options")
+    return [str(name) for key in CODE_KEYS if ":" in str(name := flat.get(key, ""))]
 
 
 def _with(mapping: dict[str, Any], options: dict[str, Any]) -> Config:

@@ -17,7 +17,8 @@ from repro.data.batches import Batches
 from repro.records import RunDirectory
 from repro.training.checkpoint_file import CheckpointFile, load_weights, refuse_foreign, signature
 from repro.training.checkpoints import RunCheckpoints
-from repro.training.classifier import Classifier, Diverged
+from repro.training.classifier import Classifier
+from repro.training.divergence import Diverged
 from repro.training.fit import Life, status_of
 from repro.training.interrupt import StopRequest
 from repro.training.measuring import MeasureCallback

@@ -17,7 +17,8 @@ from torch.func import functional_call, vmap
 
 from repro.errors import UserError
 from repro.networks.skip import SkipToOutput
-from repro.training.classifier import Classifier, Diverged
+from repro.training.classifier import Classifier
+from repro.training.divergence import Diverged
 
 StackedBatch = tuple[Float[Tensor, "members batch ..."], Int[Tensor, "members batch"]]
 
@@ -141,6 +142,7 @@ class StackedClassifier(LightningModule):
         for number in list(self.alive):
             try:
                 losses.append(self.classifier(number).objective(scores[number], labels[number]))
+                self.classifier(number).require_convergence()
             except Diverged as reason:
                 self._leave(number, reason)
         if not losses:

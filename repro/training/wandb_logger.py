@@ -19,6 +19,7 @@ from repro.config import Config, LogConfig
 from repro.errors import UserError
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
+from repro.text import shell
 from repro.training.wandb_cursor import Cursor, Position, Row, rows
 from repro.training.wandb_description import describe
 from repro.training.wandb_run import Sender, close_run, confirm, open_run
@@ -125,7 +126,7 @@ class RunWandbLogger(Logger):
             self._broken = reason(error)
             _say(
                 f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
-                f"`repro wandb-sync {self._run.path}` sends it"
+                f"`{_sync(self._run)}` sends it"
             )
 
     @rank_zero_only
@@ -141,7 +142,7 @@ class RunWandbLogger(Logger):
                 position = self._sent(self._service)
             except UserError as refusal:
                 self._service = None
-                _say(f"{refusal}; this run logs offline, `repro wandb-sync {self._run.path}` sends it")
+                _say(f"{refusal}; this run logs offline, `{_sync(self._run)}` sends it")
                 online = False
         self._sender = Sender(self._run.name, Cursor(position), patient=False)
         self._remote = open_run(
@@ -205,3 +206,8 @@ class RunWandbLogger(Logger):
 
 def _say(text: str) -> None:
     print(f"repro: note: {text}", file=sys.stderr, flush=True)
+
+
+def _sync(run: RunDirectory) -> str:
+    """The command that sends a run's record."""
+    return shell("repro", "wandb-sync", run.path)

@@ -164,7 +164,7 @@ def test_nothing_is_submitted_that_cannot_run(
     [
         (["submit", "mine.yaml", "--max-parallel", "0"], "--max-parallel is 0; allowed: 1 or more"),
         (["submit", "mine.yaml", "--time", "soon"], "--time is 'soon'; allowed: minutes"),
-        (["submit", "mine.yaml", "--sbatch", "account"], "--sbatch is 'account'; allowed: an option"),
+        (["submit", "mine.yaml", "--sbatch", "account"], "--sbatch is 'account'; allowed: options of sbatch"),
         (["run", "mine.yaml", "--task", "3"], "--task is 3; the study has runs 0 to 2"),
     ],
 )

@@ -148,7 +148,11 @@ def test_data_of_the_wrong_shape_or_kind_are_refused(change: dict[str, np.ndarra
 def test_unknown_names_and_own_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="unknown dataset 'minst'; nearest: MNIST"):
         create_data("minst")
-    (tmp_path / "mydata.py").write_text("class Mine:\n    def __init__(self, root, size=1): self.size = size\n")
+    (tmp_path / "mydata.py").write_text(
+        "from lightning.pytorch import LightningDataModule\n"
+        "class Mine(LightningDataModule):\n"
+        "    def __init__(self, root, size=1): self.size = size\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert create_data("mydata:Mine", root=".", batch_size=3, arguments={"size": 7}).size == 7
     with pytest.raises(UserError, match="cannot import the dataset mydata:Yours"):

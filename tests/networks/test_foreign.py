@@ -20,18 +20,21 @@ class Net(nn.Module):
     def forward(self, x):
         return self.body(x)
 
-def by_keywords(**kwargs):
+def by_keywords(**kwargs) -> nn.Module:
     assert set(kwargs) <= {"num_classes", "bias"}, kwargs
     return nn.Linear(4, kwargs["num_classes"], bias=kwargs.get("bias", True))
 
-def by_channels(in_channels):
+def by_channels(in_channels) -> nn.Conv2d:
     return nn.Conv2d(in_channels, 2, 1)
 
-def broken():
+def broken() -> 'nn.Module':
     raise RuntimeError("inside the user's code")
 
 text = "no network"
-def number():
+def unannotated(num_classes):
+    return nn.Linear(4, num_classes)
+
+def number() -> nn.Module:
     return 3
 """
 
@@ -73,7 +76,13 @@ def test_a_module_that_is_already_imported_needs_no_spec(monkeypatch):
         ("stranger_nets:Missing", {}, "cannot import the network stranger_nets:Missing (AttributeError"),
         ("stranger_broken:Net", {}, "No module named 'no_such_module_at_all'"),
         ("stranger_nets:Net", {"arguments": {"depth": 3}}, "unexpected keyword argument 'depth'"),
-        ("stranger_nets:text", {}, "is a str"),
+        ("stranger_nets:text", {}, "is a str; a network is a subclass of torch.nn.Module, or a function annotated"),
+        ("stranger_nets:unannotated", {}, "is a function; a network is a subclass of torch.nn.Module"),
+        ("collections:OrderedDict", {}, "of Python's own library"),
+        ("subprocess:getoutput", {"arguments": {"cmd": "touch PWNED"}}, "of Python's own library"),
+        ("numpy:zeros", {"arguments": {"shape": 3}}, "a network is a subclass of torch.nn.Module"),
+        ("numpy:ndarray", {"arguments": {"shape": 3}}, "is the class ndarray"),
+        ("timm/resnet18", {"arguments": {"checkpoint_path": "evil.pth"}}, "does not take checkpoint_path here"),
         ("stranger_nets:number", {}, "must return a torch.nn.Module"),
         ("stranger_nets:Net", {"activation": "tanh"}, "does not take activation"),
     ],

@@ -15,7 +15,7 @@ def test_import_and_check_need_no_torch():
     code = (
         "import sys; from repro.networks import NETWORKS, Options, check;"
         "check('resnext200', gamma=3, activation='softplus');"
-        "check('json:loads'); print(sorted({'torch', 'timm', 'numpy', 'lightning'} & set(sys.modules)))"
+        "check('yaml:Loader'); print(sorted({'torch', 'timm', 'numpy', 'lightning'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -79,7 +79,7 @@ def test_allowed(name, options):
         ("timm/resnet18", {"arguments": ["a"]}, ["arguments"]),
         ("a:b:c", {}, ["import path"]),
         ("no_such_package.nets:Net", {}, ["no_such_package", "PYTHONPATH"]),
-        ("json:loads", {"width": 3}, ["does not take width", "arguments"]),
+        ("yaml:Loader", {"width": 3}, ["does not take width", "arguments"]),
     ],
 )
 def test_refused_in_one_line(name, options, words):

@@ -1,0 +1,73 @@
+"""Text from outside: which characters may enter names, scripts and terminals."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import unicodedata
+
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode categories of control characters, lone surrogates, line and paragraph separators."""
+
+_TURNING = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""Marks that change the direction of writing, so that text reads otherwise than it runs."""
+
+
+def unseen(text: str) -> str:
+    r"""The characters that begin a new line, steer a terminal or cannot be written as UTF-8, each once, as escapes.
+
+    Example:
+        >>> print(unseen("evil\ntouch X"))
+        \n
+    """
+    return " ".join(dict.fromkeys(_escape(each) for each in text if _is_unseen(each)))
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""The text with such characters as escapes, those in `keep` apart.
+
+    Example:
+        >>> print(printable("red: \x1b[31m"))
+        red: \x1b[31m
+    """
+    if text.isascii() and text.isprintable():  # nearly always
+        return text
+    return "".join(_escape(each) if each not in keep and _is_unseen(each) else each for each in text)
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN or character in _TURNING
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class PlainOutput(io.TextIOWrapper):
+    """A stream in which what steers a terminal, and what it has no letter for, stands as escapes.
+
+    Records may be a stranger's, and are printed.
+
+    Args:
+        stream: What is written to, such as `sys.stdout`; it stays open.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        stream.flush()
+        raw = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115 (a file's number, not its path)
+        buffering = stream.line_buffering or stream.isatty()
+        super().__init__(raw, stream.encoding, "backslashreplace", line_buffering=buffering)
+
+    def write(self, text: str) -> int:
+        """Write a text, line breaks and tabs as they are."""
+        return super().write(printable(text, keep="\n\t"))
+
+
+def shell(*words: object) -> str:
+    """Words as one types them in a shell, quoted where they need it: for every command that we suggest.
+
+    Example:
+        >>> shell("repro", "report", "my runs")
+        "repro report 'my runs'"
+    """
+    return shlex.join(map(str, words))

@@ -1,0 +1,75 @@
+"""Whether a training has diverged, found at the same step however often anything is logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+
+CHECK_EVERY = 50
+"""Steps between two looks at what the device has noted; each waits for it."""
+
+_NEVER = 2**62
+
+
+class Diverged(Exception):
+    """The training loss is NaN or infinite: the run has its result."""
+
+
+class Divergence:
+    """The first step whose loss is NaN or infinite: noted on the device, which nobody has to wait for.
+
+    Args:
+        first: The step, if an earlier life of the run has seen it.
+    """
+
+    def __init__(self, first: int | None = None) -> None:
+        self._first = torch.tensor(_NEVER if first is None else first)
+
+    def note(self, loss: Float[Tensor, ""], step: int) -> None:
+        """Look at a step's loss."""
+        if self._first.device != loss.device:
+            self._first = self._first.to(loss.device)
+        odd = torch.where(loss.detach().isfinite(), _NEVER, step)
+        self._first = torch.minimum(self._first, odd)
+
+    def first(self) -> int | None:
+        """The step, on this rank; None if there is none. Waits for the device."""
+        step = int(self._first.item())
+        return None if step == _NEVER else step
+
+    def check(self, *, ranks: int = 1) -> None:
+        """Raise if there is such a step; with several ranks all of them have to ask, and all raise alike.
+
+        Raises:
+            Diverged: Names the step.
+        """
+        if ranks > 1:
+            dist.all_reduce(self._first, op=dist.ReduceOp.MIN)
+        if (step := self.first()) is not None:
+            raise Diverged(f"the training loss is not finite at step {step}")
+
+
+def require_finite_weights(network: nn.Module, step: int) -> None:
+    """The last step's loss was computed before that step: what it made of the weights has to be looked at.
+
+    Raises:
+        Diverged: A weight is NaN or infinite.
+    """
+    for name, weight in network.named_parameters():
+        if not weight.isfinite().all():
+            raise Diverged(f"the weights are not finite after step {step} ({name})")
+
+
+def require_finite_result(final: Mapping[str, float]) -> None:
+    """Raise where the trained network gives no number for its own training images.
+
+    Raises:
+        Diverged: Their cross-entropy is NaN or infinite.
+    """
+    if not math.isfinite(loss := final.get("train_cross_entropy", 0.0)):
+        raise Diverged(f"the cross-entropy of the training images is {loss} after the last step")

@@ -1,0 +1,163 @@
+"""What a stranger's study says never becomes a line of a job script, an option of sbatch's, or a path of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repro.cli import run
+from repro.cluster import sbatch
+from repro.config import from_mapping
+from repro.errors import UserError
+from repro.report.sources import sections
+from repro.studies.study import load
+from tests.cluster.test_sbatch import CONTENT
+
+BREAKING = ["evil\ntouch PWNED\n#", "a\rtouch X", "a\u2028b", "a\0b", "a\x1b]0;x\x07", "\ud800"]
+AWKWARD = [
+    "my study",
+    "étude (lr=0.1)",
+    "a'b",
+    'a"b',
+    "a#b",
+    "$(touch X)",
+    "`touch X`",
+    "a;b",
+    "100%j",
+    "x --wrap=y",
+    "{1..9}",
+    "*",
+]
+
+
+def options(script: str) -> list[str]:
+    """The options in a script as sbatch reads them (Slurm's opt.c): quotes and backslashes taken off, up to a #."""
+    found = []
+    for line in script.splitlines():
+        if not line.startswith("#"):
+            break
+        word, quoted, escaped = "", False, False
+        for character in line.removeprefix("#SBATCH ") if line.startswith("#SBATCH ") else "":
+            if escaped:
+                word, escaped = word + character, False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                quoted = not quoted
+            elif character == "#" or (character.isspace() and not quoted):
+                break
+            else:
+                word += character
+        found += [word] if word else []
+    return found
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_a_name_stays_one_option_and_one_word(name: str) -> None:
+    job = sbatch.study(name, ["my file.yaml", "--preset", name], array="0-3", output=f"{name}/logs/%A", partition=name)
+    script = sbatch.text(job)
+    given = options(script)
+    assert f"--job-name=repro-{name}" in given
+    assert f"--output={name}/logs/%A" in given
+    assert f"--partition={name}" in given
+    assert len(given) == len({each.split("=")[0] for each in given})
+    (command,) = [line for line in script.splitlines() if line.startswith("exec ")]
+    words = shlex.split(command.replace('"$SLURM_ARRAY_TASK_ID"', "TASK"))
+    assert words[words.index("run") + 1 :] == ["my file.yaml", "--preset", name, "--task", "TASK"]
+    lines = [line for line in script.splitlines() if line and not line.startswith("#")]
+    assert [line.split()[0] for line in lines] == ["export", "exec"]
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("odd", BREAKING)
+@pytest.mark.parametrize("field", ["name", "time", "output", "array", "partition", "extra", "title", "command"])
+def test_a_line_break_is_refused_wherever_it_would_enter_a_script(field: str, odd: str) -> None:
+    value = (f"--comment={odd}",) if field in ("extra", "title") else odd
+    with pytest.raises(UserError, match="cannot stand in a job script"):
+        sbatch.text(dataclasses.replace(sbatch.STUDY, **{field: value}))
+
+
+NAMES = [*BREAKING, "../up", "/root", "-rf", "", "a\\b", "n" * 151]
+PLACES = [(where, odd) for where in ("name", "preset", "variant", "value") for odd in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("where", "odd"),
+    [each for each in PLACES if each not in (("preset", ""), ("preset", "-rf"))],  # it follows the name and a hyphen
+)
+def test_a_study_with_such_a_name_is_refused(
+    where: str, odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = dict(CONTENT)
+    if where == "name":
+        content["name"] = odd
+    elif where == "preset":
+        content["presets"] = {"cpu": {}, odd: {}}
+    elif where == "variant":
+        content["grid"] = {"momentum": {odd: {"training.momentum": 0.5}}}
+    else:
+        content["grid"] = {"model.network": [odd]}
+    Path("theirs.yaml").write_text(json.dumps(content))  # YAML with every odd character as an escape
+    for command in (["submit", "theirs.yaml"], ["plan", "theirs.yaml"], ["run", "theirs.yaml"]):
+        assert run(["study", *command]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs.yaml"]
+
+
+@pytest.mark.parametrize("key", ["study", "name", "runs", "data.root", "model.network", "log.project", "log.entity"])
+def test_no_text_of_a_configuration_has_control_characters(key: str) -> None:
+    with pytest.raises(UserError, match="control characters"):
+        from_mapping({key: "a\nb"})
+    with pytest.raises(UserError, match="control characters"):
+        from_mapping({"model.arguments": {"a": [{"b": "x\x1b[0m"}]}})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--partition", "a\ntouch X #"], "cannot stand in a job script"),
+        (["--sbatch=--comment=a\nb"], "options of sbatch"),
+        (["--sbatch=--comment='a\nb'"], "cannot stand in a job script"),
+        (["--sbatch=--account=x --qos=y extra"], "--sbatch is 'extra'"),
+        (["--sbatch=--comment='a"], "cannot be split into words"),
+    ],
+)
+def test_options_of_the_command_line_too(
+    given: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(yaml.safe_dump(CONTENT))
+    assert run(["study", "submit", "mine.yaml", "--time", "60", "--dry-run", *given]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_commands_that_are_suggested_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my $(touch X) study.yaml").write_text(yaml.safe_dump({**CONTENT, "name": "mine"}))
+    assert run(["study", "plan", "my $(touch X) study.yaml", "--runs", "my runs"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    words = ["repro", "study", "run", "my $(touch X) study.yaml", "--runs", "my runs"]
+    assert shlex.split(line.removeprefix("run all: ")) == words
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "/root/run", "..", "a/b"])
+def test_a_manifest_leads_nowhere_else(name: str, tmp_path: Path) -> None:
+    study = load("demo")
+    from repro.studies import manifest
+
+    cells = study.cells("smoke")[:1]
+    manifest.write(tmp_path, manifest.content(study, "smoke", cells, [name], "repro"))
+    (tmp_path / "run").mkdir()
+    for file in ("config.yaml", "state.json"):
+        (tmp_path / "run" / file).write_text("{}")
+    with pytest.raises(UserError, match="not a study's manifest"):
+        sections([tmp_path])
