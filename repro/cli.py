@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NoReturn
 from repro import __version__
 from repro.errors import UserError, unknown
 from repro.importing import trusting
-from repro.text import PlainOutput
+from repro.text import PlainOutput, shell
 from repro.training.interrupt import CannotSave, heed_early
 
 if TYPE_CHECKING:
+    from repro.records import RunDirectory
     from repro.training.interrupt import Interrupted
 
 Arguments = Sequence[str]
@@ -61,9 +62,20 @@ def fit(arguments: Arguments) -> int:
     if not is_first_rank():
         return 0
     if outcome.action == "skipped":
-        print(f"{outcome.state['status']} before; --again makes a new run, a larger --trainer.max_epochs extends it")
+        print(f"{outcome.state['status']} before; --again trains it anew")
+        if lacking := _not_measured(outcome.run, config.measure.measurements):
+            command = shell("repro", "measure", outcome.run.path, "--measurements", *lacking)
+            print(f"  it was not asked for {', '.join(lacking)}: {command}")
     _print_state(outcome.run.path, outcome.state)
     return 0
+
+
+def _not_measured(run: RunDirectory, wanted: Sequence[str]) -> list[str]:
+    """Measurements that a run's own configuration does not have."""
+    from repro.config import load
+
+    own = load(run.config_path).measure
+    return [name for name in wanted if name not in (*own.measurements, *own.every_n_steps)]
 
 
 def _print_state(path: Path, state: dict[str, object]) -> None:

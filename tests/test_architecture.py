@@ -14,6 +14,7 @@ ORDER = [
     "text",
     "errors",
     "importing",
+    "own_code",
     "config",
     "records",
     "spectra",
@@ -30,7 +31,19 @@ ORDER = [
     "cli",
     "__main__",
 ]
-FREE_OF_TORCH = {"text", "errors", "importing", "config", "records", "figures", "studies", "report", "commands", "cli"}
+FREE_OF_TORCH = {
+    "text",
+    "errors",
+    "importing",
+    "own_code",
+    "config",
+    "records",
+    "figures",
+    "studies",
+    "report",
+    "commands",
+    "cli",
+}
 FOR_ANYONE = {"spectra", "networks", "measurements", "theory"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

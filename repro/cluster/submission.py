@@ -14,7 +14,6 @@ from repro.errors import UserError
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import Cell
-from repro.training.runs import nothing_to_do
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
@@ -98,8 +97,8 @@ def missing(cells: Sequence[Cell], names: Sequence[str], folder: Path) -> list[i
     waiting = queued(folder)
     found, _ = match(cells, folder)
     chosen = []
-    for number, (cell, name, run) in enumerate(zip(cells, names, found, strict=True)):
-        known = run is not None and (nothing_to_do(run, cell.config) or run.holder is not None)
+    for number, (name, run) in enumerate(zip(names, found, strict=True)):
+        known = run is not None and (run.ended or run.holder is not None)
         if not known and name not in waiting:
             chosen.append(number)
     return chosen

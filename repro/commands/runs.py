@@ -50,6 +50,11 @@ def _per_cent(value: object) -> str:
     return f"{100 * value:.2f}" if isinstance(value, float) else "-"
 
 
+def _digits(value: object) -> str:
+    """A number with the digits that mean something: float32 has seven."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
@@ -82,10 +87,12 @@ def _megabytes(size: int) -> str:
 def _show(run: RunDirectory, _config: object) -> int:
     state = run.state
     print(f"{run.path}: {run.status}, step {state.get('step', 0)}, {state.get('seconds', 0)} s")
+    if shorter := state.get("goes_on_from"):
+        print(f"goes on from the end of {shorter}")
     if holder := run.holder:
         print(f"in use by process {holder['pid']} on {holder['host']}")
     for name, value in state.get("final", {}).items():
-        print(f"  {name}: {value}")
+        print(f"  {name}: {_digits(value)}")
     for number, life in enumerate(run.lives, 1):
         versions = life["versions"]
         dirty = " with uncommitted changes" if life.get("dirty") else ""
@@ -106,7 +113,7 @@ def _compare(found: Sequence[RunDirectory]) -> int:
     configs = {str(run.path): load(run.config_path) for run in found}
     rows = [[key, *(str(values[name]) for name in configs)] for key, values in differences(configs).items()]
     for name in sorted({name for run in found for name in run.state.get("final", {})}):
-        rows.append([name, *(str(run.state.get("final", {}).get(name, "-")) for run in found)])
+        rows.append([name, *(_digits(run.state.get("final", {}).get(name, "-")) for run in found)])
     _table(("", *(run.name for run in found)), rows)
     return 0
 

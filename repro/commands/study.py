@@ -114,8 +114,8 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
         planned = progress(cells, found, rates(folders))
     for each in planned:
         pace = f"{each.rate.seconds:.3g} s each on {each.rate.device}" if each.rate else ""
-        left = f"{duration(each.remaining):>9} left"
-        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {left}  {pace}".rstrip())
+        left = f"{duration(each.remaining)} left" if each.remaining is not None else "time not known"
+        print(f"{_name(each):40} {each.status:12} {each.steps:>9,} steps  {left:>14}  {pace}".rstrip())
     known = [each.remaining for each in planned if each.remaining is not None]
     unknown = len(planned) - len(known)
     size = study.preset(given.preset)
@@ -123,7 +123,9 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
         f", and {unknown} runs whose step time is not known from any run in '{given.runs}' or '{RESULTS}'"
         f"{'' if given.measure else '; --measure times some steps of each kind here'}"
     )
-    print(f"{len(planned)} runs, {duration(math.fsum(known))} of device time left{more if unknown else ''}")
+    some = math.fsum(known) or not unknown
+    time_left = f"{duration(math.fsum(known))} of device time left" if some else "device time left: not known"
+    print(f"{len(planned)} runs, {time_left}{more if unknown else ''}")
     print(f"cost as stated by the study: {size.cost or 'not stated'}")
     usages = [each.run.disk_usage() for each in planned if each.run is not None]
     checkpoints = [
@@ -135,6 +137,8 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
         print(f"disk: {sum(usages) / len(usages) * len(planned) / 1e6:,.0f} MB, by the runs that there are")
     elif checkpoints:
         print(f"disk: {sum(checkpoints) / len(checkpoints) * len(planned) / 1e6:,.0f} MB of checkpoints")
+    else:
+        print("disk: not known; --measure looks at what a checkpoint of each kind takes")
     for line in size.reductions:
         print(f"reduced: {line}")
     options = ["--preset", given.preset] if given.preset else []
@@ -165,7 +169,8 @@ def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
     states = progress(cells, found, rates([RESULTS, runs]))
     for each, record in zip(states, kept, strict=True):
         share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
-        left = "" if each.remaining == 0 else f"{duration(each.remaining)} left"
+        left = "time not known" if each.remaining is None else f"{duration(each.remaining)} left"
+        left = "" if each.remaining == 0 else left
         more = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
         if each.run is None and record is not None:
             more = f"an earlier run's record: {record.path}"
@@ -181,7 +186,9 @@ def _together(states: Sequence[Progress]) -> str:
     remaining = [each.remaining for each in states]
     known = math.fsum(seconds for seconds in remaining if seconds is not None)
     whole = ", ".join(f"{number} {status}" for status, number in counts.items())
-    return f"{whole}; {duration(known)} left{' and more that is not known' if None in remaining else ''}"
+    if None not in remaining:
+        return f"{whole}; {duration(known)} left"
+    return f"{whole}; {f'{duration(known)} left and more that is not known' if known else 'time left: not known'}"
 
 
 def _used_up(budget: Budget, cells: Sequence[Cell], place: Path, runs: Path) -> int:
@@ -227,7 +234,7 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
     from repro.studies.runner import require_useful, run_at_once, run_study, sensible_jobs
-    from repro.training.runs import locate, nothing_to_do
+    from repro.training.runs import locate
 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
@@ -237,7 +244,7 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
     require_useful(given.budget, cells, runs)
     if study.runs_of is None:
         manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
-    missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not nothing_to_do(run, cell.config)]
+    missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not run.ended]
     jobs = 1 if given.stack is not None else given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         cells = _longest_first(cells, place, Path(given.runs))

@@ -1,6 +1,6 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
-from repro.config.identity import determining, identity, run_name
+from repro.config.identity import determining, former_identity, identity, run_name
 from repro.config.parsing import flatten, from_mapping, load, parse, read_yaml, to_flat, to_yaml, typed
 from repro.config.schema import (
     Config,
@@ -23,6 +23,7 @@ __all__ = [
     "TrainingConfig",
     "determining",
     "flatten",
+    "former_identity",
     "from_mapping",
     "identity",
     "load",

@@ -12,6 +12,7 @@ from repro.config.schema import Config
 _WHOLE_GROUPS = ("model.", "training.")
 _KEYS = (
     "seed",
+    "trainer.max_epochs",
     "trainer.precision",
     "data.name",
     "data.batch_size",
@@ -29,12 +30,18 @@ _KEYS = (
 )
 
 
+_SHORT = {"trainer.max_epochs": "epochs", "trainer.num_nodes": "nodes"}
+
+
 def determining(config: Config) -> dict[str, object]:
     """The part of a configuration that determines the result: no paths, logs, intervals or devices.
 
-    `trainer.max_epochs` is left out so that a larger one extends the run.
+    The number of epochs belongs to it: milestones are shares of all steps, and even without any it says which of the
+    networks along the way is the result. So do the processes where each normalises its own part of a batch.
     """
-    return {key: value for key, value in to_flat(config).items() if key.startswith(_WHOLE_GROUPS) or key in _KEYS}
+    local = config.training.batch_statistics == "local"
+    keys = {*_KEYS, *(("trainer.devices", "trainer.num_nodes") if local else ())}
+    return {key: value for key, value in to_flat(config).items() if key.startswith(_WHOLE_GROUPS) or key in keys}
 
 
 def identity(config: Config, fingerprint: str) -> str:
@@ -45,10 +52,23 @@ def identity(config: Config, fingerprint: str) -> str:
 
     Args:
         config: The configuration.
-        fingerprint: A checksum of the data set.
+        fingerprint: A checksum of the data set, and of the user's own code.
     """
-    usual = determining(Config())
-    given = {key: value for key, value in determining(config).items() if value != usual[key]}
+    return _digest(_differing(config), fingerprint)
+
+
+def former_identity(config: Config, fingerprint: str) -> str:
+    """How runs were named when a larger number of epochs still extended them, under the name of the shorter one."""
+    later = ("trainer.max_epochs", "trainer.devices", "trainer.num_nodes")
+    return _digest({key: value for key, value in _differing(config).items() if key not in later}, fingerprint)
+
+
+def _differing(config: Config) -> dict[str, object]:
+    usual = to_flat(Config())
+    return {key: value for key, value in determining(config).items() if value != usual[key]}
+
+
+def _digest(given: dict[str, object], fingerprint: str) -> str:
     content = json.dumps([given, fingerprint], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
@@ -62,13 +82,14 @@ def run_name(config: Config, base: Config, fingerprint: str) -> str:
     if config.name:
         readable = config.name
     else:
-        before = determining(base)
+        before = to_flat(base)
         changed = {
             key: value
             for key, value in determining(config).items()
             if value != before[key] and key not in ("model.network", "seed")
         }
         parts = [_slug(config.model.network.replace(":", "-"))]
-        parts += [_slug(f"{key.split('.')[-1].split('_')[0]}{value}") for key, value in changed.items()]
+        short = {key: _SHORT.get(key, key.split(".")[-1].split("_")[0]) for key in changed}
+        parts += [_slug(f"{short[key]}{value}") for key, value in changed.items()]
         readable = "-".join(parts)[:80]
     return f"{readable}-seed{config.seed}-{identity(config, fingerprint)}"

@@ -115,8 +115,7 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
 
 _EVALUATION = "Instead of a configuration a run directory may be named first: repro {command} RUN."
 _NOTES = {
-    "fit": "The same command again goes on, or skips a finished run; --again makes a new run, a larger "
-    "--trainer.max_epochs extends it; --budget MINUTES stops it in time, with a checkpoint.",
+    "fit": "The same command again goes on, or skips a finished run; --again trains it anew; --budget MINUTES stops it in time, with a checkpoint.",
     "test": _EVALUATION.format(command="test"),
     "validate": _EVALUATION.format(command="validate"),
 }

@@ -237,7 +237,7 @@ class TrainerConfig:
     """How and how long: handed to Lightning's Trainer."""
 
     max_epochs: int = 10
-    """Epochs in all. A larger value extends a finished run."""
+    """Epochs in all. Another number is another run."""
     precision: Literal["32", "tf32", "bf16"] = "32"
     """float32; float32 with TF32 products on a GPU; or bfloat16 autocast. Part of the run's identity."""
     compile: Literal["none", "blocks", "network"] = "none"

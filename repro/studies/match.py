@@ -12,6 +12,7 @@ from repro.config import Config, determining, load
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.studies.study import Cell
+from repro.training.checks import own_code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ def match(cells: Sequence[Cell], folder: Path) -> tuple[list[RunDirectory | None
     """
     found: dict[str, RunDirectory] = {}
     configs: dict[str, Config] = {}
+    code = {_key(cell.config): own_code(cell.config) for cell in cells}
     strays: list[Stray] = []
     for path in sorted(folder.glob("*/config.yaml")):
         run = RunDirectory(path.parent)
@@ -41,6 +43,9 @@ def match(cells: Sequence[Cell], folder: Path) -> tuple[list[RunDirectory | None
             strays.append(Stray(run=run, difference=str(error)))
             continue
         key = _key(config)
+        if other := _another_result(run, config, code.get(key, {})):
+            strays.append(Stray(run=run, difference=other))
+            continue
         if key not in found or run.ended:
             found[key], configs[key] = run, config
     wanted = [_key(cell.config) for cell in cells]
@@ -49,8 +54,19 @@ def match(cells: Sequence[Cell], folder: Path) -> tuple[list[RunDirectory | None
     return [found.get(key) for key in wanted], sorted(strays, key=lambda stray: stray.run.name)
 
 
+def _another_result(run: RunDirectory, config: Config, code: dict[str, str]) -> str | None:
+    """Why a run of a cell's very settings is none of that cell's, if so."""
+    state = run.state
+    if (before := state.get("extended_from")) and config.training.milestones:
+        epochs = ", ".join(map(str, before))
+        return f"an older version extended it from {epochs} to {state.get('max_epochs')} epochs, with other milestones"
+    recorded = state.get("code", {})
+    changed = [key for key, digest in code.items() if recorded.get(key, digest) != digest]
+    return f"the source of {' and '.join(changed)} has changed since" if changed else None
+
+
 def _key(config: Config) -> str:
-    """What determines a run's result apart from the data's content, and how long it is."""
+    """What determines a run's result apart from the content of the data and of the user's own code."""
     return json.dumps(determining(config), sort_keys=True, default=str)
 
 

@@ -150,9 +150,9 @@ def _progress(cell: Cell, run: RunDirectory | None, known: Rates) -> Progress:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration for a table: ``40 s``, ``12 min``, ``3.4 h``, ``2.1 days``; a question mark for what is not known."""
+    """A duration for a table: ``40 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
     if seconds is None:
-        return "?"
+        return "not known"
     for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -22,7 +22,7 @@ from repro.studies.study import Cell
 from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.training.interrupt import LAST_SECONDS, OUT_OF_TIME, CannotSave, Interrupted, StopRequest
 from repro.training.placement import several
-from repro.training.runs import locate, nothing_to_do, start, start_stack
+from repro.training.runs import locate, start, start_stack
 
 _TAIL_LINES = 15
 _LOOK_SECONDS = 0.5  # between looks for a signal
@@ -51,7 +51,7 @@ def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDire
         raise UserError(f"{given}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
     for cell, run in zip(cells, runs, strict=True):
         interval = cell.config.trainer.checkpoint_every_n_minutes
-        if nothing_to_do(run, cell.config):
+        if run.ended:
             continue
         if interval is not None and budget.minutes < interval:
             raise UserError(
@@ -145,7 +145,7 @@ def run_at_once(
             return 0
         label, log = _label([cell], number, len(cells)), folder / "logs" / f"{cell.label}-seed{cell.seed}.log"
         run = locate(cell.config, Config())
-        if not again and nothing_to_do(run, cell.config):
+        if not again and run.ended:
             _say_nothing_to_do(label, run)
             return 0
         if ends - time.monotonic() < BEGIN_SECONDS:
@@ -208,9 +208,7 @@ def run_at_once(
 
 
 def _require_time(cells: Sequence[Cell], label: str, *, again: bool, ends: float) -> None:
-    if _is_late(ends) and (
-        again or any(not nothing_to_do(locate(cell.config, Config()), cell.config) for cell in cells)
-    ):
+    if _is_late(ends) and (again or any(not locate(cell.config, Config()).ended for cell in cells)):
         raise Interrupted(f"no time to begin {label}", signal=OUT_OF_TIME)
 
 

@@ -119,6 +119,19 @@ def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Pat
     return None
 
 
+def adopt(path: Path, folder: Path, config: Config) -> None:
+    """Copy another run's checkpoint as one of this configuration's.
+
+    Raises:
+        OSError: It cannot be written.
+        UserError: It cannot be read.
+    """
+    file = CheckpointFile(signature(config))
+    file.save_checkpoint(load_weights(path), folder / path.name)
+    if file.error is not None:
+        raise file.error
+
+
 def common_points(runs: Sequence[RunDirectory]) -> list[dict[int, Path | None]]:
     """Which runs can go on together, and from where.
 

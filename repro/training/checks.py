@@ -8,6 +8,7 @@ from repro import data, measurements, networks
 from repro.config import Config, DataConfig
 from repro.errors import UserError
 from repro.importing import check_path, require_trust
+from repro.own_code import source_digest
 
 _OF_THE_NETWORK = (
     "form",
@@ -128,6 +129,12 @@ def require_trusted(config: Config) -> None:
             require_trust(name, key, arguments)
 
 
+def own_code(config: Config) -> dict[str, str]:
+    """Checksums of the code that a configuration names, by its keys: with them an edited network is another run."""
+    named = zip(CODE_KEYS, (config.model.network, config.data.name), strict=True)
+    return {key: source_digest(path) or "unknown" for key, path in named if ":" in path}
+
+
 def check_names(config: Config) -> None:
     """Check what can be checked without looking at data, which may be elsewhere.
 
@@ -145,7 +152,7 @@ def check(config: Config) -> str:
     """Check names, combinations and data files.
 
     Returns:
-        The data's fingerprint.
+        The data's fingerprint, and that of the user's own code.
 
     Raises:
         UserError: As `check_names`, and for options that do not go together, missing or damaged data, or sizes that the
@@ -192,4 +199,5 @@ def check(config: Config) -> str:
         _check_graph(config)
     if facts:
         networks.check(config.model.network, **facts, **network_options(config))
-    return data.fingerprint(config.data.name, config.data.root, config.data.arguments)
+    found = data.fingerprint(config.data.name, config.data.root, config.data.arguments)
+    return " ".join([found, *own_code(config).values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
@@ -103,6 +104,13 @@ class Classifier(LightningModule):
     def on_train_start(self) -> None:
         """Count the steps of the run once: Lightning works them out anew each time that it is asked."""
         self.steps = int(self.trainer.estimated_stepping_batches)
+        training = self.training_config
+        if training.warmup_steps >= self.steps > 0 and self.trainer.is_global_zero:
+            print(
+                f"repro: note: the warm-up is {training.warmup_steps} steps and the whole run {self.steps}: the "
+                f"learning rate stays at {training.warmup_learning_rate:g} (--training.warmup_steps)",
+                file=sys.stderr,
+            )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Set the learning rate: a function of the step, so that there is no state to resume.

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from repro.config import Config
 from repro.data import provenance
 from repro.data.batches import Batches
+from repro.errors import UserError
 from repro.networks.assumptions import unmet
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
@@ -56,17 +58,36 @@ def fit(
     """
     label = label or run.name
     if stop is not None:
-        return _fit(Life(config, run, stop, checkpoint=newest_sound(run), label=label))
+        return _fit(_begun(config, run, stop, label))
     stop = StopRequest()
     with stop.listening():
-        return _fit(Life(config, run, stop, checkpoint=newest_sound(run), label=label))
+        return _fit(_begun(config, run, stop, label))
+
+
+def _begun(config: Config, run: RunDirectory, stop: StopRequest, label: str) -> Life:
+    with _failing(run):
+        return Life(config, run, stop, checkpoint=newest_sound(run), label=label)
+
+
+@contextlib.contextmanager
+def _failing(run: RunDirectory) -> Iterator[None]:
+    """What fails before the training has begun is a failure of the run, too; a mistake of the user's is none."""
+    try:
+        yield
+    except (UserError, Interrupted):
+        raise
+    except Exception as reason:
+        if is_first_rank():
+            run.update_state(status="failed", reason=f"{type(reason).__name__}: {reason}")
+        raise
 
 
 def _fit(life: Life) -> dict[str, Any]:
     trainer, module, data = life.experiment.trainer, life.experiment.module, life.experiment.data
     outcome: dict[str, Any] = {}
     try:
-        life.open()
+        with _failing(life.run):
+            life.open()
         if life.config.model.solver == "exact":
             outcome = _solve(life.experiment, life.run)
         else:

@@ -15,7 +15,7 @@ from repro.training.stacked import StackedClassifier
 
 def _shown(metrics: dict[str, float]) -> dict[str, str]:
     shown = {}
-    for key, name in (("step/cross_entropy", "loss"), ("train/accuracy", "train"), ("test/accuracy", "test")):
+    for key, name in (("step/cross_entropy", "loss"), ("train/accuracy", "running train"), ("test/accuracy", "test")):
         if key in metrics:
             shown[name] = f"{metrics[key]:.3g}" if name == "loss" else f"{100 * metrics[key]:.1f}%"
     return shown

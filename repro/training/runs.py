@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from repro.config import Config, determining, identity, load, run_name, to_flat, to_yaml
+from repro.config import Config, determining, former_identity, identity, load, run_name, to_flat, to_yaml
 from repro.errors import UserError
 from repro.records import NO_SPACE, RunDirectory
-from repro.training.checks import check, full_batch, with_batch_size
+from repro.training.checks import check, full_batch, own_code, with_batch_size
+from repro.training.extension import go_on_from, longest_shorter
 from repro.training.interrupt import CannotSave, StopRequest
 from repro.training.placement import check_layout, is_first_rank, require_other_nodes
 
@@ -28,7 +30,8 @@ class Outcome(NamedTuple):
 def locate(config: Config, base: Config) -> RunDirectory:
     """The directory of a configuration's run, whether or not it exists.
 
-    A run is found by its identity, so that the same configuration written in another way is the same run.
+    A run is found by its identity, so that the same configuration written in another way is the same run; one that an
+    older version made is found by the identity that it gave.
 
     Args:
         config: The run's configuration.
@@ -46,7 +49,23 @@ def locate(config: Config, base: Config) -> RunDirectory:
     if not (folder / name).exists():
         for path in sorted(folder.glob(f"*-{identity(config, fingerprint)}")):
             return RunDirectory(path)
+        for path in sorted(folder.glob(f"*-{former_identity(config, fingerprint)}")):
+            if not own_code(config) and is_result_of(RunDirectory(path), config):
+                return RunDirectory(path)
     return RunDirectory(folder / name)
+
+
+def is_result_of(run: RunDirectory, config: Config) -> bool:
+    """Whether a run's record is that of a configuration, whatever its name.
+
+    Not that of a run which an older version extended to more epochs: its milestones lay elsewhere.
+    """
+    try:
+        theirs = load(run.config_path)
+    except UserError:  # damaged, or of another version
+        return False
+    extended = bool(run.state.get("extended_from")) and bool(theirs.training.milestones)
+    return not extended and determining(theirs) == determining(config)
 
 
 def start(
@@ -60,7 +79,8 @@ def start(
     """Run a configuration to its end.
 
     A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
-    `again` asks for a new one (the old directory is renamed, not overwritten) or its epochs have become more.
+    `again` asks for a new one (the old directory is renamed, not overwritten). Another number of epochs is another run;
+    where no milestone depends on that number, it goes on from where a shorter one ended.
 
     Args:
         config: The run's configuration.
@@ -128,6 +148,9 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
     run = locate(config, base or Config())
     config = full_batch(config)
     new = not run.path.exists()
+    fingerprint = check(config)
+    if new and is_first_rank():
+        _tell_namesakes(run, config, fingerprint)
     if not new and run.config_path.exists():
         _same(run, config)
     if again and not new and is_first_rank():
@@ -137,13 +160,14 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
         new = True
     if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
+        if new:
+            run.update_state(code=own_code(config) or None)
+            if not again and (shorter := longest_shorter(run, config, fingerprint)):
+                go_on_from(shorter, run, config)
     with _locked(run, stop):
-        state = run.state
-        if nothing_to_do(run, config):
+        if run.ended:
             yield _Opened(run, config, due=False)
             return
-        if run.ended and is_first_rank():
-            run.update_state(extended_from=[*state.get("extended_from", []), state["max_epochs"]])
         if not new and is_first_rank():
             run.rewrite_config(to_yaml(config))
         try:
@@ -160,11 +184,18 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
             raise
 
 
-def nothing_to_do(run: RunDirectory, config: Config) -> bool:
-    """Whether a run has ended and this configuration does not give it more epochs."""
-    state = run.state
-    extended = config.trainer.max_epochs > int(state.get("max_epochs", config.trainer.max_epochs))
-    return run.ended and not (extended and state["status"] == "finished")
+def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None:
+    """Say which runs of older versions have this one's former name and are another result."""
+    for path in sorted(run.path.parent.glob(f"*-{former_identity(config, fingerprint)}/config.yaml")):
+        with suppress(UserError):  # damaged: it says so when it is looked at
+            theirs = load(path)
+            if not path.parent.name.endswith(identity(theirs, fingerprint)):
+                print(
+                    f"repro: note: '{path.parent}', made by an older version, has the name that this run would have "
+                    f"had and is another result (of {theirs.trainer.max_epochs} epochs, or extended to that); this run "
+                    f"is '{run.name}', and both are kept",
+                    file=sys.stderr,
+                )
 
 
 @contextmanager
@@ -179,6 +210,7 @@ def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
 def _same(run: RunDirectory, config: Config) -> None:
     """Refuse a directory whose configuration is another run's."""
     theirs, ours = determining(load(run.config_path)), determining(config)
+    theirs, ours = {**ours, **theirs}, {**theirs, **ours}  # some keys belong to some configurations alone
     different = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in ours if theirs[key] != ours[key]]
     if different:
         raise UserError(f"'{run.path}' is another run's: {'; '.join(different)}; name another with --name or --study")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from repro.config import Config, from_mapping, identity, run_name
+from repro.config import Config, former_identity, from_mapping, identity, run_name
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from repro.config import Config, from_mapping, identity, run_name
         {"data.train_size": 100},
         {"trainer.precision": "bf16"},
         {"data.augmentation": "crop_flip"},
+        {"trainer.max_epochs": 9},
     ],
 )
 def test_what_determines_the_result_is_in_the_identity(change: dict[str, object]) -> None:
@@ -26,7 +27,6 @@ def test_what_determines_the_result_is_in_the_identity(change: dict[str, object]
     [
         {"data.root": "elsewhere"},
         {"runs": "there"},
-        {"trainer.max_epochs": 99},
         {"trainer.devices": 4},
         {"measure.every_n_epochs": 5},
         {"log.wandb": "disabled"},
@@ -36,6 +36,20 @@ def test_what_determines_the_result_is_in_the_identity(change: dict[str, object]
 )
 def test_paths_logs_intervals_and_devices_are_not(change: dict[str, object]) -> None:
     assert identity(from_mapping(change), "x") == identity(Config(), "x")
+
+
+def test_processes_are_where_each_normalises_its_own_part() -> None:
+    local = {"training.batch_statistics": "local"}
+    assert identity(from_mapping({**local, "trainer.devices": 2}), "x") != identity(from_mapping(local), "x")
+
+
+def test_the_names_of_older_versions_are_known() -> None:
+    """Computed by the version before, for 10 epochs and for others; those of the default number have not changed."""
+    config = from_mapping({"model.network": "resnet8", "model.width": 4, "seed": 3})
+    assert identity(config, "x") == former_identity(config, "x") == "84d7d755"
+    longer = from_mapping({"model.network": "resnet8", "model.width": 4, "seed": 3, "trainer.max_epochs": 4})
+    assert former_identity(longer, "x") == "84d7d755" != identity(longer, "x")
+    assert run_name(longer, Config(), "x").startswith("resnet8-width4-epochs4-seed3-")
 
 
 def test_other_data_are_another_run() -> None:

@@ -99,9 +99,19 @@ def test_nan_is_the_largest() -> None:
 def test_a_run_that_goes_on_and_diverges_has_nothing_of_its_earlier_part(tmp_path: Path) -> None:
     """A learning rate that is too high only after the warm-up: fine in two epochs, not in six."""
     settings = {**FAST, "training__warmup_steps": 8, "training__learning_rate": 1e12, "training__milestones": ()}
-    before = start(small(tmp_path, trainer__max_epochs=2, **settings)).state
-    assert before["status"] == "finished"
-    after = start(small(tmp_path, trainer__max_epochs=6, **settings)).state
-    assert after["status"] == "diverged"
-    assert "final" not in after
-    assert after["step"] > before["step"]
+    before = start(small(tmp_path, trainer__max_epochs=2, **settings))
+    assert before.state["status"] == "finished"
+    after = start(small(tmp_path, trainer__max_epochs=6, **settings))
+    assert after.state["goes_on_from"] == before.run.name
+    assert after.state["status"] == "diverged"
+    assert "final" not in after.state
+    assert after.state["step"] > before.state["step"]
+    assert before.run.state == before.state
+
+
+def test_a_run_that_is_started_again_forgets_how_an_earlier_life_ended(tmp_path: Path) -> None:
+    run = start(small(tmp_path, **FAST)).run
+    run.update_state(status="interrupted", reason="an earlier one", solution={"rank": 1})
+    seen = start(small(tmp_path, **{**FAST, "log__every_n_steps": 1})).state
+    assert seen["status"] == "finished"
+    assert not {"reason", "solution"} & set(seen)

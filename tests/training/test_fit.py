@@ -18,6 +18,7 @@ from repro.importing import trusting
 from repro.networks import create_network
 from repro.records import RunDirectory, metrics, readings
 from repro.training import experiment as module
+from repro.training import fit as fitting
 from repro.training.classifier import Classifier
 from repro.training.interrupt import Interrupted
 from repro.training.runs import locate, start
@@ -173,13 +174,6 @@ def test_again_makes_a_new_run_and_keeps_the_old(tmp_path: Path) -> None:
     assert sorted(path.name for path in first.path.parent.iterdir()) == [first.name, f"{first.name}.1"]
 
 
-def test_more_epochs_extend_a_finished_run(tmp_path: Path) -> None:
-    start(small(tmp_path, trainer__max_epochs=1))
-    outcome = start(small(tmp_path, trainer__max_epochs=2))
-    assert (outcome.action, outcome.state["step"], outcome.state["extended_from"]) == ("trained", 8, [1])
-    assert start(small(tmp_path, trainer__max_epochs=1)).action == "skipped"
-
-
 def test_only_the_newest_checkpoints_are_kept(finished: tuple[Config, RunDirectory]) -> None:
     assert [path.name for path in finished[1].saved_checkpoints()] == ["step-00000008.ckpt", "step-00000012.ckpt"]
     assert sorted(path.name for path in finished[1].checkpoints.iterdir()) == [
@@ -209,6 +203,23 @@ def test_a_failed_run_keeps_its_reason(tmp_path: Path, monkeypatch: pytest.Monke
         start(config)
     run = locate(config, Config())
     assert (run.status, run.state["reason"]) == ("failed", "RuntimeError: out of memory")
+
+
+@pytest.mark.parametrize("where", ["build", "device_facts"])
+def test_a_run_that_dies_while_it_is_built_has_failed(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: Any, **_options: Any) -> None:
+        raise RuntimeError("no memory for it")
+
+    monkeypatch.setattr(fitting, where, broken)
+    with pytest.raises(RuntimeError):
+        start(small(tmp_path))
+    run = locate(small(tmp_path), Config())
+    assert (run.status, run.state["reason"]) == ("failed", "RuntimeError: no memory for it")
+    monkeypatch.undo()
+    assert start(small(tmp_path)).state["status"] == "finished"
+    assert "reason" not in run.state
 
 
 def test_a_validation_split_is_evaluated_beside_the_test_set(tmp_path: Path) -> None:
