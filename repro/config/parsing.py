@@ -19,10 +19,14 @@ from repro.errors import UserError, unknown
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
+# libyaml's reader is ten times as fast; PyYAML can be built without it.
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; `UserError` if there is no such file or it holds something else."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise UserError(f"cannot read configuration file '{path}': {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -34,16 +38,23 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def keys(kind: type = Config, prefix: str = "") -> list[str]:
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Types of a dataclass's fields: they stand there as text, which takes long to evaluate."""
+    return get_type_hints(kind)
+
+
+@cache
+def keys(kind: type = Config, prefix: str = "") -> tuple[str, ...]:
     """Every key that a configuration has, dotted: ``model.network`` ..."""
-    found = []
-    hints = get_type_hints(kind)
+    found: list[str] = []
+    hints = _hints(kind)
     for entry in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints[entry.name]):
             found += keys(hints[entry.name], f"{prefix}{entry.name}.")
         else:
             found.append(prefix + entry.name)
-    return found
+    return tuple(found)
 
 
 def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dict[str, Any]:
@@ -98,7 +109,7 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
         UserError: If one is of another kind, such as text where a list is due.
     """
     parser = ArgumentParser(exit_on_error=False)
-    for name, hint in get_type_hints(kind).items():
+    for name, hint in _hints(kind).items():
         if name in values:
             parser.add_argument(f"--{name}", type=hint)
     try:
@@ -110,7 +121,7 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     nested = {
         name: _build(hints[name], value) for name, value in values.items() if dataclasses.is_dataclass(hints[name])
     }
@@ -150,7 +161,7 @@ def _one_line(error: ArgumentError) -> UserError:
         given = re.search(r"(?:Got|Given) value: (.*)", text)
         kind: Any = Config
         for part in key.split("."):
-            kind = get_type_hints(kind)[part]
+            kind = _hints(kind)[part]
         if dataclasses.is_dataclass(kind):
             own = ", ".join(f"--{name}" for name in keys() if name.startswith(f"{key}."))
             return UserError(f"--{key} is a group; its flags are {own}")
