@@ -194,7 +194,10 @@ def test_runs_are_listed_shown_compared_and_cleaned(runs: Path, capsys: pytest.C
     assert "state.json' is damaged" in error
 
 
-def test_a_report_of_run_directories(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_of_run_directories(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repro.figures.to_png", lambda figure: b"")  # pictures that nobody looks at
     assert run(["report", str(runs), "--out", str(tmp_path / "page")]) == 0
     page = tmp_path / "page"
     assert capsys.readouterr().out.strip() == str(page / "index.html")

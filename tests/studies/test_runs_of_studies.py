@@ -175,7 +175,10 @@ def test_no_command_plans_or_runs_a_study_of_which_one_cell_cannot_be(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_damaged_record_is_told(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_record_is_told(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     directory, _ = made(study, tmp_path / "runs")
     (directory.path / "state.json").write_text('{"status": "fin')
     assert run(["study", "status", write(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
@@ -294,7 +297,8 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     assert len(list((tmp_path / "results" / "mine").iterdir())) == 2
 
 
-def test_the_longest_cells_begin_first(tmp_path: Path) -> None:
+def test_the_longest_cells_begin_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # away from the records that the repository keeps
     rates = {name: 0.1 / epochs for name, epochs in (("2", 2), ("6", 6), ("4", 4))}
     grid = {"run": {name: {"trainer.max_epochs": int(name), "training.learning_rate": rates[name]} for name in rates}}
     study = load(write(tmp_path, grid=grid, presets={"cpu": {}}, paper_values={}, claims=[]))
