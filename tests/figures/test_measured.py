@@ -38,12 +38,17 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> RunRecords:
     return RunRecords.read(run, label="diracnet8")
 
 
+@pytest.fixture(scope="module")
+def drawn(measured: RunRecords) -> dict[str, Figure]:
+    return draw_measurements([measured])
+
+
 def lines(figure: Figure) -> list[Line2D]:
     return [artist for artist in figure.findobj(Line2D) if artist.get_gid()]  # type: ignore[union-attr]
 
 
-def test_every_measurement_has_its_figure(measured: RunRecords) -> None:
-    assert set(draw_measurements([measured])) == set(MEASURED)
+def test_every_measurement_has_its_figure(measured: RunRecords, drawn: dict[str, Figure]) -> None:
+    assert set(drawn) == set(MEASURED)
     only_weights = RunRecords(
         label="a", metrics=measured.metrics, readings=measured.readings[measured.readings["measurement"] == "weights"]
     )
@@ -59,8 +64,8 @@ def test_lines_are_what_was_read_at_the_last_step(measured: RunRecords) -> None:
     assert line.get_xdata().tolist() == [2, 3, 4, 5, 6, 7]
 
 
-def test_gradients_stand_beside_updates(measured: RunRecords) -> None:
-    titles = [axes.get_title(loc="left") for axes in draw_measurements([measured])["gradients"].axes]
+def test_gradients_stand_beside_updates(drawn: dict[str, Figure]) -> None:
+    titles = [axes.get_title(loc="left") for axes in drawn["gradients"].axes]
     assert [title for title in titles if title] == ["Gradients of the weights", "Updates of the weights"]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -112,38 +113,48 @@ def test_dirac_weights_are_read_with_their_diagonal() -> None:
     assert found(network, images(), "weights")[2, "output"]["sigma_max"] == pytest.approx(values[0], rel=1e-6)
 
 
+Trained = tuple[list[float], list[Tensor], list[object]]
+
+
+def train(name: str | None = None, mode: Literal["eval", "train"] = "eval") -> Trained:
+    """Four steps, before each of which this is measured: losses, tensors, and everything else that could change."""
+    torch.manual_seed(3)
+    network = nn.Sequential(create_network("resnet8", width=4), nn.Dropout(0.5))
+    network[0].stages[0][0].path.norm1.eval()
+    network[0].head.bias.requires_grad_(False)
+    optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
+    x, y = images(), torch.arange(24) % 10
+    held_out = images(48)[24:]
+    losses = []
+    for _ in range(4):
+        optimiser.zero_grad()
+        loss = F.cross_entropy(network(x), y)
+        loss.backward()
+        if name is not None:
+            take(network, x, y, measurements=[name], mode=mode, held_out=held_out, optimizer=optimiser)
+        optimiser.step()
+        losses.append(loss.item())
+    state = [
+        *network.parameters(),
+        *network.buffers(),
+        *(p.grad for p in network.parameters() if p.grad is not None),
+    ]
+    state += [value for each in optimiser.state.values() for value in each.values()]
+    modes = [module.training for module in network.modules()]
+    needed = [p.requires_grad for p in network.parameters()]
+    return losses, state, [modes, needed, torch.rand(1).item()]
+
+
+@pytest.fixture(scope="module")
+def unmeasured() -> Trained:
+    return train()
+
+
 @pytest.mark.parametrize("name", list(MEASUREMENTS))
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_a_measurement_changes_nothing(name: str, mode: str) -> None:
-    def train(measuring: bool) -> tuple[list[float], list[Tensor], list[object]]:
-        torch.manual_seed(3)
-        network = nn.Sequential(create_network("resnet8", width=4), nn.Dropout(0.5))
-        network[0].stages[0][0].path.norm1.eval()
-        network[0].head.bias.requires_grad_(False)
-        optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
-        x, y = images(), torch.arange(24) % 10
-        held_out = images(48)[24:]
-        losses = []
-        for _ in range(4):
-            optimiser.zero_grad()
-            loss = F.cross_entropy(network(x), y)
-            loss.backward()
-            if measuring:
-                take(network, x, y, measurements=[name], mode=mode, held_out=held_out, optimizer=optimiser)  # type: ignore[arg-type]
-            optimiser.step()
-            losses.append(loss.item())
-        state = [
-            *network.parameters(),
-            *network.buffers(),
-            *(p.grad for p in network.parameters() if p.grad is not None),
-        ]
-        state += [value for each in optimiser.state.values() for value in each.values()]
-        modes = [module.training for module in network.modules()]
-        needed = [p.requires_grad for p in network.parameters()]
-        return losses, state, [modes, needed, torch.rand(1).item()]
-
-    losses, state, rest = train(measuring=False)
-    losses_with, state_with, rest_with = train(measuring=True)
+def test_a_measurement_changes_nothing(name: str, mode: Literal["eval", "train"], unmeasured: Trained) -> None:
+    losses, state, rest = unmeasured
+    losses_with, state_with, rest_with = train(name, mode)
     assert losses == losses_with
     assert rest == rest_with
     assert all(torch.equal(a, b) for a, b in zip(state, state_with, strict=True))

@@ -49,7 +49,8 @@ def blocks(network: nn.Module) -> list[Block]:
     ],
 )
 def test_number_of_parameters(name, options, expected):
-    assert count(create_network(name, **options)) == expected
+    with torch.device("meta"):  # shapes without numbers
+        assert count(create_network(name, **options)) == expected
 
 
 def test_resnext110_costs_078_of_resnet110():
@@ -75,22 +76,29 @@ def test_depth_101_in_the_small_bottleneck_form(family):
     assert len(weight_layers(create_network(f"{family}101", block="bottleneck", width=4))) == 101
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(
-    ("name", "reference"),
-    [
-        ("resnet18", torchvision.models.resnet18),
-        ("resnet101", torchvision.models.resnet101),
-        ("resnext101", lambda num_classes: timm.create_model("resnext101_32x4d", num_classes=num_classes)),
-    ],
-)
-def test_imagenet_form_computes_what_torchvision_and_timm_compute(name, reference, training):
+REFERENCES = {
+    "resnet18": torchvision.models.resnet18,
+    "resnet101": torchvision.models.resnet101,
+    "resnext101": lambda num_classes: timm.create_model("resnext101_32x4d", num_classes=num_classes),
+}
+
+
+@pytest.fixture(scope="module")
+def twins(request):
+    """Ours in the ImageNet form and theirs, with the same weights: 44 million numbers are drawn once."""
     torch.manual_seed(0)
-    theirs = reference(num_classes=20).train(training)
-    ours = create_network(name, form="imagenet", num_classes=20, image_size=64).train(training)
+    theirs = REFERENCES[request.param](num_classes=20)
+    ours = create_network(request.param, form="imagenet", num_classes=20, image_size=64)
     state = theirs.state_dict()
     assert [value.shape for value in ours.state_dict().values()] == [value.shape for value in state.values()]
     ours.load_state_dict(dict(zip(ours.state_dict(), state.values(), strict=True)))
+    return ours, theirs
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("twins", list(REFERENCES), indirect=True)
+def test_imagenet_form_computes_what_torchvision_and_timm_compute(twins, training):
+    ours, theirs = (network.train(training) for network in twins)
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         expected = theirs(images)

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import threading
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -92,26 +92,27 @@ def test_who_was_taken_for_dead_learns_that_the_lock_is_lost(tmp_path: Path, mon
     assert json.loads(path.read_text())["token"] == "theirs"
 
 
-def _contend(path: str, log: str, others: Any) -> None:
-    """Whoever has the lock keeps it until the others have been refused, however busy the machine is."""
+def _contend(path: str, log: str, all_begin: Barrier, all_know: Barrier) -> None:
+    all_begin.wait(300)
     try:
         with Lock(Path(path)), open(log, "a") as file:  # noqa: PTH123
             file.write(f"{os.getpid()}\n")
             file.flush()
-            others.wait(60)
+            all_know.wait(300)  # held until the others were refused
     except UserError:
-        others.wait(60)
+        all_know.wait(300)
 
 
 def test_of_many_that_find_a_dead_owner_one_wins(tmp_path: Path) -> None:
     path, log = tmp_path / "lock", tmp_path / "log"
     write(path, pid=_finished())
     context = multiprocessing.get_context("fork")
-    others = context.Barrier(8)
-    processes = [context.Process(target=_contend, args=(str(path), str(log), others)) for _ in range(8)]
+    together = context.Barrier(8), context.Barrier(8)
+    processes = [context.Process(target=_contend, args=(str(path), str(log), *together)) for _ in range(8)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
+    assert [process.exitcode for process in processes] == [0] * 8
     assert len(log.read_text().splitlines()) == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == ["log"]

@@ -175,7 +175,10 @@ def test_no_command_plans_or_runs_a_study_of_which_one_cell_cannot_be(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_damaged_record_is_told(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_record_is_told(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     directory, _ = made(study, tmp_path / "runs")
     (directory.path / "state.json").write_text('{"status": "fin')
     assert run(["study", "status", write(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
@@ -272,6 +275,7 @@ def test_another_look_at_the_same_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +297,8 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     assert len(list((tmp_path / "results" / "mine").iterdir())) == 2
 
 
-def test_the_longest_cells_begin_first(tmp_path: Path) -> None:
+def test_the_longest_cells_begin_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # away from the records that the repository keeps
     rates = {name: 0.1 / epochs for name, epochs in (("2", 2), ("6", 6), ("4", 4))}
     grid = {"run": {name: {"trainer.max_epochs": int(name), "training.learning_rate": rates[name]} for name in rates}}
     study = load(write(tmp_path, grid=grid, presets={"cpu": {}}, paper_values={}, claims=[]))
@@ -352,6 +357,7 @@ def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_a_cell_that_fails_is_named_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +382,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_a_mistake_that_only_building_shows_stops_its_own_cell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

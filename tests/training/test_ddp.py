@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from repro.records import RunDirectory, find_runs, readings
+from repro.cli import run as repro
+from repro.records import find_runs, readings
 
 FLAGS = [
     *("--model.network", "resnet8", "--model.width", "4", "--data.train_size", "96", "--data.batch_size", "32"),
@@ -20,26 +21,25 @@ FLAGS = [
 ]
 
 
-def fitted(folder: Path, devices: int) -> tuple[RunDirectory, str]:
+def arguments(folder: Path, devices: int) -> list[str]:
+    return ["fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> None:
+    assert repro(arguments(tmp_path / "one", 1)) == 0
     done = subprocess.run(
-        [sys.executable, "-m", "repro", "fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline" if devices > 1 else "disabled"},
+        [sys.executable, "-m", "repro", *arguments(tmp_path / "two", 2)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    (run,) = find_runs([folder])
-    return run, done.stdout
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> None:
-    one, _ = fitted(tmp_path / "one", 1)
-    two, said = fitted(tmp_path / "two", 2)
+    (one,), (two,) = (find_runs([tmp_path / name]) for name in ("one", "two"))
     assert one.name == two.name  # devices are no part of a run's identity
-    assert said.count("finished after 6 steps") == 1
+    assert done.stdout.count("finished after 6 steps") == 1
     assert (two.status, two.lives[0]["world_size"]) == ("finished", 2)
     assert len(list(two.path.rglob("*.wandb"))) == 1  # one process logs
     alone, shared = readings(one), readings(two)

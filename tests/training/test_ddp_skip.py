@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 
+from repro.cli import run as repro
 from repro.records import RunDirectory, find_runs, metrics
 
 ROOT = Path(__file__).parents[2]
+Live = Callable[..., list[BaseProcess]]
 # 89 images in batches of 32: of the last one each process has another number, 12 and 13.
 FLAGS = [
     *("--model.network", "cnn13", "--model.width", "4", "--model.activation", "softplus"),
@@ -34,18 +38,33 @@ main()
 """
 
 
-def command(folder: Path, devices: int, flags: list[str], program: str) -> list[str]:
-    arguments = ["fit", *FLAGS, *flags, "--trainer.devices", str(devices), "--runs", str(folder)]
-    if program == "repro":
-        return [sys.executable, "-m", "repro", *arguments]
-    script = folder.parent / "in_a_file.py"  # the second process is started by the same command
-    script.write_text(program, encoding="utf-8")
-    return [sys.executable, str(script), *arguments]
+def only(folder: Path, devices: int, *, status: str = "finished") -> RunDirectory:
+    (run,) = find_runs([folder])
+    assert (run.status, run.lives[-1]["world_size"]) == (status, devices)
+    return run
 
 
-def fitted(folder: Path, devices: int, flags: list[str], program: str = "repro", stop: str = "") -> RunDirectory:
+def alone(folder: Path, flags: list[str]) -> RunDirectory:
+    """The run in this process."""
+    assert repro(["fit", *FLAGS, *flags, "--trainer.devices", "1", "--runs", str(folder)]) == 0
+    return only(folder, 1)
+
+
+def together(live: Live, folder: Path, flags: list[str]) -> RunDirectory:
+    """The run in two processes that have imported everything."""
+    processes = live("fit", *FLAGS, *flags, "--trainer.devices", "2", "--runs", str(folder), ranks=2)
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0]
+    return only(folder, 2)
+
+
+def in_a_file(folder: Path, flags: list[str], stop: str = "") -> RunDirectory:
+    """The run in two processes of which the first starts the other, by the same command."""
+    script = folder.parent / "in_a_file.py"
+    script.write_text(IN_A_FILE, encoding="utf-8")
     done = subprocess.run(
-        command(folder, devices, flags, program),
+        [sys.executable, str(script), "fit", *FLAGS, *flags, "--trainer.devices", "2", "--runs", str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "STOP": stop},
         capture_output=True,
         text=True,
@@ -53,9 +72,7 @@ def fitted(folder: Path, devices: int, flags: list[str], program: str = "repro",
         timeout=300,
     )
     assert done.returncode == (130 if stop else 0), done.stderr
-    (run,) = find_runs([folder])
-    assert (run.status, run.lives[-1]["world_size"]) == ("interrupted" if stop else "finished", devices)
-    return run
+    return only(folder, 2, status="interrupted" if stop else "finished")
 
 
 def same(one: RunDirectory, two: RunDirectory) -> None:
@@ -74,27 +91,27 @@ def same(one: RunDirectory, two: RunDirectory) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["add", "replace", "fill"])
 @pytest.mark.parametrize("train", ["all", "output"])
-def test_two_processes_are_one(tmp_path: Path, train: str, head: str) -> None:
+def test_two_processes_are_one(live: Live, tmp_path: Path, train: str, head: str) -> None:
     # With the head "replace" and so few neurons, nothing reads the last layers.
     flags = ["--model.skip_neurons", "140" if head == "fill" else "20", "--model.skip_head", head]
     flags += ["--model.train", train]
-    same(fitted(tmp_path / "one", 1, flags), fitted(tmp_path / "two", 2, flags))
+    same(alone(tmp_path / "one", flags), together(live, tmp_path / "two", flags))
 
 
 @pytest.mark.slow
-def test_normalisation_is_settled_on_all_images(tmp_path: Path) -> None:
+def test_normalisation_is_settled_on_all_images(live: Live, tmp_path: Path) -> None:
     flags = ["--model.network", "resnet8", "--model.skip_neurons", "50", "--model.train", "output"]
-    same(fitted(tmp_path / "one", 1, flags), fitted(tmp_path / "two", 2, flags))
+    same(alone(tmp_path / "one", flags), together(live, tmp_path / "two", flags))
 
 
 @pytest.mark.slow
 def test_two_processes_share_a_file_of_features_and_go_on_after_a_stop(tmp_path: Path) -> None:
     flags = ["--model.skip_neurons", "200", "--model.train", "output"]
-    stopped = fitted(tmp_path / "two", 2, flags, IN_A_FILE, stop="4 1")
+    stopped = in_a_file(tmp_path / "two", flags, stop="4 1")
     assert stopped.state["step"] == 5
     (kept,) = stopped.path.glob("features*")
     assert (kept.name, kept.stat().st_size) == ("features-0.npy", 128 + 4 * 89 * (200 + 16))
-    two = fitted(tmp_path / "two", 2, flags, IN_A_FILE)
+    two = in_a_file(tmp_path / "two", flags)
     assert len(two.lives) == 2
     assert not list(two.path.glob("features*"))
-    same(fitted(tmp_path / "one", 1, flags), two)
+    same(alone(tmp_path / "one", flags), two)

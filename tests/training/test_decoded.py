@@ -41,13 +41,6 @@ def process(*arguments: str, stop: int | None = None) -> subprocess.Popen[str]:
     )
 
 
-def done(*arguments: str) -> str:
-    running = process(*arguments)
-    out, error = running.communicate(timeout=300)
-    assert running.returncode == 0, error
-    return out
-
-
 def only(folder: Path) -> RunDirectory:
     (found,) = find_runs([folder])
     return found
@@ -85,7 +78,7 @@ def test_workers_are_no_part_of_a_run(tree: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_within_an_epoch_goes_on_bit_for_bit_with_workers(tree: Path, tmp_path: Path) -> None:
     flags = ["fit", *FLAGS, "--data.root", str(tree), "--trainer.max_epochs", "5"]
-    done(*flags, "--data.workers", "0", "--runs", str(tmp_path / "whole"))
+    assert run([*flags, "--data.workers", "0", "--runs", str(tmp_path / "whole")]) == 0
     command = [*flags, "--data.workers", "2", "--runs", str(tmp_path / "stopped")]
     running = process(*command, stop=27)
     _, error = running.communicate(timeout=300)
@@ -94,7 +87,7 @@ def test_ctrl_c_within_an_epoch_goes_on_bit_for_bit_with_workers(tree: Path, tmp
     assert "Traceback" not in error
     stopped, whole = only(tmp_path / "stopped"), only(tmp_path / "whole")
     assert stopped.state["step"] == 28  # within an epoch of 8
-    done(*command)
+    assert run(command) == 0
     assert stopped.status == "finished"
     ours, theirs = state(stopped), state(whole)
     assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
@@ -104,14 +97,19 @@ def test_ctrl_c_within_an_epoch_goes_on_bit_for_bit_with_workers(tree: Path, tmp
 
 
 @pytest.mark.slow
-def test_two_processes_evaluate_every_image_once(tree: Path, tmp_path: Path) -> None:
+def test_two_processes_evaluate_every_image_once(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """15 held-out images in batches of 7 a rank: 14 and then one, which leaves a rank with none; 39 = 7 · 5 + 4."""
     flags = ["fit", *FLAGS, "--data.root", str(tree), "--trainer.max_epochs", "2", "--data.batch_size", "19"]
-    done(*flags, "--trainer.devices", "2", "--data.workers", "1", "--runs", str(tmp_path))
+    running = process(*flags, "--trainer.devices", "2", "--data.workers", "1", "--runs", str(tmp_path))
+    _, error = running.communicate(timeout=300)
+    assert running.returncode == 0, error
     found = only(tmp_path)
     assert (found.status, found.lives[0]["world_size"]) == ("finished", 2)
     assert found.state["step"] == 6  # 19 + 19 + 1 images an epoch: one rank has none of the last
-    alone = done("test", str(found.path), "--trainer.devices", "1")
+    assert run(["test", str(found.path), "--trainer.devices", "1"]) == 0
+    alone = capsys.readouterr().out
     final = found.state["final"]
     assert final["test_accuracy"] * 15 == pytest.approx(round(final["test_accuracy"] * 15), abs=1e-4)
     assert f"test accuracy: {100 * final['test_accuracy']:.2f} %" in alone
