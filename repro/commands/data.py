@@ -6,29 +6,25 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from repro.config.gone import refuse_gone
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
-from repro.data.pack import pack, parse_size, unpack
 from repro.errors import UserError
 from repro.importing import load
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Run ``repro data ACTION ...``."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|prepare|check|show|pack|unpack")
+    refuse_gone(f"data {next(iter(arguments), '')}")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|prepare|check|show")
     commands.add_parser("list", help="the data sets that there are", allow_abbrev=False)
     texts = {
         "prepare": "put a data set's files in place",
         "check": "check a data set's files",
         "show": "draw a batch as the network sees it, augmented and not",
-        "pack": "put a prepared data set into compressed parts of a limited size, to carry it elsewhere",
-        "unpack": "put a data set in place from such parts",
     }
     for action, text in texts.items():
         sub = commands.add_parser(action, help=text, allow_abbrev=False)
-        if action == "unpack":
-            sub.add_argument("folder", type=Path, metavar="FOLDER", help="of the parts")
-        else:
-            sub.add_argument("name")
+        sub.add_argument("name")
         sub.add_argument("--root", type=Path, default=Path("data"), help="folder of prepared data sets (default: data)")
         if action == "prepare":
             source = sub.add_mutually_exclusive_group()
@@ -40,9 +36,6 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
                 help="a local copy: archive, folder or zip",
             )
             source.add_argument("--download", action="store_true", help="fetch the files from the network")
-        if action == "pack":
-            sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the parts: a new one")
-            sub.add_argument("--max-size", default="55M", help="of a part, in bytes, k, M or G (default: 55M)")
         if action == "show":
             sub.add_argument("--out", type=Path, help="the picture, a .png (default: NAME.png)")
             sub.add_argument("--images", type=int, default=16, help="how many (default: 16)")
@@ -57,12 +50,6 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         return 0
     if given.action == "show":
         return _show(given)
-    if given.action == "pack":
-        print(pack(given.name, given.root, given.out, max_size=parse_size(given.max_size)))
-        return 0
-    if given.action == "unpack":
-        given.name, done = unpack(given.folder, given.root)
-        print(done)
     chosen = dataset(given.name)
     if given.action == "prepare":
         if chosen.prepare is None:

@@ -44,9 +44,6 @@ def _file(part: str) -> str:
     return f"{part}.npy"
 
 
-FILES = (_DESCRIPTION, *map(_file, Arrays._fields))
-"""Below ``ROOT/NAME/``."""
-
 Make = Callable[[], tuple[Arrays, Source]]
 
 

@@ -23,10 +23,6 @@ FILES = {
 }
 
 
-PREPARED = tuple(f"raw/{name}" for name in FILES)
-"""Below ``ROOT/MNIST/``."""
-
-
 def folder(root: Path) -> Path:
     """Where the unpacked files are: the layout of torchvision, which can read them too."""
     return root / "MNIST" / "raw"

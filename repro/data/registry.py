@@ -42,8 +42,6 @@ class Dataset:
     """Import path of ``prepare(root, source, download)``; None for a set that needs no preparing."""
     source: str | None = None
     """Import path of ``source(root) -> repro.data.cache.Source``; None where only the published files are read."""
-    files: str | None = None
-    """Import path of the names of its prepared files in ``ROOT/NAME/``, for a set that `repro data pack` carries."""
     augmentations: tuple[str, ...] = ("none", "crop_flip")
     """What its training images can go through."""
     tree: str | None = None
@@ -65,7 +63,6 @@ DATASETS: dict[str, Dataset] = {
         deviation=(0.3081078038564627,),
         check="repro.data.idx:check",
         prepare="repro.data.idx:prepare",
-        files="repro.data.idx:PREPARED",
     ),
     "MNIST5k": Dataset(
         module="repro.data.small:MNIST5k",
@@ -90,7 +87,6 @@ DATASETS: dict[str, Dataset] = {
         check="repro.data.cifar:check_cifar10",
         prepare="repro.data.cifar:prepare_cifar10",
         source="repro.data.cifar:source_cifar10",
-        files="repro.data.cache:FILES",
     ),
     "CIFAR100": Dataset(
         module="repro.data.small:CIFAR100",
@@ -104,7 +100,6 @@ DATASETS: dict[str, Dataset] = {
         check="repro.data.cifar:check_cifar100",
         prepare="repro.data.cifar:prepare_cifar100",
         source="repro.data.cifar:source_cifar100",
-        files="repro.data.cache:FILES",
     ),
     "ImageNet": Dataset(
         module="repro.data.folders:ImageNet",
