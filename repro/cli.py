@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
 from repro.errors import UserError, unknown
+from repro.machine import prepare
 from repro.training.interrupt import CannotSave, heed_early
 
 if TYPE_CHECKING:
@@ -260,8 +261,13 @@ def _help() -> str:
     )
 
 
-def run(arguments: Arguments) -> int:
-    """Run a command line without the program's name; returns the exit status."""
+def run(arguments: Arguments, *, before: Callable[[], None] = lambda: None) -> int:
+    """Run a command line without the program's name; returns the exit status.
+
+    Args:
+        arguments: The command and what follows it.
+        before: What is done before a command, its mistakes told in the same way.
+    """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -271,6 +277,7 @@ def run(arguments: Arguments) -> int:
     try:
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
+        before()
         return COMMANDS[arguments[0]](list(arguments[1:]))
     except UserError as mistake:
         print(f"repro: {mistake}", file=sys.stderr)
@@ -285,7 +292,7 @@ def main() -> NoReturn:
     if "SLURM_JOB_ID" in os.environ:
         heed_early()
     try:
-        status = run(sys.argv[1:])
+        status = run(sys.argv[1:], before=prepare)  # here alone: whoever imports the package keeps the environment
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

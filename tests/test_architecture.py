@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "repro"
 ORDER = [
     "errors",
     "importing",
+    "machine",
     "config",
     "records",
     "spectra",
@@ -29,7 +30,18 @@ ORDER = [
     "cli",
     "__main__",
 ]
-FREE_OF_TORCH = {"errors", "importing", "config", "records", "figures", "studies", "report", "commands", "cli"}
+FREE_OF_TORCH = {
+    "errors",
+    "importing",
+    "machine",
+    "config",
+    "records",
+    "figures",
+    "studies",
+    "report",
+    "commands",
+    "cli",
+}
 FOR_ANYONE = {"spectra", "networks", "measurements", "theory"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

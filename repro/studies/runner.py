@@ -16,7 +16,8 @@ from pathlib import Path
 
 from repro.config import Config, to_yaml
 from repro.errors import UserError
-from repro.records import RunDirectory, available_memory, processors
+from repro.machine import allowed, available_memory, processors
+from repro.records import RunDirectory
 from repro.studies.stacking import stacks
 from repro.studies.study import Cell
 from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
@@ -156,7 +157,7 @@ def run_at_once(
         command = [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
         if math.isfinite(ends):
             command += ["--budget", f"{(ends - time.monotonic() - _START_SECONDS) / 60:.4f}"]
-        share = {"OMP_NUM_THREADS": str(max(1, processors() // jobs))}
+        share = {"OMP_NUM_THREADS": str(max(1, allowed() // jobs))}
         if gpus:
             share["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
         with log.open("ab") as output:
