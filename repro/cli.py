@@ -155,6 +155,7 @@ def demo(arguments: Arguments) -> int:
     parser.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
     parser.add_argument("--again", action="store_true", help="train anew what is finished")
     parser.set_defaults(preset=None, jobs=None, stack=None, budget=Budget())
+    os.environ.setdefault("WANDB_MODE", "disabled")  # its charts take time, and the record has everything
     try:
         return report_or_run(load("demo"), parser.parse_args(arguments), run=True, command="repro demo")
     except Interrupted as reason:

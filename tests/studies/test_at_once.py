@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from repro.cli import run
 from repro.studies import at_once
 from repro.studies.at_once import AtOnce
 from repro.studies.saying import Bar
@@ -102,6 +103,20 @@ def test_cells_share_the_threads_that_the_user_allows(
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     runner(tmp_path, jobs, 0, 1).run()
     assert {(each["OMP_NUM_THREADS"], each["OMP_WAIT_POLICY"]) for each in notes(tmp_path)} == {(threads, "ACTIVE")}
+
+
+def test_the_demo_trains_its_networks_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, list[str], str | None]] = []
+
+    def run_all(self: AtOnce) -> list[Cell]:
+        seen.append((self._jobs, sorted(cell.label for cell in self._cells), os.environ.get("WANDB_MODE")))
+        raise Interrupted("enough", signal=signal.SIGTERM)
+
+    monkeypatch.setattr(at_once, "sensible_jobs", lambda: 2)
+    monkeypatch.setattr(AtOnce, "run", run_all)
+    monkeypatch.delenv("WANDB_MODE")
+    assert run(["demo", "--runs", str(tmp_path / "runs")]) == 128 + signal.SIGTERM
+    assert seen == [(2, ["plainnet110", "resnet110", "resnext110"], "disabled")]
 
 
 def test_a_failure_is_told_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
