@@ -56,7 +56,9 @@ class Charts:
         records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
         for measurement, part in frame.groupby("measurement"):
             # By rows: of a frame W&B looks up every cell by itself.
-            found[f"readings/{measurement}"] = wandb.Table(columns=list(part.columns), data=part.to_numpy().tolist())
+            found[f"readings/{measurement}"] = wandb.Table(
+                columns=list(part.columns), data=list(part.itertuples(index=False, name=None))
+            )
         return found | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
 
 
