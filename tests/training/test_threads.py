@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,22 @@ def test_evaluating_takes_all_threads_for_a_wide_network(wide: float, threads_ta
     monkeypatch.setattr(threads, "WIDE", wide)
     threads.set_threads_to_look(nn.Linear(4, 3), torch.zeros(1, 4), 100)
     assert torch.get_num_threads() == threads_taken
+
+
+@pytest.mark.parametrize(
+    ("devices", "changes", "share"),
+    [
+        (1, {}, 3),
+        (2, {}, 1),  # of three processors
+        (2, {"LOCAL_RANK": "1"}, 3),  # begun by the first rank, whose share is its limit
+        (2, {"SLURM_NTASKS": "2"}, 3),  # each task has its own processors
+    ],
+)
+def test_ranks_of_one_machine_share_its_processors(
+    devices: int, changes: dict[str, str], share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert threads._share(SimpleNamespace(trainer=SimpleNamespace(num_devices=devices))) == share  # type: ignore[arg-type]
+    assert os.environ["OMP_NUM_THREADS"] == ("7" if share == 3 else "1"), "which Lightning hands to the other ranks"
