@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import os
 import re
 import signal
@@ -14,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
+from repro.commands.trust import take_trust
 from repro.errors import UserError, unknown
 from repro.importing import trusting
+from repro.machine import prepare
 from repro.text import PlainOutput, shell
 from repro.training.interrupt import CannotSave, heed_early
 
@@ -169,7 +170,8 @@ def demo(arguments: Arguments) -> int:
     parser.add_argument("--seed", type=int, nargs="+", help="seeds (default: 0)")
     parser.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
     parser.add_argument("--again", action="store_true", help="train anew what is finished")
-    parser.set_defaults(preset=None, jobs=1, stack=None, budget=Budget())
+    parser.set_defaults(preset=None, jobs=None, stack=None, budget=Budget())
+    os.environ.setdefault("WANDB_MODE", "disabled")  # its charts take time, and the record has everything
     try:
         return report_or_run(load("demo"), parser.parse_args(arguments), run=True, command="repro demo")
     except Interrupted as reason:
@@ -277,30 +279,13 @@ def _help() -> str:
     )
 
 
-def _trusted(arguments: Arguments) -> tuple[list[str], list[str]]:
-    """The arguments without ``--trust NAMES``, and the code that is trusted: by that, or because it is typed here."""
-    from repro.training.checks import CODE_KEYS
+def run(arguments: Arguments, *, before: Callable[[], None] = lambda: None) -> int:
+    """Run a command line without the program's name; returns the exit status.
 
-    rest, names = [], []
-    pending = iter(arguments)
-    for argument in pending:
-        flag, equals, value = argument.partition("=")
-        if flag == "--trust":
-            if not equals and (value := next(pending, "")) == "":
-                raise UserError("--trust needs the names of packages, modules or package.module:Name, with commas")
-            names += value.split(",")
-            continue
-        rest.append(argument)
-        if flag.removeprefix("--") in CODE_KEYS:
-            if not equals:
-                rest += (following := [*itertools.islice(pending, 1)])
-                value = "".join(following)
-            names += [value] if ":" in value else []
-    return rest, names
-
-
-def run(arguments: Arguments) -> int:
-    """Run a command line without the program's name; returns the exit status."""
+    Args:
+        arguments: The command and what follows it.
+        before: What is done before a command, its mistakes told in the same way.
+    """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -310,7 +295,8 @@ def run(arguments: Arguments) -> int:
     try:
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
-        rest, names = _trusted(arguments[1:])
+        before()
+        rest, names = take_trust(arguments[1:])
         with trusting(names):
             return COMMANDS[arguments[0]](rest)
     except UserError as mistake:
@@ -332,7 +318,7 @@ def main() -> NoReturn:
     if isinstance(sys.stderr, io.TextIOWrapper):  # progress bars steer the terminal
         sys.stderr.reconfigure(errors="backslashreplace")
     try:
-        status = run(sys.argv[1:])
+        status = run(sys.argv[1:], before=prepare)  # here alone: whoever imports the package keeps the environment
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

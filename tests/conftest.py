@@ -11,7 +11,8 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work: threads cost more than they bring
+os.environ["OMP_NUM_THREADS"] = "1"  # the workers are as many as the processors, and the work is small
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test sets more
 os.environ.setdefault("WANDB_MODE", "disabled")  # tests of W&B set the mode themselves
 for name in [name for name in os.environ if name.startswith("SLURM_")]:
     del os.environ[name]  # also when the tests themselves run in a job

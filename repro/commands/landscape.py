@@ -103,6 +103,7 @@ def _compute(
     from repro.training.experiment import restore
     from repro.training.losses import LOSSES
     from repro.training.placement import alone
+    from repro.training.threads import set_threads_to_look
 
     device = device_named(given.device)
     experiment, _ = restore(alone(config), checkpoint)
@@ -111,6 +112,7 @@ def _compute(
     data.setup("fit")
     samples = min(given.samples, data.samples("train"))
     images, labels = (each.to(device) for each in data.probe(samples))
+    set_threads_to_look(network, images[:1], given.batch_size)
     plane, path, share = _plane(given, run, checkpoint, network)
     plan: dict[str, Any] = {
         "run": run.name,

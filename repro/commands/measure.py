@@ -67,7 +67,9 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         _check_name(given)
     subject = _of_run(target, given) if is_run else _of_name(given)
     from repro.measurements import table, take
+    from repro.training.threads import set_threads_to_look
 
+    set_threads_to_look(subject.network, subject.images[:1], len(subject.images))
     readings = take(
         subject.network,
         subject.images,

@@ -233,7 +233,8 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
-    from repro.studies.runner import require_useful, run_at_once, run_study, sensible_jobs
+    from repro.studies.at_once import AtOnce, sensible_jobs
+    from repro.studies.runner import require_useful, run_study
     from repro.training.runs import locate
 
     if given.jobs is not None and given.jobs < 1:
@@ -248,7 +249,7 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
     jobs = 1 if given.stack is not None else given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         cells = _longest_first(cells, place, Path(given.runs))
-        return run_at_once(cells, jobs, folder=place, again=given.again, ends=given.budget.ends)
+        return AtOnce(cells, jobs, folder=place, again=given.again, ends=given.budget.ends).run()
     return run_study(cells, stack=given.stack, again=given.again, ends=given.budget.ends)
 
 

@@ -16,7 +16,7 @@ from repro.data.module import SplitDataModule
 from repro.data.registry import DATASETS
 from repro.data.tree import Part, Tree
 from repro.errors import UserError
-from repro.records import processors
+from repro.machine import processors
 
 
 def default_workers(local_ranks: int) -> int:

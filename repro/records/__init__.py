@@ -1,9 +1,8 @@
 """Run directories: what a run leaves, and reading it back. Does not import torch."""
 
-from repro.records.environment import environment, now, processors
+from repro.records.environment import environment, now
 from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
-from repro.records.memory import available_memory
 from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
 from repro.records.tables import metrics, readings
 
@@ -13,14 +12,12 @@ __all__ = [
     "NO_SPACE",
     "RunDirectory",
     "append_lines",
-    "available_memory",
     "dump_json",
     "environment",
     "find_runs",
     "keep",
     "metrics",
     "now",
-    "processors",
     "read_lines",
     "readings",
     "replace_text",

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from repro.machine import processors
+
 _PACKAGES = ("repro", "torch", "torchvision", "lightning", "torchmetrics", "timm", "wandb", "numpy", "mlxtend")
 _SLURM = (
     "JOB_ID",
@@ -32,11 +34,6 @@ _SECRET = re.compile(r"(key|token|secret|password)", re.IGNORECASE)
 def now() -> str:
     """The time in UTC to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
@@ -98,6 +95,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
+        "processors": processors(),
         "versions": versions(),
         **commit(),
         "command": command_line(),

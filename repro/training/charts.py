@@ -55,7 +55,10 @@ class Charts:
         before = [] if self._untrained is None or frame["step"].iloc[0] == 0 else [self._untrained]
         records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
         for measurement, part in frame.groupby("measurement"):
-            found[f"readings/{measurement}"] = wandb.Table(dataframe=part.reset_index(drop=True))
+            # By rows: of a frame W&B looks up every cell by itself.
+            found[f"readings/{measurement}"] = wandb.Table(
+                columns=list(part.columns), data=list(part.itertuples(index=False, name=None))
+            )
         return found | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
 
 

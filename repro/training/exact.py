@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from repro.errors import UserError
-from repro.records import available_memory
+from repro.machine import available_memory
 from repro.training.output import OutputLayer
 
 TOLERANCE = torch.finfo(torch.float32).eps

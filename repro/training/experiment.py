@@ -31,6 +31,7 @@ from repro.training.graph import GraphClassifier, require_gpu
 from repro.training.heap import keep_heap
 from repro.training.placement import devices, in_slurm, several
 from repro.training.random_features import OutputClassifier
+from repro.training.threads import set_threads_to_look
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
 
@@ -186,5 +187,6 @@ def evaluate(config: Config, checkpoint: Path) -> dict[str, float]:
         ``train_accuracy``, ``train_cross_entropy``, ``test_accuracy`` ...
     """
     experiment, _ = restore(config, checkpoint)
+    set_threads_to_look(experiment.module.network, _blank(experiment.data), config.data.evaluation_batch_size)
     experiment.trainer.test(experiment.module, datamodule=experiment.data, verbose=False, weights_only=True)
     return experiment.module.final

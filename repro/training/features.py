@@ -18,7 +18,7 @@ from torch import Tensor
 
 from repro.data.batches import Batches
 from repro.errors import UserError
-from repro.records import available_memory
+from repro.machine import available_memory
 from repro.training.output import OutputLayer
 
 RESIDENT_SHARE = 0.6

@@ -24,7 +24,7 @@ from repro.training.checkpoints import RunCheckpoints, sweep
 from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.exact import require_memory, solve
 from repro.training.experiment import Experiment, build
-from repro.training.facts import device_facts
+from repro.training.facts import device_facts, device_name
 from repro.training.features import Place
 from repro.training.interrupt import TAKEN_OVER, Interrupted, StopRequest
 from repro.training.measuring import MeasureCallback
@@ -32,6 +32,7 @@ from repro.training.placement import is_first_rank
 from repro.training.progress import Progress
 from repro.training.random_features import FeatureBatches, OutputClassifier, settle
 from repro.training.record_logger import RecordLogger
+from repro.training.threads import set_threads
 from repro.training.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_logger
 
 _PATCH_IMAGES = 64  # that are compared for Assumption 3.1
@@ -136,16 +137,18 @@ class Life:
         callbacks = [self.progress, self.identifier_callback, self.checkpoints]
         self.experiment = build(config, loggers=[self._record], callbacks=callbacks)
 
-    def open(self, **facts: Any) -> None:
-        """Load the data, attach measurements and loggers, and write down that the run is running.
+    def open(self, *, timed: bool = True, **facts: Any) -> None:
+        """Load the data, settle the threads, attach measurements and loggers, and write down that the run is running.
 
         Args:
+            timed: Whether steps may be timed to choose the number of threads.
             facts: What else is to be known of this life.
         """
         config, run, experiment = self.config, self.run, self.experiment
         trainer, module, data = experiment.trainer, experiment.module, experiment.data
         data.trainer = trainer
         data.setup("fit")
+        facts |= set_threads(experiment, recorded=self._threads_before(), timed=timed)
         if isinstance(module, OutputClassifier):
             data.training_batches = partial(_features, module, data, run)
         if isinstance(module.network, SkipToOutput) and trainer.is_global_zero:
@@ -170,6 +173,13 @@ class Life:
             remote.start()  # of the record's state before this life
             if trainer.is_global_zero:
                 run.update_state(wandb_live=remote.live)  # until now a sync would have come between
+
+    def _threads_before(self) -> int | None:
+        """The number of threads that the run goes on with, if it goes on, on such a device."""
+        device = device_name(self.experiment.trainer.strategy.root_device)
+        if self.checkpoint is None or not self.run.lives or self.run.lives[-1].get("device") != device:
+            return None
+        return self.run.lives[-1].get("threads")
 
     def finished(self, trainer: Any) -> dict[str, Any]:
         """What is written down of a run that came to its end."""

@@ -256,7 +256,7 @@ def fit_stack(members: Sequence[Member], stop: StopRequest, *, label: str) -> No
         for life in lives:
             if life.config.data == first.config.data and life is not first:
                 life.experiment.data.share(first.experiment.data)
-            life.open(stack=len(lives))
+            life.open(timed=False, stack=len(lives))
         trainers = [_MemberTrainer(trainer, stack, number, life) for number, life in enumerate(lives)]
         for life, member in zip(lives, trainers, strict=True):
             life.experiment.data.trainer = life.experiment.module.trainer = member  # type: ignore[assignment]

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.errors import UserError
+from repro.machine import available_memory
 from repro.networks.undisturbed import undisturbed
-from repro.records import available_memory
 
 _COPIES = 4
 """Of the parameters: weights, stacked and own gradients, momentum."""

@@ -14,6 +14,7 @@ from repro.errors import UserError
 from repro.training.checks import check
 from repro.training.experiment import build
 from repro.training.facts import device_name
+from repro.training.threads import set_threads
 
 _STEPS = 5  # timed; the first, which also warms up, is not
 
@@ -70,6 +71,8 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches = _STEPS + 1, 0, 2
     trainer.fit_loop.max_epochs = 1
     data.trainer = trainer
+    data.setup("fit")
+    set_threads(experiment, recorded=None)
     try:
         trainer.fit(experiment.module, datamodule=data)
         trainer.test(experiment.module, datamodule=data, verbose=False)

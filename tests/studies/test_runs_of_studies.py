@@ -138,7 +138,7 @@ def test_steps_are_timed_where_no_run_has_told(
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "?"), (0.0, "0 s"), (100.0, "100 s"), (150.0, "2.5 min"), (9000.0, "2.5 h"), (3e5, "3.5 days")],
+    [(None, "not known"), (0.0, "0 s"), (100.0, "100 s"), (150.0, "2.5 min"), (9000.0, "2.5 h"), (3e5, "3.5 days")],
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert plan.duration(seconds) == text
@@ -159,7 +159,7 @@ def test_plan_and_status_say_what_there_is(
     out = capsys.readouterr().out
     assert "25 %" in out
     assert "ValueError: so it was" in out
-    assert "2 failed; 0 s left and more that is not known" in out
+    assert "2 failed; time left: not known" in out
 
 
 def test_no_command_plans_or_runs_a_study_of_which_one_cell_cannot_be(
@@ -280,8 +280,8 @@ def test_cells_run_at_once_in_processes_and_are_skipped_the_second_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("repro.studies.runner._SAY_SECONDS", 0.02)
-    monkeypatch.setattr("repro.studies.runner._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("repro.studies.saying._SAY_SECONDS", 0.02)
+    monkeypatch.setattr("repro.studies.at_once._LOOK_SECONDS", 0.02)
     file = write(tmp_path)
     assert run(["study", "run", file, "--jobs", "2"]) == 0
     said = capsys.readouterr()
@@ -315,11 +315,15 @@ def test_the_longest_cells_begin_first(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["terminal", "terminated"])
+@pytest.mark.parametrize("how", ["terminal", "twice", "terminated"])
 def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: Path) -> None:
-    """A terminal's Ctrl-C goes to every process of its foreground group; SIGTERM to the one that was named."""
+    """A terminal's Ctrl-C goes to every process of its foreground group; SIGTERM to the one that was named.
+
+    A third cell, which has not begun, stays so.
+    """
     long = {"cpu": {"settings": {"trainer": {"max_epochs": 100_000, "checkpoint_every_n_epochs": 1_000}}}}
-    file = write(tmp_path, presets=long)
+    grid = {"network": {**CONTENT["grid"]["network"], "third": {"model.network": "resnet14"}}}  # type: ignore[index]
+    file = write(tmp_path, presets=long, grid=grid)
     command = [sys.executable, "-m", "repro", "study", "run", file, "--jobs", "2"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     terminal, end = pty.openpty()
@@ -338,8 +342,11 @@ def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: 
         deadline = time.monotonic() + 240
         while len(list(tmp_path.rglob("metrics.jsonl"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
-        if how == "terminal":
+        if how != "terminated":
             os.write(terminal, b"\x03")
+            if how == "twice":
+                time.sleep(0.3)
+                os.write(terminal, b"\x03")
         else:
             process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=300)
@@ -347,7 +354,7 @@ def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: 
         process.kill()
         os.close(end)
         os.close(terminal)
-    assert process.returncode == 128 + (signal.SIGINT if how == "terminal" else signal.SIGTERM)
+    assert process.returncode == 128 + (signal.SIGTERM if how == "terminated" else signal.SIGINT)
     assert "repro: stopped, every cell that ran has its checkpoint; the same command goes on from there" in said
     assert "Traceback" not in said
     states = [RunDirectory(path.parent).state for path in (tmp_path / "runs").rglob("state.json")]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from repro.machine.groups import groups
 
 
 def available_memory(root: Path = Path("/")) -> int:
@@ -29,24 +31,15 @@ def _of_host(root: Path) -> int:
 
 def _of_groups(root: Path) -> Iterator[int]:
     """What every control group above this process leaves."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":  # version 2: one hierarchy
-            place, names = "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
-        elif controllers == "memory":
-            place = "sys/fs/cgroup/memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        path = PurePosixPath(group)
-        for each in (path, *path.parents):
-            left = _left(root / place / str(each).lstrip("/"), *names)
-            if left is not None:
-                yield left
+    for version, folder in groups("memory", root):
+        names = (
+            ("memory.max", "memory.current", "inactive_file")
+            if version == 2
+            else ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        )
+        left = _left(folder, *names)
+        if left is not None:
+            yield left
 
 
 def _left(folder: Path, limit: str, usage: str, droppable: str) -> int | None:

@@ -1,0 +1,7 @@
+"""What this process may use of the machine: processors, memory, threads. Does not import torch."""
+
+from repro.machine.memory import available_memory
+from repro.machine.processors import processors
+from repro.machine.threads import allowed, limit, prepare, prepared, told
+
+__all__ = ["allowed", "available_memory", "limit", "prepare", "prepared", "processors", "told"]

@@ -1,0 +1,216 @@
+"""Several of a study's cells at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.config import Config, to_yaml
+from repro.errors import UserError
+from repro.machine import allowed, available_memory, processors, told
+from repro.records import RunDirectory
+from repro.studies.saying import Bar, Lines, label, say, say_nothing_to_do, tail
+from repro.studies.study import Cell
+from repro.training.budget import BEGIN_SECONDS
+from repro.training.interrupt import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
+from repro.training.runs import locate
+
+_LOOK_SECONDS = 0.2
+_START_SECONDS = 1.0  # of a process, before its budget begins
+_GRACE_SECONDS = 1.0  # before the end, for processes that have not stopped by themselves
+_SAME_SECONDS = 1.0  # in which a second Ctrl-C is the same request
+_MEMORY = 2 * 2**30  # bytes that a process may want
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that processes may use, as CUDA_VISIBLE_DEVICES has them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number in range(listed.count("UUID: GPU"))]
+
+
+def sensible_jobs() -> int:
+    """How many cells at once: one for each GPU; without, one for each processor, as far as memory goes.
+
+    Networks of many thin layers gain little from a second thread, and lose much where it has to wait for others.
+    """
+    return len(gpus()) or max(1, min(processors(), available_memory() // _MEMORY))
+
+
+def training(configuration: Path) -> list[str]:
+    """The command that trains a cell."""
+    return [sys.executable, "-m", "repro", "fit", "--config", str(configuration), "--trainer.progress", "lines"]
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A cell at work."""
+
+    number: int
+    name: str
+    run: RunDirectory
+    process: subprocess.Popen[bytes]
+    log: Path
+    gpu: str | None
+    display: Bar | Lines
+
+
+class AtOnce:
+    """Runs cells in processes, so many at a time; they share the processors, and each takes a GPU that is free.
+
+    What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends, and how far
+    those at hand are: a bar each on a terminal, lines elsewhere. Each is told at its start when it has to be over.
+
+    Args:
+        cells: What to run, in this order.
+        jobs: How many at a time.
+        folder: Of the study's runs.
+        again: Run finished cells anew.
+        ends: When all has to be over, by `time.monotonic`.
+        command: What trains a cell whose configuration lies in a file.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        jobs: int,
+        *,
+        folder: Path,
+        again: bool = False,
+        ends: float = math.inf,
+        command: Callable[[Path], list[str]] = training,
+    ) -> None:
+        self._cells, self._jobs, self._logs = cells, jobs, folder / "logs"
+        self._again, self._ends, self._command = again, ends, command
+        self._gpus = gpus()
+        self._threads = max(1, allowed() // jobs)
+        self._pending = list(enumerate(cells, 1))
+        self._running: list[_Running] = []
+        self._failed: set[int] = set()
+        self._told: set[int] = set()  # to save and end
+        self._cut = False  # by the budget
+
+    def run(self) -> list[Cell]:
+        """Run them all.
+
+        Returns:
+            The cells that failed (the ends of their logs have been printed).
+
+        Raises:
+            Interrupted: When asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
+            UserError: If the logs cannot be written.
+        """
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write '{self._logs}': {error.strerror}; choose another --runs") from error
+        say(f"repro: {told(self._threads, self._jobs)}")
+        stop = StopRequest(self._ends + LAST_SECONDS - _GRACE_SECONDS)
+        with stop.listening():
+            try:
+                self._work(stop)
+            except KeyboardInterrupt:  # a second Ctrl-C right after the first
+                stop.ask(signal.SIGINT)
+            finally:
+                unfinished = bool(self._pending or self._running)
+                self._end_all()
+        if stop and unfinished:
+            raise Interrupted("stopped, every cell that ran has its checkpoint", signal=stop.signal)
+        if self._cut:
+            raise Interrupted("no time for the rest", signal=OUT_OF_TIME)
+        return [cell for number, cell in enumerate(self._cells, 1) if number in self._failed]
+
+    def _work(self, stop: StopRequest) -> None:
+        """Begin what can begin and wait for what runs, until all is done or a stop is asked for."""
+        while not stop and (self._pending or self._running):
+            while self._pending and len(self._running) < self._jobs and not stop:
+                self._begin(*self._pending.pop(0))
+            time.sleep(_LOOK_SECONDS)
+            for each in list(self._running):
+                each.display.look()
+                if each.process.poll() is not None:
+                    self._ended(each)
+
+    def _begin(self, number: int, cell: Cell) -> None:
+        name, log = label([cell], number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
+        run = locate(cell.config, Config())
+        if not self._again and run.ended:
+            say_nothing_to_do(name, run)
+            return
+        left = self._ends - time.monotonic()
+        if left < BEGIN_SECONDS:
+            self._cut = True
+            return
+        configuration = log.with_suffix(".yaml")
+        configuration.write_text(to_yaml(cell.config), encoding="utf-8")
+        command = [*self._command(configuration), *(["--again"] if self._again else [])]
+        if math.isfinite(left):
+            command += ["--budget", f"{(left - _START_SECONDS) / 60:.4f}"]
+        gpu = self._free_gpu()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **self._share(gpu)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal's Ctrl-C reaches this process alone, which hands it on once
+            )
+        say(f"{name}: begun, see {log}")
+        display: Bar | Lines = Bar(name, cell, run) if sys.stderr.isatty() else Lines(log)
+        self._running.append(_Running(number, name, run, process, log, gpu, display))
+
+    def _free_gpu(self) -> str | None:
+        """The GPU with the fewest processes, of several the first."""
+        taken = Counter(each.gpu for each in self._running)
+        return min(self._gpus, key=lambda gpu: taken[gpu], default=None)
+
+    def _share(self, gpu: str | None) -> dict[str, str]:
+        """What is different in a process's environment."""
+        return {"OMP_NUM_THREADS": str(self._threads)} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+
+    def _ended(self, each: _Running) -> None:
+        """Say how a cell ended by itself."""
+        self._running.remove(each)
+        each.display.close()
+        if status := each.process.returncode:
+            self._failed.add(each.number)
+            say("\n".join([f"{each.name}: failed with exit status {status}; the end of its log:", *tail(each.log)]))
+        elif math.isinf(self._ends) or each.run.ended:
+            say(f"{each.name}: done")
+        else:
+            self._cut = True
+            say(f"{each.name}: stopped, its checkpoint is saved")
+
+    def _end_all(self) -> None:
+        """Have every process save and end. A Ctrl-C that comes more than a moment later does not wait for that."""
+        began = time.monotonic()
+        while self._running:
+            try:
+                self._have_them_save()
+            except KeyboardInterrupt:
+                if time.monotonic() - began > _SAME_SECONDS:
+                    for each in self._running:
+                        each.process.kill()
+                        each.process.wait()
+                    raise
+
+    def _have_them_save(self) -> None:
+        for each in self._running:
+            if each.number not in self._told:
+                self._told.add(each.number)
+                each.process.send_signal(signal.SIGTERM)
+        while self._running:
+            self._running[-1].process.wait()
+            self._running.pop().display.close()
