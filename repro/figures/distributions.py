@@ -57,7 +57,7 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     threshold = _threshold(tables.values())
     look = looks(run.label for run in runs)
     with styled():
-        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks))
+        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained")
         grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
         for axes in grid.flat:
             axes.set_axis_off()
