@@ -27,7 +27,7 @@ _KAPPA = "condition number κ"
 
 def has_readings(runs: Sequence[RunRecords], measurement: str) -> bool:
     """Whether any of the runs measured this."""
-    return any(len(_layers(run, measurement)) for run in runs)
+    return any(kappa.has(run.readings, measurement) for run in runs)
 
 
 def _layers(run: RunRecords, measurement: str, form: str = "quoted") -> pd.DataFrame:

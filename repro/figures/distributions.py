@@ -28,14 +28,17 @@ _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
 
 def has(runs: Sequence[RunRecords], kind: str) -> bool:
     """Whether any of the runs took the distribution of this kind."""
-    return any(len(_table(run, kind)) for run in runs)
+    return any(len(_rows(run, kind)) and len(_table(run, kind)) for run in runs)
+
+
+def _rows(run: RunRecords, kind: str) -> pd.DataFrame:
+    rows = run.readings
+    return rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
 
 
 def _table(run: RunRecords, kind: str) -> pd.DataFrame:
     """One row a layer and step, one column a quantity."""
-    rows = run.readings
-    rows = rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
-    return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last")
+    return _rows(run, kind).pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
 
 
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:

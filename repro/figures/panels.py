@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.markers import TICKLEFT
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from repro.figures.placing import TITLE, Stack, legend_above, place
 from repro.figures.style import BAND, INK, MUTED, PAPER, Look, title
@@ -162,6 +163,7 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
         axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
     if panel.y_scale == "log":
         label_decades(axes.yaxis, axes.get_ylim())
+        _minor_ticks(axes)
 
 
 def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
@@ -171,7 +173,16 @@ def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=9))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
-    axis.set_tick_params(which="minor", label1On=False)  # an empty label would be measured like any other
+
+
+def _minor_ticks(axes: Axes) -> None:
+    """The small ticks of a logarithmic y as marks of one line: a tick each would take longer than all the rest."""
+    low, high = axes.get_ylim()
+    places = [place for place in axes.yaxis.get_minorticklocs() if low <= place <= high]
+    axes.yaxis.set_minor_locator(NullLocator())
+    (marks,) = axes.plot(np.zeros(len(places)), places, transform=axes.get_yaxis_transform(), scaley=False)
+    marks.set(linestyle="none", marker=TICKLEFT, markersize=2, markeredgewidth=0.6, color=MUTED, clip_on=False)
+    marks.set_gid("minor")
 
 
 def number(value: float) -> str:
