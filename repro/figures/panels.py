@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.markers import TICKLEFT
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from repro.figures.placing import TITLE, Stack, legend_above, place
@@ -176,13 +177,20 @@ def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
 
 
 def _minor_ticks(axes: Axes) -> None:
-    """The small ticks of a logarithmic y as marks of one line: a tick each would take longer than all the rest."""
+    """The small ticks of a logarithmic y as one artist: a tick each would take longer than all the rest."""
     low, high = axes.get_ylim()
     places = [place for place in axes.yaxis.get_minorticklocs() if low <= place <= high]
     axes.yaxis.set_minor_locator(NullLocator())
-    (marks,) = axes.plot(np.zeros(len(places)), places, transform=axes.get_yaxis_transform(), scaley=False)
-    marks.set(linestyle="none", marker=TICKLEFT, markersize=2, markeredgewidth=0.6, color=MUTED, clip_on=False)
-    marks.set_gid("minor")
+    marks = PathCollection(
+        [Path([(0, 0), (-2 / 72, 0)])],
+        offsets=[(0.0, place) for place in places],
+        offset_transform=axes.get_yaxis_transform(),
+        edgecolors=MUTED,
+        linewidths=0.6,
+        clip_on=False,
+    )
+    marks.set_transform(axes.figure.dpi_scale_trans)
+    axes.add_artist(marks)
 
 
 def number(value: float) -> str:
