@@ -104,16 +104,21 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
     Raises:
         UserError: If one is of another kind, such as text where a list is due.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    for name, hint in _hints(kind).items():
-        if name in values:
-            parser.add_argument(f"--{name}", type=hint)
     try:
-        return dict(parser.parse_object(dict(values), defaults=False).as_dict())
+        return dict(_typer(kind, frozenset(values)).parse_object(dict(values), defaults=False).as_dict())
     except ArgumentError as error:
         match = re.match(r'Parser key "([\w.]+)"', str(error))
         what = f"'{match[1]}' is {values.get(match[1].split('.')[0])!r}, which" if match else "it"
         raise UserError(f"{source}: {what} is of the wrong kind") from error
+
+
+@cache
+def _typer(kind: type, names: frozenset[str]) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    for name, hint in _hints(kind).items():
+        if name in names:
+            parser.add_argument(f"--{name}", type=hint)
+    return parser
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:

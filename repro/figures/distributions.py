@@ -38,7 +38,8 @@ def _rows(run: RunRecords, kind: str) -> pd.DataFrame:
 
 def _table(run: RunRecords, kind: str) -> pd.DataFrame:
     """One row a layer and step, one column a quantity."""
-    return _rows(run, kind).pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
+    rows = _rows(run, kind)
+    return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
 
 
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:

@@ -100,9 +100,9 @@ def place_grid(figure: Figure, grid: np.ndarray, *, above: float, between: float
     left, below = _LABEL + ticks, _LABEL + _TICK + 26 * _POINT
     each = (wide - left - right - _EDGE * (columns - 1)) / columns
     tall = (high - above - between * (rows - 1) - below * rows) / rows
-    for row, column in np.ndindex(grid.shape):
+    for row, column in np.ndindex(rows, columns):
         edge, top = left + column * (each + _EDGE), high - above - row * (tall + below + between)
-        axes = grid[row, column]
+        axes: Axes = grid[row, column]
         axes.set_position((edge / wide, (top - tall) / high, each / wide, tall / high))
         label(axes.yaxis, figure, (edge - ticks - 4 * _POINT, top - tall / 2))
         label(axes.xaxis, figure, (edge + each / 2, top - tall - _TICK - 30 * _POINT))
@@ -121,4 +121,5 @@ def widest(axis: Axis) -> float:
     places = [place for place in axis.get_majorticklocs() if low <= place <= high]
     font = FontProperties(size=11)
     texts = set(axis.get_major_formatter().format_ticks(places))
-    return max((text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts), default=0) * _POINT
+    widths = [text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts]
+    return float(max(widths, default=0.0)) * _POINT

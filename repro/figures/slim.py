@@ -42,7 +42,7 @@ def slim(svg: str) -> str:
 
 
 def _name(number: int) -> str:
-    """a, b, … z, ba, bb …"""
+    """In letters: a, b, to z, ba, bb."""
     letters = ""
     while True:
         number, letter = divmod(number, 26)

@@ -49,9 +49,7 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
     return write([each.section for each in found if each.done], out, entries=found, proven=proven)
 
 
-def write(
-    sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()
-) -> Path:
+def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.

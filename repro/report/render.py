@@ -71,15 +71,11 @@ class Studio:
         runs = [outcome for outcome in found if outcome.records is not None]
         named = {name: self._figure(name, runs) for name in figures.chosen(_records(runs), section.figures)}
         curves = [
-            self._figure(CURVES, [outcome])
-            if len(runs) > 1 and figures.chosen(_records([outcome]), [CURVES])
-            else None
+            self._figure(CURVES, [outcome]) if len(runs) > 1 and figures.chosen(_records([outcome]), [CURVES]) else None
             for outcome in found
         ]
         table, judged = tables.accuracy_table(section, found), verdicts(section, found)
-        part = page.study_section(
-            section, found, level=level, table=table, judged=judged, figures=named, curves=curves
-        )
+        part = page.study_section(section, found, level=level, table=table, judged=judged, figures=named, curves=curves)
         return Rendered(
             part=part,
             markdown=tables.markdown_section(section, table, judged, level=level),

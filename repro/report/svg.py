@@ -8,7 +8,6 @@ from html import escape
 
 from repro.figures.style import DARK
 
-
 _PLACE = re.compile(r'<svg data-figure="([^"]+)" data-folded="(\w+)" aria-label="([^"]*)"></svg>')
 
 

@@ -69,7 +69,7 @@ def _remembered(memory: Memory, key: str) -> Rendered | None:
 
 
 def _runs(section: Section) -> set[Path]:
-    return {cell.run.path for cell in section.cells if cell.run is not None}
+    return {cell.run.path.resolve() for cell in section.cells if cell.run is not None}
 
 
 def _sharing(found: Sequence[Section]) -> list[list[int]]:
