@@ -28,13 +28,13 @@ def slim(svg: str) -> str:
     for parent in list(root.iter()):
         for child in parent.findall(f"{{{_SVG}}}metadata"):
             parent.remove(child)
+    _identifiers(root)
     classes: dict[str, str] = {}
     for element in root.iter():
         _spaces(element)
         _measures(element)
         if element is not root and (style := element.attrib.pop("style", None)):
             element.set("class", classes.setdefault(style.replace(": ", ":").replace("; ", ";"), _name(len(classes))))
-    _identifiers(root)
     _ungroup(root)
     sheet = next(root.iter(f"{{{_SVG}}}style"))
     sheet.text = (sheet.text or "") + "".join(f".{name}{{{style}}}" for style, name in classes.items())

@@ -21,6 +21,7 @@ def drawn() -> str:
         figure = Figure()
         axes = figure.subplots()
         axes.plot(np.linspace(0, 1, 100), np.sin(np.linspace(0, 30, 100)), marker="o", label="a & b < c")
+        axes.fill_between([0, 1], [0, 1], hatch="//")
         axes.set_title("  two  spaces")
         axes.legend()
         buffer = io.StringIO()
@@ -62,6 +63,7 @@ def test_everything_that_is_referred_to_is_there_once(drawn: str) -> None:
     names = re.findall(r' id="([^"]+)"', small)
     assert len(names) == len(set(names))
     assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', small)) == set(names)
+    assert re.search(r"<style.*fill:url\(#", small), "the hatch"
     classes = set(re.findall(r' class="([^"]+)"', small))
     assert classes == set(re.findall(r"\.([a-z]+)\{", small))
     assert "style=" not in small
