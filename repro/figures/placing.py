@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def place_grid(figure: Figure, grid: np.ndarray, *, above: float, between: float
     tall = (high - above - between * (rows - 1) - below * rows) / rows
     for row, column in np.ndindex(rows, columns):
         edge, top = left + column * (each + _EDGE), high - above - row * (tall + below + between)
-        axes: Axes = grid[row, column]
+        axes = cast(Axes, grid[row, column])
         axes.set_position((edge / wide, (top - tall) / high, each / wide, tall / high))
         label(axes.yaxis, figure, (edge - ticks - 4 * _POINT, top - tall / 2))
         label(axes.xaxis, figure, (edge + each / 2, top - tall - _TICK - 30 * _POINT))
