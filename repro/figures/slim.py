@@ -58,8 +58,8 @@ def _spaces(element: ET.Element) -> None:
 
 
 def _measures(element: ET.Element) -> None:
-    """Round what says where and how large; the root keeps its size."""
-    if element.tag == f"{{{_SVG}}}svg":
+    """Round what says where and how large; the root and pictures, whose pixels are stretched, keep theirs."""
+    if element.tag in (f"{{{_SVG}}}svg", f"{{{_SVG}}}image"):
         return
     for key in _MEASURES:
         if (value := element.get(key)) is not None:

@@ -67,3 +67,16 @@ def test_everything_that_is_referred_to_is_there_once(drawn: str) -> None:
     classes = set(re.findall(r' class="([^"]+)"', small))
     assert classes == set(re.findall(r"\.([a-z]+)\{", small))
     assert "style=" not in small
+
+
+def test_pictures_are_stretched_as_they_were() -> None:
+    with styled():
+        figure = Figure()
+        figure.subplots().imshow(np.arange(327).reshape(109, 3), aspect="auto", interpolation="none")
+        buffer = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(buffer)
+    texts = (buffer.getvalue(), slim(buffer.getvalue()))
+    before, after = (next(ET.fromstring(text).iter(f"{SVG}image")) for text in texts)
+    assert "matrix" in before.get("transform", "")
+    for key in ("transform", "width", "height"):
+        assert after.get(key) == before.get(key)
