@@ -12,11 +12,13 @@ from repro.figures.style import to_png, to_svg
 __all__ = [
     "NAMES",
     "RunRecords",
+    "chosen",
     "conditioning",
     "depth",
     "distributions",
     "draw",
     "draw_measurements",
+    "draw_one",
     "kappa",
     "landscape",
     "style",
@@ -77,10 +79,19 @@ _DRAWN = {
 NAMES = tuple(_DRAWN)
 
 
+def chosen(runs: Runs, names: Collection[str] | None = None) -> list[str]:
+    """The figures that these runs' records suffice for (of those named), in the order in which a reader wants them."""
+    return [name for name, (suffices, _) in _DRAWN.items() if (names is None or name in names) and suffices(runs)]
+
+
+def draw_one(name: str, runs: Runs) -> Figure:
+    """A figure by name."""
+    return _DRAWN[name][1](runs)
+
+
 def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
-    """Every figure that these runs' records suffice for (of those named), in the order in which a reader wants them."""
-    chosen = _DRAWN if names is None else {name: drawn for name, drawn in _DRAWN.items() if name in names}
-    return {name: figure(runs) for name, (suffices, figure) in chosen.items() if suffices(runs)}
+    """Every figure that is `chosen`."""
+    return {name: draw_one(name, runs) for name in chosen(runs, names)}
 
 
 def draw_measurements(runs: Runs) -> dict[str, Figure]:

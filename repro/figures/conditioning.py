@@ -18,15 +18,16 @@ from matplotlib.ticker import NullLocator
 
 from repro.figures import kappa
 from repro.figures.panels import Panel, Trace, draw_panels, finite_range, label_decades, note_line
+from repro.figures.placing import TITLE, legend_above, place_grid
 from repro.figures.source import RunRecords
-from repro.figures.style import HATCH, SINGULAR, looks, settled, styled, title
+from repro.figures.style import HATCH, SINGULAR, looks, styled, title
 
 _KAPPA = "condition number κ"
 
 
 def has_readings(runs: Sequence[RunRecords], measurement: str) -> bool:
     """Whether any of the runs measured this."""
-    return any(len(_layers(run, measurement)) for run in runs)
+    return any(kappa.has(run.readings, measurement) for run in runs)
 
 
 def _layers(run: RunRecords, measurement: str, form: str = "quoted") -> pd.DataFrame:
@@ -139,24 +140,27 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = 
         figure = Figure(figsize=(1.6 + 3.6 * max(2, across), 1.0 + 4.8 * rows))
         grid = figure.subplots(rows, across, sharey=True, squeeze=False)
         panels, unused = grid.flat[: len(tables)], grid.flat[len(tables) :]
-        for axes in unused:
-            axes.remove()
+        titles = {label: textwrap.wrap(title(label), 30) for label in tables}
         seen: set[str] = set()
         for axes, (label, table) in zip(panels, tables.items(), strict=True):
             seen |= _map(axes, table, norm)
-            axes.set_title("\n".join(textwrap.wrap(title(label), 30)))
+            axes.set_title("\n".join(titles[label]), y=1)
             axes.set_xlabel("step (above), in epoch")
         for axes in grid[:, 0]:
             axes.set_ylabel("layer, from the input")
-        mappable = panels[0].images[0]
-        bar = figure.colorbar(mappable, ax=list(panels), aspect=30, pad=0.02, label=_KAPPA)
+        entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
+        above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1
+        titled = TITLE * max(map(len, titles.values()))
+        covered = place_grid(figure, grid, above=above + titled, between=titled, right=1.15)
+        for axes in unused:
+            axes.remove()
+        wide = figure.get_size_inches()[0]
+        beside = figure.add_axes((covered.x1 + 0.2 / wide, covered.y0, 0.18 / wide, covered.height))
+        bar = figure.colorbar(panels[0].images[0], cax=beside, label=_KAPPA)
         label_decades(bar.ax.yaxis, bar.ax.get_ylim())
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.outline.set_visible(False)
-        if seen:
-            entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
-            figure.legend(handles=entries, loc="outside upper left", ncols=len(entries), handlelength=2.2)
-        return settled(figure)
+        return figure
 
 
 _EXCEPTIONS: dict[str, dict[str, Any]] = {

@@ -28,14 +28,18 @@ _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
 
 def has(runs: Sequence[RunRecords], kind: str) -> bool:
     """Whether any of the runs took the distribution of this kind."""
-    return any(len(_table(run, kind)) for run in runs)
+    return any(len(_rows(run, kind)) and len(_table(run, kind)) for run in runs)
+
+
+def _rows(run: RunRecords, kind: str) -> pd.DataFrame:
+    rows = run.readings
+    return rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
 
 
 def _table(run: RunRecords, kind: str) -> pd.DataFrame:
     """One row a layer and step, one column a quantity."""
-    rows = run.readings
-    rows = rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
-    return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last")
+    rows = _rows(run, kind)
+    return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
 
 
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
@@ -57,7 +61,7 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     threshold = _threshold(tables.values())
     look = looks(run.label for run in runs)
     with styled():
-        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks))
+        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained")
         grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
         for axes in grid.flat:
             axes.set_axis_off()

@@ -27,7 +27,7 @@ def grid(
     bands = -(-len(names) // _COLUMNS)
     height = 0.9 + bands * (len(rows) * _INCHES + 0.45)
     with styled():
-        figure = Figure(figsize=(1.6 + _COLUMNS * _INCHES, height))
+        figure = Figure(figsize=(1.6 + _COLUMNS * _INCHES, height), layout="constrained")
         axes = figure.subplots(bands * len(rows), _COLUMNS, squeeze=False)
         figure.suptitle(heading, x=0.01, ha="left", color=INK, fontsize=12)
         for place in axes.flat:

@@ -41,6 +41,11 @@ def quoted(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") ->
     return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa"]]
 
 
+def has(readings: pd.DataFrame, measurement: str) -> bool:
+    """Whether `quoted` has a row of a layer, the images themselves left out."""
+    return bool((_of(readings, measurement, "condition_number", MODES[measurement])["layer"] >= 1).any())
+
+
 def first_layer(readings: pd.DataFrame) -> pd.DataFrame:
     """σmax of the first layer's weights, the largest over its modes, by step: columns step, epoch, sigma_max."""
     rows = _of(readings, "weights", "sigma_max", ["output", "input"])

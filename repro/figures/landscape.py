@@ -30,7 +30,7 @@ def surfaces(shown: Sequence[Surface]) -> Figure:
     """
     norm, of_errors = _norm(shown), _of_errors(shown)
     with styled():
-        figure = Figure(figsize=(13.5, 4.5 * len(shown)))
+        figure = Figure(figsize=(13.5, 4.5 * len(shown)), layout="constrained")
         grid = figure.add_gridspec(len(shown), 3, width_ratios=[1, 1, 1.15])
         maps, wrong = [], []
         for row, surface in enumerate(shown):

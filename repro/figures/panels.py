@@ -11,12 +11,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from repro.figures.style import BAND, INK, MUTED, PAPER, Look, settled, title
+from repro.figures.placing import TITLE, Stack, legend_above, place
+from repro.figures.style import BAND, INK, MUTED, PAPER, Look, title
 
 Kind = Literal["line", "faint", "points"]
 DOTTED = (0, (1, 2))
@@ -69,20 +71,13 @@ def draw_panels(
         notes: Further legend entries, after the networks'.
     """
     figure = Figure(figsize=size)
-    grid = figure.add_gridspec(1, len(panels))
-    for number, panel in enumerate(panels):
-        _draw(figure, grid[0, number], panel, look, height=size[1])
+    stacks = [_draw(figure, panel, look) for panel in panels]
     labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
     entries = [*(legend_line(look[label], title(label)) for label in labels), *notes]
     columns = _columns([str(entry.get_label()) for entry in entries], size[0])
-    figure.legend(
-        handles=[entry for column in range(columns) for entry in entries[column::columns]],  # reads row by row
-        loc="outside upper left",
-        ncols=columns,
-        columnspacing=1.6,
-        handlelength=2.6,
-    )
-    return settled(figure)
+    above = legend_above(figure, entries, columns, columnspacing=1.6, handlelength=2.6)
+    place(figure, stacks, above=above + TITLE)
+    return figure
 
 
 def _columns(texts: Sequence[str], width: float) -> int:
@@ -106,28 +101,29 @@ def note_line(label: str, **properties: Any) -> Line2D:
     return Line2D([], [], **{"color": MUTED, "markersize": 6, **properties}, label=label)
 
 
-def _draw(figure: Figure, cell: SubplotSpec, panel: Panel, look: Mapping[str, Look], *, height: float) -> None:
+def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
     kinds = {"non-finite": np.isnan, "infinite": np.isinf}
     strips = {
         kind: labels
         for kind, is_kind in kinds.items()
         if (labels := list(dict.fromkeys(trace.label for trace in panel.traces if is_kind(trace.y).any())))
     }
-    heights = [_ROW * (len(labels) + 1) for labels in strips.values()]
-    grid = cell.subgridspec(len(strips) + 1, 1, height_ratios=[*heights, height - 1.4 - sum(heights)], hspace=0.03)
-    main = figure.add_subplot(grid[len(strips), 0])
+    main = figure.add_axes((0, 0, 1, 1))
     _main(main, panel, look)
-    top = main
-    for number, (kind, labels) in reversed(list(enumerate(strips.items()))):
+    above = []
+    for kind, labels in strips.items():
         rows = {label: len(labels) - 1 - row for row, label in enumerate(labels)}  # the first above
-        top = figure.add_subplot(grid[number, 0], sharex=main)
-        _strip(top, panel.strips[kind], labels)
+        strip = figure.add_axes((0, 0, 1, 1), sharex=main)
+        _strip(strip, panel.strips[kind], labels)
+        above.append(strip)
         for trace in panel.traces:
             is_kind = kinds[kind](trace.y)
             if is_kind.any():
-                marks = _marks(top, trace, is_kind, rows[trace.label], look[trace.label], kind)
+                marks = _marks(strip, trace, is_kind, rows[trace.label], look[trace.label], kind)
                 marks.set_gid(f"{kind}-{trace.label}-{trace.kind}")
-    top.set_title(panel.title)
+    top = above[0] if above else main
+    top.set_title(panel.title, y=1)  # with y nothing is measured to find one
+    return Stack(main, above, [_ROW * (len(labels) + 1) for labels in strips.values()])
 
 
 def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
@@ -168,6 +164,7 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
         axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
     if panel.y_scale == "log":
         label_decades(axes.yaxis, axes.get_ylim())
+        _minor_ticks(axes)
 
 
 def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
@@ -177,6 +174,23 @@ def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=9))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _minor_ticks(axes: Axes) -> None:
+    """The small ticks of a logarithmic y as one artist: a tick each would take longer than all the rest."""
+    low, high = axes.get_ylim()
+    places = [place for place in axes.yaxis.get_minorticklocs() if low <= place <= high]
+    axes.yaxis.set_minor_locator(NullLocator())
+    marks = PathCollection(
+        [Path([(0, 0), (-2 / 72, 0)])],
+        offsets=[(0.0, place) for place in places],
+        offset_transform=axes.get_yaxis_transform(),
+        edgecolors=MUTED,
+        linewidths=0.6,
+        clip_on=False,
+    )
+    marks.set_transform(axes.figure.dpi_scale_trans)
+    axes.add_artist(marks)
 
 
 def number(value: float) -> str:
@@ -190,10 +204,10 @@ def number(value: float) -> str:
 
 
 def _strip(axes: Axes, name: str, labels: Sequence[str]) -> None:
-    axes.set(ylim=(-0.6, len(labels) + 0.6), yticks=[], facecolor=BAND)
-    axes.grid(visible=False)
+    axes.set(ylim=(-0.6, len(labels) + 0.6), facecolor=BAND)
     axes.spines[:].set_visible(False)
-    axes.tick_params(bottom=False, labelbottom=False, which="both")
+    axes.xaxis.set_visible(False)  # and so are not worked out
+    axes.yaxis.set_visible(False)
     axes.text(0.006, len(labels), name, transform=axes.get_yaxis_transform(), va="center", fontsize=10, color=MUTED)
 
 

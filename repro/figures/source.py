@@ -34,7 +34,10 @@ class RunRecords:
         name = label or run.name
         record = SurfaceRecord(run.path / SURFACE)
         surface = record.read(name) if record.exists and not record.missing() else None
-        return cls(label=name, metrics=metrics(run), readings=readings(run), classes=classes, surface=surface)
+        of_run, read = metrics(run), readings(run)
+        of_run = of_run.astype({"metric": "category"})  # compared by number, not by letter: ten times as fast
+        read = read.astype(dict.fromkeys(("measurement", "name", "mode", "quantity"), "category"))
+        return cls(label=name, metrics=of_run, readings=read, classes=classes, surface=surface)
 
     @classmethod
     def of_readings(cls, label: str, readings: pd.DataFrame) -> RunRecords:

@@ -13,6 +13,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from repro.figures.slim import slim
+
 INK = "#1a1a1a"
 MUTED = "#595959"
 GRID = "#dedede"
@@ -103,7 +105,6 @@ def styled() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.facecolor": PAPER,
         "figure.facecolor": PAPER,
-        "figure.constrained_layout.use": True,
         "grid.color": GRID,
         "grid.linewidth": 0.8,
         "hatch.linewidth": 0.9,
@@ -127,8 +128,10 @@ def styled() -> Iterator[None]:
 
 
 def settled(figure: Figure) -> Figure:
-    """The figure with its layout computed once and for all, rather than for every file that is made of it."""
-    figure.draw_without_rendering()
+    """The figure with its constrained layout computed once and for all, rather than for every file made of it."""
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.execute(figure)
     figure.set_layout_engine("none")
     return figure
 
@@ -138,7 +141,7 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with styled():
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return slim(buffer.getvalue())
 
 
 def to_png(figure: Figure, *, dpi: int = 200) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
+from repro.report.memory import NAME, Memory
 
 if TYPE_CHECKING:
     from repro.report.overview import Entry
@@ -45,26 +46,32 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
     sections = sources.distinct([each.section for each in found])
     found = [replace(each, section=section) for each, section in zip(found, sections, strict=True)]
     proven = [part for folder in folders for part in theory.sections(folder / "theory")]
-    return put(files([each.section for each in found if each.done], found, proven), out)
+    return write([each.section for each in found if each.done], out, entries=found, proven=proven)
 
 
-def write(sections: Sequence[Section], out: Path) -> Path:
+def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
-    The same records give the same bytes.
+    The same records give the same bytes. What an earlier report in this folder was made of is not made again.
 
     Args:
         sections: What to report on.
         out: Folder for the report; made if missing.
+        entries: Of the overview that stands above it.
+        proven: Parts of the page on the theory, that stand below it.
 
     Returns:
         The page's path.
 
     Raises:
-        UserError: If `out` cannot be written.
+        UserError: If `out` cannot be written, or a process that draws was killed.
     """
-    return put(files(sections), out)
+    memory = Memory(out)
+    made = files(sections, entries, proven, memory=memory)
+    page = put({NAME: memory.content(made), **made}, out)
+    memory.forget_files(made)
+    return page
 
 
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
@@ -97,55 +104,58 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def files(found: Sequence[Section], entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> dict[str, bytes]:
+def files(
+    found: Sequence[Section],
+    entries: Sequence[Entry] = (),
+    proven: Sequence[str] = (),
+    *,
+    memory: Memory | None = None,
+    pictures: bool = False,
+) -> dict[str, bytes]:
     """The report's files by their path in the folder, the page last.
 
     Args:
         found: What to report on.
         entries: Of the overview that stands above it.
         proven: Parts of the page on the theory, that stand below it.
+        memory: What earlier reports made.
+        pictures: Whether figures come as PNG too.
     """
-    from repro import figures  # Matplotlib and pandas take a second to import
-    from repro.records import dump_json
-    from repro.report import outcomes, overview, page, tables
+    from repro.report import overview, page, svg
+    from repro.report.together import render
 
-    known = {each.section.key: each.outcomes for each in entries}
+    level = 1 if len(found) == 1 and not entries else 2
+    rendered, drawn = render(found, level, memory or Memory(), pictures=pictures)
     made: dict[str, bytes] = {}
-    parts, markdown, results = [], [], []
-    for section in found:
-        of_section = known.get(section.key) or outcomes.outcomes(section)
-        records = [outcome.records for outcome in of_section if outcome.records is not None]
-        table, judged = tables.accuracy_table(section, of_section), outcomes.verdicts(section, of_section)
-        drawn = {}
-        for name, figure in figures.draw(records, section.figures).items():
-            drawn[name] = figures.to_svg(figure)
-            made[f"figures/{section.key}-{name}.svg"] = drawn[name].encode()
-            made[f"figures/{section.key}-{name}.png"] = figures.to_png(figure)
-        curves = [
-            figures.to_svg(figures.training.training_curves([outcome.records]))
-            if len(records) > 1 and outcome.records is not None and figures.training.has_curves([outcome.records])
-            else None
-            for outcome in of_section
-        ]
-        level = 1 if len(found) == 1 and not entries else 2
-        parts.append(
-            page.study_section(
-                section, of_section, level=level, table=table, judged=judged, figures=drawn, curves=curves
-            )
-        )
-        made[f"tables/{section.key}.csv"] = tables.to_csv(table).encode()
-        made[f"tables/{section.key}.tex"] = tables.to_latex(table).encode()
-        markdown.append(tables.markdown_section(section, table, judged, level=level))
-        results += [json.loads(dump_json(outcome.result(section))) for outcome in of_section]
+    names: dict[str, str] = {}  # of figures' files: what several sections show is one file
+    markdown = []
+    for section, each in zip(found, rendered, strict=True):
+        for name, key in each.figures.items():
+            if key not in names:
+                names[key] = f"figures/{section.key}-{name}.svg"
+                made[names[key]] = drawn[key].encode()
+                if pictures:
+                    made[names[key].replace(".svg", ".png")] = drawn[f"{key}.png"]
+        made[f"tables/{section.key}.csv"] = each.csv.encode()
+        made[f"tables/{section.key}.tex"] = each.latex.encode()
+        markdown.append(each.markdown + _links({name: names[key] for name, key in each.figures.items()}))
     title = found[0].title if len(found) == 1 else "Report"
+    parts = svg.fill([each.part for each in rendered], drawn)
     if entries:
+        counts = {section.key: each.counts for section, each in zip(found, rendered, strict=True)}
         title = "Two papers on skip connections, artefact by artefact"
-        markdown.insert(0, f"# {title}\n\n{overview.markdown(entries)}")
-        parts = [overview.html(entries, theory=bool(proven)), *parts, *proven]
+        markdown.insert(0, f"# {title}\n\n{overview.markdown(entries, counts)}")
+        parts = [overview.html(entries, counts, theory=bool(proven)), *parts, *proven]
     elif len(found) > 1:
         markdown.insert(0, f"# {title}\n")
     made["tables.md"] = "\n".join(markdown).encode()
+    results = [result for each in rendered for result in each.results]
     made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
     contents = {} if entries else {section.key: section.title for section in found}
     made["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()
     return made
+
+
+def _links(files: Mapping[str, str]) -> str:
+    links = [f"[{name}]({file})" for name, file in files.items()]
+    return f"\nFigures: {', '.join(links)}.\n" if links else ""

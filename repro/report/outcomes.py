@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,9 +57,21 @@ class Outcome:
         }
 
 
-def outcomes(section: Section) -> list[Outcome]:
-    """The outcome of every cell, in order; runs are read here and nowhere else."""
-    return [_outcome(cell, cell.run) for cell in section.cells]
+def outcomes(section: Section, known: dict[Hashable, Outcome] | None = None) -> list[Outcome]:
+    """The outcome of every cell, in order; runs are read here and nowhere else.
+
+    Args:
+        section: Whose cells.
+        known: Outcomes that other sections have read, which stand for equal cells; new ones are put in.
+    """
+    known = {} if known is None else known
+    found = []
+    for cell in section.cells:
+        key = (cell.run and cell.run.path, cell.label, cell.seed, cell.name)
+        if key not in known:
+            known[key] = _outcome(cell, cell.run)
+        found.append(known[key])
+    return found
 
 
 def _outcome(cell: Cell, run: RunDirectory | None) -> Outcome:

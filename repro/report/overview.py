@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from repro.report.outcomes import Outcome, outcomes, verdicts
 from repro.report.sources import Section, of_cells
 from repro.report.tables import Column, Table, to_html, to_markdown
 from repro.studies.study import load, names
@@ -25,10 +23,7 @@ class Entry:
     study: str
     section: Section
     """Not to be shown where nothing was run."""
-    outcomes: Sequence[Outcome]
     done: int
-    counts: Counter[str]
-    """Of verdicts."""
 
 
 def entries(folders: Sequence[Path]) -> list[Entry]:
@@ -66,13 +61,19 @@ def _reading_order(entry: Entry) -> tuple[bool, list[int], str]:
 
 
 def _entry(name: str, section: Section) -> Entry:
-    found = outcomes(section)
-    counts: Counter[str] = Counter(each.verdict for each in verdicts(section, found))
-    done = sum(outcome.ended for outcome in found)
-    return Entry(study=name, section=section, outcomes=found, done=done, counts=counts)
+    done = sum(cell.run is not None and cell.run.ended for cell in section.cells)
+    return Entry(study=name, section=section, done=done)
 
 
-def table(found: Sequence[Entry]) -> Table:
+Counts = Mapping[str, Mapping[str, int]]
+"""Of verdicts, by a section's key; without an entry, no claim was checked."""
+
+
+def _counted(entry: Entry, counts: Counts) -> Mapping[str, int]:
+    return counts.get(entry.section.key, {"not run": len(entry.section.claims)})
+
+
+def table(found: Sequence[Entry], counts: Counts) -> Table:
     """A row for each entry."""
     columns = [
         Column("", "artefact", numeric=False),
@@ -90,9 +91,7 @@ def table(found: Sequence[Entry]) -> Table:
             each.section.title,
             f"{each.section.preset} ({'reduced' if each.section.reduced else 'full'})" if each.done else "not run",
             f"{each.done} of {len(each.section.cells)}",
-            str(each.counts["holds"]),
-            str(each.counts["fails"]),
-            str(each.counts["not run"]),
+            *(str(_counted(each, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
             each.study,
         ]
         for each in found
@@ -100,16 +99,16 @@ def table(found: Sequence[Entry]) -> Table:
     return Table(columns, rows)
 
 
-def html(found: Sequence[Entry], *, theory: bool = False) -> str:
+def html(found: Sequence[Entry], counts: Counts, *, theory: bool = False) -> str:
     """The table, each row linked to its section where there is one, and to the theory where that is there."""
     links = [f"#{each.section.key}" if each.done else None for each in found]
     text = (
         "What was run, of everything that both papers report, and what became of their claims. Click a heading to sort."
     )
     below = '\n<p>Below them: <a href="#theory">the statements of both papers, checked by experiment</a>.</p>'
-    return f"<p>{escape(text)}</p>\n{to_html(table(found), links)}{below if theory else ''}"
+    return f"<p>{escape(text)}</p>\n{to_html(table(found, counts), links)}{below if theory else ''}"
 
 
-def markdown(found: Sequence[Entry]) -> str:
+def markdown(found: Sequence[Entry], counts: Counts) -> str:
     """The table."""
-    return to_markdown(table(found)) + "\n"
+    return to_markdown(table(found, counts)) + "\n"

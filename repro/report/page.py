@@ -112,8 +112,8 @@ def study_section(
         level: 1 if the page holds nothing else, 2 otherwise.
         table: The accuracy table.
         judged: Verdicts on the claims.
-        figures: SVG text of the figures by name.
-        curves: SVG text of each run's own curves; None where it has none to show.
+        figures: The figures' keys by name.
+        curves: The key of each run's own curves; None where it has none to show.
     """
     key = section.key
     records = [outcome.records for outcome in found if outcome.records is not None]
@@ -127,7 +127,7 @@ def study_section(
     for name, drawn in figures.items():
         sentences = caption(section, name, records)
         parts.append(f"<h3>{escape(HEADINGS[name])}</h3>")
-        parts.append(figure(svg.inline(drawn, key=f"{key}-{name}", label=" ".join(sentences[:2])), sentences))
+        parts.append(figure(svg.place(drawn, label=" ".join(sentences[:2])), sentences))
     parts.append("<h3>Runs</h3>")
     for number, outcome in enumerate(found):
         if outcome.cell.run is not None:
@@ -178,7 +178,7 @@ def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> s
 
 
 def figure(drawn: str, sentences: Sequence[str]) -> str:
-    """A figure's SVG with its caption, a paragraph a sentence."""
+    """A figure's SVG, or its place, with its caption, a paragraph a sentence."""
     text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     return f'<figure><div class="scroll">{drawn}</div>{text and f"<figcaption>{text}</figcaption>"}</figure>'
 
@@ -195,7 +195,7 @@ def _run(anchor: str, outcome: Outcome, run: RunDirectory, curves: str | None) -
     parts += ["<h4>Configuration</h4>", f'<pre class="configuration">{escape(configuration)}</pre>']
     if curves is not None:
         label = f"Training curves of {title(cell.label)}, seed {cell.seed}"
-        parts += ["<h4>Curves</h4>", figure(svg.inline(curves, key=anchor, label=label), [])]
+        parts += ["<h4>Curves</h4>", figure(svg.place(curves, label=label, folded=True), [])]
     name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
     summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"
     body = "\n".join(parts)

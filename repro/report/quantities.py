@@ -92,8 +92,9 @@ def _of_distributions(readings: pd.DataFrame) -> dict[str, float]:
     rows = readings[readings["measurement"] == "distributions"]
     rows = rows[rows["quantity"].isin(["p0", "p1", "p99", "p100"])]
     found: dict[str, float] = {}
-    for (layer, kind), of_tensor in rows.groupby(["layer", "mode"]):
-        magnitudes = of_tensor.pivot_table(index="step", columns="quantity", values="value", dropna=False).abs()
+    for (layer, kind), of_tensor in rows.groupby(["layer", "mode"], observed=True):
+        table = of_tensor.pivot_table(index="step", columns="quantity", values="value", dropna=False, observed=True)
+        magnitudes = table.abs()
         extremes = magnitudes[["p0", "p100"]].max(axis=1)
         found[f"{kind}_extreme[{layer}]"] = float(extremes.max())
         found[f"{kind}_final[{layer}]"] = float(extremes.iloc[-1])

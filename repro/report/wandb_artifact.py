@@ -58,7 +58,7 @@ def study_report(
 
     log = load(find_runs([folder])[0].config_path).log
     project, entity = service.place(log, project=project, entity=entity)
-    made = files(sections([folder]))
+    made = files(sections([folder]), pictures=True)
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()
     known = manifest(folder)
     description = Description(

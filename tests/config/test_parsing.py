@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repro.config import Config, from_mapping, load, parse, to_flat, to_yaml
-from repro.config.parsing import keys
+from repro.config.parsing import _as_fields, keys
 from repro.errors import UserError
 
 
@@ -173,3 +173,19 @@ def test_a_merge_key_may_be_overridden(tmp_path: Path) -> None:
     assert load(path).model.width == 4
     path.write_text("model: {arguments: {one: &usual {a: 1, b: 2}, two: {<<: *usual, a: 3}}}")
     assert load(path).model.arguments == {"one": {"a": 1, "b": 2}, "two": {"a": 3, "b": 2}}
+
+
+@pytest.mark.parametrize("value", [0, 3, 2.5, 1.0, True, None, "", "3", "null", "relu", "full", "1e-3", [1], {"a": 1}])
+def test_what_the_parser_is_not_asked_for_is_what_it_would_say(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers() -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key in keys():
+            try:
+                found[key] = repr(_as_fields({key: value}, "here")[key])
+            except UserError as error:
+                found[key] = str(error)
+        return found
+
+    quick = answers()
+    monkeypatch.setattr("repro.config.parsing._plain", lambda key, value: False)
+    assert quick == answers()

@@ -16,6 +16,7 @@ from repro.config import to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.report import build, build_all
+from repro.report.memory import NAME
 from repro.report.sources import of_cells
 from repro.studies.study import load, names
 
@@ -73,14 +74,13 @@ def files(out: Path) -> dict[str, bytes]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No figures, for tests of what stands around them."""
-    monkeypatch.setattr(figures, "draw", lambda runs, names=None: {})
-    monkeypatch.setattr(figures.training, "has_curves", lambda runs: False)
+    monkeypatch.setattr(figures, "chosen", lambda runs, names=None: [])
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that nobody looks at."""
-    monkeypatch.setattr(figures, "to_png", lambda figure: b"")
+    monkeypatch.setattr(figures, "to_svg", lambda figure: '<svg viewBox="0 0 6 4"><path/></svg>')
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
         with (study / "p" / name).open("a") as file:
             file.write('{"step": 12, "epo')  # torn by a crash
     build([study], tmp_path / "two")
-    written = files(tmp_path / "one")
-    assert written == files(tmp_path / "two")
-    expected = {f"figures/demo-{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+    written = {name: content for name, content in files(tmp_path / "one").items() if name != NAME}
+    assert written == {name: content for name, content in files(tmp_path / "two").items() if name != NAME}
+    expected = {f"figures/demo-{name}.svg" for name in FIGURES}
     tables = {"tables/demo.csv", "tables/demo.tex"}
     assert set(written) == {"index.html", "tables.md", "results.json", *tables, *expected}
 
@@ -109,7 +109,7 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
     outside = [each for each in page.addresses if not each.startswith(("#", "data:"))]
     assert outside == []
     assert {each[1:] for each in page.addresses if each.startswith("#")} <= set(page.ids)
-    assert page.tags.count("svg") == len(FIGURES) + 2  # and each run's own curves
+    assert page.tags.count("svg") == len(FIGURES) + 3  # each run's own curves, and where they are kept
     for part in (
         "A study",
         "Which of them learn?",
@@ -221,7 +221,7 @@ def test_a_report_that_cannot_be_drawn_leaves_the_old_one(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "index.html").write_text("old")
     before = files(tmp_path / "out")
-    monkeypatch.setattr(figures, "to_png", lambda figure: 1 / 0)
+    monkeypatch.setattr(figures, "to_svg", lambda figure: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build([study], tmp_path / "out")
     assert files(tmp_path / "out") == before

@@ -1,0 +1,87 @@
+"""What a part of a report is made from, as a hash: records by their content, and the code that reads and draws them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+from repro.records import RunDirectory
+from repro.records.surface import PLAN, SURFACE
+from repro.report.sources import Section
+
+_TOLD = ("config.yaml", "environment.json", "state.json")
+_DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", f"{SURFACE}/{PLAN}")
+_PACKAGES = ("matplotlib", "numpy", "pandas")
+
+
+@dataclass(frozen=True)
+class Print:
+    """The content of a run's records."""
+
+    drawn: str
+    """Of what figures are drawn from."""
+    whole: str
+
+
+@dataclass
+class Prints:
+    """The runs of one build, each read once."""
+
+    _known: dict[Path, Print] = field(default_factory=dict)
+
+    def of(self, run: RunDirectory) -> Print:
+        """A run's."""
+        if run.path not in self._known:
+            drawn = [run.path / name for name in _DRAWN] + sorted((run.path / SURFACE).glob("values-*.jsonl"))
+            of_figures = _of_files(drawn)
+            rest = _of_files([run.path / name for name in _TOLD])
+            self._known[run.path] = Print(of_figures, of(of_figures, rest))
+        return self._known[run.path]
+
+    def of_section(self, section: Section, *context: Any) -> str:
+        """A section's, with its runs' and the code's; what a lock says of a run that goes on is in no record."""
+        cells = [
+            (cell.label, cell.seed, cell.name, cell.run and (self.of(cell.run).whole, cell.run.status))
+            for cell in section.cells
+        ]
+        return of(code(), {**vars(section), "cells": cells}, *context)
+
+
+def of(*things: Any) -> str:
+    """A hash of things that Python writes the same whenever they are equal."""
+    return hashlib.blake2b(repr(things).encode(), digest_size=16).hexdigest()
+
+
+def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
+    """A figure's.
+
+    Args:
+        name: Which.
+        runs: Label, number of classes and `Print.drawn` of each, in order.
+    """
+    return of(code("errors.py", "figures", "records"), name, list(runs))
+
+
+@cache
+def code(*parts: str) -> str:
+    """The source of parts of this package (of all of it if none is named) and the versions of what they draw with."""
+    root = Path(str(resources.files("repro")))
+    places = [root / part for part in parts] or [root]
+    found = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
+    files = sorted(path for path in found if path.suffix in (".py", ".css"))
+    return of(_of_files(files), [(name, metadata.version(name)) for name in _PACKAGES])
+
+
+def _of_files(paths: Sequence[Path]) -> str:
+    """Names and contents of those that there are."""
+    found = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        if path.is_file():
+            content = path.read_bytes()
+            found.update(f"{path.name} {len(content)} ".encode() + content)
+    return found.hexdigest()
