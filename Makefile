@@ -63,8 +63,7 @@ has-gpu := import sys, torch; sys.exit(not torch.cuda.is_available())
 
 gpu-check: ready-to-test ## on a machine with a GPU: every CUDA path against the CPU's result, then what steps cost
 	@if "$(python)" -c '$(has-gpu)'; then \
-		"$(python)" -m pytest tests/gpu -m gpu $(ARGS) && "$(python)" benchmarks/training.py --device cuda && \
-		"$(python)" benchmarks/stack.py --device cuda; \
+		"$(python)" -m pytest tests/gpu -m gpu $(ARGS) && "$(python)" benchmarks/training.py --device cuda; \
 	else echo "gpu-check: torch sees no CUDA GPU on this machine, so nothing was checked"; fi
 
 format: ready-to-check ## format the code and mend what the linter can

@@ -7,7 +7,7 @@ CIFAR-10 with a crop and flip for each image: (a) a bare loop with torchvision's
 (b) a bare eager loop (forward, loss, backward, SGD step) on our batches, which live on the device. Blocks of steps of
 ours, (a) and (b) take turns, from the same initial network, in one process for each network; medians over the rounds.
 Ours is the run of `repro fit` with its record, progress and checkpoints, without W&B, a log point every ten steps.
-On a GPU also compiled steps and graphs (--variants; nothing waits within a block, only at its ends). With one thread of
+On a GPU also compiled steps (--variants; nothing waits within a block, only at its ends). With one thread of
 a CPU all times are the process's processor time, which other work on the machine lengthens less than the clock's; what
 the Trainer waits for would not be in it, and (a) loads its images in the same process (--workers 0).
 
@@ -61,8 +61,7 @@ NETWORKS = {
 VARIANTS = {
     "blocks": {"compile": "blocks"},
     "network": {"compile": "network"},
-    "graph": {"graph": True},
-    "blocks, graph": {"compile": "blocks", "graph": True},
+    "blocks, reduce-overhead": {"compile": "blocks", "compile_mode": "reduce-overhead"},
 }
 
 

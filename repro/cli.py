@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from repro import __version__
 from repro.commands.trust import take_trust
+from repro.config.gone import refuse_gone
 from repro.errors import UserError, unknown
 from repro.importing import trusting
 from repro.machine import prepare
@@ -34,6 +35,7 @@ class _Parser(argparse.ArgumentParser):
         if match := re.match(r"unrecognized arguments: (\S+)", message):
             options = [option for action in self._actions for option in action.option_strings]
             if match[1].startswith("-"):
+                refuse_gone(match[1].split("=")[0])
                 raise unknown("flag", match[1].split("=")[0], options, extra=f"see {self.prog} --help")
             raise UserError(f"unexpected argument '{match[1]}'; see {self.prog} --help")
         raise UserError(f"{message}; see {self.prog} --help")
@@ -170,7 +172,7 @@ def demo(arguments: Arguments) -> int:
     parser.add_argument("--seed", type=int, nargs="+", help="seeds (default: 0)")
     parser.add_argument("--runs", default="runs", help="folder of all run directories (default: runs)")
     parser.add_argument("--again", action="store_true", help="train anew what is finished")
-    parser.set_defaults(preset=None, jobs=None, stack=None, budget=Budget())
+    parser.set_defaults(preset=None, jobs=None, budget=Budget())
     os.environ.setdefault("WANDB_MODE", "disabled")  # its charts take time, and the record has everything
     try:
         return report_or_run(load("demo"), parser.parse_args(arguments), run=True, command="repro demo")

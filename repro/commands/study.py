@@ -49,9 +49,6 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
                 help="cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)",
             )
             sub.add_argument(
-                "--stack", type=int, help="train so many cells as one where they differ in seeds and rates alone"
-            )
-            sub.add_argument(
                 "--budget",
                 type=Budget.of,
                 default=Budget(),
@@ -239,18 +236,16 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
-    if given.stack is not None and (given.jobs or 1) > 1:
-        raise UserError(f"--stack trains in one process; leave out --jobs {given.jobs}")
     runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
     require_useful(given.budget, cells, runs)
     if study.runs_of is None:
         manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
     missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not run.ended]
-    jobs = 1 if given.stack is not None else given.jobs or min(sensible_jobs(), len(missing))
+    jobs = given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         cells = _longest_first(cells, place, Path(given.runs))
         return AtOnce(cells, jobs, folder=place, again=given.again, ends=given.budget.ends).run()
-    return run_study(cells, stack=given.stack, again=given.again, ends=given.budget.ends)
+    return run_study(cells, again=given.again, ends=given.budget.ends)
 
 
 def _longest_first(cells: Sequence[Cell], place: Path, runs: Path) -> list[Cell]:

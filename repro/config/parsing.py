@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
+from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
 from repro.errors import UserError, unknown
 
@@ -118,6 +119,8 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
                 f"{source}: {', '.join(sorted(twice))} is there twice, as a.b and in a: {{b}}; leave one out"
             )
         flat |= entries
+    for key in [key for key in flat if key in GONE]:  # of a run that an older version made
+        del flat[key]
     for key, value in flat.items():
         if key not in allowed:
             level = [*groups, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
@@ -207,6 +210,7 @@ def _one_line(error: ArgumentError) -> UserError:
     text = str(error)
     if match := re.match(r"unrecognized arguments: (\S+)", text):
         flag = match[1].split("=")[0]
+        refuse_gone(flag)
         if flag.startswith("--"):
             return unknown("flag", flag, [f"--{key}" for key in keys()], extra="see repro fit --help")
         return UserError(f"unexpected argument '{match[1]}'; options are written --key value")
@@ -285,6 +289,15 @@ def load(path: str | Path) -> Config:
     return from_mapping(read_yaml(path), source=f"'{path}'")
 
 
+def _refuse_gone(content: Mapping[str, Any]) -> None:
+    """Of a user's own file: what it asks for and cannot have. An older run's is read as if it did not."""
+    for key in GONE:
+        group, _, name = key.partition(".")
+        values = content.get(group)
+        if content.get(key) or (isinstance(values, Mapping) and values.get(name)):
+            refuse_gone(key)
+
+
 def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | None = None) -> tuple[Config, Config]:
     """Flags and ``--config`` files into a configuration.
 
@@ -307,7 +320,9 @@ def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | Non
             path = argument.partition("=")[2] or next(pending, None)
             if path is None:
                 raise UserError("--config needs a file")
-            base |= _as_fields(flatten(read_yaml(path), source=f"'{path}'"), f"'{path}'")
+            content = read_yaml(path)
+            _refuse_gone(content)
+            base |= _as_fields(flatten(content, source=f"'{path}'"), f"'{path}'")
         else:
             rest.append(argument)
     parser = _parser(command)

@@ -242,8 +242,8 @@ class TrainerConfig:
     """float32; float32 with TF32 products on a GPU; or bfloat16 autocast. Part of the run's identity."""
     compile: Literal["none", "blocks", "network"] = "none"
     """Compile the training pass: each kind of block that repeats once, or the whole network; differs by rounding."""
-    graph: bool = False
-    """Launch a training step as one CUDA graph; one process on a GPU. Not yet run on a GPU: see `make gpu-check`."""
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
+    """What torch.compile aims at: reduce-overhead launches a pass as CUDA graphs, max-autotune tries kernels."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train."""
     devices: int | Literal["auto"] = "auto"

@@ -82,10 +82,6 @@ class SplitDataModule(LightningDataModule):
         """Images in a part: train, validation or test."""
         return len(self._sets[part][-1])
 
-    def share(self, other: SplitDataModule) -> None:
-        """Take the images that another one with the same options, but for `seed`, has set up."""
-        self._sets = other._sets
-
     @property
     def evaluated(self) -> list[str]:
         """The held-out parts, in the order of `val_dataloader`."""
@@ -254,12 +250,6 @@ class ImageDataModule(SplitDataModule):
         )
         self._gathers[part, augmentation] = batches.gather
         return batches
-
-    def share(self, other: SplitDataModule) -> None:
-        """Take the images that another one with the same options, but for `seed`, has set up, also padded."""
-        super().share(other)
-        assert isinstance(other, ImageDataModule)
-        self._gathers = other._gathers
 
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
         images, labels = self._sets[part]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -113,7 +112,6 @@ class SkipToOutput(nn.Module):
     """
 
     chosen: Tensor
-    _kept: Tensor | None
 
     def __init__(
         self,
@@ -149,7 +147,7 @@ class SkipToOutput(nn.Module):
         self.skip = nn.Linear(wanted, num_classes, bias=False)
         self._taken: list[Tensor] = []
         self._listening: set[str] = set()
-        self.take()
+        self._take()
         if head == "replace":
             self._freeze_what_nothing_reads(image)
 
@@ -181,30 +179,20 @@ class SkipToOutput(nn.Module):
             start += tap.neurons
         return choices
 
-    def take(self, counts: Sequence[int] | None = None) -> None:
-        """Let the hooks take each layer's chosen neurons.
-
-        Args:
-            counts: Take so many of each tap, its first neuron as often as there are more than chosen, and leave those
-                out again when Ψ is put together: networks with other choices then have buffers of the same shapes.
-        """
+    def _take(self) -> None:
+        """Let the hooks take each layer's chosen neurons."""
         self._places: dict[tuple[str, int], int] = {}
         self._calls: dict[str, int] = {}
-        kept, taken = [], 0
-        for tap, inside, count in zip(self.taps, self._choices(), counts or self.counts(), strict=True):
-            kept.append(torch.arange(taken, taken + len(inside), device=inside.device))
-            taken += count
-            if not count:
+        for tap, inside in zip(self.taps, self._choices(), strict=True):
+            if not len(inside):
                 continue
             number = len(self._places)
             self._places[tap.name, tap.call] = number
-            inside = F.pad(inside, (0, count - len(inside)))
             self.register_buffer(f"_index{number}", inside, persistent=False)
             if len(tap.shape) == 3:  # where the same neurons lie in a channels-last image
                 area = tap.shape[1] * tap.shape[2]
                 inside = inside % area * tap.shape[0] + inside // area
             self.register_buffer(f"_index_last{number}", inside, persistent=False)
-        self.register_buffer("_kept", None if counts is None else torch.cat(kept), persistent=False)
         self._listen()
 
     def _listener(self, name: str) -> Any:
@@ -218,12 +206,11 @@ class SkipToOutput(nn.Module):
 
     def _pick(self, output: Float[Tensor, "batch ..."], number: int) -> Float[Tensor, "batch ..."]:
         """The output as the next layer reads it, its chosen neurons taken."""
-        # vmap, under which networks with equal counts run, does not tell the layout.
-        last = self._kept is None and output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
+        last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
         index = getattr(self, f"_index_last{number}" if last else f"_index{number}")
         ordered = output.permute(0, 2, 3, 1) if last else output
         if not torch.is_grad_enabled():
-            self._taken.append(ordered.flatten(1).index_select(1, index))  # which torch.vmap can follow
+            self._taken.append(ordered.flatten(1).index_select(1, index))
             return output
         passed, picked = Pick.apply(ordered.flatten(1), index)
         self._taken.append(picked)
@@ -247,8 +234,6 @@ class SkipToOutput(nn.Module):
         logits = self.network(images)
         psi = torch.cat(self._taken, 1)
         self._taken = []
-        if self._kept is not None:
-            psi = psi.index_select(1, self._kept)
         return psi, logits
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
@@ -270,13 +255,11 @@ class SkipToOutput(nn.Module):
 
 
 class Pick(torch.autograd.Function):
-    """A matrix and some of its columns, none twice but for those whose gradient is zero.
+    """A matrix and some of its columns, none twice.
 
     The matrix passes through, so that the columns' gradient is added into the one that comes back anyway: a gradient
     of their own, zero elsewhere, would be as large as the layer and have to be added to it.
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(

@@ -144,7 +144,7 @@ class AtOnce:
                     self._ended(each)
 
     def _begin(self, number: int, cell: Cell) -> None:
-        name, log = label([cell], number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
+        name, log = label(cell, number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
         run = locate(cell.config, Config())
         if not self._again and run.ended:
             say_nothing_to_do(name, run)

@@ -92,7 +92,9 @@ def rates(folders: Iterable[Path]) -> Rates:
             try:
                 if run.ended and run.state.get("step"):
                     life = run.lives[-1] if run.lives else {}
-                    device = life.get("device", "CPU") + (f", {life['stack']} as one" if "stack" in life else "")
+                    if "stack" in life:  # several runs stepped as one in an older version: no step's time
+                        continue
+                    device = life.get("device", "CPU")
                     rate = Rate(run.state["seconds"] / run.state["step"], device)
                     found.setdefault(kind(load(path)), []).append(rate)
             except UserError:

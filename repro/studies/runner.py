@@ -11,12 +11,11 @@ from repro.config import Config
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.studies.saying import label, say, say_nothing_to_do
-from repro.studies.stacking import stacks
 from repro.studies.study import Cell
 from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.training.interrupt import OUT_OF_TIME, CannotSave, Interrupted
 from repro.training.placement import several
-from repro.training.runs import locate, start, start_stack
+from repro.training.runs import locate, start
 
 
 def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDirectory]) -> None:
@@ -46,14 +45,11 @@ def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDire
             )
 
 
-def run_study(
-    cells: Sequence[Cell], *, stack: int | None = None, again: bool = False, ends: float = math.inf
-) -> list[Cell]:
+def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.inf) -> list[Cell]:
     """Run every cell in turn, here; go on after a failure.
 
     Args:
         cells: What to run.
-        stack: Train up to so many as one, where they differ in seeds and rates alone.
         again: Run finished cells anew.
         ends: When all has to be over, by `time.monotonic`. None begins shortly before.
 
@@ -64,40 +60,34 @@ def run_study(
         Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.
         CannotSave: The disk is full: the others could not save either.
         UserError: For a mistake that shows in the first cell: most likely it is that of all; one that shows later is
-            told, and the others go on. For a stack also if no two cells can be stacked.
+            told, and the others go on.
     """
     failed: list[Cell] = []
-    parts = [[cell] for cell in cells] if stack is None else stacks(cells, stack)
-    for number, part in enumerate(parts, 1):
-        name = label(part, number, len(parts))
-        _require_time(part, name, again=again, ends=ends)
-        configs = [cell.config for cell in part]
+    for number, cell in enumerate(cells, 1):
+        name = label(cell, number, len(cells))
+        _require_time(cell, name, again=again, ends=ends)
         try:
-            if len(part) == 1:
-                outcomes = [start(configs[0], again=again, label=name, ends=ends)]
-            else:
-                outcomes = start_stack(configs, again=again, label=name, ends=ends)
+            outcome = start(cell.config, again=again, label=name, ends=ends)
         except (Interrupted, CannotSave):
             raise
         except Exception as error:
             if isinstance(error, UserError):
-                if number == 1 or several(configs[0]):  # other processes are still at this cell
+                if number == 1 or several(cell.config):  # other processes are still at this cell
                     raise
                 say(f"{name}: {error}")
             else:
                 traceback.print_exc()
             say(f"{name}: failed, going on with the next")
-            failed += part
+            failed.append(cell)
             continue
-        for cell, outcome in zip(part, outcomes, strict=True):
-            if outcome.action == "skipped":
-                say_nothing_to_do(name if len(part) == 1 else f"{cell.label} seed {cell.seed}", outcome.run)
+        if outcome.action == "skipped":
+            say_nothing_to_do(name, outcome.run)
     return failed
 
 
-def _require_time(cells: Sequence[Cell], label: str, *, again: bool, ends: float) -> None:
-    if _is_late(ends) and (again or any(not locate(cell.config, Config()).ended for cell in cells)):
-        raise Interrupted(f"no time to begin {label}", signal=OUT_OF_TIME)
+def _require_time(cell: Cell, name: str, *, again: bool, ends: float) -> None:
+    if _is_late(ends) and (again or not locate(cell.config, Config()).ended):
+        raise Interrupted(f"no time to begin {name}", signal=OUT_OF_TIME)
 
 
 def _is_late(ends: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,11 +18,9 @@ _SAY_SECONDS = 30.0
 _TAIL_LINES = 15
 
 
-def label(part: Sequence[Cell], number: int, parts: int) -> str:
-    """What cells that run as one are shown under: ``resnet110 seed 0 (2/3)``."""
-    names = " ".join(dict.fromkeys(cell.label for cell in part))
-    seeds = ", ".join(str(cell.seed) for cell in part)
-    return f"{names} seed{'s' if len(part) > 1 else ''} {seeds} ({number}/{parts})"
+def label(cell: Cell, number: int, cells: int) -> str:
+    """What a cell is shown under: ``resnet110 seed 0 (2/3)``."""
+    return f"{cell.label} seed {cell.seed} ({number}/{cells})"
 
 
 def say(text: str) -> None:

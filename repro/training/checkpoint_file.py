@@ -9,7 +9,7 @@ import os
 import pickle
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,25 +130,6 @@ def adopt(path: Path, folder: Path, config: Config) -> None:
     file.save_checkpoint(load_weights(path), folder / path.name)
     if file.error is not None:
         raise file.error
-
-
-def common_points(runs: Sequence[RunDirectory]) -> list[dict[int, Path | None]]:
-    """Which runs can go on together, and from where.
-
-    Returns:
-        The runs' numbers with their checkpoints: all of one step, or none. One part if every run still has a sound
-        checkpoint of the step where the last of them is, else one for each step.
-    """
-    newest = [newest_sound(run) for run in runs]
-    names = [path.name for path in newest if path is not None]
-    if names and len(names) == len(runs):
-        earliest = [run.checkpoints / min(names) for run in runs]
-        if all(path.exists() and damage(path) is None for path in earliest):
-            return [dict(enumerate(earliest))]
-    parts: dict[str, dict[int, Path | None]] = {}
-    for number, path in enumerate(newest):
-        parts.setdefault(path.name if path else "", {})[number] = path
-    return list(parts.values())
 
 
 def load_weights(path: Path) -> dict[str, Any]:

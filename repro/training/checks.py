@@ -95,19 +95,6 @@ def _check_data_options(config: Config, dataset: data.Dataset) -> None:
             raise UserError(f"data.{key} is for data sets {kind}; {config.data.name} takes none")
 
 
-def _check_graph(config: Config) -> None:
-    trainer = config.trainer
-    if config.model.train == "output":
-        reason = "and model.train output trains one linear layer on features that come from the host"
-    elif trainer.accelerator == "cpu":
-        reason = "and trainer.accelerator is cpu"
-    elif trainer.num_nodes > 1 or (trainer.devices != "auto" and trainer.devices > 1):
-        reason = f"in one process, and there are {trainer.num_nodes} nodes with {trainer.devices} devices each"
-    else:
-        return
-    raise UserError(f"trainer.graph is for training on a CUDA GPU, {reason}; set --trainer.graph false")
-
-
 def _measures(config: Config) -> bool:
     return bool(config.measure.measurements or config.measure.every_n_steps)
 
@@ -195,8 +182,11 @@ def check(config: Config) -> str:
             "model.train output trains one linear layer on features that are computed once, and there is nothing to "
             "compile; set --trainer.compile none"
         )
-    if config.trainer.graph:
-        _check_graph(config)
+    if config.trainer.compile == "none" and config.trainer.compile_mode != "default":
+        raise UserError(
+            f"trainer.compile_mode {config.trainer.compile_mode} is for what is compiled; set --trainer.compile blocks "
+            "or network with it"
+        )
     if facts:
         networks.check(config.model.network, **facts, **network_options(config))
     found = data.fingerprint(config.data.name, config.data.root, config.data.arguments)

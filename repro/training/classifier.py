@@ -313,9 +313,8 @@ class Classifier(LightningModule):
             logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
 
     def _show(self, metrics: Mapping[str, float]) -> None:
-        """Let callbacks of Lightning's watch metrics, such as EarlyStopping; a member of a stack has no name there."""
-        if self.trainer.lightning_module is self:
-            self.log_dict(dict(metrics), logger=False, sync_dist=True)
+        """Let callbacks of Lightning's watch metrics, such as EarlyStopping."""
+        self.log_dict(dict(metrics), logger=False, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""

@@ -35,12 +35,13 @@ class Compiled:
     Args:
         network: On its device when it is called; its parameters keep their names.
         what: Each kind of block that repeats, compiled once for all of its places; or the whole network at once.
+        mode: torch.compile's.
 
     Raises:
         UserError: The network has no block that repeats, or has batch normalisation over several processes.
     """
 
-    def __init__(self, network: nn.Module, what: Literal["blocks", "network"]) -> None:
+    def __init__(self, network: nn.Module, what: Literal["blocks", "network"], *, mode: str = "default") -> None:
         for name in _NOISE:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._network = network
@@ -52,10 +53,12 @@ class Compiled:
             )
         self.modules, of = ([network], 1) if what == "network" else _blocks(network)
         self.described = what if what == "network" else f"blocks, {len(self.modules)} of {of}"
+        self.described += "" if mode == "default" else f", {mode}"
+        options = {**({} if mode == "default" else torch._inductor.list_mode_options(mode)), "fallback_random": True}
         self._calls: list[tuple[nn.Module, Callable[..., Any]]] = []
         for module in self.modules:
             # A graph break would leave parts as they are without a word; fullgraph makes it an error.
-            module.compile(fullgraph=True, dynamic=False, options={"fallback_random": True})
+            module.compile(fullgraph=True, dynamic=False, options=options)
             self._calls.append((module, module.__dict__.pop("_compiled_call_impl")))
         self._largest = 0
 

@@ -27,7 +27,6 @@ from repro.training.checkpoints import RunCheckpoints
 from repro.training.checks import full_batch, kind_options, network_options, require_trusted, train_samples
 from repro.training.classifier import Classifier
 from repro.training.compiled import Compiled, require_compiler
-from repro.training.graph import GraphClassifier, require_gpu
 from repro.training.heap import keep_heap
 from repro.training.placement import devices, in_slurm, several
 from repro.training.random_features import OutputClassifier
@@ -108,8 +107,7 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     if config.model.train == "output":
         module: Classifier = OutputClassifier(network, image=_blank(data), training=config.training, **facts)
     else:
-        kind = GraphClassifier if config.trainer.graph else Classifier
-        module = kind(network, training=config.training, **facts)
+        module = Classifier(network, training=config.training, **facts)
     trainer = Trainer(
         accelerator=config.trainer.accelerator,
         devices=devices(config),
@@ -131,11 +129,9 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
     )
     if trainer.strategy.root_device.type == "cpu":
         keep_heap()
-    if config.trainer.graph:
-        require_gpu(trainer)
     if config.trainer.compile != "none":
         require_compiler(trainer.strategy.root_device)
-        module.compiled = Compiled(network, config.trainer.compile)
+        module.compiled = Compiled(network, config.trainer.compile, mode=config.trainer.compile_mode)
     # Lightning's handlers would save and synchronise inside the signal handler, which hangs under DDP: see StopRequest.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return Experiment(config, module, data, trainer)

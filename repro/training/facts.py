@@ -23,7 +23,6 @@ def device_facts(config: Config, module: Classifier, trainer: Trainer) -> dict[s
         "threads": torch.get_num_threads(),
         "precision": config.trainer.precision,
         "compiled": "none" if module.compiled is None else module.compiled.described,
-        "graph": config.trainer.graph,
         "world_size": trainer.world_size,
         "nodes": trainer.num_nodes,
         "batch_statistics": _statistics(config, trainer.world_size),

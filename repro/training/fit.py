@@ -137,18 +137,13 @@ class Life:
         callbacks = [self.progress, self.identifier_callback, self.checkpoints]
         self.experiment = build(config, loggers=[self._record], callbacks=callbacks)
 
-    def open(self, *, timed: bool = True, **facts: Any) -> None:
-        """Load the data, settle the threads, attach measurements and loggers, and write down that the run is running.
-
-        Args:
-            timed: Whether steps may be timed to choose the number of threads.
-            facts: What else is to be known of this life.
-        """
+    def open(self) -> None:
+        """Load the data, choose the threads, attach measurements and loggers, and record that the run is running."""
         config, run, experiment = self.config, self.run, self.experiment
         trainer, module, data = experiment.trainer, experiment.module, experiment.data
         data.trainer = trainer
         data.setup("fit")
-        facts |= set_threads(experiment, recorded=self._threads_before(), timed=timed)
+        facts = set_threads(experiment, recorded=self._threads_before())
         if isinstance(module, OutputClassifier):
             data.training_batches = partial(_features, module, data, run)
         if isinstance(module.network, SkipToOutput) and trainer.is_global_zero:
@@ -186,19 +181,18 @@ class Life:
         ended = {"final": self.experiment.module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
         return ended | self.experiment.module.facts | self.checkpoints.facts
 
-    def close(self, status: str, *, share: float = 1.0, **outcome: Any) -> None:
+    def close(self, status: str, **outcome: Any) -> None:
         """Write down how it ended, if it had begun.
 
         Args:
             status: The run's from now on; after ``taken over`` the directory is left alone.
-            share: Of the time that has passed, what this run took.
             outcome: For the run's state.
         """
         run, data = self.run, self.experiment.data
         data.teardown("fit")
         if not self._is_open:
             return
-        seconds = self._seconds_before + share * (time.perf_counter() - self._started)
+        seconds = self._seconds_before + time.perf_counter() - self._started
         if self.experiment.trainer.is_global_zero and status != "taken over":
             if status in ENDED:
                 run.delete_features()  # an extended run computes them again

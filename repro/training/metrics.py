@@ -11,23 +11,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 
-class Counted(Metric):
-    """Sums that keep their memory when they are reset, so that a CUDA graph may add to them."""
-
-    def counted(self) -> None:
-        """Take note that a batch was added without a call of `update`."""
-        self._update_count += 1
-        self._computed = None
-
-    def reset(self) -> None:
-        """Set every state to zero."""
-        kept = {name: getattr(self, name) for name in self._defaults}
-        super().reset()
-        for name, state in kept.items():
-            setattr(self, name, state.zero_())
-
-
-class MeanLoss(Counted):
+class MeanLoss(Metric):
     """The mean over samples of batch means: a sum and a count.
 
     torchmetrics' own `MeanMetric` looks for NaN on the host at every update, and with that look disabled it drops the
@@ -52,7 +36,7 @@ class MeanLoss(Counted):
         return self.total / self.count
 
 
-class Accuracy(Counted, MulticlassAccuracy):
+class Accuracy(MulticlassAccuracy):
     """torchmetrics' accuracy over all samples: its states and their names, in half as many operations and in place.
 
     Args:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
 from repro.config import TrainingConfig
 
 
-def create_optimizer(
-    parameters: Iterable[nn.Parameter], training: TrainingConfig, *, rate_on_device: bool = False
-) -> SGD:
+def create_optimizer(parameters: Iterable[nn.Parameter], training: TrainingConfig) -> SGD:
     """SGD over all parameters that train; the learning rate is set at each step.
 
     On a GPU in one kernel for many parameters (``fused``), whose result differs by rounding. On a CPU as torch does it
@@ -23,13 +20,10 @@ def create_optimizer(
     Args:
         parameters: On the device where they train.
         training: Rates, momentum, penalty.
-        rate_on_device: Keep the learning rate in a tensor there.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     fused = all(parameter.device.type == "cuda" for parameter in trained) or None
-    rate: float | torch.Tensor = training.warmup_learning_rate if training.warmup_steps else training.learning_rate
-    if rate_on_device:
-        rate = torch.tensor(rate, device=trained[0].device)
+    rate = training.warmup_learning_rate if training.warmup_steps else training.learning_rate
     optimizer = SGD(
         trained,
         lr=rate,
@@ -53,9 +47,6 @@ def create_optimizer(
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set it, where it is a tensor in place: a CUDA graph reads it there."""
+    """Set it for all parameters."""
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        group["lr"] = rate

@@ -49,7 +49,13 @@ def devices(config: Config) -> int | str:
 
 def alone(config: Config, *, accelerator: Literal["auto", "cpu"] = "auto") -> Config:
     """The configuration for one process on what is there, to look at its network and not to train it."""
-    here: dict[str, Any] = {"accelerator": accelerator, "devices": 1, "num_nodes": 1, "compile": "none", "graph": False}
+    here: dict[str, Any] = {
+        "accelerator": accelerator,
+        "devices": 1,
+        "num_nodes": 1,
+        "compile": "none",
+        "compile_mode": "default",
+    }
     return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, **here))
 
 

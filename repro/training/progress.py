@@ -10,7 +10,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from repro.training.classifier import Classifier
-from repro.training.stacked import StackedClassifier
 
 
 def _shown(metrics: dict[str, float]) -> dict[str, str]:
@@ -61,7 +60,7 @@ class Progress(Callback):
         """Move the bar; no value is fetched from the device for it."""
         if self._bar is not None:
             self._bar.update(trainer.global_step - self._bar.n)
-            if isinstance(pl_module, Classifier | StackedClassifier):
+            if isinstance(pl_module, Classifier):
                 self._bar.set_postfix(_shown(pl_module.latest), refresh=False)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,7 +75,7 @@ class Progress(Callback):
     def _write_line(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.style != "lines" or not trainer.is_global_zero:
             return
-        if not isinstance(pl_module, Classifier | StackedClassifier):
+        if not isinstance(pl_module, Classifier):
             return
         total = int(trainer.estimated_stepping_batches)
         each = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -100,37 +100,6 @@ def start(
         from repro.training.fit import fit
 
         return Outcome(run, "trained", fit(config, run, stop, label=label))
-
-
-def start_stack(configs: Sequence[Config], *, again: bool = False, label: str, ends: float = math.inf) -> list[Outcome]:
-    """Run configurations that `repro.studies.stacking` allows to be trained as one to their end, as `start` does each.
-
-    Those that cannot go on from the same step are trained in several parts.
-
-    Args:
-        configs: The runs' configurations.
-        again: Start anew even what is finished.
-        label: What progress is shown under.
-        ends: When all has to be over, by `time.monotonic`.
-
-    Raises:
-        UserError: As `start`, and if they cannot be stacked or would not fit into memory.
-    """
-    stop = StopRequest(ends)
-    with stop.listening(), ExitStack() as opened:
-        entries = [opened.enter_context(_opened(config, None, stop, again=again)) for config in configs]
-        due = [entry for entry in entries if entry.due]
-        from repro.training.checkpoint_file import common_points
-        from repro.training.fit import fit
-        from repro.training.stack import Member, fit_stack
-
-        for points in common_points([entry.run for entry in due]):
-            part = [Member(due[number].config, due[number].run, path) for number, path in points.items()]
-            if len(part) > 1:
-                fit_stack(part, stop, label=f"{label} ({len(part)} as one)")
-            else:
-                fit(part[0].config, part[0].run, stop, label=label)
-        return [Outcome(run, "trained" if due else "skipped", run.state) for run, _, due in entries]
 
 
 class _Opened(NamedTuple):

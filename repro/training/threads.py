@@ -64,7 +64,7 @@ def set_threads_to_look(network: nn.Module, image: Tensor, batch_size: int) -> N
         torch.set_num_threads(allowed() if elsewhere or is_wide(network, image, batch_size) else 1)
 
 
-def set_threads(experiment: Experiment, *, recorded: int | None, timed: bool = True) -> dict[str, Any]:
+def set_threads(experiment: Experiment, *, recorded: int | None) -> dict[str, Any]:
     """Set the number of threads of a run, unless a script or notebook trains it, and say it.
 
     Results depend on the number in their last bits, so that a run that goes on takes the one that it began with.
@@ -72,7 +72,6 @@ def set_threads(experiment: Experiment, *, recorded: int | None, timed: bool = T
     Args:
         experiment: The run's parts; the data are set up.
         recorded: The number of threads of the run's last life, if it was on such a device.
-        timed: Whether steps may be timed. If not, a wide network takes all threads.
 
     Returns:
         For the record: the seconds of a step by the number of threads, if they were timed.
@@ -86,20 +85,20 @@ def set_threads(experiment: Experiment, *, recorded: int | None, timed: bool = T
     else:
         if recorded is not None:
             _say(f"note: the run has computed with {recorded} threads and may use {most} here, so its last bits differ")
-        threads, facts = _chosen(experiment, most, timed=timed)
+        threads, facts = _chosen(experiment, most)
     torch.set_num_threads(threads)
     _say(told(threads))
     return facts
 
 
-def _chosen(experiment: Experiment, most: int, *, timed: bool) -> tuple[int, dict[str, Any]]:
+def _chosen(experiment: Experiment, most: int) -> tuple[int, dict[str, Any]]:
     network, data = experiment.module.network, experiment.data
     if experiment.trainer.strategy.root_device.type != "cpu":
         return most, {}  # the host measures: threads take layers of their own
     size = min(int(experiment.config.data.batch_size), data.samples("train"), _MOST_IMAGES)
     if most == 1 or not is_wide(network, data.probe(1)[0], size):
         return 1, {}
-    if not timed or experiment.trainer.world_size > 1:
+    if experiment.trainer.world_size > 1:
         return most, {}
     images, labels = data.probe(size)
     seconds = _timed(network, images, labels, most)

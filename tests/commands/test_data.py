@@ -26,9 +26,17 @@ def test_a_copy_that_is_not_exact_is_said_to_be(cifar_root: Path, capsys: pytest
     assert "not known" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["data", "pack", "cifar10"], ["data", "unpack", "parts"]])
-def test_what_has_gone_says_what_to_use(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "gone"),
+    [
+        (["data", "pack", "cifar10"], "data pack"),
+        (["data", "unpack", "parts"], "data unpack"),
+        (["study", "run", "demo", "--stack", "4"], "--stack"),
+        (["study", "run", "demo", "--stack=4"], "--stack"),
+    ],
+)
+def test_what_has_gone_says_what_to_use(command: list[str], gone: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     error = capsys.readouterr().err
-    assert f"{' '.join(command[:2])} has gone; " in error
+    assert f"{gone} has gone; " in error
     assert len(error.splitlines()) == 1

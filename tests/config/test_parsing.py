@@ -167,6 +167,25 @@ def test_what_a_file_says_twice_or_unclearly_is_refused(text: str, words: str, t
     assert "\n" not in str(caught.value)
 
 
+def test_an_older_runs_configuration_is_read_without_what_has_gone(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("model: {network: resnet20}\ntrainer: {graph: true, max_epochs: 3}\n")
+    assert load(path).trainer.max_epochs == 3
+    path.write_text("trainer.graph: true\nseed: 4\n")
+    assert load(path).seed == 4
+
+
+@pytest.mark.parametrize("content", ["trainer: {graph: true}", "trainer.graph: true"])
+def test_what_has_gone_says_what_to_use(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    for arguments in (["--config", str(path)], ["--trainer.graph", "true"], ["--trainer.graph=true"]):
+        with pytest.raises(UserError, match=r"trainer.graph has gone; --trainer.compile network"):
+            parse(arguments)
+    path.write_text(content.replace("true", "false"))
+    parse(["--config", str(path)])
+
+
 def test_a_merge_key_may_be_overridden(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text("model: &usual {network: resnet20, width: 4}\ndata: {name: MNIST5k}\n")

@@ -9,11 +9,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from repro.config import Config
-from repro.errors import UserError
 from repro.records import RunDirectory, metrics
 from repro.training import fit as module
-from repro.training.runs import start, start_stack
+from repro.training.runs import start
 from tests.training.test_compiled import RUNS, in_a_process
 from tests.training.test_fit import small
 
@@ -29,33 +27,10 @@ def losses(run: RunDirectory) -> list[float]:
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("32", 1e-2), ("tf32", 5e-2), ("bf16", 0.2)])
-@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
-def test_a_run_on_a_gpu_is_the_cpus_to_the_precision(
-    precision: str, tolerance: float, graph: bool, tmp_path: Path
-) -> None:
+def test_a_run_on_a_gpu_is_the_cpus_to_the_precision(precision: str, tolerance: float, tmp_path: Path) -> None:
     on_cpu = start(small(tmp_path / "cpu")).run
-    outcome = start(small(tmp_path / "gpu", trainer__precision=precision, trainer__graph=graph, **GPU))
+    outcome = start(small(tmp_path / "gpu", trainer__precision=precision, **GPU))
     assert losses(outcome.run) == pytest.approx(losses(on_cpu), rel=tolerance)
-    if graph:
-        assert outcome.state["graph_steps"] == {"replayed": 6, "as_usual": 6}
-
-
-def test_a_graph_gives_what_eager_steps_give(tmp_path: Path) -> None:
-    """At every log point, in the epoch's means, and after a stop."""
-    eager = start(small(tmp_path / "eager", **GPU)).run
-    graph = start(small(tmp_path / "graph", trainer__graph=True, **GPU)).run
-    ours, theirs = metrics(graph), metrics(eager)
-    assert ours[["step", "metric"]].equals(theirs[["step", "metric"]])
-    assert ours["value"].tolist() == pytest.approx(theirs["value"].tolist(), rel=1e-3, abs=1e-3)
-    start(small(tmp_path / "on", trainer__max_epochs=1, **GPU))
-    on = start(small(tmp_path / "on", trainer__graph=True, **GPU)).run
-    assert losses(on)[4:] == pytest.approx(losses(start(small(tmp_path / "plain", **GPU)).run)[4:], rel=0.5)
-
-
-def test_a_graph_refuses_what_it_cannot_capture(tmp_path: Path) -> None:
-    net = {"model__network": "timm/resnet10t", "model__width": None, "model__arguments": {"drop_rate": 0.5}}
-    with pytest.raises(UserError, match="draws random numbers"):
-        start(small(tmp_path, trainer__graph=True, **net, **GPU))
 
 
 class Strict(Callback):
@@ -94,11 +69,12 @@ def test_nothing_waits_for_the_gpu_between_log_points(
 
 
 def test_a_checkpoint_written_on_a_gpu_goes_on_on_a_cpu_and_back(tmp_path: Path) -> None:
-    run = start(small(tmp_path, trainer__max_epochs=1, **GPU)).run
-    assert start(small(tmp_path, trainer__max_epochs=2)).run.path == run.path
-    assert start(small(tmp_path, trainer__max_epochs=3, trainer__graph=True, **GPU)).run.path == run.path
-    assert [life["device"] == "CPU" for life in run.lives] == [False, True, False]
-    assert losses(run) == pytest.approx(losses(start(small(tmp_path / "cpu")).run), rel=0.5)
+    constant = {"training__milestones": ()}
+    start(small(tmp_path, trainer__max_epochs=1, **constant, **GPU))
+    start(small(tmp_path, trainer__max_epochs=2, **constant))
+    run = start(small(tmp_path, trainer__max_epochs=3, **constant, **GPU)).run
+    assert "epochs2" in run.state["goes_on_from"]
+    assert losses(run) == pytest.approx(losses(start(small(tmp_path / "cpu", **constant)).run), rel=0.5)
     state = torch.load(run.saved_checkpoints()[-1], weights_only=True)["optimizer_states"][0]["param_groups"][0]
     assert (type(state["lr"]), state["fused"], state["foreach"]) == (float, None, None)
 
@@ -112,12 +88,3 @@ def test_compiled_and_plain_agree_on_a_gpu(what: str, name: str, tmp_path: Path)
         assert each["keys"] == found["plain"]["keys"]
         assert each["losses"][:2] == pytest.approx(found["plain"]["losses"][:2], rel=2e-3)
         assert each["losses"] == pytest.approx(found["plain"]["losses"], rel=5e-3 if name == "resnet20" else 0.2)
-
-
-def test_a_stack_on_a_gpu_is_its_runs_alone(tmp_path: Path) -> None:
-    def configs(folder: str) -> list[Config]:
-        return [small(tmp_path / folder, seed=seed, model__skip_neurons=100, **GPU) for seed in range(3)]
-
-    for ours, theirs in zip(start_stack(configs("stack"), label="stack"), map(start, configs("alone")), strict=True):
-        assert losses(ours.run)[:2] == pytest.approx(losses(theirs.run)[:2], rel=1e-3)
-        assert ours.run.lives[0]["stack"] == 3

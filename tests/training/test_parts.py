@@ -98,7 +98,6 @@ def test_a_run_of_many_gpus_is_restored_where_there_is_none(run: RunDirectory, t
         "accelerator": "gpu",
         "devices": 8,
         "num_nodes": 2,
-        "graph": "true",
         "compile": "blocks",
     }.items():
         text, count = re.subn(rf"^  {key}: .*$", f"  {key}: {value}", text, flags=re.MULTILINE)
@@ -108,8 +107,8 @@ def test_a_run_of_many_gpus_is_restored_where_there_is_none(run: RunDirectory, t
 
 
 def test_alone_is_one_process() -> None:
-    config = alone(from_mapping({"trainer": {"devices": 4, "num_nodes": 3, "graph": True}}), accelerator="cpu")
-    assert (config.trainer.devices, config.trainer.num_nodes, config.trainer.graph) == (1, 1, False)
+    config = alone(from_mapping({"trainer": {"devices": 4, "num_nodes": 3, "compile": "blocks"}}), accelerator="cpu")
+    assert (config.trainer.devices, config.trainer.num_nodes, config.trainer.compile) == (1, 1, "none")
     assert config.trainer.accelerator == "cpu"
 
 
