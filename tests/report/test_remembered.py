@@ -60,8 +60,10 @@ def test_a_figure_is_drawn_once_and_not_again_while_nothing_changes(study: Path,
 
 
 def test_studies_that_share_runs_share_their_figures(study: Path, manifest, tmp_path: Path, drawn) -> None:
-    cells = [("plainnet20", 0, "../demo/p"), ("resnet20", 0, "../demo/r")]
+    cells = [("plainnet20", 0, "p"), ("resnet20", 0, "r")]
     manifest(*cells, folder="runs/other", study="other", figures=["weights", "first-layer"])
+    for name in ("p", "r"):
+        (tmp_path / "runs" / "other" / name).symlink_to(study / name)
     page = build([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
     assert sorted(drawn) == sorted({*ALL, ("first-layer", "plainnet20", "resnet20")})
     names = [name for name in files(tmp_path / "out") if name.startswith("figures/")]
