@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from repro.errors import unknown
-from repro.importing import load, load_own
+from repro.importing import load
 
 LIGHTNING = "lightning.pytorch:LightningDataModule"
 """What a data set given by import path has to be."""
@@ -154,39 +152,6 @@ def counted(name: str, root: str | Path) -> Dataset:
     tree = load(known.tree)(Path(root))
     test = len(tree.parts["test"]) if "test" in tree.parts else 0
     return replace(known, classes=len(tree.classes), train=len(tree.parts["train"]), test=test)
-
-
-def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None = None) -> str:
-    """A checksum of a data set's content, for the run's identity; checks the files on the way.
-
-    That of a set given by import path is what its ``fingerprint(root, **arguments)`` says, if it has one; else a
-    checksum of the arrays that its ``load()`` gives, if it has that; else its path and arguments alone.
-
-    Raises:
-        UserError: If the data are missing or damaged, or the import path leads nowhere.
-    """
-    if ":" in name:
-        own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=LIGHTNING), "fingerprint", None)
-        return own(root, **(arguments or {})) if own else _of_own(name, root, dict(arguments or {}))
-    return str(load(dataset(name).check)(Path(root)))
-
-
-def _of_own(name: str, root: str | Path, arguments: dict[str, Any]) -> str:
-    import numpy as np
-
-    from repro.data import create_data
-
-    content = f"{name} {sorted(arguments.items())}"
-    data = create_data(name, root=root, arguments=arguments)
-    arrays = data.load() if callable(getattr(data, "load", None)) else None
-    if not isinstance(arrays, tuple):
-        return content
-    total = hashlib.sha256(content.encode())
-    for array in arrays:
-        plain = np.ascontiguousarray(array)
-        total.update(f"{plain.dtype} {plain.shape}".encode())
-        total.update(plain.data)
-    return total.hexdigest()
 
 
 def provenance(name: str, root: str | Path) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.errors import UserError
+from repro.report.folder import put
 from repro.report.memory import NAME, Memory
 
 if TYPE_CHECKING:
@@ -72,36 +71,6 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
     page = put({NAME: memory.content(made), **made}, out)
     memory.forget_files(made)
     return page
-
-
-def put(contents: Mapping[str, bytes], out: Path) -> Path:
-    """Write a report's files, the page last, each in one step.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        UserError: If `out` cannot be written.
-    """
-    try:
-        for name, content in contents.items():
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, content)
-    except OSError as error:
-        raise UserError(
-            f"cannot write the report to '{out}': {error.strerror}; name another folder with --out"
-        ) from error
-    return out / "index.html"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def files(

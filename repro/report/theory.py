@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from repro.errors import UserError
 from repro.records import dump_json
 from repro.report import svg
-from repro.report.build import put
+from repro.report.folder import put
 from repro.report.page import figure, page
 from repro.report.tables import Column, Table, to_html, to_markdown
 from repro.theory import STATEMENTS

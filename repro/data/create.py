@@ -1,0 +1,73 @@
+"""The DataModule of a data set, and what names its content."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro.data.registry import LIGHTNING, dataset
+from repro.errors import UserError
+from repro.importing import load, load_own
+
+if TYPE_CHECKING:
+    from repro.data.module import ImageDataModule
+
+
+def create_data(name: str, **options: Any) -> ImageDataModule:
+    """The DataModule of a data set.
+
+    Args:
+        name: A name in `DATASETS`, or the import path ``package.module:Name`` of a class that takes (some of) the same
+            options and has the attributes and methods of `repro.data.module.ImageDataModule`.
+        options: See `repro.data.module.ImageDataModule`; ``arguments`` are further ones for a class of your own.
+
+    Raises:
+        UserError: If there is no such data set, or the class does not take the options.
+    """
+    arguments = options.pop("arguments", None) or {}
+    kind = load_own(name, "dataset", of=LIGHTNING) if ":" in name else load(dataset(name).module)
+    if ":" in name:
+        accepted = inspect.signature(kind).parameters
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
+            options = {key: value for key, value in options.items() if key in accepted}
+    elif arguments:
+        raise UserError(f"data.arguments is {arguments}; only a data set given by import path takes any")
+    try:
+        data: ImageDataModule = kind(**options, **arguments)
+    except TypeError as error:
+        raise UserError(f"'{name}' does not take these arguments: {error}") from error
+    return data
+
+
+def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None = None) -> str:
+    """A checksum of a data set's content, for the run's identity; checks the files on the way.
+
+    That of a set given by import path is what its ``fingerprint(root, **arguments)`` says, if it has one; else a
+    checksum of the arrays that its ``load()`` gives, if it has that; else its path and arguments alone.
+
+    Raises:
+        UserError: If the data are missing or damaged, or the import path leads nowhere.
+    """
+    if ":" in name:
+        own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=LIGHTNING), "fingerprint", None)
+        return own(root, **(arguments or {})) if own else _of_own(name, root, dict(arguments or {}))
+    return str(load(dataset(name).check)(Path(root)))
+
+
+def _of_own(name: str, root: str | Path, arguments: dict[str, Any]) -> str:
+    import numpy as np
+
+    content = f"{name} {sorted(arguments.items())}"
+    data = create_data(name, root=root, arguments=arguments)
+    arrays = data.load() if callable(getattr(data, "load", None)) else None
+    if not isinstance(arrays, tuple):
+        return content
+    total = hashlib.sha256(content.encode())
+    for array in arrays:
+        plain = np.ascontiguousarray(array)
+        total.update(f"{plain.dtype} {plain.shape}".encode())
+        total.update(plain.data)
+    return total.hexdigest()

@@ -1,0 +1,39 @@
+"""A report's folder: its files replace what was there, each in one step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from repro.errors import UserError
+
+
+def put(contents: Mapping[str, bytes], out: Path) -> Path:
+    """Write a report's files, the page last, each in one step.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: If `out` cannot be written.
+    """
+    try:
+        for name, content in contents.items():
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, content)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the report to '{out}': {error.strerror}; name another folder with --out"
+        ) from error
+    return out / "index.html"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
