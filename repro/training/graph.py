@@ -129,13 +129,13 @@ class GraphClassifier(Classifier):
         for metric in self.train_metrics.values():
             assert isinstance(metric, Counted)
             metric.counted()
-        self.largest.note("cross_entropy", captured.cross_entropy.clone())
-        self.largest.note("objective", captured.loss + added)
+        self.divergence.note(captured.loss, self.trainer.global_step)
+        self.note_largest("cross_entropy", captured.cross_entropy.clone())
+        self.note_largest("objective", captured.loss + added)
         if due:
             values = captured.loss, captured.cross_entropy, captured.scores, captured.labels
             self._record_step(*values, penalty=penalty)
-            self.divergence.note(values[0], self.trainer.global_step)
-            self.require_convergence(now=True)
+        self.require_convergence()
         return captured.loss
 
     def backward(self, loss: Tensor, *arguments: Any, **options: Any) -> None:

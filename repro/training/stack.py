@@ -18,7 +18,7 @@ from repro.records import RunDirectory
 from repro.training.checkpoint_file import CheckpointFile, load_weights, refuse_foreign, signature
 from repro.training.checkpoints import RunCheckpoints
 from repro.training.classifier import Classifier
-from repro.training.divergence import Diverged
+from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.fit import Life, status_of
 from repro.training.interrupt import StopRequest
 from repro.training.measuring import MeasureCallback
@@ -97,8 +97,7 @@ class _Members(Callback):
         self._stack, self._trainers = stack, trainers
 
     def _measure(self, hook: str, *arguments: Any) -> None:
-        for number in self._stack.alive:
-            self._trainers[number].measure(hook, *arguments)
+        self._stack.each(lambda number: self._trainers[number].measure(hook, *arguments))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Measure before the first step."""
@@ -249,7 +248,8 @@ def fit_stack(members: Sequence[Member], stop: StopRequest, *, label: str) -> No
 
     def left(number: int, reason: Diverged) -> None:
         status, said = status_of(reason)
-        lives[number].close(status, share=share, **said)
+        where = {"step": trainer.global_step, "epoch": trainer.current_epoch}
+        lives[number].close(status, share=share, **{**where, **said})
 
     stack = StackedClassifier(modules, image=image, left=left)
     try:
@@ -266,7 +266,10 @@ def fit_stack(members: Sequence[Member], stop: StopRequest, *, label: str) -> No
         trainer.callbacks = [_Members(stack, trainers), first.progress, _Checkpoints(stack, trainers, first, stop)]  # type: ignore[attr-defined]
         data = _Data([life.experiment.data for life in lives])
         trainer.fit(stack, datamodule=data, ckpt_path=first.checkpoint, weights_only=True)
+        step = trainer.global_step
+        stack.each(lambda number: require_finite_weights(modules[number].network, step))
         trainer.test(stack, datamodule=data, verbose=False, weights_only=True)
+        stack.each(lambda number: require_finite_result(modules[number].final))
     except BaseException as reason:
         status, said = status_of(reason)
         for number in stack.alive:

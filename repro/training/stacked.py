@@ -141,13 +141,30 @@ class StackedClassifier(LightningModule):
         losses = []
         for number in list(self.alive):
             try:
-                losses.append(self.classifier(number).objective(scores[number], labels[number]))
-                self.classifier(number).require_convergence()
+                member = self.classifier(number)
+                losses.append(member.objective(scores[number], labels[number]))
+                member.note_objective(losses[-1])
+                member.require_convergence()
             except Diverged as reason:
                 self._leave(number, reason)
         if not losses:
             raise Diverged("every run of the stack has diverged")
         return torch.stack(losses).sum()
+
+    def each(self, look: Callable[[int], None]) -> None:
+        """Do something for every member that is there; one that turns out to have diverged leaves alone.
+
+        Raises:
+            Diverged: None of them is left.
+        """
+        for number in list(self.alive):
+            try:
+                look(number)
+            except Diverged as reason:
+                self._leave(number, reason)
+                self.clear(number)
+        if not self.alive:
+            raise Diverged("every run of the stack has diverged")
 
     def _leave(self, number: int, reason: Diverged) -> None:
         """Let a member go."""
@@ -173,10 +190,14 @@ class StackedClassifier(LightningModule):
         for number in self.alive:
             self.classifier(number).on_train_batch_start((images[number], labels[number]), batch_idx)
 
+    def on_validation_start(self) -> None:
+        """Evaluate no member that has diverged, as alone."""
+        if self.trainer.training and not self.trainer.sanity_checking:
+            self.each(lambda number: self.classifier(number).require_convergence(now=True))
+
     def on_train_epoch_end(self) -> None:
         """Record every member's means."""
-        for number in self.alive:
-            self.classifier(number).on_train_epoch_end()
+        self.each(lambda number: self.classifier(number).on_train_epoch_end())
 
     def validation_step(self, batch: StackedBatch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of a held-out part."""

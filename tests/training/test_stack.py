@@ -351,3 +351,26 @@ def test_a_stack_in_bfloat16_is_as_near_to_its_runs_as_they_are_to_float32(tmp_p
         assert losses(one) == pytest.approx(losses(exact), rel=0.03)
         assert losses(other) == pytest.approx(losses(exact), rel=0.03)
         assert one.state["status"] == "finished"
+
+
+@pytest.mark.parametrize("every", [1, 1000])
+@pytest.mark.parametrize("rate", [1e10, 1e38])
+def test_a_member_that_diverges_leaves_alone_however_often_anything_is_logged(
+    rate: float, every: int, tmp_path: Path
+) -> None:
+    """At 1e38 only the weights, or the evaluation, show it."""
+    base: dict[str, Any] = {
+        "model__network": "mlp", "model__width": None, "model__hidden": [8], "data__augmentation": "none",
+        "data__batch_size": 32 if rate == 1e10 else 100, "training__warmup_steps": 0, "trainer__max_epochs": 1,
+        "measure__measurements": ["weights"], "measure__every_n_epochs": 1, "measure__at_steps": [1, 4],
+        "log__every_n_steps": every,
+    }  # fmt: skip
+    members = [{"seed": 0}, {"seed": 1, "training.learning_rate": rate}]
+    alone = [start(config) for config in configs(tmp_path / "alone", *members, **base)]
+    stacked = start_stack(configs(tmp_path / "stacked", *members, **base), label="both")
+    assert [each.state["status"] for each in alone] == ["finished", "diverged"]
+    for ours, theirs in zip(stacked, alone, strict=True):
+        for key in ("status", "reason", "step", "epoch"):
+            assert ours.state.get(key) == theirs.state.get(key), key
+        assert ("final" in ours.state) == ("final" in theirs.state)
+        assert table(ours.run)[0] == table(theirs.run)[0]
