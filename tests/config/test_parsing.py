@@ -173,3 +173,10 @@ def test_a_merge_key_may_be_overridden(tmp_path: Path) -> None:
     assert load(path).model.width == 4
     path.write_text("model: {arguments: {one: &usual {a: 1, b: 2}, two: {<<: *usual, a: 3}}}")
     assert load(path).model.arguments == {"one": {"a": 1, "b": 2}, "two": {"a": 3, "b": 2}}
+
+
+@pytest.mark.parametrize("value", ["!!set {a, b}", "!!binary aGVsbG8="])
+def test_a_flag_takes_nothing_that_a_file_cannot_keep(value: str) -> None:
+    """The run's own configuration could not be read again."""
+    with pytest.raises(UserError, match="model.arguments.a is a (set|bytes); allowed: texts"):
+        parse(["--model.arguments", f"{{a: {value}}}"])
