@@ -138,6 +138,8 @@ def test_a_package_a_module_or_one_name_can_be_trusted(monkeypatch: pytest.Monke
     require_trust("a.b:C", "model.network")
     with pytest.raises(UserError, match="cannot be trusted"), trusting(["a b"]):
         pass
+    with pytest.raises(UserError, match="trust is 'ab'; allowed: a list"), trusting("ab"):  # not a and b
+        pass
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_nothing_else_of_a_file_is_imported(place: Path, capsys: pytest.CaptureF
         {"model": {"network": "mlp", "hidden": [8], "arguments": {"a": named}}},
         {"data": {"arguments": {"a": [{"b": named}]}}},
         {"model": named},
-        {"base": SMALL, "grid": {"seed": [0]}, "presets": {"cpu": {"settings": {"model": {"arguments": {"a": named}}}}}},
+        {"base": SMALL, "grid": {"seed": [0]}, "presets": {"cpu": {"settings": {"model.arguments": {"a": named}}}}},
         {"base": SMALL, "grid": {"seed": [0]}, "presets": {"cpu": {}}, "paper_shows": {"a": named}},
     ]
     for content in contents:

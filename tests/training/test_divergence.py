@@ -55,7 +55,8 @@ def test_nothing_that_is_recorded_comes_from_after_the_step(loss: str, tmp_path:
     for every in (1, 1000):
         run = diverging(
             tmp_path / str(every), every, training__learning_rate=1e10, training__loss=loss,
-            measure__measurements=("weights",), measure__at_steps=tuple(range(1, 12)), measure__every_n_steps={"outputs": 1},
+            measure__measurements=("weights",), measure__at_steps=tuple(range(1, 12)),
+            measure__every_n_steps={"outputs": 1},
         )  # fmt: skip
         table = metrics(run).query("metric.str.startswith('train/largest')")
         taken = readings(run)[["step", "measurement"]].drop_duplicates().to_numpy().tolist()
