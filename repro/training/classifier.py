@@ -141,7 +141,7 @@ class Classifier(LightningModule):
         plain, penalty = loss.detach(), self._spectral_penalty()
         if weight is not None:
             loss = loss * weight
-        self.note_objective(plain + penalty)
+        self.note_objective(plain, penalty)
         return loss + penalty if self.training_config.spectral_penalty else loss
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
@@ -154,9 +154,10 @@ class Classifier(LightningModule):
             self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
         return loss
 
-    def note_objective(self, loss: Float[Tensor, ""]) -> None:
-        """Take what a batch's objective is but for weight decay, before the step."""
-        self.note_largest("objective", loss.detach() + self._decay())
+    def note_objective(self, loss: Float[Tensor, ""], penalty: Tensor | float = 0.0) -> None:
+        """Take a batch's objective, before the step: its loss and what is added to that."""
+        added = penalty.detach() if isinstance(penalty, Tensor) else penalty
+        self.note_largest("objective", loss.detach() + (self._decay() + added))
 
     def note_largest(self, name: str, value: Float[Tensor, ""]) -> None:
         """Take a batch's number if no step before it has diverged: how many follow hangs on when that is seen."""
