@@ -105,8 +105,10 @@ def trusting(names: Sequence[str]) -> Iterator[None]:
         names: Packages, modules or ``package.module:Name``.
 
     Raises:
-        UserError: One is no such name.
+        UserError: One is no such name, or it is a text and not a list.
     """
+    if isinstance(names, str):
+        raise UserError(f"trust is '{names}'; allowed: a list of names, such as ['{names}']")
     before = os.environ.get(TRUST)
     for name in names:
         if not all(part.isidentifier() for part in name.replace(":", ".", 1).split(".")):

@@ -138,6 +138,8 @@ def test_a_package_a_module_or_one_name_can_be_trusted(monkeypatch: pytest.Monke
     require_trust("a.b:C", "model.network")
     with pytest.raises(UserError, match="cannot be trusted"), trusting(["a b"]):
         pass
+    with pytest.raises(UserError, match="trust is 'ab'; allowed: a list"), trusting("ab"):  # not a and b
+        pass
 
 
 @pytest.mark.parametrize(
@@ -168,3 +170,27 @@ def test_it_is_looked_at_before_it_is_called(place: Path) -> None:
 def test_trust_is_handed_to_the_jobs_of_a_study(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["study", "submit", study(place), "--dry-run", "--time", "60", "--trust", "strangers"])
     assert "study run theirs-study.yaml --trust strangers --task" in capsys.readouterr().out
+
+
+def test_nothing_else_of_a_file_is_imported(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The parser of arguments imports classes that are named as it names them."""
+    named = {"class_path": "strangers.MyNet", "init_args": {}}
+    contents = [
+        {"model": {"network": "mlp", "hidden": [8], "arguments": {"a": named}}},
+        {"data": {"arguments": {"a": [{"b": named}]}}},
+        {"model": named},
+        {"base": SMALL, "grid": {"seed": [0]}, "presets": {"cpu": {"settings": {"model.arguments": {"a": named}}}}},
+        {"base": SMALL, "grid": {"seed": [0]}, "presets": {"cpu": {}}, "paper_shows": {"a": named}},
+    ]
+    for content in contents:
+        (place / "theirs.yaml").write_text(yaml.safe_dump(content))
+        for command in (["fit", "--config", "theirs.yaml"], ["study", "plan", "theirs.yaml"]):
+            assert run(command) == 2, content
+            assert "has the key class_path" in capsys.readouterr().err
+    (place / "strangers.yaml").write_text(yaml.safe_dump({"network": "mlp"}))
+    for value in ("strangers.MyNet", "strangers.yaml", str(place / "strangers.yaml")):
+        for group in ("model", "data"):
+            for flags in ([f"--{group}", value], [f"--{group}={value}"]):
+                assert run(["fit", *flags]) == 2
+                assert f"--{group} is a group; its flags are --{group}." in capsys.readouterr().err
+    assert not (place / "IMPORTED").exists()

@@ -29,7 +29,7 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):
-    """YAML as JSON has it, and no key twice.
+    """YAML as JSON has it, no key twice, and nothing that the parser of arguments would import.
 
     Of a key that is there twice the last would win without a word, and a set or a date would have another text, and
     so another run's name, in every process or not at all.
@@ -44,6 +44,8 @@ class _Loader(_SafeLoader):
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if not isinstance(key, str | int | float | bool | None):
                 raise _Unwanted(f"line {line} has a key that is neither text nor a number")
+            if key == "class_path":  # jsonargparse imports what it names, wherever any value is allowed
+                raise _Unwanted(f"line {line} has the key class_path; code is named by model.network and data.name")
             if key in lines:
                 raise _Unwanted(f"key '{key}' is there twice, in lines {lines[key]} and {line}; leave one out")
             lines[key] = line
@@ -205,6 +207,15 @@ def _allowed(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
 
 
+def _groups() -> set[str]:
+    return {f"--{key.partition('.')[0]}" for key in keys() if "." in key}
+
+
+def _is_a_group(key: str) -> UserError:
+    own = ", ".join(f"--{name}" for name in keys() if name.startswith(f"{key}."))
+    return UserError(f"--{key} is a group; its flags are {own}")
+
+
 def _one_line(error: ArgumentError) -> UserError:
     """Turn a message of the parser's into ours: what was given, what is allowed, what is nearest."""
     text = str(error)
@@ -221,8 +232,7 @@ def _one_line(error: ArgumentError) -> UserError:
         for part in key.split("."):
             kind = _hints(kind)[part]
         if dataclasses.is_dataclass(kind):
-            own = ", ".join(f"--{name}" for name in keys() if name.startswith(f"{key}."))
-            return UserError(f"--{key} is a group; its flags are {own}")
+            return _is_a_group(key)
         if given and get_origin(kind) is Literal:
             return unknown(f"value of {key}", given[1], get_args(kind))
         return UserError(f"{key} is '{given[1] if given else '?'}'; allowed: {_allowed(kind)}")
@@ -325,6 +335,8 @@ def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | Non
             base |= _as_fields(flatten(content, source=f"'{path}'"), f"'{path}'")
         else:
             rest.append(argument)
+        if argument.partition("=")[0] in _groups():  # the parser would take a file for it, or import a class
+            raise _is_a_group(argument.partition("=")[0].removeprefix("--"))
     parser = _parser(command)
     parser.set_defaults(base)
     try:

@@ -34,7 +34,7 @@ def require_name(text: str, key: str) -> None:
 
 
 def _require_seen(value: object, key: str) -> None:
-    """Refuse characters that cannot be seen in any text of a configuration, and numbers that are none."""
+    """Refuse what a configuration file cannot keep: unseen characters, numbers that are none, sets, dates and so on."""
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key} is {value}; allowed: finite numbers")
     if isinstance(value, str) and (odd := unseen(value)):
@@ -43,9 +43,13 @@ def _require_seen(value: object, key: str) -> None:
         for name, inner in value.items():
             _require_seen(name, key)
             _require_seen(inner, f"{key}.{name}")
-    if isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple):
         for inner in value:
             _require_seen(inner, key)
+    elif not isinstance(value, str | int | float | bool | None):
+        raise UserError(
+            f"{key} is a {type(value).__name__}; allowed: texts, numbers, true, false, null, lists and mappings"
+        )
 
 
 def _require(condition: bool, key: str, given: object, allowed: str) -> None:

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from repro.figures.panels import number
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, MUTED, SINGULAR, looks, settled, styled, title
 
@@ -123,6 +124,12 @@ def _label_decades(axes: Axes, threshold: float) -> None:
     every = max(1, -(-len(decades) // 3))
     shown = decades[every - 1 :: every]
     axes.set_yticks([tick for tick in [*(-each for each in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
+
+
+def _signed(value: float) -> str:
+    sign = "−" if value < 0 else ""
+    return f"{sign}{number(abs(value))}" if value else "0"
 
 
 def _legend() -> list[Line2D | Patch]:

@@ -70,7 +70,11 @@ def _updates(probe: Probe) -> dict[int, Tensor]:
                 if isinstance(value, Tensor) and value.is_floating_point() and value.shape == double.shape:
                     state[key] = value.double()
             before[number] = double.detach().clone(), double
-    twin.step()
+    try:
+        twin.step()
+    except (TypeError, RuntimeError) as error:  # it wants a closure, or takes no float64
+        reason = next(iter(str(error).splitlines()), "no message")
+        raise UserError(f"updates cannot be taken of {type(twin).__name__} ({reason}); measure gradients") from error
     # In the weights' own precision: its infinity rule is the one that applies.
     return {number: (after.detach() - old).to(probe.gradients[number].dtype) for number, (old, after) in before.items()}
 

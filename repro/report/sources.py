@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repro.config import read_yaml, require_name
+from repro.config import determining, load, read_yaml, require_name
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.studies.claims import Summary, published
@@ -92,10 +93,24 @@ def _study(manifest: Path) -> Section:
         known = json.loads(manifest.read_text(encoding="utf-8"))
         for cell in known["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
-        known["cells"] = list({cell["run"]: cell for cell in known["cells"]}.values())  # a run counts once
-        return of_study(known, manifest.parent)
+        known["cells"], copies = _once(known["cells"], manifest.parent)
+        return of_study(known, manifest.parent, strays=copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
+
+
+def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The cells without those whose runs are copies of an earlier one's, and what these are: a run counts once."""
+    kept: dict[str, Mapping[str, Any]] = {}
+    copies = []
+    for cell in cells:
+        key = str(cell["run"])
+        if (run := _run(folder / key)) is not None:
+            with suppress(UserError):  # of another version
+                key = json.dumps(determining(load(run.config_path)), sort_keys=True, default=str)
+        if (other := kept.setdefault(key, cell)) is not cell:
+            copies.append(f"{cell['run']}: the same run as {other['run']}, which counts once")
+    return list(kept.values()), copies
 
 
 def of_study(known: Mapping[str, Any], folder: Path, *, strays: Sequence[str] = ()) -> Section:

@@ -173,12 +173,23 @@ def _require_different(cells: Sequence[Cell], source: str) -> None:
     """
     known: dict[str, Cell] = {}
     for cell in cells:
-        key = json.dumps(determining(cell.config), sort_keys=True, default=str)
+        key = json.dumps(_acting(cell.config), sort_keys=True, default=str)
         if (other := known.setdefault(key, cell)) is not cell:
             names = [f"{each.label} seed {each.seed}" for each in (other, cell)]
             raise UserError(
                 f"{source}: {names[0]} and {names[1]} have the same settings, and so are one run; leave one out"
             )
+
+
+def _acting(config: Config) -> dict[str, object]:
+    """What determines a run's result, without what nothing reads, and names of ours in one spelling."""
+    found = determining(config)
+    for key in ("data.name", "model.network"):
+        if ":" not in (name := str(found[key])):
+            found[key] = name.lower()
+    if config.model.skip_neurons is None:
+        found = {key: value for key, value in found.items() if key not in ("model.skip_seed", "model.skip_head")}
+    return found
 
 
 def configurations() -> Path:

@@ -142,26 +142,34 @@ class Classifier(LightningModule):
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
             if is_synchronised(self.network):  # but the others' normalisation waits for it, forward and backward
                 nothing.append(self.training_scores(inputs).sum() * 0)
-            return torch.stack(nothing).sum() + self._spectral_penalty()
+            loss = torch.stack(nothing).sum()
+            self.divergence.note(loss, self.trainer.global_step)  # it is there where the others' are
+            return loss + self._spectral_penalty()
         loss = self.objective(self.training_scores(inputs), labels)
-        objective = loss.detach() + self._decay()
+        plain, penalty = loss.detach(), self._spectral_penalty()
         if weight is not None:
             loss = loss * weight
-        if self.training_config.spectral_penalty:
-            penalty = self._spectral_penalty()
-            objective, loss = objective + penalty, loss + penalty
-        self.largest.note("objective", objective)
-        return loss
+        self.note_objective(plain, penalty)
+        return loss + penalty if self.training_config.spectral_penalty else loss
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """The mean loss of a batch's scores, which go into the epoch's means and, if it is time, into the record."""
         loss, cross_entropy, known = self._losses(scores, labels)
         self._count(loss, cross_entropy, known, labels)
-        self.largest.note("cross_entropy", cross_entropy)
         self.divergence.note(loss, self.trainer.global_step)
+        self.note_largest("cross_entropy", cross_entropy)
         if self.trainer.global_step % self.every_n_steps == 0:
             self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
         return loss
+
+    def note_objective(self, loss: Float[Tensor, ""], penalty: Tensor | float = 0.0) -> None:
+        """Take a batch's objective, before the step: its loss and what is added to that."""
+        added = penalty.detach() if isinstance(penalty, Tensor) else penalty
+        self.note_largest("objective", loss.detach() + (self._decay() + added))
+
+    def note_largest(self, name: str, value: Float[Tensor, ""]) -> None:
+        """Take a batch's number if no step before it has diverged: how many follow hangs on when that is seen."""
+        self.largest.note(name, value, unless=self.divergence.before(self.trainer.global_step))
 
     def require_convergence(self, *, now: bool = False) -> None:
         """Look, at steps that are recorded and every so many others, whether a step's loss was not finite.
@@ -319,6 +327,7 @@ class Classifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""
         checkpoint["metrics"] = dict(self.latest)
+        self.divergence.agree(self.trainer.world_size)
         checkpoint["first_non_finite"] = self.divergence.first()
         checkpoint["largest"] = self.largest.values()
         if self.trainer.world_size > 1:  # only rank 0's would be written

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 CHECK_EVERY = 50
@@ -17,7 +17,16 @@ _NEVER = 2**62
 
 
 class Diverged(Exception):
-    """The training loss is NaN or infinite: the run has its result."""
+    """The training loss is NaN or infinite: the run has its result.
+
+    Args:
+        message: What was found.
+        step: How many steps had been taken by then, if that is not where the training stands now.
+    """
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Divergence:
@@ -37,8 +46,17 @@ class Divergence:
         odd = torch.where(loss.detach().isfinite(), _NEVER, step)
         self._first = torch.minimum(self._first, odd)
 
+    def before(self, step: int) -> Bool[Tensor, ""]:
+        """Whether a step before this one is noted; does not wait for the device."""
+        return self._first < step
+
+    def agree(self, ranks: int) -> None:
+        """Take the first step of all ranks; all of them have to call this."""
+        if ranks > 1:
+            dist.all_reduce(self._first, op=dist.ReduceOp.MIN)
+
     def first(self) -> int | None:
-        """The step, on this rank; None if there is none. Waits for the device."""
+        """The step, as far as this rank knows; None if there is none. Waits for the device."""
         step = int(self._first.item())
         return None if step == _NEVER else step
 
@@ -48,10 +66,9 @@ class Divergence:
         Raises:
             Diverged: Names the step.
         """
-        if ranks > 1:
-            dist.all_reduce(self._first, op=dist.ReduceOp.MIN)
+        self.agree(ranks)
         if (step := self.first()) is not None:
-            raise Diverged(f"the training loss is not finite at step {step}")
+            raise Diverged(f"the training loss is not finite at step {step}", step)
 
 
 def require_finite_weights(network: nn.Module, step: int) -> None:

@@ -208,7 +208,8 @@ class Life:
 def status_of(reason: BaseException) -> tuple[str, dict[str, Any]]:
     """What becomes of a run whose training ended by an exception: its status, and what else is written down."""
     if isinstance(reason, Diverged):
-        return "diverged", {"reason": str(reason)}
+        step = {} if reason.step is None else {"step": reason.step}  # not where it was seen, which may be later
+        return "diverged", {"reason": str(reason), **step}
     if isinstance(reason, Interrupted):
         return ("taken over" if reason.signal == TAKEN_OVER else "interrupted"), {}
     return "failed", {"reason": f"{type(reason).__name__}: {reason}"} if isinstance(reason, Exception) else {}

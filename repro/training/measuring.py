@@ -31,6 +31,15 @@ class TakesReadings(Protocol):
         ...
 
 
+@runtime_checkable
+class NotesDivergence(Protocol):
+    """A module that knows whether its training has diverged."""
+
+    def require_convergence(self, *, now: bool) -> None:
+        """Raise if it has."""
+        ...
+
+
 class MeasureCallback(Callback):
     """Takes measurements on a fixed probe: before the first step, at epoch ends, at named steps.
 
@@ -126,6 +135,8 @@ class MeasureCallback(Callback):
     def _measure(self, trainer: Trainer, pl_module: LightningModule, names: Sequence[str]) -> None:
         if not names:
             return
+        if isinstance(pl_module, NotesDivergence):  # what is measured is the same however soon it would be seen
+            pl_module.require_convergence(now=True)
         network = pl_module.network if isinstance(getattr(pl_module, "network", None), nn.Module) else pl_module
         assert isinstance(network, nn.Module)
         device = pl_module.device

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -71,11 +71,14 @@ class Largest:
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
         self._values = {name: torch.tensor(value, dtype=torch.float64) for name, value in (values or {}).items()}
 
-    def note(self, name: str, value: Float[Tensor, ""]) -> None:
-        """Take a batch's number; NaN is larger than any."""
+    def note(self, name: str, value: Float[Tensor, ""], *, unless: Bool[Tensor, ""] | bool = False) -> None:
+        """Take a batch's number, unless it is too late; NaN is larger than any."""
         value = value.detach()
         before = self._values.get(name)
-        self._values[name] = value if before is None else torch.maximum(before.to(value), value)
+        if before is not None:
+            before = before.to(value)
+            value = torch.where(torch.as_tensor(unless, device=value.device), before, torch.maximum(before, value))
+        self._values[name] = value
 
     def values(self) -> dict[str, float]:
         """By name. Waits for the device."""

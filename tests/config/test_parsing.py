@@ -208,3 +208,10 @@ def test_what_the_parser_is_not_asked_for_is_what_it_would_say(value: object, mo
     quick = answers()
     monkeypatch.setattr("repro.config.parsing._plain", lambda key, value: False)
     assert quick == answers()
+
+
+@pytest.mark.parametrize("value", ["!!set {a, b}", "!!binary aGVsbG8="])
+def test_a_flag_takes_nothing_that_a_file_cannot_keep(value: str) -> None:
+    """The run's own configuration could not be read again."""
+    with pytest.raises(UserError, match="model.arguments.a is a (set|bytes); allowed: texts"):
+        parse(["--model.arguments", f"{{a: {value}}}"])

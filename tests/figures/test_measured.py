@@ -10,6 +10,7 @@ import torch
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from repro.figures import MEASURED, RunRecords, depth, distributions, draw_measurements
 from repro.measurements import MEASUREMENTS, take
@@ -53,6 +54,13 @@ def test_every_measurement_has_its_figure(measured: RunRecords, drawn: dict[str,
         label="a", metrics=measured.metrics, readings=measured.readings[measured.readings["measurement"] == "weights"]
     )
     assert set(draw_measurements([only_weights])) == {"weights"}
+
+
+def test_no_text_is_a_formula_that_nobody_typesets(measured: RunRecords) -> None:
+    """Matplotlib's own labels of powers are formulas, and ours are none: a $ in a name is a dollar sign."""
+    for name, figure in draw_measurements([measured]).items():
+        texts = [text.get_text() for text in figure.findobj(Text)]  # type: ignore[union-attr]
+        assert not [text for text in texts if "$" in text], name
 
 
 def test_lines_are_what_was_read_at_the_last_step(measured: RunRecords) -> None:

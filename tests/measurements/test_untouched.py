@@ -161,3 +161,11 @@ def test_what_no_gradient_reaches_is_named() -> None:
     images, _, labels = probe(torch.float32)
     with pytest.warns(UserWarning, match="not measured: no gradient reaches the weights of one, two"):
         take(Cut(), images, labels, measurements=["gradients"])
+
+
+def test_an_optimiser_that_wants_a_closure_is_refused_in_words() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 10))
+    images, _, labels = probe(torch.float32)
+    optimizer = torch.optim.LBFGS(network.parameters())
+    with pytest.raises(UserError, match="updates cannot be taken of LBFGS"):
+        take(network, images, labels, optimizer=optimizer, measurements=["updates"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,16 @@ def test_a_damaged_manifest_is_told(run, manifest, content: str) -> None:
     (folder / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json' is not a study's manifest"):
         sections([folder])
+
+
+def test_a_run_counts_once_though_it_was_copied_or_is_named_twice(run, manifest) -> None:
+    """By hand in a manifest: three seeds of one run would have no spread at all."""
+    first = run("a")
+    shutil.copytree(first.path, first.path.with_name("a-copy"))
+    first.path.with_name("a-link").symlink_to(first.path)
+    run("b", seed=1)
+    cells = [("x", 0, "a"), ("x", 1, "a-copy"), ("x", 2, "a-link"), ("x", 3, "a"), ("x", 4, "b"), ("x", 5, "not-run")]
+    (section,) = sections([manifest(*cells)])
+    assert [cell.name for cell in section.cells] == ["a", "b", "not-run"]
+    assert section.strays[0] == "a-copy: the same run as a, which counts once"
+    assert len(section.strays) == 3

@@ -110,3 +110,21 @@ def test_some_claims_are_made_at_one_preset_only(tmp_path: Path) -> None:
     study = load(write(tmp_path, preset_claims={"full": ["resnet8-64.test_accuracy > 90"]}))
     assert study.claims_at(None) == study.claims_at("cpu") == ["resnet8-64.test_accuracy > 50"]
     assert study.claims_at("full") == ["resnet8-64.test_accuracy > 50", "resnet8-64.test_accuracy > 90"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"presets": {"cpu": {"seeds": [0, 1, 0]}}}, "seed 0 is given more than once"),
+        ({"presets": {"cpu": {"seeds": [0, "0"]}}}, "seed 0 is given more than once"),
+        ({"adjust": [{"cells": "*", "seeds": [1, 1]}]}, "seed 1 is given more than once"),
+        ({"grid": {"training.momentum": [0.1, 0.1]}, "base": {}}, "0.1 is given more than once"),
+        ({"grid": {"training.momentum": ["1e-1", 0.1]}, "base": {}}, "1e-1 seed 1 and 0.1 seed 1 have the same"),
+        ({"grid": {"data.name": ["MNIST5k", "mnist5k"]}}, "MNIST5k seed 1 and mnist5k seed 1 have the same"),
+        ({"grid": {"model.skip_seed": [3, 4]}}, "3 seed 1 and 4 seed 1 have the same"),
+        ({"seed_key": "model.skip_seed", "grid": {"data.batch_size": [8]}}, "8 seed 1 and 8 seed 2 have the same"),
+    ],
+)
+def test_one_run_does_not_count_as_two(changes: dict[str, object], text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=text):
+        load(write(tmp_path, **{"claims": "absent", "paper_values": "absent", **changes})).cells()

@@ -10,7 +10,7 @@ import torch
 
 from repro.config import from_mapping
 from repro.errors import UserError
-from repro.records import RunDirectory, metrics
+from repro.records import RunDirectory, metrics, readings
 from repro.training.divergence import Diverged, Divergence, require_finite_result, require_finite_weights
 from repro.training.metrics import Largest
 from repro.training.runs import start
@@ -40,12 +40,28 @@ def test_logging_does_not_decide(rate: float, tmp_path: Path) -> None:
     for every in (1, 3, 1000):
         run = diverging(tmp_path / str(every), every, training__learning_rate=rate)
         state = run.state
-        states.append((state["status"], state["reason"]))
+        states.append((state["status"], state["reason"], state["step"], state["epoch"]))
         assert "final" not in state
         largest = metrics(run).query("metric == 'train/largest_cross_entropy'")["value"]
         assert not math.isfinite(largest.max())
     assert len(set(states)) == 1
     assert states[0][0] == "diverged"
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "square", "hinge"])
+def test_nothing_that_is_recorded_comes_from_after_the_step(loss: str, tmp_path: Path) -> None:
+    """At 1e10 some losses are infinite first and NaN one step later: the largest is the infinite one."""
+    found = []
+    for every in (1, 1000):
+        run = diverging(
+            tmp_path / str(every), every, training__learning_rate=1e10, training__loss=loss,
+            measure__measurements=("weights",), measure__at_steps=tuple(range(1, 12)),
+            measure__every_n_steps={"outputs": 1},
+        )  # fmt: skip
+        table = metrics(run).query("metric.str.startswith('train/largest')")
+        taken = readings(run)[["step", "measurement"]].drop_duplicates().to_numpy().tolist()
+        found.append((run.state["step"], table["metric"].tolist(), [repr(value) for value in table["value"]], taken))
+    assert found[0] == found[1]
 
 
 def test_a_run_of_one_step_with_a_rate_that_breaks_the_weights_does_not_finish(tmp_path: Path) -> None:
