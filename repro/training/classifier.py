@@ -39,7 +39,7 @@ class Classifier(LightningModule):
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
     before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed;
-    ``train/largest_...`` are those of its batches, on rank 0 of its parts of them), ``validation/...``
+    ``train/largest_...`` are those of its batches), ``validation/...``
     and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
     ``.../loss`` if it is not the cross-entropy) plus weight_decay / 2 times the sum of all squared parameters, plus
     spectral_penalty times the sum over layers of how unequal their singular values are.
@@ -137,39 +137,45 @@ class Classifier(LightningModule):
 
     def _loss(self, batch: Batch) -> Tensor:
         inputs, labels = batch
-        weight = self._weight(len(labels)) if self.trainer.world_size > 1 else None
-        if not len(labels):  # fewer images than ranks are left: this rank adds nothing to the others' gradients
+        ranks, size = self.trainer.world_size, len(labels)
+        penalty = self._spectral_penalty()
+        if not size:  # fewer images than ranks are left: this rank adds nothing to the others' gradients
             nothing = [parameter.sum() * 0 for parameter in self.network.parameters() if parameter.requires_grad]
             if is_synchronised(self.network):  # but the others' normalisation waits for it, forward and backward
                 nothing.append(self.training_scores(inputs).sum() * 0)
             loss = torch.stack(nothing).sum()
-            self.divergence.note(loss, self.trainer.global_step)  # it is there where the others' are
-            return loss + self._spectral_penalty()
-        loss = self.objective(self.training_scores(inputs), labels)
-        plain, penalty = loss.detach(), self._spectral_penalty()
-        if weight is not None:
-            loss = loss * weight
-        self.note_objective(plain, penalty)
-        return loss + penalty if self.training_config.spectral_penalty else loss
-
-    def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """The mean loss of a batch's scores, which go into the epoch's means and, if it is time, into the record."""
-        loss, cross_entropy, known = self._losses(scores, labels)
+            self._note(loss, loss, penalty, size)
+            return loss + penalty
+        scores = self.training_scores(inputs)
+        loss = self.loss(scores, labels)
+        known = scores.detach()
+        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)
+        total = self._note(loss, cross_entropy, penalty, size)
         self._count(loss, cross_entropy, known, labels)
-        self.divergence.note(loss, self.trainer.global_step)
-        self.note_largest("cross_entropy", cross_entropy)
         if self.trainer.global_step % self.every_n_steps == 0:
             self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
-        return loss
+        if ranks > 1:  # gradients are averaged over ranks, not over images
+            loss = loss * (size * ranks / total).to(loss.dtype)
+        return loss + penalty if self.training_config.spectral_penalty else loss
 
-    def note_objective(self, loss: Float[Tensor, ""], penalty: Tensor | float = 0.0) -> None:
-        """Take a batch's objective, before the step: its loss and what is added to that."""
-        added = penalty.detach() if isinstance(penalty, Tensor) else penalty
-        self.note_largest("objective", loss.detach() + (self._decay() + added))
+    def _note(self, loss: Tensor, cross_entropy: Tensor, penalty: Tensor | float, size: int) -> Float[Tensor, ""]:
+        """Take the whole batch's loss, cross-entropy and objective before the step; returns its number of images.
 
-    def note_largest(self, name: str, value: Float[Tensor, ""]) -> None:
-        """Take a batch's number if no step before it has diverged: how many follow hangs on when that is seen."""
-        self.largest.note(name, value, unless=self.divergence.before(self.trainer.global_step))
+        Every rank takes the same. Of batches after the first that is not finite nothing is taken: how many there are
+        hangs on when that one is seen.
+        """
+        sums = torch.stack([loss.detach().double() * size, cross_entropy.detach().double() * size])
+        sums = torch.cat([sums, torch.full((1,), float(size), dtype=sums.dtype, device=sums.device)])
+        if self.trainer.world_size > 1:
+            dist.all_reduce(sums)
+        loss, cross_entropy = (sums[:2] / sums[2]).unbind()
+        step = self.trainer.global_step
+        self.divergence.note(loss, step)
+        added = self._decay() + (penalty.detach() if isinstance(penalty, Tensor) else penalty)
+        late = self.divergence.before(step)
+        self.largest.note("cross_entropy", cross_entropy, unless=late)
+        self.largest.note("objective", loss + added, unless=late)
+        return sums[2]
 
     def require_convergence(self, *, now: bool = False) -> None:
         """Look, at steps that are recorded and every so many others, whether a step's loss was not finite.
@@ -183,19 +189,13 @@ class Classifier(LightningModule):
         step = self.trainer.global_step
         if now or step % self.every_n_steps == 0 or step % CHECK_EVERY == 0:
             try:
-                self.divergence.check(ranks=self.trainer.world_size)
+                self.divergence.check()
             except Diverged:
                 self.record(self._of_largest_batches())  # there will be no end of the epoch
                 raise
 
     def _of_largest_batches(self) -> dict[str, float]:
         return {f"train/largest_{name}": value for name, value in self.largest.values().items()}
-
-    def _losses(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss, and without their gradients the cross-entropy and the scores."""
-        loss = self.loss(scores, labels)
-        known = scores.detach()
-        return loss, loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels), known
 
     def _count(self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor) -> None:
         """Add a batch to the epoch's means."""
@@ -225,12 +225,6 @@ class Classifier(LightningModule):
         """The same on every rank, so that it is not weighted by the rank's images."""
         share = self.training_config.spectral_penalty
         return share * total_spread(weight_matrices(self.network)) if share else 0.0
-
-    def _weight(self, size: int) -> Float[Tensor, ""]:
-        """This rank's share of a global batch, times the ranks: gradients are averaged over ranks, not over images."""
-        total = torch.full((), float(size), device=self.device)
-        dist.all_reduce(total)
-        return size * self.trainer.world_size / total
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""
@@ -327,7 +321,6 @@ class Classifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""
         checkpoint["metrics"] = dict(self.latest)
-        self.divergence.agree(self.trainer.world_size)
         checkpoint["first_non_finite"] = self.divergence.first()
         checkpoint["largest"] = self.largest.values()
         if self.trainer.world_size > 1:  # only rank 0's would be written

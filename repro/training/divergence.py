@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -50,23 +49,17 @@ class Divergence:
         """Whether a step before this one is noted; does not wait for the device."""
         return self._first < step
 
-    def agree(self, ranks: int) -> None:
-        """Take the first step of all ranks; all of them have to call this."""
-        if ranks > 1:
-            dist.all_reduce(self._first, op=dist.ReduceOp.MIN)
-
     def first(self) -> int | None:
-        """The step, as far as this rank knows; None if there is none. Waits for the device."""
+        """The step; None if there is none. Waits for the device."""
         step = int(self._first.item())
         return None if step == _NEVER else step
 
-    def check(self, *, ranks: int = 1) -> None:
-        """Raise if there is such a step; with several ranks all of them have to ask, and all raise alike.
+    def check(self) -> None:
+        """Raise if there is such a step.
 
         Raises:
             Diverged: Names the step.
         """
-        self.agree(ranks)
         if (step := self.first()) is not None:
             raise Diverged(f"the training loss is not finite at step {step}", step)
 

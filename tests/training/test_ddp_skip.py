@@ -84,7 +84,7 @@ def same(one: RunDirectory, two: RunDirectory) -> None:
     tables = [metrics(run) for run in (one, two)]
     alone, shared = (table[table["metric"].str.contains("train/|test/")] for table in tables)
     both = alone.merge(shared, on=["step", "metric"])
-    assert len(both) == 3 * 5
+    assert len(both) == 3 * 7
     assert both["value_y"].tolist() == pytest.approx(both["value_x"].tolist(), rel=1e-4)
 
 
