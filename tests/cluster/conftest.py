@@ -135,6 +135,7 @@ def cluster() -> Iterator[Cluster]:
         "SLURM_BASE_PORT": str(port),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
         "OMP_NUM_THREADS": "1",
+        "REPRO_TRUST": "paced",
     }
     (folder / "paced.py").write_text(NETWORK)
     (folder / "small.yaml").write_text(SMALL)

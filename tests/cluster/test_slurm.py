@@ -36,6 +36,7 @@ def reference(cluster: Any) -> RunDirectory:
     """The same run, in this process, that nothing happens to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(cluster.folder))
+        patch.setenv("REPRO_TRUST", "paced")
         config = load(cluster.folder / "small.yaml")
         return start(dataclasses.replace(config, runs=str(cluster.folder / "reference"))).run
 
@@ -82,7 +83,7 @@ def test_a_study_goes_to_its_end_and_only_what_is_missing_is_submitted(
     )
     monkeypatch.chdir(cluster.folder)
     monkeypatch.syspath_prepend(str(cluster.folder))
-    for name in ("PATH", "SLURM_CONF", "PYTHONPATH"):
+    for name in ("PATH", "SLURM_CONF", "PYTHONPATH", "REPRO_TRUST"):
         monkeypatch.setenv(name, cluster.environment[name])
     monkeypatch.setenv("PACE", "0.1")
     submit = ["study", "submit", "mine.yaml", "--max-parallel", "2", f"--sbatch={FIRST}"]

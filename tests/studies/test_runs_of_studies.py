@@ -382,7 +382,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
     }
     file = write(tmp_path, grid=grid, paper_values={})
     for options in (["--jobs", "1"], ["--jobs", "2", "--runs", "others"]):
-        assert run(["study", "run", file, *options]) == 1
+        assert run(["study", "run", file, "--trust", "broken", *options]) == 1
         said = capsys.readouterr()
         assert "repro: broken seed 0 failed" in said.err
         assert "**holds**" in said.out
