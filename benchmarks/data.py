@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from repro.data import create_data
-from repro.data.small import CIFAR10
+from repro.data.sources.small import CIFAR10
 from repro.networks import create_network
 
 WORKERS = (0, 1, 2, 4)

@@ -194,7 +194,9 @@ def main() -> None:
     parser.add_argument("--network", default="resnet110")
     given = parser.parse_args()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["repro.cli", "repro.training.fit", "repro.training.runs", "repro.data.mnist5k"])
+    context.set_forkserver_preload(
+        ["repro.cli", "repro.runs.session", "repro.runs.start", "repro.data.sources.mnist5k"]
+    )
     result: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, torch {torch.__version__}",
         "load": os.getloadavg()[0],

@@ -26,8 +26,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from repro.data import create_data
-from repro.data.decoding import decode
-from repro.data.image_file import open_rgb
+from repro.data.loading.decoding import decode
+from repro.data.loading.image_file import open_rgb
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

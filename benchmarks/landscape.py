@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
+from repro.landscape.directions import random_direction, trained_parameters
+from repro.landscape.plane import Plane, evaluate, point_by_point
 from repro.networks import create_network
-from repro.theory.directions import random_direction, trained_parameters
-from repro.theory.landscape import Plane, evaluate, point_by_point
-from repro.theory.losses import cross_entropy
+from repro.theory.nguyen.losses import cross_entropy
 from repro.theory.real_networks import digits
 
 

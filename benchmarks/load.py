@@ -38,8 +38,8 @@ def step(steps: int, own: bool) -> None:
     import torch
     from lightning.pytorch import Callback
 
-    from repro.training.parts import build
-    from repro.training.threads import set_threads
+    from repro.api import build
+    from repro.runs.threads import set_threads
 
     moments: list[tuple[float, float]] = []
 

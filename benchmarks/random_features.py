@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 
 from repro.config import TrainingConfig
-from repro.data.batches import DeviceBatches
+from repro.data.loading.batches import DeviceBatches
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
-from repro.training.random_features import FeatureBatches, OutputClassifier
+from repro.training.random_features.classifier import FeatureBatches, OutputClassifier
 
 
 class Epochs(Callback):

@@ -21,7 +21,8 @@ RANK = """
 import json, sys, time
 import torch
 import torch.distributed as dist
-from repro.measurements import Share, take
+from repro.distributed.share import Share
+from repro.measurements import take
 from repro.networks import create_network, weight_layers
 
 rank, ranks, store, name, repetitions = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5])

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
-from repro.training.heap import keep_heap
+from repro.training.malloc import keep_heap
 
 
 def compare(network: str, given: argparse.Namespace) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.config import Config
-from repro.data.batches import DeviceBatches
-from repro.training.interrupt import Interrupted
+from repro.data.loading.batches import DeviceBatches
+from repro.runs.stop import Interrupted
 
 Loop = Iterator[tuple[Tensor, Tensor]]
 

@@ -45,11 +45,11 @@ from repro.config import Config, from_mapping
 from repro.errors import UserError
 from repro.measurements import take
 from repro.records import RunDirectory
-from repro.training.checkpoints import RunCheckpoints
-from repro.training.experiment import build
-from repro.training.interrupt import Interrupted, StopRequest
+from repro.runs.build import build
+from repro.runs.checkpoints import RunCheckpoints
+from repro.runs.stop import Interrupted, StopRequest
+from repro.tracking.record_logger import RecordLogger
 from repro.training.progress import Progress
-from repro.training.record_logger import RecordLogger
 
 NETWORKS = {
     "plainnet110": {"width": 16},

@@ -10,18 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from repro.api import build, restore
     from repro.measurements.run import measure
-    from repro.training.measuring import MeasureCallback
-    from repro.training.parts import build, restore
+    from repro.training.measure_callback import MeasureCallback
 
 __version__ = "0.1.0"
 __all__ = ["MeasureCallback", "build", "measure", "restore"]
 
 _WHERE = {
-    "MeasureCallback": "repro.training.measuring",
-    "build": "repro.training.parts",
+    "MeasureCallback": "repro.training.measure_callback",
+    "build": "repro.api",
     "measure": "repro.measurements.run",
-    "restore": "repro.training.parts",
+    "restore": "repro.api",
 }
 
 

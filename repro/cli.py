@@ -18,12 +18,12 @@ from repro.config.gone import refuse_gone
 from repro.errors import UserError, unknown
 from repro.importing import trusting
 from repro.machine import prepare
+from repro.runs.stop import CannotSave, heed_early
 from repro.text import PlainOutput, shell
-from repro.training.interrupt import CannotSave, heed_early
 
 if TYPE_CHECKING:
     from repro.records import RunDirectory
-    from repro.training.interrupt import Interrupted
+    from repro.runs.stop import Interrupted
 
 Arguments = Sequence[str]
 
@@ -48,10 +48,10 @@ def _parser(command: str, description: str) -> _Parser:
 def fit(arguments: Arguments) -> int:
     """Train a network; the same command again goes on, or skips a finished run."""
     from repro.config import parse
-    from repro.training.budget import Budget
-    from repro.training.interrupt import Interrupted
-    from repro.training.placement import is_first_rank
-    from repro.training.runs import start
+    from repro.distributed.processes import is_first_rank
+    from repro.runs.budget import Budget
+    from repro.runs.start import start
+    from repro.runs.stop import Interrupted
 
     own = _Parser(prog="repro fit", add_help=False, allow_abbrev=False)
     own.add_argument("--again", action="store_true")
@@ -101,10 +101,10 @@ def _print_metrics(metrics: object) -> None:
 
 def _interrupted(reason: Interrupted) -> int:
     """Say where a run stopped, and put its SLURM job back into the queue if that is why it stopped."""
-    from repro.data.workers import SIGNALS
-    from repro.training.interrupt import OUT_OF_TIME
-    from repro.training.placement import is_first_rank
-    from repro.training.requeue import requeue
+    from repro.data.loading.workers import SIGNALS
+    from repro.distributed.processes import is_first_rank
+    from repro.runs.requeue import requeue
+    from repro.runs.stop import OUT_OF_TIME
 
     if not is_first_rank():
         return 0  # the first one speaks for all; a failure would have the others killed before it has
@@ -132,7 +132,7 @@ def test(arguments: Arguments) -> int:
 def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
     from repro.config import parse
     from repro.records import RunDirectory
-    from repro.training.runs import locate, newest_checkpoint, stored_checkpoint
+    from repro.runs.start import locate, newest_checkpoint, stored_checkpoint
 
     if arguments and not arguments[0].startswith("-"):
         _, start, checkpoint = stored_checkpoint(arguments[0])
@@ -142,7 +142,7 @@ def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
         checkpoint = newest_checkpoint(RunDirectory.open(locate(config, base).path))
     if "validation" in parts and not config.data.validation_size:
         raise UserError("the run has no validation split; train with --data.validation_size N, or use repro test")
-    from repro.training.experiment import evaluate
+    from repro.runs.build import evaluate
 
     found = evaluate(config, checkpoint)
     print(f"{checkpoint}:")
@@ -153,7 +153,7 @@ def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
 def study(arguments: Arguments) -> int:
     """Plan, run, follow and report the studies: one file for each artefact of a paper."""
     from repro.commands import study as command
-    from repro.training.interrupt import Interrupted
+    from repro.runs.stop import Interrupted
 
     try:
         return command.main(arguments, _parser("study", study.__doc__ or ""))
@@ -164,9 +164,9 @@ def study(arguments: Arguments) -> int:
 def demo(arguments: Arguments) -> int:
     """Train PlainNet, ResNet and ResNeXt of 110 layers on real digits and report their conditioning."""
     from repro.commands.study import report_or_run
+    from repro.runs.budget import Budget
+    from repro.runs.stop import Interrupted
     from repro.studies.study import load
-    from repro.training.budget import Budget
-    from repro.training.interrupt import Interrupted
 
     parser = _parser("demo", demo.__doc__ or "")
     parser.add_argument("--seed", type=int, nargs="+", help="seeds (default: 0)")

@@ -47,7 +47,7 @@ def mnist_files() -> Path:
 @pytest.fixture(scope="session")
 def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """CIFAR-10 and the near-exact CIFAR-100, prepared from local copies; tests skip where there are none."""
-    from repro.data import cifar
+    from repro.data.sources import cifar
 
     root = tmp_path_factory.mktemp("cifar")
     for name, file in (("CIFAR10", "cifar10-lossless-webp.zip"), ("CIFAR100", "cifar100-jpeg95-mosaic.zip")):
@@ -60,7 +60,7 @@ def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cifar10_pickles(cifar_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """torchvision's own files of CIFAR-10, put together again from the prepared pixels and the rest of each file."""
-    from repro.data import cache
+    from repro.data.preparation import cache
 
     arrays = cache.load(cifar_root, "CIFAR10")
     root = tmp_path_factory.mktemp("pickles")
@@ -88,7 +88,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             return sorted(Path(archive.extract(name, folder)) for name in chosen)
     from PIL import Image
 
-    from repro.data import mnist5k
+    from repro.data.sources import mnist5k
 
     for number, digit in enumerate(mnist5k.load().train_images[:60]):
         mode = "L" if number == 0 else "RGB"

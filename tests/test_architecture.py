@@ -20,33 +20,26 @@ ORDER = [
     "records",
     "spectra",
     "networks",
+    "distributed",
     "data",
     "measurements",
     "figures",
+    "tracking",
     "training",
+    "runs",
     "theory",
+    "landscape",
     "studies",
     "cluster",
     "report",
+    "api",
     "commands",
     "cli",
     "__main__",
 ]
-FREE_OF_TORCH = {
-    "text",
-    "errors",
-    "importing",
-    "own_code",
-    "machine",
-    "config",
-    "records",
-    "figures",
-    "studies",
-    "report",
-    "commands",
-    "cli",
-}
-FOR_ANYONE = {"spectra", "networks", "measurements", "theory"}
+FREE_OF_TORCH = {"text", "errors", "importing", "own_code", "machine", "config", "records", "figures", "studies"}
+FREE_OF_TORCH |= {"report", "commands", "cli"}
+FOR_ANYONE = {"spectra", "networks", "measurements", "theory", "landscape"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -91,3 +84,43 @@ def test_parts_that_need_no_torch_or_lightning_do_not_import_it(module: Path) ->
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_are_short(module: Path) -> None:
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def depends(module: Path) -> set[str]:
+    """Modules of ours that a module imports, at its import or later; for type checkers alone does not count."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    checking = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    unseen = {id(inner) for node in checking for inner in ast.walk(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) not in unseen and isinstance(node, ast.ImportFrom) and node.module:
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= within if within <= NAMES.keys() else within | {node.module}
+        elif id(node) not in unseen and isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & NAMES.keys()
+
+
+NAMES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+}
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    graph = {name: depends(path) - {name} for name, path in NAMES.items()}
+    # What nobody in the rest imports, or imports nothing of the rest, is in no circle.
+    while True:
+        imported = set().union(*graph.values()) if graph else set()
+        outer = {name for name, others in graph.items() if not others & graph.keys() or name not in imported}
+        if not outer:
+            break
+        graph = {name: others - outer for name, others in graph.items() if name not in outer}
+    assert not graph, f"in a circle, or between two: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda path: path.name)
+def test_no_folder_is_wide(folder: Path) -> None:
+    modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= 16

@@ -11,7 +11,7 @@ import pytest
 from repro.cli import COMMANDS
 from repro.config import load, parse
 from repro.data import dataset
-from repro.training.checks import check
+from repro.runs.validation import check
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").rglob("*.md")])

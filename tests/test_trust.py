@@ -15,7 +15,7 @@ from repro.cli import run
 from repro.config import from_mapping
 from repro.errors import UserError
 from repro.importing import TRUST, load_own, require_trust, trusted, trusting
-from repro.training.checks import check_names
+from repro.runs.validation import check_names
 
 SOURCE = """
 from pathlib import Path

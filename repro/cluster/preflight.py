@@ -15,10 +15,10 @@ from pathlib import Path
 
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
+from repro.distributed.processes import alone, check_layout
 from repro.errors import UserError
+from repro.runs.validation import check
 from repro.studies.plan import duration
-from repro.training.checks import check
-from repro.training.placement import alone, check_layout
 
 LOWEST = {"torch": (2, 11), "torchvision": (0, 26), "lightning": (2, 6, 4)}
 """Oldest versions that do; lightning 2.6.2 and 2.6.3 on the package index were malicious."""
@@ -104,7 +104,7 @@ def _configurations(configs: Sequence[Config]) -> tuple[list[Config], list[Check
 
 def _networks(configs: Sequence[Config]) -> tuple[Check, int]:
     """Builds every network that differs from the others; returns the largest number of parameters."""
-    from repro.training.experiment import build
+    from repro.runs.build import build
 
     seen: set[str] = set()
     largest = 0
@@ -147,8 +147,8 @@ def time_limit(limit: float, longest: float | None) -> Check:
 
 def tracking(configs: Sequence[Config]) -> Check:
     """W&B's mode, and the login where it needs one."""
-    from repro.training.wandb_logger import mode
-    from repro.training.wandb_service import available
+    from repro.tracking.wandb_logger import mode
+    from repro.tracking.wandb_service import available
 
     modes = sorted({mode(config.log) for config in configs})
     if not available():

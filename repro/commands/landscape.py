@@ -18,7 +18,7 @@ from repro.records.surface import SURFACE, SurfaceRecord
 from repro.text import shell
 
 if TYPE_CHECKING:
-    from repro.theory.landscape import Plane
+    from repro.landscape.plane import Plane
 
 KINDS = ("random", "filter", "pca")
 
@@ -77,7 +77,7 @@ def _part(text: str | None) -> tuple[int, int]:
 def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
     """The run, its configuration, and the checkpoint that is meant."""
     from repro.config import load
-    from repro.training.runs import locate, stored_checkpoint
+    from repro.runs.start import locate, stored_checkpoint
 
     if path.suffix in (".yaml", ".yml"):
         config = load(path)
@@ -99,11 +99,11 @@ def _compute(
     import torch
 
     from repro.commands.measure import device_named
-    from repro.theory.landscape import evaluate
-    from repro.training.experiment import restore
+    from repro.distributed.processes import alone
+    from repro.landscape.plane import evaluate
+    from repro.runs.build import restore
+    from repro.runs.threads import set_threads_to_look
     from repro.training.losses import LOSSES
-    from repro.training.placement import alone
-    from repro.training.threads import set_threads_to_look
 
     device = device_named(given.device)
     experiment, _ = restore(alone(config), checkpoint)
@@ -159,9 +159,9 @@ def _plane(
     """The plane, the training path in its coordinates if it was made from that, and the share of it in the plane."""
     import torch
 
-    from repro.theory import directions
-    from repro.theory.landscape import Plane
-    from repro.training.checkpoint_file import load_weights
+    from repro.landscape import directions
+    from repro.landscape.plane import Plane
+    from repro.runs.checkpoint_file import load_weights
 
     center = directions.trained_parameters(network)
     generator = torch.Generator().manual_seed(given.seed)

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         _check_name(given)
     subject = _of_run(target, given) if is_run else _of_name(given)
     from repro.measurements import table, take
-    from repro.training.threads import set_threads_to_look
+    from repro.runs.threads import set_threads_to_look
 
     set_threads_to_look(subject.network, subject.images[:1], len(subject.images))
     readings = take(
@@ -125,11 +125,11 @@ def device_named(name: str) -> Any:
 
 def _of_run(target: Path, given: argparse.Namespace) -> Subject:
     """A run at its newest checkpoint, or at the one that is named."""
-    from repro.training.runs import stored_checkpoint
+    from repro.runs.start import stored_checkpoint
 
     run, config, checkpoint = stored_checkpoint(target)
-    from repro.training.experiment import restore
-    from repro.training.placement import alone
+    from repro.distributed.processes import alone
+    from repro.runs.build import restore
 
     device = device_named(given.device)
     experiment, content = restore(alone(config), checkpoint)
@@ -191,7 +191,7 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
     """Images evenly spaced over the sorted files of a folder; labels if all lie in subfolders, one a class."""
     import torch
 
-    from repro.data.image_file import open_rgb
+    from repro.data.loading.image_file import open_rgb
 
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if len(files) < 2:

@@ -10,8 +10,8 @@ from pathlib import Path
 from repro.config import load
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
+from repro.runs.start import differences, stored
 from repro.text import shell
-from repro.training.runs import differences, stored
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:

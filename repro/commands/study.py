@@ -13,14 +13,14 @@ from pathlib import Path
 from repro.commands import submit
 from repro.errors import UserError
 from repro.records import keep
+from repro.runs.budget import Budget
+from repro.runs.stop import OUT_OF_TIME, Interrupted
+from repro.runs.validation import check_names
 from repro.studies import manifest
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, progress, rates, remember
 from repro.studies.study import Cell, Study, load, names
 from repro.text import shell
-from repro.training.budget import Budget
-from repro.training.checks import check_names
-from repro.training.interrupt import OUT_OF_TIME, Interrupted
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
@@ -145,7 +145,7 @@ def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place:
 
 def _measure(planned: Sequence[Progress], runs: Path) -> None:
     """Time some steps of every kind of run of which nothing is known, and remember that."""
-    from repro.training.timing import time_run
+    from repro.runs.step_timing import time_run
 
     unknown = {kind(each.cell.config): each for each in planned if each.remaining is None}
     for number, each in enumerate(unknown.values(), 1):
@@ -202,9 +202,9 @@ def _used_up(budget: Budget, cells: Sequence[Cell], place: Path, runs: Path) -> 
 
 def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command: str) -> int:
     """Run a study's cells if asked, then write its report and print its tables."""
+    from repro.distributed.processes import is_first_rank
     from repro.report.build import write
     from repro.report.sources import of_cells
-    from repro.training.placement import is_first_rank
 
     seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
     preset = f" --preset {shlex.quote(given.preset)}" if given.preset else ""
@@ -230,9 +230,9 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
 def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
     from repro.config import Config
+    from repro.runs.start import locate
     from repro.studies.at_once import AtOnce, sensible_jobs
     from repro.studies.runner import require_useful, run_study
-    from repro.training.runs import locate
 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")

@@ -47,7 +47,7 @@ def submit(study: Study, given: argparse.Namespace) -> int:
     place = Path(given.runs) / study.folder(given.preset)
     if not _passes(preflight([cell.config for cell in cells], limit=limit, longest=_longest(cells, place))):
         return 1
-    from repro.training.runs import locate
+    from repro.runs.start import locate
 
     names = [locate(cell.config, Config()).name for cell in cells]
     chosen = submission.missing(cells, names, place)
@@ -128,8 +128,8 @@ def run_task(study: Study, given: argparse.Namespace) -> int:
         UserError: There is no such run, or it cannot be run.
         Interrupted: When asked to stop, or the budget is used up; it has its checkpoint.
     """
+    from repro.runs.start import locate
     from repro.studies.runner import require_useful, run_study
-    from repro.training.runs import locate
 
     cells = cells_of(study, given)
     if not 0 <= given.task < len(cells):

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from repro.errors import UserError
-from repro.training.checks import CODE_KEYS
+from repro.runs.validation import CODE_KEYS
 
 
 def take_trust(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

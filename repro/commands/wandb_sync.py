@@ -10,8 +10,8 @@ from pathlib import Path
 from repro.errors import UserError
 from repro.records import find_runs
 from repro.report import wandb_artifact
-from repro.training import wandb_sync
-from repro.training.wandb_service import Service
+from repro.tracking import wandb_sync
+from repro.tracking.wandb_service import Service
 
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:

@@ -1,7 +1,7 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
 from repro.config.identity import determining, former_identity, identity, run_name
-from repro.config.parsing import flatten, from_mapping, load, parse, read_yaml, to_flat, to_yaml, typed
+from repro.config.parsing import flatten, from_mapping, load, parse, to_flat, to_yaml, typed
 from repro.config.schema import (
     Config,
     DataConfig,
@@ -12,6 +12,7 @@ from repro.config.schema import (
     TrainingConfig,
     require_name,
 )
+from repro.config.yaml_file import read_yaml
 
 __all__ = [
     "Config",

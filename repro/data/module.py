@@ -14,9 +14,9 @@ from jaxtyping import Float, Int, UInt8
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from repro.data.arrays import Arrays, balanced_choice, require
-from repro.data.batches import Batches, DeviceBatches
-from repro.data.gather import PADDING, Crops, Padding, Whole
+from repro.data.loading.arrays import Arrays, balanced_choice, require
+from repro.data.loading.batches import Batches, DeviceBatches
+from repro.data.loading.gather import PADDING, Crops, Padding, Whole
 from repro.errors import UserError
 
 
@@ -101,7 +101,7 @@ class SplitDataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def _batch_options(self, *, training: bool) -> dict[str, Any]:
-        """The arguments of `repro.data.batches.Batches` besides the labels."""
+        """The arguments of `repro.data.loading.batches.Batches` besides the labels."""
         trainer = self.trainer
         ranks = trainer.world_size if trainer else 1
         standard = self.normalization == "mean_deviation"

@@ -39,7 +39,8 @@ class Dataset:
     prepare: str | None = None
     """Import path of ``prepare(root, source, download)``; None for a set that needs no preparing."""
     source: str | None = None
-    """Import path of ``source(root) -> repro.data.cache.Source``; None where only the published files are read."""
+    """Import path of ``source(root) -> Source`` (`repro.data.preparation.cache`); None where only published files are
+    read."""
     augmentations: tuple[str, ...] = ("none", "crop_flip")
     """What its training images can go through."""
     tree: str | None = None
@@ -51,7 +52,7 @@ class Dataset:
 
 DATASETS: dict[str, Dataset] = {
     "MNIST": Dataset(
-        module="repro.data.small:MNIST",
+        module="repro.data.sources.small:MNIST",
         classes=10,
         channels=1,
         image_size=28,
@@ -59,11 +60,11 @@ DATASETS: dict[str, Dataset] = {
         test=10_000,
         mean=(0.13066047627384286,),
         deviation=(0.3081078038564627,),
-        check="repro.data.idx:check",
-        prepare="repro.data.idx:prepare",
+        check="repro.data.sources.idx:check",
+        prepare="repro.data.sources.idx:prepare",
     ),
     "MNIST5k": Dataset(
-        module="repro.data.small:MNIST5k",
+        module="repro.data.sources.small:MNIST5k",
         classes=10,
         channels=1,
         image_size=28,
@@ -71,10 +72,10 @@ DATASETS: dict[str, Dataset] = {
         test=1_000,
         mean=(0.13107318427370948,),
         deviation=(0.3082812758360125,),
-        check="repro.data.mnist5k:check",
+        check="repro.data.sources.mnist5k:check",
     ),
     "CIFAR10": Dataset(
-        module="repro.data.small:CIFAR10",
+        module="repro.data.sources.small:CIFAR10",
         classes=10,
         channels=3,
         image_size=32,
@@ -82,12 +83,12 @@ DATASETS: dict[str, Dataset] = {
         test=10_000,
         mean=(0.49139967861519607, 0.48215840839460783, 0.44653091444546567),
         deviation=(0.24703223246328176, 0.24348512800005573, 0.26158784172796423),
-        check="repro.data.cifar:check_cifar10",
-        prepare="repro.data.cifar:prepare_cifar10",
-        source="repro.data.cifar:source_cifar10",
+        check="repro.data.sources.cifar:check_cifar10",
+        prepare="repro.data.sources.cifar:prepare_cifar10",
+        source="repro.data.sources.cifar:source_cifar10",
     ),
     "CIFAR100": Dataset(
-        module="repro.data.small:CIFAR100",
+        module="repro.data.sources.small:CIFAR100",
         classes=100,
         channels=3,
         image_size=32,
@@ -95,12 +96,12 @@ DATASETS: dict[str, Dataset] = {
         test=10_000,
         mean=(0.50707516, 0.48654887, 0.44091784),
         deviation=(0.26733429, 0.25643846, 0.27615047),
-        check="repro.data.cifar:check_cifar100",
-        prepare="repro.data.cifar:prepare_cifar100",
-        source="repro.data.cifar:source_cifar100",
+        check="repro.data.sources.cifar:check_cifar100",
+        prepare="repro.data.sources.cifar:prepare_cifar100",
+        source="repro.data.sources.cifar:source_cifar100",
     ),
     "ImageNet": Dataset(
-        module="repro.data.folders:ImageNet",
+        module="repro.data.sources.folders:ImageNet",
         classes=1000,
         channels=3,
         image_size=224,
@@ -108,14 +109,14 @@ DATASETS: dict[str, Dataset] = {
         test=50_000,
         mean=(0.485, 0.456, 0.406),  # torchvision's
         deviation=(0.229, 0.224, 0.225),
-        check="repro.data.imagenet:check_imagenet",
-        prepare="repro.data.imagenet:prepare_imagenet",
+        check="repro.data.sources.imagenet:check_imagenet",
+        prepare="repro.data.sources.imagenet:prepare_imagenet",
         augmentations=("none", "resized_crop_flip"),
-        tree="repro.data.imagenet:imagenet_tree",
-        verify="repro.data.imagenet:verify_imagenet",
+        tree="repro.data.sources.imagenet:imagenet_tree",
+        verify="repro.data.sources.imagenet:verify_imagenet",
     ),
     "ImageFolder": Dataset(
-        module="repro.data.folders:ImageFolder",
+        module="repro.data.sources.folders:ImageFolder",
         classes=0,
         channels=3,
         image_size=224,
@@ -123,11 +124,11 @@ DATASETS: dict[str, Dataset] = {
         test=0,
         mean=(0.485, 0.456, 0.406),
         deviation=(0.229, 0.224, 0.225),
-        check="repro.data.imagenet:check_folder",
-        prepare="repro.data.imagenet:prepare_folder",
+        check="repro.data.sources.imagenet:check_folder",
+        prepare="repro.data.sources.imagenet:prepare_folder",
         augmentations=("none", "resized_crop_flip"),
-        tree="repro.data.imagenet:folder_tree",
-        verify="repro.data.imagenet:verify_folder",
+        tree="repro.data.sources.imagenet:folder_tree",
+        verify="repro.data.sources.imagenet:verify_folder",
     ),
 }
 

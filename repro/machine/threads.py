@@ -2,7 +2,7 @@
 
 A step of a network of many thin layers is as fast with one thread as with two, and many times slower with two where
 other work keeps one of them waiting: each waits for the other at every layer, spinning. So one thread is the rule, more
-are taken where they were timed to help (`repro.training.threads`), and they wait asleep.
+are taken where they were timed to help (`repro.runs.threads`), and they wait asleep.
 """
 
 from __future__ import annotations

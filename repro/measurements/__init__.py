@@ -11,7 +11,6 @@ from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 if TYPE_CHECKING:
     from repro.measurements.probe import Measurement, Probe, looking
     from repro.measurements.run import measure, take
-    from repro.measurements.share import Share
 
 __all__ = [
     "CHOSEN",
@@ -20,7 +19,6 @@ __all__ = [
     "Measurement",
     "Probe",
     "Reading",
-    "Share",
     "check",
     "looking",
     "measure",
@@ -31,7 +29,6 @@ __all__ = [
 _NEEDS_TORCH = {
     "Measurement": "probe",
     "Probe": "probe",
-    "Share": "share",
     "looking": "probe",
     "measure": "run",
     "take": "run",

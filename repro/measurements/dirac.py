@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading
-from repro.networks.dirac import DiracConv2d
+from repro.networks.families.dirac import DiracConv2d
 
 
 def diagonals(probe: Probe) -> Iterator[Reading]:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
+from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.measurements.reading import Reading
-from repro.measurements.share import Share
 from repro.networks import WeightLayer
-from repro.networks.undisturbed import undisturbed
+from repro.networks.preserve_state import undisturbed
 
 
 @dataclass(frozen=True, kw_only=True)

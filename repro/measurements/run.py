@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.importing import load
 from repro.measurements.probe import Measurement, Probe, looking
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
-from repro.measurements.share import Share
 from repro.networks import WeightLayer, weight_layers
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def take(
         )
         for name in measurements:
             measurement: Measurement = load(MEASUREMENTS[name])
-            readings += share.gather(list(measurement(probe)))
+            readings += share.gather(list(measurement(probe)), lambda reading: reading.layer)
             network.train(mode == "train")
     for reason, names in probe.left_out.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from repro.importing import load
-from repro.networks import foreign
+from repro.networks import external as foreign
 from repro.networks.naming import find
 from repro.networks.options import parse_options
 

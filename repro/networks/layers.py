@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.undisturbed import undisturbed
+from repro.networks.preserve_state import undisturbed
 
 SHORTCUTS = ("downsample", "shortcut")
 """Names under which networks keep their shortcut projections."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from repro.errors import UserError, unknown
-from repro.networks import foreign
+from repro.networks import external as foreign
 from repro.networks.family import Family
 from repro.networks.options import CHOICES, Options, parse_options, refuse_options
 from repro.networks.registry import NETWORKS

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from repro.networks import layout, plans
+from repro.networks.families import residual_spec as layout
+from repro.networks.families import sequential_spec as plans
 from repro.networks.family import Depths, Family
 
 _STACK = frozenset({"activation", "gamma", "initialization"})
@@ -19,54 +20,54 @@ _COMMON = frozenset({"form", "width", "activation", "gamma", "normalization", "i
 
 NETWORKS: dict[str, Family] = {
     "plainnet": Family(
-        builder="repro.networks.residual:plainnet",
+        builder="repro.networks.families.residual:plainnet",
         takes=_COMMON | {"block"},
         depths=layout.depths,
         check=layout.plainnet,
     ),
     "resnet": Family(
-        builder="repro.networks.residual:resnet",
+        builder="repro.networks.families.residual:resnet",
         takes=_COMMON | {"block", "shortcut"},
         depths=layout.depths,
         check=layout.resnet,
     ),
     "resnext": Family(
-        builder="repro.networks.residual:resnext",
+        builder="repro.networks.families.residual:resnext",
         takes=_COMMON | {"block", "shortcut", "groups"},
         depths=partial(layout.depths, block="bottleneck"),
         check=layout.resnext,
     ),
     "diracnet": Family(
-        builder="repro.networks.residual:diracnet",
+        builder="repro.networks.families.residual:diracnet",
         takes=_COMMON | {"diagonal"},
         depths=partial(layout.depths, block="basic"),
         check=layout.diracnet,
     ),
     "cnn": Family(
-        builder="repro.networks.stacks:cnn",
+        builder="repro.networks.families.sequential:cnn",
         takes=_STACK | {"width", "pooling", "printed"},
         depths=lambda _options: plans.CNN_DEPTHS,
         check=plans.cnn,
     ),
     "vgg": Family(
-        builder="repro.networks.stacks:vgg",
+        builder="repro.networks.families.sequential:vgg",
         takes=_STACK | {"width", "pooling"},
         depths=lambda _options: plans.VGG_DEPTHS,
         check=plans.vgg,
     ),
     "densenet": Family(
-        builder="repro.networks.densenet:DenseNet",
+        builder="repro.networks.families.densenet:DenseNet",
         takes=_STACK | {"form"},
         depths=lambda _options: DENSENET_DEPTHS,
     ),
     "fc": Family(
-        builder="repro.networks.stacks:fc",
+        builder="repro.networks.families.sequential:fc",
         takes=_STACK | {"width"},
         depths=lambda _options: plans.FC_DEPTHS,
         check=plans.fc,
     ),
     "mlp": Family(
-        builder="repro.networks.stacks:mlp",
+        builder="repro.networks.families.sequential:mlp",
         takes=_STACK | {"hidden"},
         check=plans.mlp,
     ),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.networks.layers import weight_layers
-from repro.networks.undisturbed import undisturbed
+from repro.networks.preserve_state import undisturbed
 
 Head = Literal["add", "replace", "fill"]
 _NO_ACTIVATION = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.Identity)

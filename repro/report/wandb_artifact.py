@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from repro.records import MANIFEST, find_runs
-from repro.training.wandb_description import Description, manifest, tags
-from repro.training.wandb_service import Service
+from repro.tracking.wandb_description import Description, manifest, tags
+from repro.tracking.wandb_service import Service
 
 _DIGEST = "report/digest"
 
@@ -89,7 +89,7 @@ def send(report: StudyReport) -> None:
     """
     import wandb
 
-    from repro.training.wandb_run import replaying
+    from repro.tracking.wandb_run import replaying
 
     with replaying(report.description, project=report.project, entity=report.entity, of=report.folder) as remote:
         artifact = wandb.Artifact(f"study-{report.description.group}", type="study")

@@ -17,11 +17,11 @@ from repro.config import Config, to_yaml
 from repro.errors import UserError
 from repro.machine import allowed, available_memory, processors, told
 from repro.records import RunDirectory
+from repro.runs.budget import BEGIN_SECONDS
+from repro.runs.start import locate
+from repro.runs.stop import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
 from repro.studies.saying import Bar, Lines, label, say, say_nothing_to_do, tail
 from repro.studies.study import Cell
-from repro.training.budget import BEGIN_SECONDS
-from repro.training.interrupt import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
-from repro.training.runs import locate
 
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 1.0  # of a process, before its budget begins

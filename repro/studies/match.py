@@ -11,8 +11,8 @@ from pathlib import Path
 from repro.config import Config, determining, load
 from repro.errors import UserError
 from repro.records import RunDirectory
+from repro.runs.validation import own_code
 from repro.studies.study import Cell
-from repro.training.checks import own_code
 
 
 @dataclass(frozen=True, kw_only=True)

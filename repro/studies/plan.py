@@ -13,8 +13,8 @@ from repro.config import Config, determining, load
 from repro.data import dataset
 from repro.errors import UserError
 from repro.records import RunDirectory, replace_text
+from repro.runs.validation import train_samples
 from repro.studies.study import Cell
-from repro.training.checks import train_samples
 
 RESULTS = Path("results")
 """Where records of finished runs are kept; what they took counts where no run here tells better."""

@@ -8,14 +8,14 @@ import traceback
 from collections.abc import Sequence
 
 from repro.config import Config
+from repro.distributed.processes import several
 from repro.errors import UserError
 from repro.records import RunDirectory
+from repro.runs.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
+from repro.runs.start import locate, start
+from repro.runs.stop import OUT_OF_TIME, CannotSave, Interrupted
 from repro.studies.saying import label, say, say_nothing_to_do
 from repro.studies.study import Cell
-from repro.training.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
-from repro.training.interrupt import OUT_OF_TIME, CannotSave, Interrupted
-from repro.training.placement import several
-from repro.training.runs import locate, start
 
 
 def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDirectory]) -> None:
@@ -94,6 +94,6 @@ def _is_late(ends: float) -> bool:
     """Whether no cell may begin any more; all processes of the one before decide alike."""
     if math.isinf(ends):
         return False
-    from repro.training.agreement import Agreement
+    from repro.distributed.agreement import Agreement
 
     return bool(Agreement().highest(int(ends - time.monotonic() < BEGIN_SECONDS))[0])

@@ -21,8 +21,8 @@ from typing import Any
 
 from repro.config import Config, determining, flatten, from_mapping, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
+from repro.runs.validation import full_batch
 from repro.studies import claims, quantities
-from repro.training.checks import full_batch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from repro.data import mnist5k
 from repro.data.registry import DATASETS
+from repro.data.sources import mnist5k
 from repro.networks import create_network
 
 DEPTH, WIDTH, STEPS, BATCH = 56, 4, 80, 32

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from repro.config import TrainingConfig
-from repro.measurements import Share
-from repro.training.batch_statistics import is_synchronised, over_all_ranks
+from repro.distributed.share import Share
 from repro.training.compiled import Compiled
 from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
 from repro.training.losses import LOSSES
 from repro.training.metrics import Largest, MeanLoss, epoch_means
 from repro.training.optimizer import create_optimizer, set_learning_rate
 from repro.training.schedule import learning_rate
-from repro.training.spectral import total_spread, weight_matrices
+from repro.training.spectral_penalty import total_spread, weight_matrices
+from repro.training.sync_batchnorm import is_synchronised, over_all_ranks
 
 Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
 

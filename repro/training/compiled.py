@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.networks.skip import SkipToOutput
-from repro.training.batch_statistics import is_synchronised
+from repro.training.sync_batchnorm import is_synchronised
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _NOISE = ("torch.utils.cpp_extension", "torch._dynamo", "torch._inductor")  # what matters is raised

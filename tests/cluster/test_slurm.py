@@ -14,7 +14,7 @@ import torch
 from repro.cli import run as repro
 from repro.config import load
 from repro.records import RunDirectory, find_runs, metrics, readings
-from repro.training.runs import start
+from repro.runs.start import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SBATCH = Path(__file__).parents[2] / "sbatch"

@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 from repro import cli
 from repro.config import from_mapping
 from repro.records import RunDirectory, readings
-from repro.training.runs import start
+from repro.runs.start import start
 
 
 @pytest.fixture(scope="module")

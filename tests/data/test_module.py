@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from repro.data import DATASETS, create_data, fingerprint, provenance
-from repro.data.arrays import Arrays, balanced_choice
+from repro.data.loading.arrays import Arrays, balanced_choice
 from repro.data.module import ImageDataModule
 from repro.errors import UserError
 
@@ -44,7 +44,7 @@ def test_every_data_set_is_as_its_entry_says(name: str, tmp_path: Path, request:
     entry = DATASETS[name]
     root = tmp_path
     if name == "MNIST":
-        from repro.data import idx
+        from repro.data.sources import idx
 
         idx.prepare(tmp_path, request.getfixturevalue("mnist_files"), False)
     if "CIFAR" in name:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from repro.config import TrainingConfig
-from repro.data.batches import DeviceBatches
+from repro.data.loading.batches import DeviceBatches
 from repro.measurements import take
 from repro.networks import create_network
 from repro.training.optimizer import create_optimizer

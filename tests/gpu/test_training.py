@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch import Callback
 
 from repro.records import RunDirectory, metrics
-from repro.training import fit as module
-from repro.training.runs import start
+from repro.runs import session as module
+from repro.runs.start import start
+from tests.runs.test_session import small
 from tests.training.test_compiled import RUNS, in_a_process
-from tests.training.test_fit import small
 
 pytestmark = pytest.mark.gpu
 

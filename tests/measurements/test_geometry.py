@@ -11,7 +11,7 @@ from repro.errors import UserError
 from repro.measurements import take
 from repro.measurements.geometry import carry, centred_gram
 from repro.networks import create_network, weight_layers
-from repro.networks.residual import ZeroPaddedIdentity
+from repro.networks.families.residual import ZeroPaddedIdentity
 
 
 def images(seed: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from repro.errors import UserError
 from repro.networks import create_network, weight_layers
-from repro.networks.undisturbed import undisturbed
+from repro.networks.preserve_state import undisturbed
 
 IMAGES = torch.randn(2, 3, 64, 64)
 

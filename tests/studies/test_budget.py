@@ -17,12 +17,12 @@ import yaml
 from repro.cli import run
 from repro.config import Config, to_yaml
 from repro.records import RunDirectory, find_runs, metrics, readings
+from repro.runs.checkpoints import RunCheckpoints
+from repro.runs.start import locate
+from repro.runs.stop import OUT_OF_TIME, Interrupted
 from repro.studies.runner import run_study
 from repro.studies.study import load
-from repro.training.checkpoints import RunCheckpoints
 from repro.training.classifier import Classifier
-from repro.training.interrupt import OUT_OF_TIME, Interrupted
-from repro.training.runs import locate
 from tests.studies.header import HEADER
 
 STUDY = {
@@ -211,7 +211,7 @@ def long_enough(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds in which two processes start and train, however busy the machine is: several times what imports take."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import repro.training.fit"], check=True)
+    subprocess.run([sys.executable, "-c", "import repro.runs.session"], check=True)
     monkeypatch.setattr("repro.studies.runner.LEAST_MINUTES", 0.0)
     monkeypatch.setattr("repro.studies.runner.BEGIN_SECONDS", 5.0)
     return min(max(20.0, 4 * (time.monotonic() - began)), 150.0)

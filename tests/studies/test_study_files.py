@@ -12,10 +12,10 @@ import yaml
 from repro import figures, measurements, networks
 from repro.config import Config
 from repro.data.registry import dataset
+from repro.runs.validation import network_options
 from repro.studies import claims
 from repro.studies.study import Cell, configurations, names
 from repro.studies.study import load as read
-from repro.training.checks import network_options
 
 ARTEFACTS = {
     ("Oyedotun", "Table 1"),
@@ -62,7 +62,7 @@ def content(name: str) -> dict[str, Any]:
 
 
 def refuse_what_cannot_be_run(config: Config) -> None:
-    """As `repro.training.checks.check`, without the data: they need not be here."""
+    """As `repro.runs.validation.check`, without the data: they need not be here."""
     data = dataset(config.data.name)
     assert config.data.augmentation in data.augmentations
     images = config.data.train_size or data.train - config.data.validation_size

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from repro.landscape import directions
+from repro.landscape.plane import Plane, evaluate, point_by_point
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
-from repro.theory import directions
-from repro.theory.landscape import Plane, evaluate, point_by_point
-from repro.theory.losses import cross_entropy
+from repro.theory.nguyen.losses import cross_entropy
 
 COORDINATES = torch.tensor([[0.0, 0.0], [0.5, -0.25], [0.5, 1.0], [-1.0, 0.3]], dtype=torch.float64)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.theory import (
+from repro.theory.oyedotun import (
     assumptions,
     collapse,
     diagonalizable,

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from repro.spectra import conditioning
-from repro.theory import (
-    backpropagation,
+from repro.theory.nguyen import (
     construction,
     convex_losses,
     critical_points,
@@ -26,7 +25,8 @@ from repro.theory import (
     published,
     skip_points,
 )
-from repro.theory.skip_points import Point
+from repro.theory.nguyen.skip_points import Point
+from repro.theory.oyedotun import backpropagation
 from repro.training.losses import LOSSES
 
 SEEDS = st.integers(0, 2**31)

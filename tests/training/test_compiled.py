@@ -17,9 +17,9 @@ from repro.config.identity import determining
 from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
-from repro.training.batch_statistics import synchronise
-from repro.training.checks import check
+from repro.runs.validation import check
 from repro.training.compiled import Compiled, require_compiler
+from repro.training.sync_batchnorm import synchronise
 
 IMAGE = torch.zeros(1, 1, 28, 28)
 
@@ -133,7 +133,7 @@ RUNS = """
 import dataclasses, json, sys, torch
 from repro.config import from_mapping
 from repro.records import metrics
-from repro.training.runs import start
+from repro.runs.start import start
 
 def config(folder, epochs, compile):
     return from_mapping({

@@ -1,0 +1,68 @@
+"""The Lightning parts of an experiment, for a script or a notebook of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from repro.config import Config, flatten, from_mapping, read_yaml, to_flat
+from repro.distributed.processes import alone
+from repro.importing import trusting
+from repro.runs.build import Experiment
+from repro.runs.build import build as build_experiment
+from repro.runs.build import restore as restore_experiment
+from repro.runs.start import stored_checkpoint
+from repro.runs.validation import CODE_KEYS, check
+
+
+def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
+    """The parts that ``repro fit`` would train: `module`, a LightningModule, and `data`, a LightningDataModule.
+
+    Nothing is recorded but what the callbacks and loggers of the Trainer do that trains them. Callbacks may watch
+    ``train/accuracy``, ``test/cross_entropy`` and so on (EarlyStopping, ModelCheckpoint); after `Trainer.test`, which
+    evaluates the training set too, they are in ``trainer.callback_metrics``. Seeds every generator first.
+
+    Args:
+        configuration: A YAML file. The defaults if None.
+        trust: Code that the file may name: packages, modules or ``package.module:Name``.
+        options: What is different: ``seed=3``, or by group, ``model={"network": "resnet20"}``.
+
+    Raises:
+        UserError: For whatever ``repro fit`` would refuse.
+    """
+    config = _with({} if configuration is None else read_yaml(configuration), options)
+    with trusting([*trust, *_typed(options)]):
+        check(config)
+        return build_experiment(config)
+
+
+def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
+    """A run's network with the weights of its newest checkpoint, in eval mode, and its data; in one process.
+
+    Args:
+        path: The run's directory, or one of its checkpoints.
+        trust: Code that the run may name, as for `build`: to restore it is to run that.
+        options: As for `build`: ``data={"root": "elsewhere"}`` where the data lie in another place here.
+
+    Raises:
+        UserError: There is no such run or checkpoint, it is damaged or another network's, or the data are missing.
+    """
+    _, config, checkpoint = stored_checkpoint(path)
+    config = alone(_with(to_flat(config), options))
+    with trusting([*trust, *_typed(options)]):
+        check(config)
+        experiment, _ = restore_experiment(config, checkpoint)
+    experiment.module.eval()
+    experiment.data.setup("fit")
+    return experiment
+
+
+def _typed(options: dict[str, Any]) -> list[str]:
+    """Code that the caller names himself."""
+    flat = flatten(options, source="options")
+    return [str(name) for key in CODE_KEYS if ":" in str(name := flat.get(key, ""))]
+
+
+def _with(mapping: dict[str, Any], options: dict[str, Any]) -> Config:
+    return from_mapping({**flatten(mapping), **flatten(options, source="options")})

@@ -1,0 +1,1 @@
+"""Batches: their order, pixels and decoding."""

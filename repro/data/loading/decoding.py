@@ -1,0 +1,245 @@
+"""Batches of images that are decoded as they are needed: by worker processes, as uint8, normalised on the device.
+
+An epoch's order and each image's crop and flip are functions of (seed, epoch, place in the order) alone: not of the
+number of workers, of ranks, or of where the run was stopped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from weakref import WeakSet
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms.v2 import functional as F
+
+from repro.data.loading.batches import Batches, generator
+from repro.data.loading.image_file import open_rgb
+from repro.data.loading.workers import begin_worker, worker_context
+from repro.errors import UserError
+
+try:  # deprecated since torchvision 0.29, but much faster than Pillow; without it all goes through Pillow
+    from torchvision.io import decode_jpeg
+except ImportError:
+    decode_jpeg = None
+
+AREA = (0.08, 1.0)
+"""Share of the image's area that a random crop has."""
+RATIO = (3 / 4, 4 / 3)
+"""Width by height of a random crop."""
+_LOG_RATIO = torch.log(torch.tensor(RATIO)).tolist()
+_ATTEMPTS = 10
+_CROP = 2  # stream of `generator`; 0 and 1 are order and augmentation of small images
+
+
+def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
+    """An image file as RGB.
+
+    JPEGs go through torchvision, which is faster than Pillow and gives the same pixels; what it does not take (CMYK,
+    other formats, JPEGs that it finds damaged) through Pillow.
+
+    Raises:
+        UserError: The file is missing, damaged, or no image; names it.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError:
+        content = np.empty(0, np.uint8)
+    if decode_jpeg is not None and content[:2].tobytes() == b"\xff\xd8":
+        try:
+            image: Tensor = decode_jpeg(torch.from_numpy(content))
+        except RuntimeError:
+            pass  # Pillow says what is wrong
+        else:
+            if len(image) in (1, 3):
+                return image.expand(3, -1, -1)
+    return torch.from_numpy(np.array(open_rgb(path))).permute(2, 0, 1)
+
+
+def random_crop(height: int, width: int, source: torch.Generator) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a crop of random area and shape: torchvision's RandomResizedCrop, same draws."""
+    for _ in range(_ATTEMPTS):
+        area = height * width * torch.empty(1).uniform_(*AREA, generator=source).item()
+        ratio = torch.exp(torch.empty(1).uniform_(*_LOG_RATIO, generator=source)).item()
+        columns, rows = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < columns <= width and 0 < rows <= height:
+            top = int(torch.randint(0, height - rows + 1, (1,), generator=source))
+            return top, int(torch.randint(0, width - columns + 1, (1,), generator=source)), rows, columns
+    columns, rows = min(width, round(height * RATIO[1])), min(height, round(width / RATIO[0]))
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def training_view(
+    image: UInt8[Tensor, "3 height width"], size: int, source: torch.Generator
+) -> UInt8[Tensor, "3 size size"]:
+    """A random crop, resized to a square, mirrored every other time."""
+    top, left, rows, columns = random_crop(image.shape[1], image.shape[2], source)
+    view: Tensor = F.resized_crop(image, top, left, rows, columns, [size, size], antialias=True)
+    mirrored = torch.rand(1, generator=source).item() < 0.5
+    return F.horizontal_flip(view) if mirrored else view
+
+
+def evaluation_view(image: UInt8[Tensor, "3 height width"], size: int, resize: int) -> UInt8[Tensor, "3 size size"]:
+    """The shorter side resized, the centre cropped."""
+    view: Tensor = F.center_crop(F.resize(image, [resize], antialias=True), [size, size])
+    return view
+
+
+class Request(NamedTuple):
+    """A batch to decode."""
+
+    chosen: npt.NDArray[np.int64]
+    """Which images."""
+    epoch: int
+    first: int
+    """Place of the first one in the epoch's order."""
+
+
+class Files(NamedTuple):
+    """Image files and their labels, compact enough for a million."""
+
+    folder: str
+    names: npt.NDArray[np.bytes_]
+    """Paths below the folder, in UTF-8."""
+    labels: npt.NDArray[np.int64]
+
+    def take(self, indices: npt.NDArray[np.intp]) -> Files:
+        """Some of them, in the order of `indices`."""
+        return self._replace(names=self.names[indices], labels=self.labels[indices])
+
+
+class Decoder(Dataset[Any]):
+    """Turns a request into pixels (batch, height, width, 3) and labels, or into the text of what is wrong with a file.
+
+    Args:
+        files: All images.
+        size: Side of the square images.
+        resize: The shorter side before the centre is cropped.
+        seed: Of crops and flips; None: evaluation.
+    """
+
+    def __init__(self, files: Files, *, size: int, resize: int, seed: int | None) -> None:
+        self.size, self.resize, self.seed = size, resize, seed
+        self._folder = files.folder
+        # Tensors go to workers as shared memory, arrays as copies.
+        self._names = torch.from_numpy(files.names.view(np.uint8).reshape(-1, files.names.itemsize))
+        self._labels = torch.from_numpy(files.labels)
+
+    def path(self, index: int) -> Path:
+        """Of an image."""
+        name = self._names[index].numpy().tobytes().rstrip(b"\0")
+        return Path(self._folder, name.decode("utf-8", "surrogateescape"))
+
+    def __getitem__(self, request: Request) -> tuple[Tensor, Tensor] | str:
+        """Decode a batch."""
+        pixels = torch.empty(len(request.chosen), self.size, self.size, 3, dtype=torch.uint8)
+        for number, index in enumerate(request.chosen.tolist()):
+            try:
+                image = decode(self.path(index))
+            except UserError as error:
+                return str(error)  # an exception would arrive as the worker's traceback
+            if self.seed is None:
+                view = evaluation_view(image, self.size, self.resize)
+            else:
+                source = generator(self.seed, request.epoch, _CROP, request.first + number)
+                view = training_view(image, self.size, source)
+            pixels[number] = view.permute(1, 2, 0)
+        return pixels, self._labels[torch.from_numpy(request.chosen)]
+
+
+class _Requests(Sampler[Request]):
+    """The requests of the pass that begins."""
+
+    def __init__(self) -> None:
+        self.waiting: Sequence[Request] = ()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.waiting)
+
+    def __len__(self) -> int:
+        return len(self.waiting)
+
+
+_OPEN: WeakSet[DecodedBatches] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Python ends what is left of its processes by a signal that these ignore, and would wait for ever."""
+    for batches in list(_OPEN):
+        batches.close()
+
+
+class DecodedBatches(Batches):
+    """Batches of image files.
+
+    Args:
+        files: All images.
+        device: Where the batches are wanted.
+        size: Side of the square images.
+        resize: The shorter side before the centre is cropped, where no crop is random.
+        workers: Processes that decode; 0 decodes here.
+        augmentation: What training images go through.
+        options: See `Batches`.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        *,
+        device: torch.device,
+        size: int,
+        resize: int,
+        workers: int,
+        augmentation: Literal["none", "resized_crop_flip"] = "none",
+        **options: Any,
+    ) -> None:
+        super().__init__(torch.from_numpy(files.labels).to(device), **options)
+        cropped = augmentation == "resized_crop_flip"
+        self._requests = _Requests()
+        self._loader = DataLoader(
+            Decoder(files, size=size, resize=resize, seed=self.seed if cropped else None),
+            batch_size=None,  # a request is a batch, and one worker's work
+            sampler=self._requests,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+            persistent_workers=workers > 0 and self.seed is not None,
+            worker_init_fn=begin_worker,
+            multiprocessing_context=worker_context() if workers else None,
+            generator=torch.Generator(),  # its own: the global one belongs to the training
+        )
+        self._iterator: Any = None
+
+    def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
+        """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
+        epoch, order, parts = self.remaining()
+        places = order.numpy()
+        self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
+        device = self.labels.device
+        self._iterator = iter(self._loader)
+        _OPEN.add(self)
+        for found in self._iterator:
+            if isinstance(found, str):
+                raise UserError(found)
+            pixels, labels = (tensor.to(device, non_blocking=True) for tensor in found)
+            yield self.normalise(pixels.permute(0, 3, 1, 2)), labels
+
+    def close(self) -> None:
+        """End the workers; another pass would start new ones."""
+        iterator, self._iterator, self._loader._iterator = self._iterator, None, None
+        if hasattr(iterator, "_shutdown_workers"):  # there are none where this process decodes
+            iterator._shutdown_workers()
+            for worker in iterator._workers:
+                worker.kill()
+
+    def __del__(self) -> None:
+        if getattr(self, "_iterator", None) is not None:
+            self.close()

@@ -1,0 +1,1 @@
+"""Preparing data sets: files fetched, unpacked, checked and cached."""

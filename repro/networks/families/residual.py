@@ -1,0 +1,176 @@
+"""PlainNet, ResNet, ResNeXt and DiracNet: one skeleton (He et al. 2016, after their CIFAR and ImageNet networks).
+
+Order convolution, normalisation, activation; the activation of a block's end follows the addition. Without
+normalisation the convolutions get a bias, which batch normalisation would otherwise provide.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from repro.networks.activations import create_activation
+from repro.networks.families import residual_spec as layouts
+from repro.networks.families.dirac import DiracConv2d
+from repro.networks.families.residual_spec import Layout, Stage
+from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.options import Options
+
+
+class ZeroPaddedIdentity(nn.Module):
+    """The shortcut without parameters where the shape changes: every stride-th pixel, and new channels of zeros."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.new_channels = out_channels - in_channels
+
+    def forward(self, h: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch more rows columns"]:
+        """The image, smaller and with more channels."""
+        return F.pad(h[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+
+
+class Block(nn.Module):
+    """Two or three weight layers, with or without a shortcut (Oyedotun, section 3.2).
+
+    PlainNet, Eq. 1: h^l = W^l W^(l-1) h^(l-2). ResNet, Eq. 2: h^l = W_b^l W_b^(l-1) h^(l-2) + h^(l-2). ResNeXt, Eq. 4:
+    h^l = sum over k of W_b^(l,k) W_b^(l-1,k) h^(l-2), + h^(l-2). Each W stands for a convolution, its normalisation
+    and, but for the last, its activation. A bottleneck has three instead of two.
+
+    ResNeXt's paths run side by side. In a bottleneck the 3x3 convolution is grouped, as in the ResNeXt paper. In a
+    basic block the first convolution computes all paths' outputs as one stack of channels, and the second reads the
+    stack: [W^(l,1) ... W^(l,m)] times the stacked h_1, ..., h_m is the sum of W^(l,k) h_k, so that an ordinary
+    convolution is the sum of Eq. 4. (The activation and the normalisation between the two act on each channel alone.)
+    """
+
+    def __init__(self, path: nn.Module, shortcut: nn.Module | None, activation: nn.Module) -> None:
+        super().__init__()
+        self.path = path
+        self.shortcut = shortcut
+        self.activation = activation
+
+    def forward(self, h: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch more rows columns"]:
+        """From h^(l-2) to h^l."""
+        if self.shortcut is None:
+            output: Tensor = self.activation(self.path(h))  # Eq. 1
+        else:
+            output = self.activation(self.path(h) + self.shortcut(h))  # Eq. 2 and 4
+        return output
+
+
+class ResidualNetwork(nn.Module):
+    """A stem, stages of blocks that halve the image and double the channels, average pooling, a linear head.
+
+    Args:
+        layout: What it is made of (`repro.networks.families.residual_spec`).
+        options: Classes, channels, activation, normalisation, initialisation.
+    """
+
+    def __init__(self, layout: Layout, options: Options) -> None:
+        super().__init__()
+        self._layout = layout
+        self._options = options
+        imagenet = layout.form == "imagenet"
+        side, stride = (7, 2) if imagenet else (3, 1)
+        stem = self._path([self._convolution(options.in_channels, layout.stem, side=side, stride=stride)])
+        stem.add_module("activation", self._activation())
+        if imagenet:
+            stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
+        self.stem = stem
+
+        stages, channels = [], layout.stem
+        for index, stage in enumerate(layout.stages):
+            blocks = []
+            for number in range(stage.blocks):
+                blocks.append(self._block(channels, stage, stride=2 if index > 0 and number == 0 else 1))
+                channels = stage.outside
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(channels, options.num_classes)
+        INITIALIZATIONS[options.initialization](self)
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """From images to logits."""
+        h: Tensor = self.stages(self.stem(images))
+        logits: Tensor = self.head(h.mean((2, 3)))
+        return logits
+
+    def weight_layer_names(self) -> list[str]:
+        """Names of the convolutions and the head in forward order, shortcut projections left out."""
+        return [
+            name
+            for name, module in self.named_modules()  # modules are registered in the order in which they are called
+            if isinstance(module, nn.Conv2d | nn.Linear) and ".shortcut." not in name
+        ]
+
+    def _block(self, channels: int, stage: Stage, *, stride: int) -> Block:
+        if self._layout.block == "basic":
+            convolutions = [
+                self._block_convolution(channels, stage.inside, stride=stride),
+                self._block_convolution(stage.inside, stage.outside),
+            ]
+        else:
+            convolutions = [
+                self._convolution(channels, stage.inside, side=1),
+                self._convolution(stage.inside, stage.inside, stride=stride, groups=self._layout.groups),
+                self._convolution(stage.inside, stage.outside, side=1),
+            ]
+        shortcut = None if self._layout.shortcut is None else self._shortcut(channels, stage.outside, stride=stride)
+        return Block(self._path(convolutions), shortcut, self._activation())
+
+    def _shortcut(self, channels: int, out_channels: int, *, stride: int) -> nn.Module:
+        if stride == 1 and channels == out_channels:
+            return nn.Identity()
+        if self._layout.shortcut == "identity":
+            return ZeroPaddedIdentity(channels, out_channels, stride=stride)
+        return self._path([self._convolution(channels, out_channels, side=1, stride=stride)])
+
+    def _path(self, convolutions: Sequence[nn.Conv2d]) -> nn.Sequential:
+        """The convolutions, each with its normalisation, and activations between them."""
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, convolution in enumerate(convolutions, 1):
+            parts[f"conv{number}"] = convolution
+            if self._options.normalization == "batch":
+                parts[f"norm{number}"] = nn.BatchNorm2d(convolution.out_channels)
+            if number < len(convolutions):
+                parts[f"activation{number}"] = self._activation()
+        return nn.Sequential(parts)
+
+    def _block_convolution(self, channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
+        if self._layout.diagonal is None:
+            return self._convolution(channels, out_channels, stride=stride)
+        bias = self._options.normalization == "none"
+        return DiracConv2d(channels, out_channels, stride=stride, bias=bias, diagonal=self._layout.diagonal)
+
+    def _convolution(
+        self, channels: int, out_channels: int, *, side: int = 3, stride: int = 1, groups: int = 1
+    ) -> nn.Conv2d:
+        bias = self._options.normalization == "none"
+        return nn.Conv2d(channels, out_channels, side, stride, side // 2, groups=groups, bias=bias)
+
+    def _activation(self) -> nn.Module:
+        return create_activation(self._options.activation, gamma=self._options.gamma)
+
+
+def plainnet(depth: int, options: Options) -> ResidualNetwork:
+    """No shortcuts (Oyedotun, Eq. 1)."""
+    return ResidualNetwork(layouts.plainnet(depth, options), options)
+
+
+def resnet(depth: int, options: Options) -> ResidualNetwork:
+    """A shortcut around every block (Oyedotun, Eq. 2)."""
+    return ResidualNetwork(layouts.resnet(depth, options), options)
+
+
+def resnext(depth: int, options: Options) -> ResidualNetwork:
+    """Several paths in every block, and a shortcut (Oyedotun, Eq. 4)."""
+    return ResidualNetwork(layouts.resnext(depth, options), options)
+
+
+def diracnet(depth: int, options: Options) -> ResidualNetwork:
+    """No shortcuts; the blocks' weights hold the identity (Oyedotun, Eq. 28). The stem is ordinary, as in DiracNets."""
+    return ResidualNetwork(layouts.diracnet(depth, options), options)

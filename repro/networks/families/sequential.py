@@ -1,0 +1,83 @@
+"""Nguyen's networks without shortcuts: CNN13, VGG and fully connected ones (section 4; appendices D to G)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from repro.networks.activations import create_activation
+from repro.networks.families import sequential_spec as plans
+from repro.networks.families.sequential_spec import Convolution, Plan
+from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.options import Options
+
+
+class Stack(nn.Module):
+    """Convolutions, each with its bias and activation, then fully connected layers, then a linear output.
+
+    Args:
+        plan: The layers (`repro.networks.families.sequential_spec`).
+        options: Classes, channels, image size, activation, initialisation.
+    """
+
+    def __init__(self, plan: Plan, options: Options) -> None:
+        super().__init__()
+        self._options = options
+        channels, size = options.in_channels, options.image_size
+        features: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, step in enumerate(plan.features, 1):
+            if isinstance(step, Convolution):
+                padding = step.side // 2 if step.side % 2 else 0
+                features[f"conv{number}"] = nn.Conv2d(channels, step.channels, step.side, step.stride, padding)
+                features[f"activation{number}"] = self._activation()
+                channels = step.channels
+            else:
+                features[f"pool{number}"] = nn.MaxPool2d(2, ceil_mode=step.ceil)
+            size = plans.output_size(size, step)
+        self.features = nn.Sequential(features)
+        self.classifier = nn.Sequential(self._fully_connected(channels * size**2, plan.hidden))
+        INITIALIZATIONS[options.initialization](self)
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """From images to logits."""
+        logits: Tensor = self.classifier(self.features(images).flatten(1))
+        return logits
+
+    def weight_layer_names(self) -> list[str]:
+        """Names of the convolutions and linear layers in forward order."""
+        return [name for name, module in self.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+    def _fully_connected(self, inputs: int, hidden: Sequence[int]) -> OrderedDict[str, nn.Module]:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, width in enumerate(hidden, 1):
+            layers[f"linear{number}"] = nn.Linear(inputs, width)
+            layers[f"activation{number}"] = self._activation()
+            inputs = width
+        layers["output"] = nn.Linear(inputs, self._options.num_classes)
+        return layers
+
+    def _activation(self) -> nn.Module:
+        return create_activation(self._options.activation, gamma=self._options.gamma)
+
+
+def cnn(depth: int, options: Options) -> Stack:
+    """CNN13 (Nguyen, Table 3)."""
+    return Stack(plans.cnn(depth, options), options)
+
+
+def vgg(depth: int, options: Options) -> Stack:
+    """VGG11, 13 and 16 for 32 x 32 images, with two hidden layers of 128 (Nguyen, section 4 and appendix G)."""
+    return Stack(plans.vgg(depth, options), options)
+
+
+def fc(depth: int, options: Options) -> Stack:
+    """So many hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
+    return Stack(plans.fc(depth, options), options)
+
+
+def mlp(_depth: None, options: Options) -> Stack:
+    """Hidden layers of any widths (Nguyen, Fig. 3: 784 and 300)."""
+    return Stack(plans.mlp(None, options), options)

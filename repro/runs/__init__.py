@@ -1,0 +1,1 @@
+"""A run's life: resolved, built, trained, stopped, resumed."""

@@ -1,0 +1,233 @@
+"""Where a configuration's run is, and what starting it means: begin, go on, extend, or leave a finished one alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from repro.config import Config, determining, former_identity, identity, load, run_name, to_flat, to_yaml
+from repro.distributed.processes import check_layout, is_first_rank, require_other_nodes
+from repro.errors import UserError
+from repro.records import NO_SPACE, RunDirectory
+from repro.runs.extension import go_on_from, longest_shorter
+from repro.runs.stop import CannotSave, StopRequest
+from repro.runs.validation import check, full_batch, own_code, with_batch_size
+
+
+class Outcome(NamedTuple):
+    """What starting a run came to."""
+
+    run: RunDirectory
+    action: Literal["trained", "skipped"]
+    state: dict[str, Any]
+
+
+def locate(config: Config, base: Config) -> RunDirectory:
+    """The directory of a configuration's run, whether or not it exists.
+
+    A run is found by its identity, so that the same configuration written in another way is the same run; one that an
+    older version made is found by the identity that it gave.
+
+    Args:
+        config: The run's configuration.
+        base: What it builds on, for the readable part of a new name.
+
+    Raises:
+        UserError: For anything that `repro.runs.validation.check` refuses.
+    """
+    config = full_batch(config)
+    if base.data.batch_size == "full":
+        base = with_batch_size(base, int(config.data.batch_size))
+    fingerprint = check(config)
+    folder = Path(config.runs) / config.study
+    name = run_name(config, base, fingerprint)
+    if not (folder / name).exists():
+        for path in sorted(folder.glob(f"*-{identity(config, fingerprint)}")):
+            return RunDirectory(path)
+        for path in sorted(folder.glob(f"*-{former_identity(config, fingerprint)}")):
+            if not own_code(config) and is_result_of(RunDirectory(path), config):
+                return RunDirectory(path)
+    return RunDirectory(folder / name)
+
+
+def is_result_of(run: RunDirectory, config: Config) -> bool:
+    """Whether a run's record is that of a configuration, whatever its name.
+
+    Not that of a run which an older version extended to more epochs: its milestones lay elsewhere.
+    """
+    try:
+        theirs = load(run.config_path)
+    except UserError:  # damaged, or of another version
+        return False
+    extended = bool(run.state.get("extended_from")) and bool(theirs.training.milestones)
+    return not extended and determining(theirs) == determining(config)
+
+
+def start(
+    config: Config,
+    base: Config | None = None,
+    *,
+    again: bool = False,
+    label: str | None = None,
+    ends: float = math.inf,
+) -> Outcome:
+    """Run a configuration to its end.
+
+    A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
+    `again` asks for a new one (the old directory is renamed, not overwritten). Another number of epochs is another run;
+    where no milestone depends on that number, it goes on from where a shorter one ended.
+
+    Args:
+        config: The run's configuration.
+        base: What it builds on, for the run's name.
+        again: Start anew even if the run is finished.
+        label: What progress is shown under.
+        ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
+
+    Raises:
+        UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
+            nothing is removed.
+    """
+    stop = StopRequest(ends)
+    with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
+        if not due:
+            return Outcome(run, "skipped", run.state)
+        from repro.runs.session import fit
+
+        return Outcome(run, "trained", fit(config, run, stop, label=label))
+
+
+class _Opened(NamedTuple):
+    run: RunDirectory
+    config: Config
+    due: bool
+    """Whether there is anything to do."""
+
+
+@contextmanager
+def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bool) -> Iterator[_Opened]:
+    """A configuration's directory, made if it is new, and locked; the errors of what is done there put into words."""
+    check_layout(config)
+    require_other_nodes(config)
+    run = locate(config, base or Config())
+    config = full_batch(config)
+    new = not run.path.exists()
+    fingerprint = check(config)
+    if new and is_first_rank():
+        _tell_namesakes(run, config, fingerprint)
+    if not new and run.config_path.exists():
+        _same(run, config)
+    if again and not new and is_first_rank():
+        with run.lock():
+            pass  # refuses while somebody trains here
+        run.set_aside()
+        new = True
+    if is_first_rank():
+        RunDirectory.prepare(run.path, to_yaml(config))
+        if new:
+            run.update_state(code=own_code(config) or None)
+            if not again and (shorter := longest_shorter(run, config, fingerprint)):
+                go_on_from(shorter, run, config)
+    with _locked(run, stop):
+        if run.ended:
+            yield _Opened(run, config, due=False)
+            return
+        if not new and is_first_rank():
+            run.rewrite_config(to_yaml(config))
+        try:
+            yield _Opened(run, config, due=True)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise CannotSave(
+                f"cannot write to '{run.path}': {error.strerror}; make room, and start it again"
+            ) from error
+        except UserError:
+            if new and is_first_rank() and not run.saved_checkpoints():
+                run.delete()
+            raise
+
+
+def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None:
+    """Say which runs of older versions have this one's former name and are another result."""
+    for path in sorted(run.path.parent.glob(f"*-{former_identity(config, fingerprint)}/config.yaml")):
+        with suppress(UserError):  # damaged: it says so when it is looked at
+            theirs = load(path)
+            if not path.parent.name.endswith(identity(theirs, fingerprint)):
+                print(
+                    f"repro: note: '{path.parent}', made by an older version, has the name that this run would have "
+                    f"had and is another result (of {theirs.trainer.max_epochs} epochs, or extended to that); this run "
+                    f"is '{run.name}', and both are kept",
+                    file=sys.stderr,
+                )
+
+
+@contextmanager
+def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
+    if not is_first_rank():
+        yield
+        return
+    with run.lock(stop.taken_over):
+        yield
+
+
+def _same(run: RunDirectory, config: Config) -> None:
+    """Refuse a directory whose configuration is another run's."""
+    theirs, ours = determining(load(run.config_path)), determining(config)
+    theirs, ours = {**ours, **theirs}, {**theirs, **ours}  # some keys belong to some configurations alone
+    different = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in ours if theirs[key] != ours[key]]
+    if different:
+        raise UserError(f"'{run.path}' is another run's: {'; '.join(different)}; name another with --name or --study")
+
+
+def stored(path: str | Path) -> tuple[RunDirectory, Config]:
+    """An existing run with its configuration, which says where it lies now.
+
+    Raises:
+        UserError: If `path` is not a run directory or its configuration cannot be read.
+    """
+    run = RunDirectory.open(path)
+    config = load(run.config_path)
+    return run, dataclasses.replace(config, runs=str(run.path.parent.parent), study=run.study)
+
+
+def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
+    """A run with its configuration and one of its checkpoints: the one at `path`, or the newest of a directory's.
+
+    Raises:
+        UserError: As `stored`, and if there is no such checkpoint or none at all.
+    """
+    path = Path(path)
+    if path.suffix == ".ckpt":
+        if not path.is_file():
+            raise UserError(f"there is no checkpoint '{path}'")
+        return (*stored(path.resolve().parent.parent), path)
+    run, config = stored(path)
+    return run, config, newest_checkpoint(run)
+
+
+def newest_checkpoint(run: RunDirectory) -> Path:
+    """The newest of a run's checkpoints.
+
+    Raises:
+        UserError: It has none.
+    """
+    if not (saved := run.saved_checkpoints()):
+        raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
+    return saved[-1]
+
+
+def differences(configs: dict[str, Config]) -> dict[str, dict[str, Any]]:
+    """The keys in which configurations differ: key, then name, then value."""
+    flat = {name: to_flat(config) for name, config in configs.items()}
+    keys = next(iter(flat.values()), {})
+    return {
+        key: {name: values[key] for name, values in flat.items()}
+        for key in keys
+        if len({repr(values[key]) for values in flat.values()}) > 1
+    }

@@ -1,0 +1,90 @@
+"""Step times measured for a plan: a few steps of a run that is not made."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from statistics import median
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from repro.config import Config
+from repro.errors import UserError
+from repro.runs.build import build
+from repro.runs.device_info import device_name
+from repro.runs.threads import set_threads
+from repro.runs.validation import check
+
+_STEPS = 5  # timed; the first, which also warms up, is not
+
+
+class _Clock(Callback):
+    """When each batch ended, the device's work included."""
+
+    def __init__(self) -> None:
+        self.training: list[float] = []
+        self.evaluation: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        self.training.append(_now())
+
+    def on_train_batch_end(self, *args: object) -> None:  # noqa: ARG002
+        self.training.append(_now())
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        self.evaluation.append(_now())
+
+    def on_test_batch_end(self, *args: object) -> None:  # noqa: ARG002
+        self.evaluation.append(_now())
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _typical(moments: list[float]) -> float:
+    """The median duration, without the first."""
+    durations = [after - before for before, after in itertools.pairwise(moments)]
+    return median(durations[1:] or durations)
+
+
+def time_run(config: Config, steps: int) -> tuple[float, str, int]:
+    """How long the steps of a run of so many take here.
+
+    Returns:
+        Seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the GPU's
+        name; bytes of a checkpoint.
+
+    Raises:
+        UserError: For a mistake in the configuration, missing data, or a run whose steps cannot be timed alone:
+            random features are computed for all images before the first step.
+    """
+    if config.model.train == "output":
+        raise UserError("random features are computed for all images before the first step; run the cell to know")
+    check(config)
+    clock = _Clock()
+    experiment = build(config, callbacks=[clock])
+    trainer, data = experiment.trainer, experiment.data
+    trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches = _STEPS + 1, 0, 2
+    trainer.fit_loop.max_epochs = 1
+    data.trainer = trainer
+    data.setup("fit")
+    set_threads(experiment, recorded=None)
+    try:
+        trainer.fit(experiment.module, datamodule=data)
+        trainer.test(experiment.module, datamodule=data, verbose=False)
+    finally:
+        data.teardown("fit")
+    size = config.data.evaluation_batch_size
+    held_out = sum(-(-data.samples(part) // size) for part in data.evaluated)
+    times = config.trainer.max_epochs // config.trainer.evaluate_every_n_epochs + 1
+    batches = held_out * times + -(-data.samples("train") // size)  # the training images once, at the end
+    evaluating = _typical(clock.evaluation) * batches / steps
+    module = experiment.module
+    momentum = [each for each in module.parameters() if each.requires_grad and config.training.momentum]
+    stored = [*module.state_dict().values(), *momentum]
+    checkpoint = sum(each.numel() * each.element_size() for each in stored)
+    return _typical(clock.training) + evaluating, device_name(trainer.strategy.root_device), checkpoint

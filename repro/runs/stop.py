@@ -1,0 +1,112 @@
+"""Signals ask, or the clock; the run stops at the end of the batch, with a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from repro.data.loading.workers import SIGNALS
+
+TAKEN_OVER = 1_000
+"""In place of a signal: another start has taken the run over, so this one leaves its directory alone."""
+OUT_OF_TIME = 1
+"""In place of a signal: the budget is used up. Below every signal's number, so that one that comes later counts."""
+LAST_SECONDS = 5.0
+"""Before a budget's end: to close the record and leave."""
+
+
+_early: list[int] = []
+
+
+def heed_early() -> None:
+    """Note SIGUSR1 from now on, for the next `StopRequest` that listens.
+
+    By default it ends a process, and SLURM does not wait until torch has been imported or the last line is written.
+    """
+    signal.signal(signal.SIGUSR1, lambda number, _frame: _early.append(number))
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and did so, with a checkpoint.
+
+    Args:
+        message: Where it stopped, for the user.
+        signal: What asked: a signal's number, `TAKEN_OVER` or `OUT_OF_TIME`.
+    """
+
+    def __init__(self, message: str, *, signal: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class CannotSave(Exception):
+    """A checkpoint could not be written, or nothing else; the earlier checkpoint is there."""
+
+
+class StopRequest:
+    """Whether a signal came, or the time is up. The handler only sets a flag: anything more hangs under DDP.
+
+    Args:
+        ends: When all has to be over, by `time.monotonic`; infinite: whenever it is.
+    """
+
+    def __init__(self, ends: float = math.inf) -> None:
+        self.ends = ends
+        self.notice = 0.0
+        """Seconds that a stop takes, beside `LAST_SECONDS`: it is asked for that much earlier."""
+        self._signal = 0
+        self._since = 0.0
+
+    def __bool__(self) -> bool:
+        return self.signal != 0
+
+    @property
+    def signal(self) -> int:
+        """The signal's number, `TAKEN_OVER` or `OUT_OF_TIME`; 0 while nothing asks."""
+        if not self._signal and self.left <= self.notice + LAST_SECONDS:
+            self.ask(OUT_OF_TIME)
+        return self._signal
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end of the budget."""
+        return self.ends - time.monotonic()
+
+    def ask(self, number: int) -> None:
+        """Ask to stop. A later request replaces an earlier one only if its number is higher."""
+        self._since = self._since or time.monotonic()
+        self._signal = max(self._signal, int(number))
+
+    def taken_over(self) -> None:
+        """Another start has the run now."""
+        self.ask(TAKEN_OVER)
+
+    def is_urgent(self, patience: float) -> bool:
+        """Whether what goes on has to be left: so many seconds after a signal, or at the end of the budget."""
+        if self.signal == OUT_OF_TIME:
+            return self.left <= LAST_SECONDS
+        return bool(self) and time.monotonic() - self._since > patience
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over. A second Ctrl-C does what it does by default; a scheduler may repeat its own."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self.ask(number)
+            if number == signal.SIGINT:
+                signal.signal(number, before[signal.SIGINT])
+
+        try:
+            for number in SIGNALS:
+                signal.signal(number, note)
+            while _early:
+                self.ask(_early.pop())
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

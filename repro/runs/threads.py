@@ -1,0 +1,140 @@
+"""How many threads a process computes with: one, unless layers are wide and, for training, more were timed to help."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.flop_counter import FlopCounterMode
+
+from repro.distributed.processes import in_slurm, is_first_rank
+from repro.machine import allowed, prepared, told
+from repro.networks.preserve_state import undisturbed
+
+if TYPE_CHECKING:
+    from repro.runs.build import Experiment
+
+WIDE = 1e8
+"""Multiply-adds of a layer for a batch, on average, from which threads may share them.
+
+Two threads beside one, on two hyper-threads of one core under a load of 5 from other work: 0.62 to 1.01 times as fast
+below 6e7, 1.11 at 7e7, 1.02 to 1.37 from 2e8 on (ResNet-110, ResNeXt-110, CNN13, VGG16, DenseNet121).
+"""
+GAIN = 1.2
+"""How much faster a step has to be with all threads than with one for them to be taken."""
+_ROUNDS = 3
+_MOST_IMAGES = 256
+
+
+def is_wide(network: nn.Module, image: Tensor, batch_size: int) -> bool:
+    """Whether the layers of a network have so much to do for a batch that threads could share it.
+
+    Args:
+        network: Any network; left as it was.
+        image: One image, on the network's device.
+        batch_size: Images of a batch.
+    """
+    with undisturbed(network), FlopCounterMode(display=False) as counter:
+        network.eval()
+        network(image)
+    layers = sum(isinstance(module, _ConvNd | nn.Linear) for module in network.modules())
+    return bool(counter.get_total_flops() / 2 * batch_size >= WIDE * max(layers, 1))
+
+
+def set_threads_to_look(network: nn.Module, image: Tensor, batch_size: int) -> None:
+    """Set the number of threads for evaluating and measuring: all for a wide network, else one; nothing is timed.
+
+    Leaves a script's or notebook's threads alone.
+
+    Args:
+        network: What is looked at.
+        image: One image, on its device.
+        batch_size: Images of a batch.
+    """
+    if prepared():
+        elsewhere = image.device.type != "cpu"
+        torch.set_num_threads(allowed() if elsewhere or is_wide(network, image, batch_size) else 1)
+
+
+def set_threads(experiment: Experiment, *, recorded: int | None) -> dict[str, Any]:
+    """Set the number of threads of a run, unless a script or notebook trains it, and say it.
+
+    Results depend on the number in their last bits, so that a run that goes on takes the one that it began with.
+
+    Args:
+        experiment: The run's parts; the data are set up.
+        recorded: The number of threads of the run's last life, if it was on such a device.
+
+    Returns:
+        For the record: the seconds of a step by the number of threads, if they were timed.
+    """
+    if not prepared():
+        return {}
+    most = _share(experiment)
+    facts: dict[str, Any] = {}
+    if recorded is not None and recorded <= most:
+        threads = recorded
+    else:
+        if recorded is not None:
+            _say(f"note: the run has computed with {recorded} threads and may use {most} here, so its last bits differ")
+        threads, facts = _chosen(experiment, most)
+    torch.set_num_threads(threads)
+    _say(told(threads))
+    return facts
+
+
+def _chosen(experiment: Experiment, most: int) -> tuple[int, dict[str, Any]]:
+    network, data = experiment.module.network, experiment.data
+    if experiment.trainer.strategy.root_device.type != "cpu":
+        return most, {}  # the host measures: threads take layers of their own
+    size = min(int(experiment.config.data.batch_size), data.samples("train"), _MOST_IMAGES)
+    if most == 1 or not is_wide(network, data.probe(1)[0], size):
+        return 1, {}
+    if experiment.trainer.world_size > 1:
+        return most, {}
+    images, labels = data.probe(size)
+    seconds = _timed(network, images, labels, most)
+    facts = {"step_seconds": {f"{number} threads": round(each, 5) for number, each in seconds.items()}}
+    return most if seconds[1] >= GAIN * seconds[most] else 1, facts
+
+
+def _timed(network: nn.Module, images: Tensor, labels: Tensor, most: int) -> dict[int, float]:
+    """The least seconds of a step's passes with one thread and with all; the network stays as it was."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    seconds = {1: math.inf, most: math.inf}
+    with undisturbed(network), torch.enable_grad():
+        for turn in range(_ROUNDS):
+            for threads in seconds:
+                torch.set_num_threads(threads)
+                began = time.perf_counter()
+                loss = F.cross_entropy(network(images), labels)
+                if loss.requires_grad:
+                    torch.autograd.grad(loss, parameters, allow_unused=True)
+                if turn:  # the first warms up
+                    seconds[threads] = min(seconds[threads], time.perf_counter() - began)
+    return seconds
+
+
+def _share(experiment: Experiment) -> int:
+    """The most threads of each process; those that Lightning has yet to begin find theirs in the environment."""
+    ranks = experiment.trainer.num_devices
+    if ranks == 1 or in_slurm() or not is_first_rank():
+        return allowed()
+    share = max(1, allowed() // ranks)
+    os.environ["OMP_NUM_THREADS"] = str(share)
+    return share
+
+
+@cache
+def _say(text: str) -> None:
+    """Say something once, however many runs this process trains."""
+    if is_first_rank():
+        print(f"repro: {text}", file=sys.stderr, flush=True)

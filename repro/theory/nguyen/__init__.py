@@ -1,0 +1,1 @@
+"""Nguyen's statements."""

@@ -1,0 +1,1 @@
+"""Oyedotun's statements."""

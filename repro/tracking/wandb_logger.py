@@ -1,0 +1,213 @@
+"""Weights & Biases while a run trains: a second home for the record, which no failure of its own can stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, ParamSpec
+
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from repro.config import Config, LogConfig
+from repro.errors import UserError
+from repro.measurements import Reading, table
+from repro.records import ENDED, RunDirectory
+from repro.text import shell
+from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
+from repro.tracking.wandb_description import describe
+from repro.tracking.wandb_run import Sender, close_run, confirm, open_run
+from repro.tracking.wandb_service import MissingProject, Service, available, reason
+
+P = ParamSpec("P")
+Mode = Literal["offline", "online", "disabled"]
+_ENVIRONMENT_MODES: dict[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+
+
+def mode(log: LogConfig) -> Mode:
+    """The flag's mode, else WANDB_MODE's, else offline: compute nodes have no network, and a login is no request."""
+    return log.wandb or _ENVIRONMENT_MODES.get(os.environ.get("WANDB_MODE", ""), "offline")
+
+
+def wandb_logger(run: RunDirectory, *, config: Config, identifier: str) -> RunWandbLogger | None:
+    """The logger of a run; None if W&B is disabled or not installed."""
+    if mode(config.log) == "disabled" or not available():
+        return None
+    return RunWandbLogger(run, config=config, identifier=identifier)
+
+
+class WandbIdentifier(Callback):
+    """Carries W&B's id of the run in its checkpoints.
+
+    Args:
+        identifier: The id.
+    """
+
+    def __init__(self, identifier: str) -> None:
+        self.identifier = identifier
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"identifier": self.identifier}
+
+    @staticmethod
+    def stored(checkpoint: Path) -> str | None:
+        """The id in a checkpoint; None if there is none or it cannot be read."""
+        try:
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+            return str(content["callbacks"][WandbIdentifier.__qualname__]["identifier"])
+        except Exception:  # whoever trains from it will say what is wrong with it
+            return None
+
+
+class RunWandbLogger(Logger):
+    """Sends what a run records to W&B's run: its metrics, and of readings a table and a chart of κ against layer.
+
+    Online the run that has this id goes on where W&B has it: first comes what the record has and W&B lacks, and what a
+    restarted run repeats is left out. Offline each life of the run writes its own log of what is new. The first failure
+    of W&B's is told in one line; the training and its record go on without.
+
+    Args:
+        run: The run's directory; W&B's own files lie in its folder ``wandb``.
+        config: The run's configuration.
+        identifier: W&B's id of the run, the same in all its lives.
+    """
+
+    def __init__(self, run: RunDirectory, *, config: Config, identifier: str) -> None:
+        super().__init__()
+        self._run, self._config, self._identifier = run, config, identifier
+        self._remote: Any = None
+        self._service: Service | None = None  # online
+        self._sender = Sender(run.name, Cursor(Position()), patient=False)
+        self._broken: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._run.study
+
+    @property
+    def live(self) -> bool:
+        """Whether W&B itself takes what is logged, rather than a file."""
+        return self._service is not None and self._broken is None
+
+    @property
+    def version(self) -> str:
+        """W&B's id of the run."""
+        return self._identifier
+
+    def _sent(self, service: Service) -> Position:
+        """How far W&B has this run."""
+        project, entity = service.place(self._config.log)
+        try:
+            summary = service.run_summary(entity, project, self._identifier)
+        except MissingProject:
+            return Position()  # W&B makes it
+        return Position.of_summary(summary)
+
+    def _attempt(self, action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        if self._broken is not None:
+            return
+        try:
+            action(*args, **kwargs)
+        except Exception as error:  # whatever W&B raises, the run goes on
+            self._broken = reason(error)
+            _say(
+                f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
+                f"`{_sync(self._run)}` sends it"
+            )
+
+    @rank_zero_only
+    def start(self) -> None:
+        """Open W&B's run, and send what earlier lives of the run have recorded and W&B lacks. Before any logging."""
+        self._attempt(self._start)
+
+    def _start(self) -> None:
+        log, online, position = self._config.log, mode(self._config.log) == "online", Position()
+        if online:
+            try:
+                self._service = Service()
+                position = self._sent(self._service)
+            except UserError as refusal:
+                self._service = None
+                _say(f"{refusal}; this run logs offline, `{_sync(self._run)}` sends it")
+                online = False
+        self._sender = Sender(self._run.name, Cursor(position), patient=False)
+        self._remote = open_run(
+            describe(self._run, self._config, given=self._identifier),
+            mode="online" if online else "offline",
+            project=log.project,
+            entity=log.entity,
+            folder=self._run.path,
+            training=True,
+        )
+        for row in rows(self._run):
+            if online:
+                self._sender.send(self._remote, row)
+            else:
+                self._sender.pass_over(row)  # the log of the life that recorded it has it
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics recorded after `step` steps."""
+        values = dict(metrics)
+        epoch = int(values.pop("epoch", 0))
+        self._attempt(self._send, Row(step=step or 0, epoch=epoch, metrics=values))
+
+    @rank_zero_only
+    def log_readings(self, readings: Sequence[Reading], *, step: int, epoch: int) -> None:
+        """Log a table of each measurement, and the charts."""
+        frame = table(readings).assign(step=step, epoch=epoch)
+        self._attempt(self._send, Row(step=step, epoch=epoch, metrics={}, readings=frame))
+
+    def _send(self, row: Row) -> None:
+        if self._remote is not None:
+            self._sender.send(self._remote, row)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: the whole configuration is given at the start."""
+
+    @rank_zero_only
+    def close(self, status: str) -> None:
+        """Close W&B's run, a finished one with its figures: each run of a study in the same process has its own.
+
+        Args:
+            status: The run's; unless it has ended or failed, it is to be continued.
+        """
+        if self._remote is None:
+            return
+        self._attempt(self._close, status)
+        if self._broken is not None:  # leave nothing that the next run of this process would wait for
+            with contextlib.suppress(Exception):
+                self._remote.finish(exit_code=1)
+        self._remote = None
+
+    def _close(self, status: str) -> None:
+        if status == "finished":
+            self._sender.send_figures(self._remote, self._run)
+        close_run(self._remote, self._run.state, status)
+        if self._service is not None and status in ENDED:
+            project, entity = self._service.place(self._config.log)
+            confirm(self._service, entity, project, self._identifier, self._sender.cursor.position, status)
+
+
+def _say(text: str) -> None:
+    print(f"repro: note: {text}", file=sys.stderr, flush=True)
+
+
+def _sync(run: RunDirectory) -> str:
+    """The command that sends a run's record."""
+    return shell("repro", "wandb-sync", run.path)

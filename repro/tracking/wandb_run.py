@@ -1,0 +1,217 @@
+"""W&B's own run: opened, filled and closed."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from repro.errors import UserError
+from repro.figures import RunRecords, draw
+from repro.records import ENDED, RunDirectory
+from repro.tracking.charts import Charts, image, summary
+from repro.tracking.wandb_cursor import STATUS, STEP, Cursor, Position, Row
+from repro.tracking.wandb_description import Description
+from repro.tracking.wandb_service import Service, reason
+
+_PATIENCE_SECONDS = (0, 1, 2, 4, 8)
+_ELSEWHERE = {  # nothing is said of a machine that did not train
+    "program": "repro",
+    "disable_git": True,
+    "save_code": False,
+    "x_disable_meta": True,
+    "x_disable_machine_info": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+_RETRIES = {  # W&B's own take many minutes, and what is not sent now is sent later from the record
+    "x_graphql_retry_max": 3,
+    "x_graphql_retry_wait_max_seconds": 5,
+    "x_graphql_timeout_seconds": 15,
+    "x_file_transfer_retry_max": 3,
+    "x_file_transfer_retry_wait_max_seconds": 5,
+}
+_STREAM_RETRIES = {"x_file_stream_retry_max": 5, "x_file_stream_retry_wait_max_seconds": 5}
+LONGEST_WAIT_SECONDS = 10.0
+"""How long W&B may take with a row before training goes on without it."""
+LONGEST_FINISH_SECONDS = 30.0
+"""How long W&B may take to send the rest at a run's end: a job that was asked to stop has little time."""
+
+
+def open_run(
+    description: Description,
+    *,
+    mode: Literal["online", "offline"],
+    project: str,
+    entity: str | None,
+    folder: Path,
+    training: bool,
+) -> Any:
+    """W&B's run: a new one, or online the one that has this id already.
+
+    Args:
+        description: What it is.
+        mode: Send everything at once, or write it below `folder`.
+        project: W&B's project.
+        entity: W&B's user or team; None: the account's own.
+        folder: Where W&B keeps files of its own.
+        training: Whether this process trains: then the machine is described and watched, and W&B may not hold it up.
+    """
+    import wandb
+
+    wanted: dict[str, Any] = {"console": "off", "silent": True, "init_timeout": 60, "finish_timeout_raises": True}
+    if training:  # the stream of rows does not hold it up before the end
+        wanted |= {**_RETRIES, "x_disable_stats": mode == "offline", "finish_timeout": LONGEST_FINISH_SECONDS}
+    else:
+        wanted |= {**_RETRIES, **_STREAM_RETRIES, **_ELSEWHERE, "finish_timeout": 900}
+    wandb.termsetup(wandb.Settings(silent=True), None)  # before the run's settings apply it tells of the login
+    known = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}  # older W&B has fewer
+    found = wandb.init(
+        id=description.identifier,
+        name=description.name,
+        group=description.group,
+        job_type=description.job_type,
+        tags=list(description.tags),
+        config=dict(description.config),
+        project=project,
+        entity=entity,
+        dir=folder,
+        mode=mode,
+        resume="allow" if mode == "online" else None,
+        reinit="create_new",
+        settings=wandb.Settings(**known),
+    )
+    found.define_metric(STEP)
+    found.define_metric("*", step_metric=STEP, step_sync=True)
+    return found
+
+
+@contextlib.contextmanager
+def replaying(description: Description, *, project: str, entity: str, of: Path) -> Iterator[Any]:
+    """W&B's run of something that is recorded in the folder `of`, online; closed if anything fails.
+
+    Raises:
+        UserError: If W&B fails; what it has taken until then it keeps.
+    """
+    remote = None
+    with tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
+        try:
+            remote = open_run(
+                description, mode="online", project=project, entity=entity, folder=Path(folder), training=False
+            )
+            yield remote
+        except Exception as error:  # whatever W&B raises
+            if remote is not None:
+                with contextlib.suppress(Exception):
+                    remote.finish(exit_code=1)
+            raise UserError(
+                f"W&B failed for '{of}': {reason(error)}; the same command goes on where it stopped"
+            ) from error
+
+
+class Sender:
+    """Sends rows of a record to W&B's run.
+
+    Args:
+        label: What the run is called in charts.
+        cursor: Knows what is new.
+        patient: Wait for W&B as long as it takes.
+    """
+
+    def __init__(self, label: str, cursor: Cursor, *, patient: bool) -> None:
+        self.cursor = cursor
+        self._label, self._patient = label, patient
+        self._charts = Charts(label)
+        self._number = 0  # W&B's own count of rows, over all lives of an offline run
+
+    def pass_over(self, row: Row) -> None:
+        """Take a row as sent before; later charts may show it."""
+        if (new := self.cursor.advance(row)) is not None:
+            self._number += len(new.metrics) + len(new.measurements)  # as many rows at most
+        if row.readings is not None:
+            self._charts.note(row.readings)
+
+    def send(self, remote: Any, row: Row) -> bool:
+        """Send what is new of a row; returns whether anything is.
+
+        Raises:
+            TimeoutError: If W&B takes too long with it, as it does with tables while it cannot be reached.
+        """
+        new = self.cursor.advance(row)
+        if new is None:
+            if row.readings is not None:
+                self._charts.note(row.readings)
+            return False
+        content: dict[str, Any] = {"epoch": new.epoch, **new.metrics, **self.cursor.position.columns()}
+        if new.readings is not None:
+            content |= {**summary(new.readings), **self._charts.content(new.readings)}
+        self._log(remote, content)
+        return True
+
+    def send_again(self, remote: Any, record: Sequence[Row], names: Collection[str]) -> None:
+        """Send charts and tables of these names again, from the newest readings that give them.
+
+        Args:
+            remote: W&B's run.
+            record: The whole record.
+            names: As W&B's run has them; those of `send_figures` are left to it.
+        """
+        measured = [(row, row.readings) for row in record if row.readings is not None]
+        last = {tuple(row.measurements): row.step for row, _ in measured}.values()
+        charts, found = Charts(self._label), dict[str, Any]()
+        for row, readings in measured:
+            if row.step in last:
+                found |= charts.content(readings)
+            else:
+                charts.note(readings)
+        if again := {name: value for name, value in found.items() if name in names}:
+            self._log(remote, {**again, **self.cursor.position.columns()})
+
+    def send_figures(self, remote: Any, run: RunDirectory) -> None:
+        """Send the figures of the whole run."""
+        figures = {f"report/{name}": image(figure) for name, figure in draw([RunRecords.read(run)]).items()}
+        self._log(remote, {**figures, **self.cursor.position.columns()})
+
+    def _log(self, remote: Any, content: Mapping[str, Any]) -> None:
+        started = time.monotonic()
+        remote.log(content, step=self._number if remote.offline else None, commit=True)
+        self._number += 1
+        if not self._patient and (taken := time.monotonic() - started) > LONGEST_WAIT_SECONDS:
+            raise TimeoutError(f"it held the training up for {taken:.0f} s")
+
+
+def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
+    """Put the results into the run's summary and close it: finished, failed, or to be continued."""
+    remote.summary.update(
+        {
+            STATUS: status,
+            **{f"final/{name}": value for name, value in state.get("final", {}).items()},
+            **{name: state[name] for name in ("seconds", "reason") if name in state},
+        }
+    )
+    if status not in (*ENDED, "failed"):
+        remote.mark_preempting()  # W&B then shows it as preempted, not as failed
+    remote.finish(exit_code=0 if status in ENDED else 1)
+
+
+def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
+    """See for ourselves that everything has arrived, of charts the newest: W&B's client gives up without a word.
+
+    Raises:
+        UserError: If it has not within some seconds, which W&B may take, or the service does not answer.
+    """
+    lacks = ""
+    for wait in _PATIENCE_SECONDS:
+        time.sleep(wait)
+        summary = service.run_summary(entity, project, identifier) or {}
+        found = Position.of_summary(summary)
+        if (found, summary.get(STATUS)) != (position, status):
+            lacks = f"has taken the record to step {max(found.step, 0)} of {position.step} only"
+        elif lost := service.lost_media(entity, project, identifier, summary):
+            lacks = f"lacks the files of {', '.join(lost)}"
+        else:
+            return
+    raise UserError(f"W&B {lacks}")

@@ -1,0 +1,1 @@
+"""Training the output alone, on features that are computed once."""

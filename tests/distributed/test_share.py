@@ -1,0 +1,108 @@
+"""The same readings on any number of ranks: real processes, gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.distributed.share import Share
+from repro.measurements import MEASUREMENTS
+
+RANK = """
+import json, sys
+import torch
+import torch.distributed as dist
+from repro.distributed.share import Share
+from repro.measurements import MEASUREMENTS, take
+from repro.networks import create_network
+from repro.networks.skip import SkipToOutput
+
+rank, ranks, store, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
+torch.manual_seed(0)
+image = torch.zeros(1, 3, 8, 8)
+network = SkipToOutput(create_network("diracnet20", width=4), 30, 0, image=image, num_classes=10)
+for buffer in network.buffers():
+    if buffer.dtype.is_floating_point and rank:
+        buffer += rank  # running statistics drift apart under DDP: rank 0's count
+buffers = [buffer.clone() for buffer in network.buffers()]
+images = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+readings = take(
+    network, images, torch.arange(16) % 10, held_out=images.flip(0) + 1, measurements=list(MEASUREMENTS),
+    share=Share.of_process_group(),
+)
+assert all(torch.equal(a, b) for a, b in zip(network.buffers(), buffers))
+with open(f"{out}-{rank}.json", "w") as file:
+    json.dump([reading.as_dict() for reading in readings], file)
+dist.destroy_process_group()
+"""
+
+
+def on_ranks(ranks: int, folder: Path) -> list[list[dict[str, Any]]]:
+    processes = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                RANK,
+                str(rank),
+                str(ranks),
+                str(folder / f"store{ranks}"),
+                str(folder / f"{ranks}"),
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(ranks)
+    ]
+    assert [process.wait(timeout=240) for process in processes] == [0] * ranks
+    return [json.loads((folder / f"{ranks}-{rank}.json").read_text()) for rank in range(ranks)]
+
+
+@pytest.mark.slow
+def test_readings_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:
+    ((alone,), *shared) = [on_ranks(ranks, tmp_path) for ranks in (1, 2, 4)]
+    assert {reading["measurement"] for reading in alone} == set(MEASUREMENTS)
+    for on_each in shared:
+        for readings in on_each:  # every rank has all of them
+            assert len(readings) == len(alone)
+            for one, other in zip(alone, readings, strict=True):
+                assert [one[key] for key in ("measurement", "layer", "name", "mode")] == [
+                    other[key] for key in ("measurement", "layer", "name", "mode")
+                ]
+                assert one["values"].keys() == other["values"].keys()
+                for quantity, value in one["values"].items():
+                    if quantity == "sigma_min" and one["values"]["condition_number"] == float("inf"):
+                        assert other["values"][quantity] == pytest.approx(value, abs=1e-9 * one["values"]["sigma_max"])
+                    else:
+                        assert other["values"][quantity] == pytest.approx(value, rel=1e-9, nan_ok=True), one
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 5))
+def test_every_item_is_dealt_once_and_loads_are_even(costs: list[float], ranks: int) -> None:
+    hands = [Share(rank, ranks).deal(costs) for rank in range(ranks)]
+    assert sorted(item for hand in hands for item in hand) == list(range(len(costs)))
+    loads = [sum(costs[item] for item in hand) for hand in hands]
+    dearest = max(costs, default=0.0)
+    assert max(loads) <= 1.05 * (sum(costs) / ranks + dearest * (1 - 1 / ranks)) + 1e-9  # Graham's bound, and 5 %
+
+
+def test_an_online_dealer_gives_each_item_to_one_rank() -> None:
+    costs = [5.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    taken = []
+    for rank in range(2):
+        take = Share(rank, 2).dealer()
+        taken.append([take(cost) for cost in costs])
+    assert taken == [[True, *[False] * 5], [False, *[True] * 5]]
+
+
+def test_a_process_on_its_own_has_the_whole() -> None:
+    assert Share.of_process_group() == Share(0, 1)

@@ -1,0 +1,49 @@
+"""Something befalls a training process at a step of the test's choice: `STOP` in its environment is "step rank".
+
+Imported by processes that tests start; the repository's root must be on their path.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+
+def _befalls(what: Callable[[], None]) -> None:
+    from repro.training.classifier import Classifier
+
+    step = Classifier.training_step
+
+    def training_step(self: Classifier, *given: Any) -> Any:
+        if f"{self.trainer.global_step} {self.trainer.global_rank}" == os.environ.get("STOP"):
+            what()
+        return step(self, *given)
+
+    Classifier.training_step = training_step  # type: ignore[method-assign]
+
+
+def by_signal(number: int) -> None:
+    """The process gets a signal."""
+    _befalls(lambda: os.kill(os.getpid(), number))
+
+
+def by_ctrl_c() -> None:
+    """The whole process group gets what a terminal's Ctrl-C sends: the workers too."""
+    _befalls(lambda: os.killpg(0, signal.SIGINT))
+
+
+def by_clock() -> None:
+    """An hour goes by, on the clock of budgets."""
+    from repro.runs import stop as interrupt
+
+    clock = SimpleNamespace(monotonic=interrupt.time.monotonic)
+    late = SimpleNamespace(monotonic=lambda: clock.monotonic() + 3600)
+    interrupt.time = clock  # type: ignore[assignment]
+
+    def pass_by() -> None:
+        interrupt.time = late  # type: ignore[assignment]
+
+    _befalls(pass_by)
