@@ -18,7 +18,7 @@ from repro.config.gone import refuse_gone
 from repro.errors import UserError, unknown
 from repro.importing import trusting
 from repro.machine import prepare
-from repro.runs.stop import CannotSave, heed_early
+from repro.runs.stop import CannotSave, defer_sigusr1
 from repro.text import PlainOutput, shell
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def run(arguments: Arguments, *, before: Callable[[], None] = lambda: None) -> i
 def main() -> NoReturn:
     """The console command."""
     if "SLURM_JOB_ID" in os.environ:
-        heed_early()
+        defer_sigusr1()
     if sys.stdout is None:  # closed by the caller
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -13,7 +13,7 @@ from repro.cluster import sbatch
 from repro.errors import UserError
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
@@ -86,7 +86,7 @@ def queued(folder: Path) -> set[str]:
     return {run for line in record for task, run in line["runs"].items() if f"{line['job']}_{task}" in alive}
 
 
-def missing(cells: Sequence[Cell], names: Sequence[str], folder: Path) -> list[int]:
+def missing(cells: Sequence[StudyCell], names: Sequence[str], folder: Path) -> list[int]:
     """Numbers of the runs that are neither finished, nor running, nor in the queue.
 
     Args:
@@ -107,7 +107,7 @@ def missing(cells: Sequence[Cell], names: Sequence[str], folder: Path) -> list[i
 def jobs(
     folder: Path,
     arguments: Sequence[str],
-    cells: Mapping[int, Cell],
+    cells: Mapping[int, StudyCell],
     *,
     at_once: int | None = None,
     time: str | None = None,

@@ -237,8 +237,8 @@ def _summary(frame: pd.DataFrame) -> str:
 
     lines = []
     for measurement in kappa.MODES:
-        for form in ("quoted", "matrix"):
-            values = kappa.quoted(frame, measurement, form=form)["kappa"].to_numpy(float)
+        for form in ("headline", "matrix"):
+            values = kappa.headline_kappa(frame, measurement, form=form)["kappa"].to_numpy(float)
             if not len(values) or (form == "matrix" and "output" in kappa.MODES[measurement]):
                 continue
             finite = values[np.isfinite(values)]

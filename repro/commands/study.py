@@ -19,7 +19,7 @@ from repro.runs.validation import check_names
 from repro.studies import manifest
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, progress, rates, remember
-from repro.studies.study import Cell, Study, load, names
+from repro.studies.study import Study, StudyCell, load, names
 from repro.text import shell
 
 
@@ -100,7 +100,7 @@ def _list() -> int:
     return 0
 
 
-def _plan(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
+def _plan(study: Study, given: argparse.Namespace, cells: Sequence[StudyCell], place: Path) -> int:
     for cell in cells:
         check_names(cell.config)
     found, _ = match(cells, place)
@@ -160,7 +160,7 @@ def _name(each: Progress) -> str:
     return f"{each.cell.label} seed {each.cell.seed}"
 
 
-def _status(cells: Sequence[Cell], place: Path, runs: Path) -> int:
+def _status(cells: Sequence[StudyCell], place: Path, runs: Path) -> int:
     found, strays = match(cells, place)
     kept, _ = match(cells, RESULTS / place.name)
     states = progress(cells, found, rates([RESULTS, runs]))
@@ -188,7 +188,7 @@ def _together(states: Sequence[Progress]) -> str:
     return f"{whole}; {f'{duration(known)} left and more that is not known' if known else 'time left: not known'}"
 
 
-def _used_up(budget: Budget, cells: Sequence[Cell], place: Path, runs: Path) -> int:
+def _used_up(budget: Budget, cells: Sequence[StudyCell], place: Path, runs: Path) -> int:
     """Say how far the runs are at the end of a budget; returns the exit status."""
     states = progress(cells, match(cells, place)[0], rates([RESULTS, runs]))
     done = f"{sum(each.run is not None and each.run.ended for each in states)} of {len(states)} runs are done"
@@ -228,7 +228,9 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
     return 1 if failed else 0
 
 
-def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: Path, command: str) -> list[Cell]:
+def _run(
+    study: Study, given: argparse.Namespace, cells: Sequence[StudyCell], place: Path, command: str
+) -> list[StudyCell]:
     from repro.config import Config
     from repro.runs.start import locate
     from repro.studies.at_once import AtOnce, sensible_jobs
@@ -248,7 +250,7 @@ def _run(study: Study, given: argparse.Namespace, cells: Sequence[Cell], place: 
     return run_study(cells, again=given.again, ends=given.budget.ends)
 
 
-def _longest_first(cells: Sequence[Cell], place: Path, runs: Path) -> list[Cell]:
+def _longest_first(cells: Sequence[StudyCell], place: Path, runs: Path) -> list[StudyCell]:
     """So that at the end no long one runs alone; what has begun goes on before anything else begins.
 
     Those of which nothing is known count as long.
@@ -259,7 +261,7 @@ def _longest_first(cells: Sequence[Cell], place: Path, runs: Path) -> list[Cell]
     return [each.cell for each in order]
 
 
-def _keep(given: argparse.Namespace, cells: Sequence[Cell], place: Path) -> int:
+def _keep(given: argparse.Namespace, cells: Sequence[StudyCell], place: Path) -> int:
     found, _ = match(cells, place)
     kept = [run for run in found if run is not None and run.ended]
     if not kept:

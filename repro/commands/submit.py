@@ -16,7 +16,7 @@ from repro.importing import trusted
 from repro.studies import manifest
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, progress, rates
-from repro.studies.study import Cell, Study, load
+from repro.studies.study import Study, StudyCell, load
 from repro.text import shell
 
 
@@ -97,7 +97,7 @@ def _of_sbatch(given: Sequence[str]) -> list[str]:
     return words
 
 
-def cells_of(study: Study, given: argparse.Namespace) -> list[Cell]:
+def cells_of(study: Study, given: argparse.Namespace) -> list[StudyCell]:
     """The study's runs as the command line asks for them."""
     key = "trainer.checkpoint_every_n_minutes"
     minutes = getattr(given, key, None)
@@ -105,7 +105,7 @@ def cells_of(study: Study, given: argparse.Namespace) -> list[Cell]:
     return study.cells(given.preset, seeds=given.seed, runs=given.runs, settings=settings)
 
 
-def _longest(cells: Sequence[Cell], place: Path) -> float | None:
+def _longest(cells: Sequence[StudyCell], place: Path) -> float | None:
     found, _ = match(cells, place)
     remaining = [each.remaining for each in progress(cells, found, rates([RESULTS, place.parent]))]
     known = [seconds for seconds in remaining if seconds is not None]

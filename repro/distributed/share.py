@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from repro.spectra.sharing import Dealer, deal
+from repro.spectra.sharing import Dealer, assign
 
 Item = TypeVar("Item")
 
@@ -30,9 +30,9 @@ class Share:
             return cls()
         return cls(dist.get_rank(), dist.get_world_size())
 
-    def deal(self, costs: Sequence[float]) -> list[int]:
+    def assign(self, costs: Sequence[float]) -> list[int]:
         """Which of the items with these costs are this rank's."""
-        return deal(costs, self.ranks)[self.rank]
+        return assign(costs, self.ranks)[self.rank]
 
     def dealer(self) -> Callable[[float], bool]:
         """Says of one item after the other whether it is this rank's, for items that show up one at a time.
@@ -42,7 +42,7 @@ class Share:
         dealer = Dealer(self.ranks)
         return lambda cost: dealer.give(cost) == self.rank
 
-    def agree(self, network: nn.Module) -> None:
+    def broadcast_buffers(self, network: nn.Module) -> None:
         """Take rank 0's buffers: running statistics drift apart, since each rank normalises its own batches."""
         if self.ranks == 1:
             return

@@ -30,9 +30,9 @@ def has_readings(runs: Sequence[RunRecords], measurement: str) -> bool:
     return any(kappa.has(run.readings, measurement) for run in runs)
 
 
-def _layers(run: RunRecords, measurement: str, form: str = "quoted") -> pd.DataFrame:
+def _layers(run: RunRecords, measurement: str, form: str = "headline") -> pd.DataFrame:
     """Quoted κ of layers 1 to L; layer 0, the input images, belongs to the data and not to the network."""
-    table = kappa.quoted(run.readings, measurement, form=form)
+    table = kappa.headline_kappa(run.readings, measurement, form=form)
     return table[table["layer"] >= 1]
 
 
@@ -66,7 +66,7 @@ def weights(runs: Sequence[RunRecords]) -> Figure:
         title="Weights",
         x="weight layer, from the input",
         y=_KAPPA,
-        traces=_against_layer(runs, "weights", "quoted"),
+        traces=_against_layer(runs, "weights", "headline"),
     )
     with styled():
         return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.8), notes=when())
@@ -76,7 +76,7 @@ def gradients(runs: Sequence[RunRecords]) -> Figure:
     """κ of every layer's weight gradient and of its update, against depth (Oyedotun Eq. 24, Remarks 4 to 6)."""
     named = {"gradients": "Gradients of the weights", "updates": "Updates of the weights"}
     return _side_by_side(
-        runs, {name: _against_layer(runs, each, "quoted") for each, name in named.items() if has_readings(runs, each)}
+        runs, {name: _against_layer(runs, each, "headline") for each, name in named.items() if has_readings(runs, each)}
     )
 
 
@@ -96,7 +96,7 @@ def errors(runs: Sequence[RunRecords]) -> Figure:
 
 
 def _by_form(runs: Sequence[RunRecords], measurement: str, name: str) -> Figure:
-    forms = {"quoted": "channel mode", "matrix": "matrix (n × N)"}
+    forms = {"headline": "channel mode", "matrix": "matrix (n × N)"}
     return _side_by_side(
         runs, {f"{name}, {words}": _against_layer(runs, measurement, form) for form, words in forms.items()}
     )
@@ -121,7 +121,7 @@ def _side_by_side(runs: Sequence[RunRecords], titled: Mapping[str, list[Trace]])
         )
 
 
-def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = "quoted") -> Figure:
+def layer_time_map(runs: Sequence[RunRecords], measurement: str, *, form: str = "headline") -> Figure:
     """κ by layer (rows) and time of measurement (columns), one panel a label: of several seeds the first.
 
     Infinite values are hatched in a colour of their own, non-finite ones crossed on grey.

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repro.figures.panels import number
 from repro.figures.source import RunRecords
-from repro.figures.style import INK, MUTED, SINGULAR, looks, settled, styled, title
+from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
 
 KINDS = {
     "activations": "activation",
@@ -80,7 +80,7 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
         columns = 6 if across > 2 else 3
         entries = [each for column in range(columns) for each in _legend()[column::columns]]  # reads row by row
         figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
-        return settled(figure)
+        return freeze_layout(figure)
 
 
 def _threshold(tables: Iterable[pd.DataFrame]) -> float:

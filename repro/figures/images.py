@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
-from repro.figures.style import INK, settled, styled
+from repro.figures.style import INK, freeze_layout, styled
 
 _COLUMNS = 8
 _INCHES = 1.05
@@ -48,7 +48,7 @@ def grid(
                 axes[band * len(rows) + row, 0].text(
                     -0.12, 0.5, label, transform=axes[band * len(rows) + row, 0].transAxes, ha="right", va="center"
                 )
-        return settled(figure)
+        return freeze_layout(figure)
 
 
 def pixels(

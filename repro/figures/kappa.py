@@ -14,7 +14,7 @@ MODES = {
 """The modes that are quoted of each measurement that yields condition numbers."""
 
 
-def quoted(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") -> pd.DataFrame:
+def headline_kappa(readings: pd.DataFrame, measurement: str, *, form: str = "headline") -> pd.DataFrame:
     """The condition number κ of every layer at every measured step.
 
     A weight tensor (and its gradient, and its update) has one κ for each mode; quoted is the largest over the output
@@ -25,7 +25,7 @@ def quoted(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") ->
     Args:
         readings: A run's readings, as `repro.records.readings` returns them.
         measurement: A name in `MODES`.
-        form: ``"quoted"``, or ``"matrix"`` for the n x N matrix of a representation.
+        form: ``"headline"``, or ``"matrix"`` for the n x N matrix of a representation.
 
     Returns:
         Columns step, epoch, layer, name, kappa; sorted by step and layer. κ is infinite where the layer is singular to
@@ -42,7 +42,7 @@ def quoted(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") ->
 
 
 def has(readings: pd.DataFrame, measurement: str) -> bool:
-    """Whether `quoted` has a row of a layer, the images themselves left out."""
+    """Whether `headline_kappa` has a row of a layer, the images themselves left out."""
     return bool((_of(readings, measurement, "condition_number", MODES[measurement])["layer"] >= 1).any())
 
 
@@ -65,9 +65,9 @@ def first_layer_growth(readings: pd.DataFrame) -> float | None:
     return float(rows["sigma_max"].iloc[-1] / rows["sigma_max"].iloc[0])
 
 
-def last_by_layer(readings: pd.DataFrame, measurement: str, *, form: str = "quoted") -> pd.Series[float]:
+def last_by_layer(readings: pd.DataFrame, measurement: str, *, form: str = "headline") -> pd.Series[float]:
     """The quoted κ at the last measurement by layer (from 1: the images themselves are left out)."""
-    table = quoted(readings, measurement, form=form)
+    table = headline_kappa(readings, measurement, form=form)
     last = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
     by_layer: pd.Series[float] = last.set_index("layer")["kappa"]
     return by_layer

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from repro.figures.panels import label_decades, number
-from repro.figures.style import INK, MUTED, PAPER, settled, styled, title
+from repro.figures.style import INK, MUTED, PAPER, freeze_layout, styled, title
 from repro.records.surface import Surface
 
 _MAP = "viridis"
@@ -45,7 +45,7 @@ def surfaces(shown: Sequence[Surface]) -> Figure:
         label_decades(bar.ax.yaxis, bar.ax.get_ylim())
         percent = ScalarMappable(of_errors, "magma")
         figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
-        return settled(figure)
+        return freeze_layout(figure)
 
 
 def _norm(shown: Sequence[Surface]) -> LogNorm:

@@ -127,7 +127,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def settled(figure: Figure) -> Figure:
+def freeze_layout(figure: Figure) -> Figure:
     """The figure with its constrained layout computed once and for all, rather than for every file made of it."""
     layout = figure.get_layout_engine()
     assert layout is not None

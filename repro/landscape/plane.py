@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from repro.landscape.directions import Parameters, trained_parameters
 from repro.networks import weight_layers
-from repro.networks.preserve_state import undisturbed
+from repro.networks.preserve_state import preserve_state
 from repro.networks.skip import SkipToOutput
 
 Batch = tuple[Float[Tensor, "_ channels height width"], Int[Tensor, " _"]]
@@ -78,7 +78,7 @@ def evaluate(
     total = torch.zeros(len(coordinates), 2, dtype=torch.float64)
     samples = sum(len(labels) for _, labels in batches)
     together = together if _can_go_together(network) else 1
-    with undisturbed(network):
+    with preserve_state(network):
         network.eval()
         first = _first_layer(network, batches[0][0][:1]) if linear else None
         for images, labels in batches:
@@ -97,7 +97,7 @@ def point_by_point(
     found = []
     own = trained_parameters(network)
     samples = sum(len(labels) for _, labels in batches)
-    with torch.no_grad(), undisturbed(network):
+    with torch.no_grad(), preserve_state(network):
         network.eval()
         for a, b in coordinates.tolist():
             network.load_state_dict(plane.at(a, b), strict=False)
@@ -112,7 +112,7 @@ def point_by_point(
 
 
 def _can_go_together(network: nn.Module) -> bool:
-    return not (isinstance(network, SkipToOutput) and any(len(tap.shape) == 3 for tap in network.taps))
+    return not (isinstance(network, SkipToOutput) and any(len(site.shape) == 3 for site in network.sites))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 
 if TYPE_CHECKING:
-    from repro.measurements.probe import Measurement, Probe, looking
+    from repro.measurements.probe import Measurement, Probe, measurement_mode
     from repro.measurements.run import measure, take
 
 __all__ = [
@@ -20,8 +20,8 @@ __all__ = [
     "Probe",
     "Reading",
     "check",
-    "looking",
     "measure",
+    "measurement_mode",
     "table",
     "take",
 ]
@@ -29,7 +29,7 @@ __all__ = [
 _NEEDS_TORCH = {
     "Measurement": "probe",
     "Probe": "probe",
-    "looking": "probe",
+    "measurement_mode": "probe",
     "measure": "run",
     "take": "run",
 }

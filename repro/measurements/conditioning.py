@@ -104,7 +104,9 @@ def _optimised(probe: Probe, optimizer: Optimizer) -> dict[int, int]:
 
 def _of_weights(probe: Probe, measurement: str, tensors: Mapping[int, Tensor]) -> Iterator[Reading]:
     layers = [layer for layer in probe.layers if layer.index in tensors]
-    mine = [layers[place] for place in probe.share.deal([cost(tuple(tensors[layer.index].shape)) for layer in layers])]
+    mine = [
+        layers[place] for place in probe.share.assign([cost(tuple(tensors[layer.index].shape)) for layer in layers])
+    ]
     for layer, found in zip(mine, mode_conditionings([tensors[layer.index] for layer in mine]), strict=True):
         for axis, mode in enumerate(_weight_modes(len(found.rank))):
             yield Reading(measurement, layer.index, layer.name, mode, values(found, axis))

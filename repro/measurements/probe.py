@@ -19,7 +19,7 @@ from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.measurements.reading import Reading
 from repro.networks import WeightLayer
-from repro.networks.preserve_state import undisturbed
+from repro.networks.preserve_state import preserve_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Probe:
         if self.labels is None:
             raise UserError("gradients need the classes of the probe's images; pass labels")
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
-        with undisturbed(self.network), torch.enable_grad(), parametrize.cached():
+        with preserve_state(self.network), torch.enable_grad(), parametrize.cached():
             self.network.train()
             yield F.cross_entropy(self.scores(), self.labels)
 
@@ -135,7 +135,7 @@ def full_precision() -> Iterator[None]:
 
 
 @contextmanager
-def looking(network: nn.Module, mode: str = "eval") -> Iterator[None]:
+def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[None]:
     """Look at a network in a mode, with float32 products, and leave everything as it was.
 
     What a training-mode pass does to buffers (running statistics) is taken back.
@@ -150,6 +150,6 @@ def looking(network: nn.Module, mode: str = "eval") -> Iterator[None]:
     if mode not in ("eval", "train"):
         raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
     # What is compiled runs as it is written: hooks inside of it are not called otherwise.
-    with undisturbed(network), full_precision(), torch.compiler.set_stance("force_eager"):
+    with preserve_state(network), full_precision(), torch.compiler.set_stance("force_eager"):
         network.train(mode == "train")
         yield

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.importing import load
-from repro.measurements.probe import Measurement, Probe, looking
+from repro.measurements.probe import Measurement, Probe, measurement_mode
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 from repro.networks import WeightLayer, weight_layers
@@ -61,8 +61,8 @@ def take(
     share = share or Share()
     readings: list[Reading] = []
     network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
-    with looking(network, mode):
-        share.agree(network)
+    with measurement_mode(network, mode):
+        share.broadcast_buffers(network)
         found = list(known) if known is not None else weight_layers(network, images)
         probe = Probe(
             network=network,

@@ -26,7 +26,7 @@ def unmet(
         trained: Whether the hidden layers are trained, so that batch normalisation is in training mode.
     """
     modules = dict(model.network.named_modules())
-    kinds = {type(modules[tap.name]).__name__: modules[tap.name] for tap in model.taps}
+    kinds = {type(modules[site.name]).__name__: modules[site.name] for site in model.sites}
     found = [sentence for name, module in kinds.items() if (sentence := _activation(name, module))]
     convolutions = [module for module in modules.values() if isinstance(module, nn.Conv2d)]
     if any(isinstance(module, nn.Softplus) for module in kinds.values()):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.preserve_state import undisturbed
+from repro.networks.preserve_state import preserve_state
 
 SHORTCUTS = ("downsample", "shortcut")
 """Names under which networks keep their shortcut projections."""
@@ -78,7 +78,7 @@ def _trace(network: nn.Module, images: Tensor) -> list[str]:
 
     layers = [name for name, module in network.named_modules() if isinstance(module, _ConvNd | nn.Linear)]
     shortcuts = [name for name, _ in network.named_modules() if name.rpartition(".")[2] in SHORTCUTS]
-    with undisturbed(network):
+    with preserve_state(network):
         hooks = [listen(name, network.get_submodule(name)) for name in {*layers, *shortcuts}]
         try:
             network.eval()

@@ -12,7 +12,7 @@ from torch import nn
 
 
 @contextmanager
-def undisturbed(network: nn.Module) -> Iterator[None]:
+def preserve_state(network: nn.Module) -> Iterator[None]:
     """Puts back the modes and buffers of a network and the random generators of its devices; gradients are off.
 
     Not `torch.inference_mode`: a network that caches what it computes here could not train with it afterwards.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.networks.layers import weight_layers
-from repro.networks.preserve_state import undisturbed
+from repro.networks.preserve_state import preserve_state
 
 Head = Literal["add", "replace", "fill"]
 _NO_ACTIVATION = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.Identity)
@@ -29,7 +29,7 @@ class NamesSkipLayers(Protocol):
 
 
 @dataclass(frozen=True)
-class Tap:
+class ActivationSite:
     """One call of one activation in a forward pass."""
 
     name: str
@@ -58,13 +58,13 @@ def activation_names(network: nn.Module) -> list[str]:
     ]
 
 
-def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) -> list[Tap]:
+def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) -> list[ActivationSite]:
     """All hidden neurons, call by call in forward order, by a pass of one image in eval mode that disturbs nothing.
 
     Raises:
         UserError: A layer that the network names does not exist, or none is called.
     """
-    taps: list[Tap] = []
+    sites: list[ActivationSite] = []
     hooks = []
     modules = dict(network.named_modules())
     for name in activation_names(network):
@@ -72,22 +72,22 @@ def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) 
             raise UserError(f"{type(network).__name__} names the skip layer '{name}', which it has not")
 
         def note(_module: nn.Module, _inputs: object, output: Tensor, name: str = name) -> None:
-            calls = sum(tap.name == name for tap in taps)
-            taps.append(Tap(name, calls, output.shape[1:]))
+            calls = sum(site.name == name for site in sites)
+            sites.append(ActivationSite(name, calls, output.shape[1:]))
 
         hooks.append(modules[name].register_forward_hook(note))
     try:
-        with undisturbed(network):
+        with preserve_state(network):
             network.eval()(image)
     finally:
         for hook in hooks:
             hook.remove()
-    if not taps:
+    if not sites:
         raise UserError(
             f"{type(network).__name__} calls no activation module, so there are no neurons to connect; "
             "let it name some modules in a method skip_layer_names"
         )
-    return taps
+    return sites
 
 
 class SkipToOutput(nn.Module):
@@ -124,14 +124,14 @@ class SkipToOutput(nn.Module):
         head: Head = "add",
     ) -> None:
         super().__init__()
-        taps = pool(network, image)
+        sites = pool(network, image)
         if head == "fill":
             layers = weight_layers(network, image)
             reads = int(layers[-1].module.weight.shape[1])  # type: ignore[index]
-            taps = taps[:-1]
+            sites = sites[:-1]
         else:
             reads = 0
-        size, wanted = sum(tap.neurons for tap in taps), neurons - reads
+        size, wanted = sum(site.neurons for site in sites), neurons - reads
         if not 1 <= wanted <= size:
             last = f", the last {reads:,} of which the output layer reads" if reads else ""
             raise UserError(
@@ -141,7 +141,7 @@ class SkipToOutput(nn.Module):
         self.network = network
         self.head = head
         self.seed = seed
-        self.taps = taps
+        self.sites = sites
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("chosen", torch.randperm(size, generator=generator)[:wanted].sort().values)
         self.skip = nn.Linear(wanted, num_classes, bias=False)
@@ -154,7 +154,7 @@ class SkipToOutput(nn.Module):
     def _freeze_what_nothing_reads(self, image: Float[Tensor, "one channels height width"]) -> None:
         """The output layer, and what lies between it and the last chosen neuron: DDP waits for every gradient."""
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        with undisturbed(self), torch.enable_grad():
+        with preserve_state(self), torch.enable_grad():
             psi, _ = self.eval().features(image)
             gradients = torch.autograd.grad(psi.sum(), trained, allow_unused=True)
         for parameter, gradient in zip(trained, gradients, strict=True):
@@ -168,30 +168,30 @@ class SkipToOutput(nn.Module):
             self._listening.add(name)
 
     def counts(self) -> list[int]:
-        """How many neurons are chosen of each tap."""
+        """How many neurons are chosen of each site."""
         return [len(inside) for inside in self._choices()]
 
     def _choices(self) -> list[Int[Tensor, " some"]]:
-        """The chosen neurons of each tap, counted within it."""
+        """The chosen neurons of each site, counted within it."""
         choices, start = [], 0
-        for tap in self.taps:
-            choices.append(self.chosen[(self.chosen >= start) & (self.chosen < start + tap.neurons)] - start)
-            start += tap.neurons
+        for site in self.sites:
+            choices.append(self.chosen[(self.chosen >= start) & (self.chosen < start + site.neurons)] - start)
+            start += site.neurons
         return choices
 
     def _take(self) -> None:
         """Let the hooks take each layer's chosen neurons."""
         self._places: dict[tuple[str, int], int] = {}
         self._calls: dict[str, int] = {}
-        for tap, inside in zip(self.taps, self._choices(), strict=True):
+        for site, inside in zip(self.sites, self._choices(), strict=True):
             if not len(inside):
                 continue
             number = len(self._places)
-            self._places[tap.name, tap.call] = number
+            self._places[site.name, site.call] = number
             self.register_buffer(f"_index{number}", inside, persistent=False)
-            if len(tap.shape) == 3:  # where the same neurons lie in a channels-last image
-                area = tap.shape[1] * tap.shape[2]
-                inside = inside % area * tap.shape[0] + inside // area
+            if len(site.shape) == 3:  # where the same neurons lie in a channels-last image
+                area = site.shape[1] * site.shape[2]
+                inside = inside % area * site.shape[0] + inside // area
             self.register_buffer(f"_index_last{number}", inside, persistent=False)
         self._listen()
 
@@ -217,14 +217,14 @@ class SkipToOutput(nn.Module):
         whole: Tensor = passed.view(ordered.shape)
         return whole.permute(0, 3, 1, 2) if last else whole
 
-    def connected(self) -> list[Tap]:
+    def connected(self) -> list[ActivationSite]:
         """The calls of activations that have chosen neurons."""
-        return [tap for tap, count in zip(self.taps, self.counts(), strict=True) if count]
+        return [site for site, count in zip(self.sites, self.counts(), strict=True) if count]
 
-    def filled_layers(self) -> list[Tap]:
+    def filled_layers(self) -> list[ActivationSite]:
         """Those of them all of whose neurons are chosen, except the last."""
-        counts = dict(zip(self.taps, self.counts(), strict=True))
-        return [tap for tap in self.connected()[:-1] if counts[tap] == tap.neurons]
+        counts = dict(zip(self.sites, self.counts(), strict=True))
+        return [site for site in self.connected()[:-1] if counts[site] == site.neurons]
 
     def features(
         self, images: Float[Tensor, "batch channels height width"]

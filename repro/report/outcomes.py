@@ -11,17 +11,17 @@ from repro.data.registry import DATASETS
 from repro.figures import RunRecords
 from repro.records import RunDirectory
 from repro.report.quantities import quantities
-from repro.report.sources import Cell, Section, configuration
+from repro.report.sources import ReportCell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunResult:
     """One run's result, or why there is none."""
 
-    cell: Cell
+    cell: ReportCell
     network: str
     status: str
     """In words: ``finished``, ``interrupted at step 120``, ``not run``."""
@@ -57,7 +57,7 @@ class Outcome:
         }
 
 
-def outcomes(section: Section, known: dict[Hashable, Outcome] | None = None) -> list[Outcome]:
+def outcomes(section: Section, known: dict[Hashable, RunResult] | None = None) -> list[RunResult]:
     """The outcome of every cell, in order; runs are read here and nowhere else.
 
     Args:
@@ -74,9 +74,9 @@ def outcomes(section: Section, known: dict[Hashable, Outcome] | None = None) -> 
     return found
 
 
-def _outcome(cell: Cell, run: RunDirectory | None) -> Outcome:
+def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
     if run is None:
-        return Outcome(
+        return RunResult(
             cell=cell,
             network=cell.label,
             status="not run",
@@ -88,7 +88,7 @@ def _outcome(cell: Cell, run: RunDirectory | None) -> Outcome:
     config, state = configuration(run), run.state
     dataset = DATASETS.get(config.get("data", {}).get("name", ""))
     records = RunRecords.read(run, label=cell.label, classes=dataset.classes if dataset else None)
-    return Outcome(
+    return RunResult(
         cell=cell,
         network=config.get("model", {}).get("network", cell.label),
         status=_status(run),
@@ -106,7 +106,7 @@ def _status(run: RunDirectory) -> str:
     return status if status == "finished" or step is None else f"{status} at step {step:,}"
 
 
-def verdicts(section: Section, found: Sequence[Outcome]) -> list[Verdict]:
+def verdicts(section: Section, found: Sequence[RunResult]) -> list[Verdict]:
     """The verdict on each of the section's claims, by the runs that have ended."""
     values: dict[str, dict[str, list[float]]] = {}
     for outcome in found:

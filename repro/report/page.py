@@ -11,7 +11,7 @@ from typing import Any
 from repro.figures.style import title
 from repro.records import RunDirectory
 from repro.report import svg
-from repro.report.outcomes import Outcome
+from repro.report.outcomes import RunResult
 from repro.report.sources import Section
 from repro.report.tables import Table, to_html
 from repro.report.words import HEADINGS, caption, claim_in_words, reservations
@@ -96,7 +96,7 @@ def page(title_text: str, parts: Sequence[str], contents: Mapping[str, str], *, 
 
 def study_section(
     section: Section,
-    found: Sequence[Outcome],
+    found: Sequence[RunResult],
     *,
     level: int,
     table: Table,
@@ -143,7 +143,7 @@ def study_section(
     return f'<section id="{key}">\n{chr(10).join(part for part in parts if part)}\n</section>'
 
 
-def _anchor(key: str, found: Sequence[Outcome], label: str) -> str | None:
+def _anchor(key: str, found: Sequence[RunResult], label: str) -> str | None:
     """Where the first run of a label is described."""
     for number, outcome in enumerate(found):
         if outcome.cell.label == label and outcome.cell.run is not None:
@@ -183,7 +183,7 @@ def figure(drawn: str, sentences: Sequence[str]) -> str:
     return f'<figure><div class="scroll">{drawn}</div>{text and f"<figcaption>{text}</figcaption>"}</figure>'
 
 
-def _run(anchor: str, outcome: Outcome, run: RunDirectory, curves: str | None) -> str:
+def _run(anchor: str, outcome: RunResult, run: RunDirectory, curves: str | None) -> str:
     cell = outcome.cell
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
     parts = [_facts({"status": outcome.status, "folder": run.name, **_numbers(outcome), **_state(run)})]
@@ -202,7 +202,7 @@ def _run(anchor: str, outcome: Outcome, run: RunDirectory, curves: str | None) -
     return f'<details id="{anchor}"><summary>{summary}</summary>\n<div>\n{body}\n</div></details>'
 
 
-def _numbers(outcome: Outcome) -> dict[str, str]:
+def _numbers(outcome: RunResult) -> dict[str, str]:
     return {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from repro.figures import RunRecords, kappa
 
-_FORMS = {name: (name, "quoted") for name in ("weights", "representations", "gradients", "updates", "errors")}
+_FORMS = {name: (name, "headline") for name in ("weights", "representations", "gradients", "updates", "errors")}
 _FORMS |= {"matrix": ("representations", "matrix"), "errors_matrix": ("errors", "matrix")}
 _MEDIANS = {
     "bound_median": ("amplification", "matrix", "bound"),

@@ -13,7 +13,7 @@ from repro.figures import RunRecords
 from repro.records import dump_json
 from repro.report import page, tables
 from repro.report.identity import Prints, of_figure
-from repro.report.outcomes import Outcome, outcomes, verdicts
+from repro.report.outcomes import RunResult, outcomes, verdicts
 from repro.report.sources import Section
 
 CURVES = "training-curves"
@@ -58,7 +58,7 @@ class Studio:
     pictures: bool = False
     drawn: dict[str, Any] = field(default_factory=dict)
     """What was drawn, by key."""
-    _read: dict[Hashable, Outcome] = field(default_factory=dict)
+    _read: dict[Hashable, RunResult] = field(default_factory=dict)
 
     def render(self, section: Section, level: int) -> Rendered:
         """Write a section.
@@ -87,7 +87,7 @@ class Studio:
             curves=[key for key in curves if key is not None],
         )
 
-    def _figure(self, name: str, runs: Sequence[Outcome]) -> str:
+    def _figure(self, name: str, runs: Sequence[RunResult]) -> str:
         """The key of a figure, which is drawn if need be."""
         records = _records(runs)
         contents = [self.prints.of(run.cell.run).drawn for run in runs if run.cell.run is not None]
@@ -100,5 +100,5 @@ class Studio:
         return key
 
 
-def _records(found: Sequence[Outcome]) -> list[RunRecords]:
+def _records(found: Sequence[RunResult]) -> list[RunRecords]:
     return [outcome.records for outcome in found if outcome.records is not None]

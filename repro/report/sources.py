@@ -16,12 +16,11 @@ from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.studies.claims import Summary, published
 from repro.studies.manifest import content
 from repro.studies.match import match
-from repro.studies.study import Cell as StudyCell
-from repro.studies.study import Study
+from repro.studies.study import Study, StudyCell
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class ReportCell:
     """One run that a study asks for."""
 
     label: str
@@ -40,7 +39,7 @@ class Section:
     """Name in links and file names; no two sections share one."""
     title: str
     question: str
-    cells: Sequence[Cell]
+    cells: Sequence[ReportCell]
     paper: str = ""
     artefact: str = ""
     preset: str = ""
@@ -127,7 +126,9 @@ def of_study(known: Mapping[str, Any], folder: Path, *, strays: Sequence[str] = 
         title=known["title"],
         question=known["question"],
         cells=[
-            Cell(label=cell["label"], seed=cell["seed"], name=Path(cell["run"]).name, run=_run(folder / cell["run"]))
+            ReportCell(
+                label=cell["label"], seed=cell["seed"], name=Path(cell["run"]).name, run=_run(folder / cell["run"])
+            )
             for cell in known["cells"]
         ],
         paper=known["paper"],
@@ -185,7 +186,7 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         title=f"Runs in {folder.name}",
         question=f"{number} outside of any study, so without the values of a paper and without claims.",
         cells=[
-            Cell(label=label, seed=configuration(run).get("seed", 0), name=run.name, run=run)
+            ReportCell(label=label, seed=configuration(run).get("seed", 0), name=run.name, run=run)
             for run, label in zip(runs, _labels(runs), strict=True)
         ],
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 from repro.figures.style import title
-from repro.report.outcomes import ACCURACIES, Outcome
+from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, reservations
 from repro.studies.claims import Summary, Verdict, summary, welch
@@ -59,7 +59,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
+def accuracy_table(section: Section, found: Sequence[RunResult]) -> Table:
     """A row for each label: accuracies and what else the paper has values of, growth of the first layer, status, time.
 
     Several seeds become mean ± sample standard deviation over those that have a result. Where the paper gives
@@ -93,7 +93,7 @@ def accuracy_table(section: Section, found: Sequence[Outcome]) -> Table:
     return Table(columns, rows)
 
 
-def _values(found: Sequence[Outcome], quantity: str) -> list[float]:
+def _values(found: Sequence[RunResult], quantity: str) -> list[float]:
     return [outcome.quantities[quantity] for outcome in found if quantity in outcome.quantities]
 
 
@@ -115,7 +115,7 @@ def _compared(section: Section, quantity: str, label: str, ours: Sequence[float]
     return row
 
 
-def _statuses(of_label: Sequence[Outcome]) -> str:
+def _statuses(of_label: Sequence[RunResult]) -> str:
     counts = Counter(outcome.status for outcome in of_label)
     if len(of_label) == 1:
         return of_label[0].status

@@ -115,12 +115,12 @@ def _found(figure: str, runs: Sequence[RunRecords]) -> str:
     if figure == "first-layer":
         return _growth(runs)
     if figure == "weights":
-        return _infinite(runs, "weights", "quoted", "At the last measurement")
+        return _infinite(runs, "weights", "headline", "At the last measurement")
     if figure in ("representations", "outputs", "errors"):
-        channel = _infinite(runs, figure, "quoted", "At the last measurement, in the channel mode")
+        channel = _infinite(runs, figure, "headline", "At the last measurement, in the channel mode")
         return f"{channel} {_infinite(runs, figure, 'matrix', 'As a matrix')}"
     if figure == "gradients":
-        gradients = _infinite(runs, "gradients", "quoted", "At the last measurement the gradient's")
+        gradients = _infinite(runs, "gradients", "headline", "At the last measurement the gradient's")
         return f"{gradients} {_infinite(runs, 'updates', 'quoted', 'The update’s')}"
     return ""
 
@@ -139,7 +139,7 @@ def _infinite(runs: Sequence[RunRecords], measurement: str, form: str, start: st
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
     found: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
-        table = kappa.quoted(run.readings, measurement, form=form)
+        table = kappa.headline_kappa(run.readings, measurement, form=form)
         table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
         if len(table):
             found.setdefault(title(run.label), []).append(table)

@@ -162,7 +162,7 @@ class RunCheckpoints(Checkpoint):
         return self.run.checkpoints / f"step-{step:08d}.ckpt"
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def state_entries(self) -> dict[str, Any]:
         """For the run's state: seconds spent saving, what a stop may take, and the best epoch if there is one."""
         longest = {name: round(seconds, 3) for name, seconds in self._longest.items()}
         times = {"checkpoint_seconds": round(self.seconds, 3), "stop_seconds": longest}
@@ -182,7 +182,7 @@ class RunCheckpoints(Checkpoint):
         if asked:
             self._look()  # so that the next life stops, with a checkpoint, before this evaluation
             if trainer.is_global_zero and asked == OUT_OF_TIME:
-                self.run.update_state(stop_seconds=self.facts["stop_seconds"])
+                self.run.update_state(stop_seconds=self.state_entries["stop_seconds"])
             saved = self.run.saved_checkpoints()
             at = f", the last checkpoint is {saved[-1].name}" if saved else ""
             raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=asked)
@@ -208,7 +208,7 @@ class RunCheckpoints(Checkpoint):
             spent = time.monotonic() - began
             self.seconds += spent
             self._longest["save"] = max(self._longest["save"], spent)
-            self.run.update_state(step=trainer.global_step, epoch=trainer.current_epoch, **self.facts)
+            self.run.update_state(step=trainer.global_step, epoch=trainer.current_epoch, **self.state_entries)
         self._saved_at = self._looked_at = time.monotonic()
 
     def _why(self, path: Path, error: OSError | None) -> str:

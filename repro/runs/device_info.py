@@ -16,7 +16,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def device_facts(config: Config, module: Classifier, trainer: Trainer) -> dict[str, Any]:
+def device_info(config: Config, module: Classifier, trainer: Trainer) -> dict[str, Any]:
     """Device, threads, precision, what is compiled, processes, whose statistics normalise, parameters."""
     return {
         "device": device_name(trainer.strategy.root_device),

@@ -23,7 +23,7 @@ from repro.records import ENDED, RunDirectory, environment
 from repro.runs.build import Experiment, build
 from repro.runs.checkpoint_file import newest_sound
 from repro.runs.checkpoints import RunCheckpoints, sweep
-from repro.runs.device_info import device_facts, device_name
+from repro.runs.device_info import device_info, device_name
 from repro.runs.stop import TAKEN_OVER, Interrupted, StopRequest
 from repro.runs.threads import set_threads
 from repro.tracking.record_logger import RecordLogger
@@ -31,7 +31,7 @@ from repro.tracking.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_l
 from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.measure_callback import MeasureCallback
 from repro.training.progress import Progress
-from repro.training.random_features.classifier import FeatureBatches, OutputClassifier, settle
+from repro.training.random_features.classifier import FeatureBatches, OutputClassifier, update_batchnorm_statistics
 from repro.training.random_features.least_norm import require_memory, solve
 from repro.training.random_features.store import Place
 
@@ -65,9 +65,9 @@ def fit(
         return _fit(_begun(config, run, stop, label))
 
 
-def _begun(config: Config, run: RunDirectory, stop: StopRequest, label: str) -> Life:
+def _begun(config: Config, run: RunDirectory, stop: StopRequest, label: str) -> RunSession:
     with _failing(run):
-        return Life(config, run, stop, checkpoint=newest_sound(run), label=label)
+        return RunSession(config, run, stop, checkpoint=newest_sound(run), label=label)
 
 
 @contextlib.contextmanager
@@ -83,33 +83,33 @@ def _failing(run: RunDirectory) -> Iterator[None]:
         raise
 
 
-def _fit(life: Life) -> dict[str, Any]:
-    trainer, module, data = life.experiment.trainer, life.experiment.module, life.experiment.data
+def _fit(session: RunSession) -> dict[str, Any]:
+    trainer, module, data = session.experiment.trainer, session.experiment.module, session.experiment.data
     outcome: dict[str, Any] = {}
     try:
-        with _failing(life.run):
-            life.open()
-        if life.config.model.solver == "exact":
-            outcome = _solve(life.experiment, life.run)
+        with _failing(session.run):
+            session.open()
+        if session.config.model.solver == "exact":
+            outcome = _solve(session.experiment, session.run)
         else:
-            trainer.fit(module, datamodule=data, ckpt_path=life.checkpoint, weights_only=True)
+            trainer.fit(module, datamodule=data, ckpt_path=session.checkpoint, weights_only=True)
         require_finite_weights(module.network, trainer.global_step)
         trainer.test(module, datamodule=data, verbose=False, weights_only=True)
         require_finite_result(module.final)
-        if life.config.model.solver == "exact":
-            life.checkpoints.save(trainer)
+        if session.config.model.solver == "exact":
+            session.checkpoints.save(trainer)
     except BaseException as reason:
         status, said = status_of(reason)
-        life.close(status, **outcome, **said)
+        session.close(status, **outcome, **said)
         if status != "diverged":
             raise
     else:
-        life.close("finished", **outcome, **life.finished(trainer))
-    return life.run.state
+        session.close("finished", **outcome, **session.finished(trainer))
+    return session.run.state
 
 
-class Life:
-    """One life of a run: everything that its training needs, from its newest checkpoint to how it ended.
+class RunSession:
+    """One session of a run: everything that its training needs, from its newest checkpoint to how it ended.
 
     Args:
         config: The run's configuration, checked.
@@ -160,12 +160,12 @@ class Life:
         self._is_open = True
         if trainer.is_global_zero:
             where = provenance(config.data.name, config.data.root)
-            run.add_life({**environment(), **device_facts(config, module, trainer), **facts, "data": where})
+            run.add_life({**environment(), **device_info(config, module, trainer), **facts, "data": where})
             now = {"status": "running", "wandb_id": identifier, "wandb_live": remote is not None}
-            now |= dict.fromkeys(("reason", "final", "solution"))  # an earlier life's are not this one's
+            now |= dict.fromkeys(("reason", "final", "solution"))  # an earlier session's are not this one's
             run.update_state(**now, max_epochs=config.trainer.max_epochs)
         if remote is not None:
-            remote.start()  # of the record's state before this life
+            remote.start()  # of the record's state before this session
             if trainer.is_global_zero:
                 run.update_state(wandb_live=remote.live)  # until now a sync would have come between
 
@@ -179,7 +179,7 @@ class Life:
     def finished(self, trainer: Any) -> dict[str, Any]:
         """What is written down of a run that came to its end."""
         ended = {"final": self.experiment.module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        return ended | self.experiment.module.facts | self.checkpoints.facts
+        return ended | self.experiment.module.state_entries | self.checkpoints.state_entries
 
     def close(self, status: str, **outcome: Any) -> None:
         """Write down how it ended, if it had begun.
@@ -218,7 +218,7 @@ def status_of(reason: BaseException) -> tuple[str, dict[str, Any]]:
 def _features(module: OutputClassifier, data: Any, run: RunDirectory, batches: Batches) -> FeatureBatches:
     """What `OutputClassifier` trains on; called when the network is where it trains."""
     everything = data.batches("train").shared(0, 1)
-    settle(module.network, everything)
+    update_batchnorm_statistics(module.network, everything)
     return FeatureBatches(module.output, batches, everything, folder=run.path, place=Place.of(data.trainer))
 
 

@@ -19,7 +19,7 @@ from repro.runs.stop import CannotSave, StopRequest
 from repro.runs.validation import check, full_batch, own_code, with_batch_size
 
 
-class Outcome(NamedTuple):
+class StartOutcome(NamedTuple):
     """What starting a run came to."""
 
     run: RunDirectory
@@ -75,7 +75,7 @@ def start(
     again: bool = False,
     label: str | None = None,
     ends: float = math.inf,
-) -> Outcome:
+) -> StartOutcome:
     """Run a configuration to its end.
 
     A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
@@ -96,10 +96,10 @@ def start(
     stop = StopRequest(ends)
     with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
         if not due:
-            return Outcome(run, "skipped", run.state)
+            return StartOutcome(run, "skipped", run.state)
         from repro.runs.session import fit
 
-        return Outcome(run, "trained", fit(config, run, stop, label=label))
+        return StartOutcome(run, "trained", fit(config, run, stop, label=label))
 
 
 class _Opened(NamedTuple):

@@ -22,7 +22,7 @@ LAST_SECONDS = 5.0
 _early: list[int] = []
 
 
-def heed_early() -> None:
+def defer_sigusr1() -> None:
     """Note SIGUSR1 from now on, for the next `StopRequest` that listens.
 
     By default it ends a process, and SLURM does not wait until torch has been imported or the last line is written.

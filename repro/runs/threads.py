@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repro.distributed.processes import in_slurm, is_first_rank
 from repro.machine import allowed, prepared, told
-from repro.networks.preserve_state import undisturbed
+from repro.networks.preserve_state import preserve_state
 
 if TYPE_CHECKING:
     from repro.runs.build import Experiment
@@ -42,7 +42,7 @@ def is_wide(network: nn.Module, image: Tensor, batch_size: int) -> bool:
         image: One image, on the network's device.
         batch_size: Images of a batch.
     """
-    with undisturbed(network), FlopCounterMode(display=False) as counter:
+    with preserve_state(network), FlopCounterMode(display=False) as counter:
         network.eval()
         network(image)
     layers = sum(isinstance(module, _ConvNd | nn.Linear) for module in network.modules())
@@ -110,7 +110,7 @@ def _timed(network: nn.Module, images: Tensor, labels: Tensor, most: int) -> dic
     """The least seconds of a step's passes with one thread and with all; the network stays as it was."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     seconds = {1: math.inf, most: math.inf}
-    with undisturbed(network), torch.enable_grad():
+    with preserve_state(network), torch.enable_grad():
         for turn in range(_ROUNDS):
             for threads in seconds:
                 torch.set_num_threads(threads)

@@ -37,7 +37,7 @@ class Dealer:
         return part
 
 
-def deal(costs: Sequence[float], parts: int) -> list[list[int]]:
+def assign(costs: Sequence[float], parts: int) -> list[list[int]]:
     """Which items go to which part, so that no part gets much more than 4/3 of the best possible.
 
     In the order of their costs and cut into parts, items that are alike stay together: a library's call for many of one
@@ -77,7 +77,7 @@ def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> Non
     while together and costs[together[0]] * threads > left:
         left -= costs[together[0]]
         work([together.pop(0)])
-    shares = [sorted(together[item] for item in share) for share in deal([costs[item] for item in together], threads)]
+    shares = [sorted(together[item] for item in share) for share in assign([costs[item] for item in together], threads)]
     inference = torch.is_inference_mode_enabled()
 
     def in_thread(share: list[int]) -> None:

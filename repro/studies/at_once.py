@@ -21,7 +21,7 @@ from repro.runs.budget import BEGIN_SECONDS
 from repro.runs.start import locate
 from repro.runs.stop import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
 from repro.studies.saying import Bar, Lines, label, say, say_nothing_to_do, tail
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 1.0  # of a process, before its budget begins
@@ -84,7 +84,7 @@ class AtOnce:
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        cells: Sequence[StudyCell],
         jobs: int,
         *,
         folder: Path,
@@ -102,7 +102,7 @@ class AtOnce:
         self._told: set[int] = set()  # to save and end
         self._cut = False  # by the budget
 
-    def run(self) -> list[Cell]:
+    def run(self) -> list[StudyCell]:
         """Run them all.
 
         Returns:
@@ -143,7 +143,7 @@ class AtOnce:
                 if each.process.poll() is not None:
                     self._ended(each)
 
-    def _begin(self, number: int, cell: Cell) -> None:
+    def _begin(self, number: int, cell: StudyCell) -> None:
         name, log = label(cell, number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
         run = locate(cell.config, Config())
         if not self._again and run.ended:

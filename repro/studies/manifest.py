@@ -9,11 +9,11 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.records import MANIFEST, replace_text
-from repro.studies.study import Cell, Study
+from repro.studies.study import Study, StudyCell
 
 
 def content(
-    study: Study, preset: str | None, cells: Sequence[Cell], names: Sequence[str], command: str
+    study: Study, preset: str | None, cells: Sequence[StudyCell], names: Sequence[str], command: str
 ) -> dict[str, Any]:
     """The paper's values, the claims, the cells with the folder names of their runs."""
     size = study.preset(preset)

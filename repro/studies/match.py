@@ -12,7 +12,7 @@ from repro.config import Config, determining, load
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.runs.validation import own_code
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Stray:
     """In what its configuration differs from the cell of the same name, or that there is none."""
 
 
-def match(cells: Sequence[Cell], folder: Path) -> tuple[list[RunDirectory | None], list[Stray]]:
+def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory | None], list[Stray]]:
     """The run of every cell, None where there is none, and the runs that are no cell's.
 
     Runs that ``--again`` has set aside (``NAME.1``) are passed over.
@@ -70,7 +70,7 @@ def _key(config: Config) -> str:
     return json.dumps(determining(config), sort_keys=True, default=str)
 
 
-def _difference(config: Config, cells: Sequence[Cell]) -> str:
+def _difference(config: Config, cells: Sequence[StudyCell]) -> str:
     for cell in cells:
         if (cell.label, cell.config.seed) == (config.name, config.seed):
             there, here = determining(config), determining(cell.config)

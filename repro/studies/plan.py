@@ -14,7 +14,7 @@ from repro.data import dataset
 from repro.errors import UserError
 from repro.records import RunDirectory, replace_text
 from repro.runs.validation import train_samples
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 
 RESULTS = Path("results")
 """Where records of finished runs are kept; what they took counts where no run here tells better."""
@@ -40,7 +40,7 @@ Rates = Mapping[str, Rate]
 class Progress:
     """One cell: where its run is, how far, and how long it still takes."""
 
-    cell: Cell
+    cell: StudyCell
     run: RunDirectory | None
     status: str
     """missing, or the run's status."""
@@ -131,12 +131,12 @@ def _remembered(runs: Path) -> dict[str, Rate]:
         return {}
 
 
-def progress(cells: Sequence[Cell], runs: Sequence[RunDirectory | None], known: Rates) -> list[Progress]:
+def progress(cells: Sequence[StudyCell], runs: Sequence[RunDirectory | None], known: Rates) -> list[Progress]:
     """How far every cell's run is."""
     return [_progress(cell, run, known) for cell, run in zip(cells, runs, strict=True)]
 
 
-def _progress(cell: Cell, run: RunDirectory | None, known: Rates) -> Progress:
+def _progress(cell: StudyCell, run: RunDirectory | None, known: Rates) -> Progress:
     whole, rate = steps(cell.config), known.get(kind(cell.config))
     if run is None:
         return Progress(cell=cell, run=None, status="missing", step=0, steps=whole, rate=rate)

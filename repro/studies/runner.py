@@ -15,10 +15,10 @@ from repro.runs.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.runs.start import locate, start
 from repro.runs.stop import OUT_OF_TIME, CannotSave, Interrupted
 from repro.studies.saying import label, say, say_nothing_to_do
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 
 
-def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDirectory]) -> None:
+def require_useful(budget: Budget, cells: Sequence[StudyCell], runs: Sequence[RunDirectory]) -> None:
     """Refuse a budget that is too short for runs to get further in it.
 
     Raises:
@@ -45,7 +45,7 @@ def require_useful(budget: Budget, cells: Sequence[Cell], runs: Sequence[RunDire
             )
 
 
-def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.inf) -> list[Cell]:
+def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = math.inf) -> list[StudyCell]:
     """Run every cell in turn, here; go on after a failure.
 
     Args:
@@ -62,7 +62,7 @@ def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.
         UserError: For a mistake that shows in the first cell: most likely it is that of all; one that shows later is
             told, and the others go on.
     """
-    failed: list[Cell] = []
+    failed: list[StudyCell] = []
     for number, cell in enumerate(cells, 1):
         name = label(cell, number, len(cells))
         _require_time(cell, name, again=again, ends=ends)
@@ -85,7 +85,7 @@ def run_study(cells: Sequence[Cell], *, again: bool = False, ends: float = math.
     return failed
 
 
-def _require_time(cell: Cell, name: str, *, again: bool, ends: float) -> None:
+def _require_time(cell: StudyCell, name: str, *, again: bool, ends: float) -> None:
     if _is_late(ends) and (again or not locate(cell.config, Config()).ended):
         raise Interrupted(f"no time to begin {name}", signal=OUT_OF_TIME)
 

@@ -12,13 +12,13 @@ from tqdm import tqdm
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.studies.plan import steps
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 
 _SAY_SECONDS = 30.0
 _TAIL_LINES = 15
 
 
-def label(cell: Cell, number: int, cells: int) -> str:
+def label(cell: StudyCell, number: int, cells: int) -> str:
     """What a cell is shown under: ``resnet110 seed 0 (2/3)``."""
     return f"{cell.label} seed {cell.seed} ({number}/{cells})"
 
@@ -48,7 +48,7 @@ class Bar:
         run: Its run.
     """
 
-    def __init__(self, name: str, cell: Cell, run: RunDirectory) -> None:
+    def __init__(self, name: str, cell: StudyCell, run: RunDirectory) -> None:
         self._run = run
         self._bar = tqdm(total=steps(cell.config), desc=name, unit="step", dynamic_ncols=True, leave=False)
 

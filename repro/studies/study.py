@@ -54,7 +54,7 @@ class Preset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class StudyCell:
     """One run of a study."""
 
     label: str
@@ -133,7 +133,7 @@ class Study:
         seeds: Sequence[int] | None = None,
         runs: str = "runs",
         settings: Mapping[str, Any] | None = None,
-    ) -> list[Cell]:
+    ) -> list[StudyCell]:
         """Every run of the study at a preset, in the order in which they are run; `settings` hold for all of them."""
         chosen = self.preset(preset)
         base = read_yaml(configurations() / self.base) if isinstance(self.base, str) else self.base
@@ -154,7 +154,7 @@ class Study:
             for seed in chosen_seeds:
                 config = full_batch(from_mapping({**combined, **(settings or {}), self.seed_key: seed}, source=source))
                 config = dataclasses.replace(config, study=self.folder(preset), name=label, runs=runs)
-                cells.append(Cell(label=label, seed=seed, config=config))
+                cells.append(StudyCell(label=label, seed=seed, config=config))
         _require_different(cells, source)
         return cells
 
@@ -165,13 +165,13 @@ def _require_once(values: Sequence[object], what: str) -> None:
         raise UserError(f"{what} {', '.join(map(str, twice))} is given more than once; it is one run: give it once")
 
 
-def _require_different(cells: Sequence[Cell], source: str) -> None:
+def _require_different(cells: Sequence[StudyCell], source: str) -> None:
     """Refuse two cells that are one run: it would be compared with itself, or count as two.
 
     Raises:
         UserError: Names both.
     """
-    known: dict[str, Cell] = {}
+    known: dict[str, StudyCell] = {}
     for cell in cells:
         key = json.dumps(_acting(cell.config), sort_keys=True, default=str)
         if (other := known.setdefault(key, cell)) is not cell:

@@ -84,7 +84,7 @@ def summary(frame: pd.DataFrame) -> dict[str, float]:
     """Medians and maxima over the layers of the quoted κ of each measurement, and how many are infinite."""
     found: dict[str, float] = {}
     for measurement in kappa.MODES:
-        values = kappa.quoted(frame, measurement)["kappa"].to_numpy(float)
+        values = kappa.headline_kappa(frame, measurement)["kappa"].to_numpy(float)
         if len(values):
             finite = values[np.isfinite(values)]
             found[f"condition_number/{measurement}/infinite"] = float(np.isinf(values).sum())

@@ -78,7 +78,7 @@ class Classifier(LightningModule):
         """Metrics of the last pass of `Trainer.test`."""
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def state_entries(self) -> dict[str, Any]:
         """For the run's state."""
         return {}
 
@@ -241,11 +241,11 @@ class Classifier(LightningModule):
         """All ranks evaluate the network that is saved: rank 0's running statistics."""
         if self.trainer.training and not self.trainer.sanity_checking:  # not a network that has diverged
             self.require_convergence(now=True)
-        Share.of_process_group().agree(self.network)
+        Share.of_process_group().broadcast_buffers(self.network)
 
     def on_test_start(self) -> None:
         """As before a validation."""
-        Share.of_process_group().agree(self.network)
+        Share.of_process_group().broadcast_buffers(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of one of the DataModule's held-out parts."""

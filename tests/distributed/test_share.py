@@ -88,7 +88,7 @@ def test_readings_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:
 
 @given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 5))
 def test_every_item_is_dealt_once_and_loads_are_even(costs: list[float], ranks: int) -> None:
-    hands = [Share(rank, ranks).deal(costs) for rank in range(ranks)]
+    hands = [Share(rank, ranks).assign(costs) for rank in range(ranks)]
     assert sorted(item for hand in hands for item in hand) == list(range(len(costs)))
     loads = [sum(costs[item] for item in hand) for hand in hands]
     dearest = max(costs, default=0.0)

@@ -38,7 +38,7 @@ def test_plainnet_110_explodes_and_becomes_singular_within_a_few_steps_and_resne
             optimiser.step()
         frame = measure(network, probe, mode="train").assign(step=STEPS, epoch=0)
         largest[name] = kappa.first_layer(frame)["sigma_max"].item()
-        values = kappa.quoted(frame, "representations")
+        values = kappa.headline_kappa(frame, "representations")
         singular[name] = int(np.isinf(values[values["layer"] >= 1]["kappa"]).sum())
     assert largest["plainnet110"] > 1e4
     assert largest["resnet110"] < 1e2

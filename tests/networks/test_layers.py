@@ -9,7 +9,7 @@ from torch import nn
 
 from repro.errors import UserError
 from repro.networks import create_network, weight_layers
-from repro.networks.preserve_state import undisturbed
+from repro.networks.preserve_state import preserve_state
 
 IMAGES = torch.randn(2, 3, 64, 64)
 
@@ -149,7 +149,7 @@ def test_tracing_leaves_the_random_generators_as_they_were():
     expected = draw()
     seed()
     # The part of weight_layers that keeps them: under a type-checking import hook the rest draws numbers of its own.
-    with undisturbed(network):
+    with preserve_state(network):
         draw()
     assert draw() == expected
 

@@ -32,7 +32,7 @@ def by_hand(model: SkipToOutput, images: Tensor) -> Tensor:
     for module in network.modules():
         module._forward_hooks.clear()
     seen: list[Tensor] = []
-    names = list(dict.fromkeys(tap.name for tap in model.taps))
+    names = list(dict.fromkeys(site.name for site in model.sites))
     for name in names:
         network.get_submodule(name).register_forward_hook(lambda _m, _i, output: seen.append(output.flatten(1)))
     network(images)
@@ -59,7 +59,7 @@ def test_the_choice_is_uniform_without_replacement_and_has_its_own_seed() -> Non
     assert torch.equal(first, wrapped(seed=3).chosen)
     assert not torch.equal(first, wrapped(seed=4).chosen)
     assert len(first.unique()) == 500
-    size = sum(tap.neurons for tap in wrapped().taps)
+    size = sum(site.neurons for site in wrapped().sites)
     counts = torch.zeros(size)
     for seed in range(40):
         counts[wrapped(seed=seed).chosen] += 1
@@ -77,8 +77,8 @@ def test_gradients_are_those_of_plain_indexing() -> None:
     found = {name: parameter.grad.clone() for name, parameter in model.network.named_parameters()}
     model.zero_grad()
     seen: list[Tensor] = []
-    for tap in model.taps:
-        model.network.get_submodule(tap.name).register_forward_hook(lambda _m, _i, output: seen.append(output))
+    for site in model.sites:
+        model.network.get_submodule(site.name).register_forward_hook(lambda _m, _i, output: seen.append(output))
     logits = model.network(IMAGES)
     psi = torch.cat([each.flatten(1) for each in seen], 1)[:, model.chosen]
     F.cross_entropy(logits + psi @ model.skip.weight.T, labels).backward()
@@ -100,8 +100,8 @@ def test_heads() -> None:
             assert parameter.requires_grad == (parameter.grad is not None), name
     fill = wrapped(neurons=500, head="fill")
     assert len(fill.chosen) == 500 - 128  # the output layer reads 128 of them already
-    assert fill.chosen.max() < sum(tap.neurons for tap in fill.taps)
-    assert all(tap.name != "classifier.activation2" for tap in fill.taps)
+    assert fill.chosen.max() < sum(site.neurons for site in fill.sites)
+    assert all(site.name != "classifier.activation2" for site in fill.sites)
 
 
 def test_more_neurons_than_there_are_is_refused_with_their_number() -> None:
@@ -143,7 +143,7 @@ def test_an_activation_that_stands_in_several_places_counts_in_each() -> None:
 
     images = torch.randn(4, 3, 2, 2)
     model = SkipToOutput(Shared(), 9, 0, image=images[:1], num_classes=10)
-    assert [(tap.call, tap.neurons) for tap in model.taps] == [(0, 5), (1, 4)]
+    assert [(site.call, site.neurons) for site in model.sites] == [(0, 5), (1, 4)]
     assert torch.equal(model.features(images)[0], by_hand(model, images))
 
 

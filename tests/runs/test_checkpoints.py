@@ -21,7 +21,7 @@ from repro.runs import checkpoint_file as module
 from repro.runs import checkpoints
 from repro.runs.checkpoint_file import CheckpointFile, damage, newest_sound
 from repro.runs.start import locate, start
-from repro.runs.stop import CannotSave, Interrupted, heed_early
+from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
 from repro.training.classifier import Classifier
 
 SMALL: dict[str, Any] = {
@@ -212,7 +212,7 @@ def test_any_signal_stops_with_a_checkpoint(
 def test_a_signal_that_came_early_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGUSR1)
     try:
-        heed_early()
+        defer_sigusr1()
         os.kill(os.getpid(), signal.SIGUSR1)
         with pytest.raises(Interrupted, match="stopped at step 1, checkpoint saved"):
             start(small(tmp_path))

@@ -15,7 +15,7 @@ from repro.networks import create_network
 from repro.records import metrics
 from repro.runs import build as module
 from repro.runs.start import locate, start
-from repro.training.random_features.classifier import settle
+from repro.training.random_features.classifier import update_batchnorm_statistics
 
 
 def small(tmp_path: Path, batch_size: object = "full", **model: object) -> Config:
@@ -44,7 +44,7 @@ def test_a_step_is_a_step_on_all_images(tmp_path: Path, train: str) -> None:
     module.seed_everything(0, verbose=False)
     network = create_network("resnet8", width=4, in_channels=1, image_size=28).to(memory_format=torch.channels_last)
     if train == "output":
-        settle(network, batches)
+        update_batchnorm_statistics(network, batches)
         network.requires_grad_(False).eval()
         network.head.requires_grad_(True)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -16,7 +16,7 @@ from repro.records import RunDirectory
 from repro.runs.start import locate, start
 from repro.runs.validation import check
 from repro.studies.match import match
-from repro.studies.study import Cell
+from repro.studies.study import StudyCell
 from tests.runs.test_session import records, small, weights
 
 PLAIN = {"measure__measurements": ()}
@@ -125,7 +125,7 @@ def test_a_run_of_an_older_version_is_found_by_its_name(tmp_path: Path) -> None:
     made = old(start(config).run, config)
     assert locate(config, Config()).path == made.path
     assert start(config).action == "skipped"
-    cell = Cell(label="a", seed=0, config=config)
+    cell = StudyCell(label="a", seed=0, config=config)
     assert match([cell], made.path.parent)[0][0].path == made.path
 
 
@@ -135,7 +135,7 @@ def test_a_run_that_an_older_version_extended_is_another_result(
     config = small(tmp_path, **PLAIN)
     made = old(start(config).run, config, extended_from=[1])
     before = made.state
-    cell = Cell(label="a", seed=0, config=config)
+    cell = StudyCell(label="a", seed=0, config=config)
     (found,), (stray,) = match([cell], made.path.parent)
     assert found is None
     assert "an older version extended it from 1 to 3 epochs" in stray.difference
@@ -160,7 +160,7 @@ def test_an_edited_network_is_trained_anew(file: str, own: Path, tmp_path: Path)
     assert start(mine(tmp_path)).action == "skipped"
     (own / file).write_text((own / file).read_text().replace("return 3", "return 4") + "\n# edited\n")
     forget()
-    cell = Cell(label="a", seed=0, config=mine(tmp_path))
+    cell = StudyCell(label="a", seed=0, config=mine(tmp_path))
     (found,), (stray,) = match([cell], first.path.parent)
     assert found is None
     assert stray.difference == "the source of model.network has changed since"

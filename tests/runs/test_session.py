@@ -205,7 +205,7 @@ def test_a_failed_run_keeps_its_reason(tmp_path: Path, monkeypatch: pytest.Monke
     assert (run.status, run.state["reason"]) == ("failed", "RuntimeError: out of memory")
 
 
-@pytest.mark.parametrize("where", ["build", "device_facts"])
+@pytest.mark.parametrize("where", ["build", "device_info"])
 def test_a_run_that_dies_while_it_is_built_has_failed(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from repro.spectra import cost, mode_conditioning, mode_conditionings
-from repro.spectra.sharing import deal, in_threads
+from repro.spectra.sharing import assign, in_threads
 
 SHAPES = [(64, 64, 3, 3)] * 5 + [(128, 64, 1, 1)] * 3 + [(32, 32, 3, 3)] * 4 + [(300, 200)] * 2 + [(0, 3), (7,)]
 
@@ -125,13 +125,13 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_dealing_gives_the_dearest_first() -> None:
-    assert deal([3.0, 5.0, 1.0, 4.0], 2) == [[1, 2], [0, 3]]
-    assert deal([], 2) == [[], []]
+    assert assign([3.0, 5.0, 1.0, 4.0], 2) == [[1, 2], [0, 3]]
+    assert assign([], 2) == [[], []]
 
 
 def test_items_that_are_alike_stay_together_where_that_is_even() -> None:
-    assert deal([1.0, 2.0] * 4 + [1.0] * 4, 2) == [[1, 3, 5, 7], [0, 2, 4, 6, 8, 9, 10, 11]]
-    assert deal([1.0] * 6, 3) == [[0, 1], [2, 3], [4, 5]]
+    assert assign([1.0, 2.0] * 4 + [1.0] * 4, 2) == [[1, 3, 5, 7], [0, 2, 4, 6, 8, 9, 10, 11]]
+    assert assign([1.0] * 6, 3) == [[0, 1], [2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize("shape", [(48, 20, 1, 1), (1, 48, 20), (20, 1, 48, 1)])

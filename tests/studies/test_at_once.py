@@ -18,7 +18,7 @@ from repro.runs.stop import Interrupted
 from repro.studies import at_once
 from repro.studies.at_once import AtOnce
 from repro.studies.saying import Bar
-from repro.studies.study import Cell, load
+from repro.studies.study import StudyCell, load
 from tests.studies.header import HEADER
 
 # Notes when it begins and ends and with what; lives as long as its configuration's seed says, in tenths of a second.
@@ -41,7 +41,7 @@ sys.exit(3 if config["seed"] == 9 else 0)
 """
 
 
-def cells(folder: Path, *tenths: int) -> list[Cell]:
+def cells(folder: Path, *tenths: int) -> list[StudyCell]:
     study = {
         **HEADER,
         "base": {},
@@ -108,7 +108,7 @@ def test_cells_share_the_threads_that_the_user_allows(
 def test_the_demo_trains_its_networks_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, list[str], str | None]] = []
 
-    def run_all(self: AtOnce) -> list[Cell]:
+    def run_all(self: AtOnce) -> list[StudyCell]:
         seen.append((self._jobs, sorted(cell.label for cell in self._cells), os.environ.get("WANDB_MODE")))
         raise Interrupted("enough", signal=signal.SIGTERM)
 

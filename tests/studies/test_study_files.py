@@ -14,7 +14,7 @@ from repro.config import Config
 from repro.data.registry import dataset
 from repro.runs.validation import network_options
 from repro.studies import claims
-from repro.studies.study import Cell, configurations, names
+from repro.studies.study import StudyCell, configurations, names
 from repro.studies.study import load as read
 
 ARTEFACTS = {
@@ -43,7 +43,7 @@ load = lru_cache(read)
 
 
 @lru_cache
-def cells(name: str, preset: str) -> list[Cell]:
+def cells(name: str, preset: str) -> list[StudyCell]:
     """With one seed: reading a configuration takes time."""
     return load(name).cells(preset, seeds=[0])
 

@@ -65,7 +65,11 @@ def synchronised(net: torch.nn.Module) -> torch.nn.Module:
 @pytest.mark.parametrize(
     ("made", "what", "reason"),
     [
-        (lambda: network("cnn13", width=4), "blocks", "Stack: it is no row of blocks; take --trainer.compile network"),
+        (
+            lambda: network("cnn13", width=4),
+            "blocks",
+            "SequentialNet: it is no row of blocks; take --trainer.compile network",
+        ),
         (lambda: network("densenet121"), "blocks", "no two of its 58 blocks have the same sizes in a row"),
         (
             lambda: SkipToOutput(network("resnet14", width=4), 500, 0, image=IMAGE, num_classes=10),

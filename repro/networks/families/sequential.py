@@ -15,7 +15,7 @@ from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.options import Options
 
 
-class Stack(nn.Module):
+class SequentialNet(nn.Module):
     """Convolutions, each with its bias and activation, then fully connected layers, then a linear output.
 
     Args:
@@ -63,21 +63,21 @@ class Stack(nn.Module):
         return create_activation(self._options.activation, gamma=self._options.gamma)
 
 
-def cnn(depth: int, options: Options) -> Stack:
+def cnn(depth: int, options: Options) -> SequentialNet:
     """CNN13 (Nguyen, Table 3)."""
-    return Stack(plans.cnn(depth, options), options)
+    return SequentialNet(plans.cnn(depth, options), options)
 
 
-def vgg(depth: int, options: Options) -> Stack:
+def vgg(depth: int, options: Options) -> SequentialNet:
     """VGG11, 13 and 16 for 32 x 32 images, with two hidden layers of 128 (Nguyen, section 4 and appendix G)."""
-    return Stack(plans.vgg(depth, options), options)
+    return SequentialNet(plans.vgg(depth, options), options)
 
 
-def fc(depth: int, options: Options) -> Stack:
+def fc(depth: int, options: Options) -> SequentialNet:
     """So many hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
-    return Stack(plans.fc(depth, options), options)
+    return SequentialNet(plans.fc(depth, options), options)
 
 
-def mlp(_depth: None, options: Options) -> Stack:
+def mlp(_depth: None, options: Options) -> SequentialNet:
     """Hidden layers of any widths (Nguyen, Fig. 3: 784 and 300)."""
-    return Stack(plans.mlp(None, options), options)
+    return SequentialNet(plans.mlp(None, options), options)

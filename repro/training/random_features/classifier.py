@@ -107,7 +107,7 @@ class FeatureBatches:
 
 
 @torch.no_grad()
-def settle(network: nn.Module, batches: Batches) -> None:
+def update_batchnorm_statistics(network: nn.Module, batches: Batches) -> None:
     """Take the statistics of all batch normalisation once: means over the training set's batches, by their sizes."""
     layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:

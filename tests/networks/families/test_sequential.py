@@ -20,7 +20,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def neurons(network: nn.Module, channels: int, size: int) -> int:
-    return sum(tap.neurons for tap in pool(network, torch.zeros(1, channels, size, size)))
+    return sum(site.neurons for site in pool(network, torch.zeros(1, channels, size, size)))
 
 
 def test_cnn13_has_the_neurons_and_layers_that_the_paper_counts() -> None:

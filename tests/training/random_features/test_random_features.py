@@ -65,7 +65,7 @@ def test_it_is_the_training_of_the_output_in_a_network_that_runs_every_step(tmp_
     network = SkipToOutput(plain, 300, 2, image=image, num_classes=10, head=head)  # type: ignore[arg-type]
     INITIALIZATIONS["truncated"](network.skip)
     network.to(memory_format=torch.channels_last)
-    random_features.settle(network, data.batches("train"))
+    random_features.update_batchnorm_statistics(network, data.batches("train"))
     network.requires_grad_(False)
     trained = [network.skip.weight, *([] if head == "replace" else [plain.head.weight, plain.head.bias])]
     for parameter in trained:
@@ -112,7 +112,7 @@ def test_statistics_are_means_by_the_sizes_of_the_batches() -> None:
     data = create_data("MNIST5k", batch_size=32, train_size=100, evaluation_batch_size=70)
     data.setup()
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(1), torch.nn.Flatten(), torch.nn.Linear(784, 10))
-    random_features.settle(network, data.batches("train"))
+    random_features.update_batchnorm_statistics(network, data.batches("train"))
     images = data.batches("train").normalise(data.batches("train").images)
     assert network[0].running_mean.item() == pytest.approx(images.mean().item(), abs=1e-5)
     assert network[0].momentum == 0.1
