@@ -21,7 +21,9 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-IN_A_FILE = "from repro.training import features; features.RESIDENT_SHARE = 0.0; from repro.cli import main; main()"
+IN_A_FILE = (
+    "from repro.training.random_features import store; store.RESIDENT_SHARE = 0.0; from repro.cli import main; main()"
+)
 
 
 def memory(process: int) -> dict[str, int]:

@@ -24,7 +24,7 @@ from repro.networks.skip import SkipToOutput
 from repro.records import RunDirectory
 from repro.runs.start import start
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SMALL = {
     "model": {"network": "mlp", "hidden": [12]},
     "data": {"train_size": 200, "validation_size": 100, "test_size": 100, "batch_size": 50},

@@ -29,8 +29,8 @@ FLAGS = [
 IN_A_FILE = """
 import signal
 from repro.cli import main
-from repro.training import features
-from tests.training import stopping
+from repro.training.random_features import store as features
+from tests.runs import stopping
 
 stopping.by_signal(signal.SIGINT)
 features.RESIDENT_SHARE = 0.0

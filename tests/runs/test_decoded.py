@@ -24,7 +24,7 @@ FLAGS = [
 ]
 
 
-STOPPED = "from repro.cli import main; from tests.training import stopping; stopping.by_ctrl_c(); main()"
+STOPPED = "from repro.cli import main; from tests.runs import stopping; stopping.by_ctrl_c(); main()"
 
 
 def process(*arguments: str, stop: int | None = None) -> subprocess.Popen[str]:

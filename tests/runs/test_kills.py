@@ -109,7 +109,7 @@ def test_asked_to_stop_on_one_of_two_processes(begin: Live, tmp_path: Path) -> N
     """The signal comes to one process in the middle of an epoch, and at its end; both stop at the same batch."""
     assert ended(begin(*command(tmp_path / "reference", 2), ranks=2)) == [0, 0]
     (reference,) = find_runs([tmp_path / "reference"])
-    stop = "import signal; from tests.training import stopping; stopping.by_signal(signal.SIGTERM)"
+    stop = "import signal; from tests.runs import stopping; stopping.by_signal(signal.SIGTERM)"
     for at, rank in ((8, 1), (17, 0), (30, 1)):
         processes = begin(*command(tmp_path / "stopped", 2), ranks=2, before=stop, STOP=f"{at} {rank}")
         assert ended(processes) == [143, 0]
@@ -123,7 +123,7 @@ def test_a_budget_that_ends_for_one_of_two_processes_ends_for_both(begin: Live, 
     """The clock of one process runs out in the middle of an epoch; the same command goes on."""
     assert ended(begin(*command(tmp_path / "reference", 2), ranks=2)) == [0, 0]
     (reference,) = find_runs([tmp_path / "reference"])
-    late = "from tests.training import stopping; stopping.by_clock()"
+    late = "from tests.runs import stopping; stopping.by_clock()"
     budgeted = command(tmp_path / "stopped", 2, "--budget", "30")
     for at, rank in ((8, 1), (13, 0)):
         assert ended(begin(*budgeted, ranks=2, before=late, STOP=f"{at} {rank}")) == [0, 0]

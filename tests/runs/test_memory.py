@@ -16,7 +16,7 @@ import gc, os, sys
 from pathlib import Path
 import torch
 from lightning.pytorch import Callback
-from repro.training import fit as module
+from repro.runs import session as module
 from repro.runs.start import start
 from tests.runs.test_session import small
 

@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that only training moves: ten seconds a step."""
     now = SimpleNamespace(seconds=0.0, step=10.0)
     standing = SimpleNamespace(monotonic=lambda: now.seconds, perf_counter=time.perf_counter)
-    for module in ("training.budget", "training.interrupt", "training.checkpoints", "studies.runner"):
+    for module in ("runs.budget", "runs.stop", "runs.checkpoints", "studies.runner"):
         monkeypatch.setattr(f"repro.{module}.time", standing)
     training_step = Classifier.training_step
 

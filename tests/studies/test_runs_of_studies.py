@@ -252,7 +252,7 @@ def test_mistakes_in_the_file(changes: dict[str, object], text: str, tmp_path: P
 
 def test_adjustments_change_settings_seeds_and_leave_cells_out(tmp_path: Path) -> None:
     adjust = [
-        {"cells": "r*", "settings": {"training": {"learning_rate": 0.5}}, "seeds": [3, 4]},
+        {"cells": "r*", "settings": {"training.learning_rate": 0.5, "model.skip_neurons": 5}, "seeds": [3, 4]},
         {"cells": "plain", "seeds": []},
     ]
     cells = load(write(tmp_path, adjust=adjust, seed_key="model.skip_seed")).cells()

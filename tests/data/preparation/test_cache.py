@@ -110,7 +110,7 @@ def test_eight_processes_at_once_make_one_cache(tmp_path: Path, locks: bool) -> 
 import contextlib, sys, time
 from pathlib import Path
 import numpy as np
-from repro.data import cache
+from repro.data.preparation import cache
 from repro.data.loading.arrays import Arrays
 if not {locks}:
     cache.alone = lambda lock: contextlib.nullcontext()

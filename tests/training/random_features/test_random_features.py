@@ -25,8 +25,8 @@ from repro.runs import build as module
 from repro.runs.start import start
 from repro.runs.stop import Interrupted
 from repro.training.classifier import Classifier
-from repro.training.random_features.classifier import classifier as random_features
-from repro.training.random_features.classifier import store as features
+from repro.training.random_features import classifier as random_features
+from repro.training.random_features import store as features
 from repro.training.random_features.output_layer import OutputLayer
 
 OPTIONS: dict[str, Any] = {"width": 4, "activation": "softplus", "initialization": "truncated"}
