@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import hmac
 import json
+import os
+import secrets
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-NAME = ".made.json.gz"
+NAME = ".made"
+_SIGNED = 32
+"""Bytes of the signature at the beginning of the file, and of the key."""
 
 
 class Memory:
     """Things by key, as far as this build has asked for them or put them in: what is no longer used is forgotten.
 
     A key is a hash of all that a thing was made from, code included, so nothing is ever shown that was made from
-    something else. A memory that is missing or damaged is an empty one.
+    something else. A memory that is missing, damaged, or was not written by this user is an empty one: a study's folder
+    may come from a stranger, and what is remembered goes into the page as it is.
 
     Args:
         folder: Of the report; None remembers nothing beyond this build.
@@ -46,7 +54,8 @@ class Memory:
     def content(self, files: Mapping[str, bytes]) -> bytes:
         """The memory as a file of the folder, beside the other files that this build has made."""
         record = {"things": self._used, "files": {name: _digest(content) for name, content in files.items()}}
-        return gzip.compress(json.dumps(record, ensure_ascii=False).encode(), 6, mtime=0)
+        content = gzip.compress(json.dumps(record, ensure_ascii=False).encode(), 6, mtime=0)
+        return _signature(content) + content
 
     def forget_files(self, files: Mapping[str, bytes]) -> None:
         """Remove what earlier builds wrote and this one did not, unless somebody has changed it since."""
@@ -57,14 +66,36 @@ class Memory:
                 path.unlink()
 
 
+def _signature(content: bytes) -> bytes:
+    return hmac.digest(_secret(), content, "sha256")
+
+
+@cache
+def _secret() -> bytes:
+    """This user's own, made once; where it cannot be kept, nothing is remembered beyond this process."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "repro"
+    path, made = folder / "report.key", secrets.token_bytes(_SIGNED)
+    with suppress(OSError, RuntimeError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(made)
+        kept = path.read_bytes()
+        return kept if len(kept) == _SIGNED else made
+    return made
+
+
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Things and files; the checksum is gzip's."""
+    """Things and files."""
     try:
-        record = json.loads(gzip.decompress(path.read_bytes()))
+        content = path.read_bytes()
+        signature, content = content[:_SIGNED], content[_SIGNED:]
+        if not hmac.compare_digest(signature, _signature(content)):
+            return {}, {}
+        record = json.loads(gzip.decompress(content))
         things, files = dict(record["things"]), {str(name): str(value) for name, value in record["files"].items()}
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
         return {}, {}

@@ -12,7 +12,7 @@ import pytest
 
 from repro import figures
 from repro.errors import UserError
-from repro.report import build
+from repro.report import build, memory
 from repro.report.memory import NAME
 
 
@@ -165,3 +165,28 @@ def test_a_folder_that_is_a_file_is_told_before_it_is_read_as_a_memory(study: Pa
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="cannot write the report"):
         build([study], tmp_path / "out")
+
+
+@pytest.mark.parametrize("home", ["another's", "a file"])
+def test_what_another_user_remembers_is_not_shown(
+    home: str, study: Path, tmp_path: Path, drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study's folder may come from a stranger, report and all."""
+    build([study], tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_bytes()
+    drawn.clear()
+    build([study], tmp_path / "out")
+    assert drawn == []
+    place = tmp_path / "home"
+    place.write_text("") if home == "a file" else place.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    memory._secret.cache_clear()
+    try:
+        build([study], tmp_path / "out")
+        assert sorted(drawn) == sorted(ALL)
+        assert (tmp_path / "out" / "index.html").read_bytes() == page
+        if home == "another's":
+            (key,) = place.rglob("*.key")
+            assert (len(key.read_bytes()), key.stat().st_mode & 0o777) == (32, 0o600)
+    finally:
+        memory._secret.cache_clear()
