@@ -213,7 +213,7 @@ def long_enough(monkeypatch: pytest.MonkeyPatch) -> float:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import repro.runs.session"], check=True)
     monkeypatch.setattr("repro.studies.runner.LEAST_MINUTES", 0.0)
-    monkeypatch.setattr("repro.studies.runner.BEGIN_SECONDS", 5.0)
+    monkeypatch.setattr("repro.studies.at_once.BEGIN_SECONDS", 5.0)
     return min(max(20.0, 4 * (time.monotonic() - began)), 150.0)
 
 
