@@ -234,3 +234,31 @@ print(json.dumps([float((each - exact).norm() / exact.norm()) for each in (ours,
 def test_a_compiled_gradient_is_as_near_to_float64s_as_the_plain_one(name: str, what: str) -> None:
     ours, plain = in_a_process(GRADIENTS, name, what)
     assert 0 < ours < 3 * plain
+
+
+MODES = """
+import json, sys, torch
+import torch.nn.functional as F
+from repro.networks import create_network
+from repro.training.compiled import Compiled
+
+torch.manual_seed(0)
+images, labels = torch.randn(8, 1, 28, 28), torch.randint(10, (8,))
+networks = []
+for _ in range(2):
+    torch.manual_seed(1)
+    networks.append(create_network("resnet8", width=4, in_channels=1, image_size=28))
+compiled = Compiled(networks[0], "network", mode=sys.argv[1])
+for run in (compiled, networks[1]):
+    F.cross_entropy(run(images), labels).backward()
+pairs = zip(networks[0].parameters(), networks[1].parameters())
+print(json.dumps([compiled.described, max(float((one.grad - other.grad).abs().max()) for one, other in pairs)]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_torchs_modes_run_as_far_as_a_cpu_has_them(mode: str) -> None:
+    described, difference = in_a_process(MODES, mode)
+    assert described == f"network, {mode}"
+    assert difference < 1e-5
