@@ -145,7 +145,7 @@ def test_a_package_a_module_or_one_name_can_be_trusted(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ("subprocess:getoutput", "Python's own library"),
+        ("subprocess:getoutput", "of Python's own library, where there is no (network|dataset)"),
         ("os:system", "Python's own library"),
         ("builtins:eval", "Python's own library"),
         ("evil;x:y", "no import path"),

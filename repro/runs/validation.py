@@ -112,7 +112,7 @@ def require_trusted(config: Config) -> None:
         strict=True,
     ):
         if ":" in name:
-            check_path(name, key)
+            check_path(name, "network" if key == "model.network" else "dataset")
             require_trust(name, key, arguments)
 
 
