@@ -1,6 +1,6 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
-from repro.config.identity import determining, former_identity, identity, run_name
+from repro.config.identity import determining, former_identity, identity, run_name, signature
 from repro.config.parsing import flatten, from_mapping, load, parse, to_flat, to_yaml, typed
 from repro.config.schema import (
     Config,
@@ -32,6 +32,7 @@ __all__ = [
     "read_yaml",
     "require_name",
     "run_name",
+    "signature",
     "to_flat",
     "to_yaml",
     "typed",

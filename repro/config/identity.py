@@ -44,6 +44,11 @@ def determining(config: Config) -> dict[str, object]:
     return {key: value for key, value in to_flat(config).items() if key.startswith(_WHOLE_GROUPS) or key in keys}
 
 
+def signature(config: Config) -> str:
+    """`determining` as text: equal for equal runs, apart from the content of their data and of the user's own code."""
+    return json.dumps(determining(config), sort_keys=True, default=str)
+
+
 def identity(config: Config, fingerprint: str) -> str:
     """Eight hexadecimal digits that name the result.
 

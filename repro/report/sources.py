@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repro.config import determining, load, read_yaml, require_name
+from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.studies.claims import Summary, published
@@ -106,7 +106,7 @@ def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mappin
         key = str(cell["run"])
         if (run := _run(folder / key)) is not None:
             with suppress(UserError):  # of another version
-                key = json.dumps(determining(load(run.config_path)), sort_keys=True, default=str)
+                key = signature(load(run.config_path))
         if (other := kept.setdefault(key, cell)) is not cell:
             copies.append(f"{cell['run']}: the same run as {other['run']}, which counts once")
     return list(kept.values()), copies

@@ -15,14 +15,14 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
-from repro.config import Config
+from repro.config import Config, signature
 from repro.data import create_data
 from repro.distributed.processes import devices, in_slurm, several
 from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.skip import SkipToOutput
-from repro.runs.checkpoint_file import CheckpointFile, load_weights, signature
+from repro.runs.checkpoint_file import CheckpointFile, load_weights
 from repro.runs.checkpoints import RunCheckpoints
 from repro.runs.threads import set_threads_to_look
 from repro.runs.validation import full_batch, kind_options, network_options, require_trusted, train_samples

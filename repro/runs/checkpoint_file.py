@@ -16,15 +16,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from repro.config import Config, determining
+from repro.config import Config, signature
 from repro.distributed.processes import is_first_rank
 from repro.errors import UserError
 from repro.records import RunDirectory
-
-
-def signature(config: Config) -> str:
-    """What determines a run's result, as text that its checkpoints carry."""
-    return json.dumps(determining(config), sort_keys=True, default=str)
 
 
 class CheckpointFile(CheckpointIO):

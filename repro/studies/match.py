@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.config import Config, determining, load
+from repro.config import Config, determining, load, signature
 from repro.errors import UserError
 from repro.records import RunDirectory
 from repro.runs.validation import own_code
@@ -31,7 +30,7 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
     """
     found: dict[str, RunDirectory] = {}
     configs: dict[str, Config] = {}
-    code = {_key(cell.config): own_code(cell.config) for cell in cells}
+    code = {signature(cell.config): own_code(cell.config) for cell in cells}
     strays: list[Stray] = []
     for path in sorted(folder.glob("*/config.yaml")):
         run = RunDirectory(path.parent)
@@ -42,13 +41,13 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
         except UserError as error:
             strays.append(Stray(run=run, difference=str(error)))
             continue
-        key = _key(config)
+        key = signature(config)
         if other := _another_result(run, config, code.get(key, {})):
             strays.append(Stray(run=run, difference=other))
             continue
         if key not in found or run.ended:
             found[key], configs[key] = run, config
-    wanted = [_key(cell.config) for cell in cells]
+    wanted = [signature(cell.config) for cell in cells]
     for key in found.keys() - set(wanted):
         strays.append(Stray(run=found[key], difference=_difference(configs[key], cells)))
     return [found.get(key) for key in wanted], sorted(strays, key=lambda stray: stray.run.name)
@@ -63,11 +62,6 @@ def _another_result(run: RunDirectory, config: Config, code: dict[str, str]) -> 
     recorded = state.get("code", {})
     changed = [key for key, digest in code.items() if recorded.get(key, digest) != digest]
     return f"the source of {' and '.join(changed)} has changed since" if changed else None
-
-
-def _key(config: Config) -> str:
-    """What determines a run's result apart from the content of the data and of the user's own code."""
-    return json.dumps(determining(config), sort_keys=True, default=str)
 
 
 def _difference(config: Config, cells: Sequence[StudyCell]) -> str:

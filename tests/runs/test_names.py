@@ -223,7 +223,8 @@ def test_an_older_checkpoint_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Its signature does not know of epochs."""
     import json
 
-    from repro.runs.checkpoint_file import CheckpointFile, refuse_foreign, signature
+    from repro.config import signature
+    from repro.runs.checkpoint_file import CheckpointFile, refuse_foreign
 
     config = small(tmp_path, **PLAIN)
     older = {key: value for key, value in json.loads(signature(config)).items() if key != "trainer.max_epochs"}
