@@ -117,8 +117,8 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
     run = locate(config, base or Config())
     config = full_batch(config)
     new = not run.path.exists()
-    fingerprint = check(config)
     if new and is_first_rank():
+        fingerprint = check(config)
         _tell_namesakes(run, config, fingerprint)
     if not new and run.config_path.exists():
         _same(run, config)

@@ -150,19 +150,22 @@ class Classifier(LightningModule):
         loss = self.loss(scores, labels)
         known = scores.detach()
         cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)
-        total = self._note(loss, cross_entropy, penalty, size)
+        total, added = self._note(loss, cross_entropy, penalty, size)
         self._count(loss, cross_entropy, known, labels)
         if self.trainer.global_step % self.every_n_steps == 0:
-            self._record_step(loss, cross_entropy, known, labels, penalty=self.penalty())
+            self._record_step(loss, cross_entropy, known, labels, added)
         if ranks > 1:  # gradients are averaged over ranks, not over images
             loss = loss * (size * ranks / total).to(loss.dtype)
         return loss + penalty if self.training_config.spectral_penalty else loss
 
-    def _note(self, loss: Tensor, cross_entropy: Tensor, penalty: Tensor | float, size: int) -> Float[Tensor, ""]:
-        """Take the whole batch's loss, cross-entropy and objective before the step; returns its number of images.
+    def _note(self, loss: Tensor, cross_entropy: Tensor, penalty: Tensor | float, size: int) -> tuple[Tensor, Tensor]:
+        """Take the whole batch's loss, cross-entropy and objective before the step.
 
         Every rank takes the same. Of batches after the first that is not finite nothing is taken: how many there are
         hangs on when that one is seen.
+
+        Returns:
+            The batch's number of images, and what the objective adds to the loss.
         """
         sums = torch.stack([loss.detach().double() * size, cross_entropy.detach().double() * size])
         sums = torch.cat([sums, torch.full((1,), float(size), dtype=sums.dtype, device=sums.device)])
@@ -175,7 +178,7 @@ class Classifier(LightningModule):
         late = self.divergence.before(step)
         self.largest.note("cross_entropy", cross_entropy, unless=late)
         self.largest.note("objective", loss + added, unless=late)
-        return sums[2]
+        return sums[2], added
 
     def require_convergence(self, *, now: bool = False) -> None:
         """Look, at steps that are recorded and every so many others, whether a step's loss was not finite.
@@ -204,13 +207,11 @@ class Classifier(LightningModule):
         if not self._by_cross_entropy:
             self.train_metrics["loss"].update(loss.detach(), len(labels))
 
-    def _record_step(
-        self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor, *, penalty: float
-    ) -> None:
+    def _record_step(self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor, added: Tensor) -> None:
         """Record a batch before its step; the one place of a step that waits for the device."""
         accuracy = (scores.argmax(1) == labels).float().mean()
-        found = torch.stack([each.detach().double() for each in (loss, cross_entropy, accuracy)])
-        value, of_cross_entropy, of_accuracy = found.tolist()
+        found = torch.stack([each.detach().double() for each in (loss, cross_entropy, accuracy, added)])
+        value, of_cross_entropy, of_accuracy, penalty = found.tolist()
         self.record(
             {
                 "step/cross_entropy": of_cross_entropy,
