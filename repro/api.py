@@ -12,8 +12,8 @@ from repro.importing import trusting
 from repro.runs.build import Experiment
 from repro.runs.build import build as build_experiment
 from repro.runs.build import restore as restore_experiment
-from repro.runs.start import stored_checkpoint
-from repro.runs.validation import CODE_KEYS, check
+from repro.runs.start import resolve, stored_checkpoint
+from repro.runs.validation import CODE_KEYS
 
 
 def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
@@ -33,8 +33,7 @@ def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (),
     """
     config = _with({} if configuration is None else read_yaml(configuration), options)
     with trusting([*trust, *_typed(options)]):
-        check(config)
-        return build_experiment(config)
+        return build_experiment(resolve(config).config)
 
 
 def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
@@ -51,8 +50,7 @@ def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> E
     _, config, checkpoint = stored_checkpoint(path)
     config = alone(_with(to_flat(config), options))
     with trusting([*trust, *_typed(options)]):
-        check(config)
-        experiment, _ = restore_experiment(config, checkpoint)
+        experiment, _ = restore_experiment(resolve(config).config, checkpoint)
     experiment.module.eval()
     experiment.data.setup("fit")
     return experiment

@@ -50,7 +50,7 @@ def fit(arguments: Arguments) -> int:
     from repro.config import parse
     from repro.distributed.processes import is_first_rank
     from repro.runs.budget import Budget
-    from repro.runs.start import start
+    from repro.runs.start import resolve, start
     from repro.runs.stop import Interrupted
 
     own = _Parser(prog="repro fit", add_help=False, allow_abbrev=False)
@@ -59,7 +59,7 @@ def fit(arguments: Arguments) -> int:
     given, rest = own.parse_known_args(arguments)
     config, base = parse(rest, command="fit")
     try:
-        outcome = start(config, base, again=given.again, ends=given.budget.ends)
+        outcome = start(resolve(config, base), again=given.again, ends=given.budget.ends)
     except Interrupted as reason:
         return _interrupted(reason)
     if not is_first_rank():
@@ -132,14 +132,14 @@ def test(arguments: Arguments) -> int:
 def _evaluate(arguments: Arguments, command: str, parts: Sequence[str]) -> int:
     from repro.config import parse
     from repro.records import RunDirectory
-    from repro.runs.start import locate, newest_checkpoint, stored_checkpoint
+    from repro.runs.start import newest_checkpoint, resolve, stored_checkpoint
 
     if arguments and not arguments[0].startswith("-"):
         _, start, checkpoint = stored_checkpoint(arguments[0])
         config, _ = parse(arguments[1:], command=command, start=start)
     else:
-        config, base = parse(arguments, command=command)
-        checkpoint = newest_checkpoint(RunDirectory.open(locate(config, base).path))
+        resolved = resolve(*parse(arguments, command=command))
+        config, checkpoint = resolved.config, newest_checkpoint(RunDirectory.open(resolved.directory.path))
     if "validation" in parts and not config.data.validation_size:
         raise UserError("the run has no validation split; train with --data.validation_size N, or use repro test")
     from repro.runs.build import evaluate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from repro.config.gone import refuse_gone
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
@@ -82,7 +83,7 @@ def _show(given: argparse.Namespace) -> int:
     if dataset(given.name).tree is None:
         options["padding"] = given.padding
     for augmentation in dataset(given.name).augmentations:
-        data = create_data(given.name, augmentation=augmentation, **options)
+        data: Any = create_data(given.name, augmentation=augmentation, **options)
         data.setup()
         images, labels = next(iter(data.train_dataloader()))
         mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (data.mean, data.deviation))

@@ -77,11 +77,11 @@ def _part(text: str | None) -> tuple[int, int]:
 def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
     """The run, its configuration, and the checkpoint that is meant."""
     from repro.config import load
-    from repro.runs.start import locate, stored_checkpoint
+    from repro.runs.start import resolve, stored_checkpoint
 
     if path.suffix in (".yaml", ".yml"):
         config = load(path)
-        run = locate(config, config)
+        run = resolve(config, config).directory
         if not run.path.is_dir():
             raise UserError(f"'{path}' has not been run; {shell('repro', 'fit', '--config', path)} trains it")
         path = run.path

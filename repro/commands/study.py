@@ -96,7 +96,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
 def _list() -> int:
     for name in names():
         each = load(name)
-        print(f"{name:20} {each.paper}, {each.artefact}: {each.title} [{', '.join(each.presets)}]")
+        print(f"{name:20} {each.where}: {each.title} [{', '.join(each.presets)}]")
     return 0
 
 
@@ -231,17 +231,15 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 def _run(
     study: Study, given: argparse.Namespace, cells: Sequence[StudyCell], place: Path, command: str
 ) -> list[StudyCell]:
-    from repro.config import Config
-    from repro.runs.start import locate
     from repro.studies.at_once import AtOnce, sensible_jobs
     from repro.studies.runner import require_useful, run_study
 
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs is {given.jobs}; allowed: 1 or more")
-    runs = [locate(cell.config, Config()) for cell in cells]  # refuses what cannot be run before anything runs
-    require_useful(given.budget, cells, runs)
+    runs = [cell.resolved.directory for cell in cells]  # refuses what cannot be run before anything runs
+    require_useful(given.budget, cells)
     if study.runs_of is None:
-        manifest.write(place, manifest.content(study, given.preset, cells, [run.name for run in runs], command))
+        manifest.write(place, manifest.content(study.at(given.preset, command), cells, [run.name for run in runs]))
     missing = [run for run, cell in zip(runs, cells, strict=True) if given.again or not run.ended]
     jobs = given.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:

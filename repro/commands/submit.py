@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.cluster import sbatch, submission
 from repro.cluster.preflight import Check, preflight
-from repro.config import Config, parse
+from repro.config import parse
 from repro.errors import UserError
 from repro.importing import trusted
 from repro.studies import manifest
@@ -47,9 +47,8 @@ def submit(study: Study, given: argparse.Namespace) -> int:
     place = Path(given.runs) / study.folder(given.preset)
     if not _passes(preflight([cell.config for cell in cells], limit=limit, longest=_longest(cells, place))):
         return 1
-    from repro.runs.start import locate
 
-    names = [locate(cell.config, Config()).name for cell in cells]
+    names = [cell.resolved.directory.name for cell in cells]
     chosen = submission.missing(cells, names, place)
     if not chosen:
         print(f"nothing to submit: all {len(cells)} runs are finished or on their way (repro study status)")
@@ -63,7 +62,7 @@ def submit(study: Study, given: argparse.Namespace) -> int:
     ]
     if study.runs_of is None and not given.dry_run:
         command = shell("repro", "study", "run", *arguments)
-        manifest.write(place, manifest.content(study, given.preset, cells, names, command))
+        manifest.write(place, manifest.content(study.at(given.preset, command), cells, names))
     arrays = submission.jobs(
         place,
         arguments,
@@ -128,14 +127,13 @@ def run_task(study: Study, given: argparse.Namespace) -> int:
         UserError: There is no such run, or it cannot be run.
         Interrupted: When asked to stop, or the budget is used up; it has its checkpoint.
     """
-    from repro.runs.start import locate
     from repro.studies.runner import require_useful, run_study
 
     cells = cells_of(study, given)
     if not 0 <= given.task < len(cells):
         raise UserError(f"--task is {given.task}; the study has runs 0 to {len(cells) - 1}")
     cell = cells[given.task]
-    require_useful(given.budget, [cell], [locate(cell.config, Config())])
+    require_useful(given.budget, [cell])
     return 1 if run_study([cell], again=given.again, ends=given.budget.ends) else 0
 
 

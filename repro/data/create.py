@@ -6,22 +6,20 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from repro.data.protocol import ImageData, require_image_data
 from repro.data.registry import LIGHTNING, dataset
 from repro.errors import UserError
 from repro.importing import load, load_own
 
-if TYPE_CHECKING:
-    from repro.data.module import ImageDataModule
 
-
-def create_data(name: str, **options: Any) -> ImageDataModule:
+def create_data(name: str, **options: Any) -> ImageData:
     """The DataModule of a data set.
 
     Args:
         name: A name in `DATASETS`, or the import path ``package.module:Name`` of a class that takes (some of) the same
-            options and has the attributes and methods of `repro.data.module.ImageDataModule`.
+            options and has the attributes and methods of `ImageData`.
         options: See `repro.data.module.ImageDataModule`; ``arguments`` are further ones for a class of your own.
 
     Raises:
@@ -36,10 +34,10 @@ def create_data(name: str, **options: Any) -> ImageDataModule:
     elif arguments:
         raise UserError(f"data.arguments is {arguments}; only a data set given by import path takes any")
     try:
-        data: ImageDataModule = kind(**options, **arguments)
+        data = kind(**options, **arguments)
     except TypeError as error:
         raise UserError(f"'{name}' does not take these arguments: {error}") from error
-    return data
+    return require_image_data(data, name)
 
 
 def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None = None) -> str:
@@ -61,7 +59,7 @@ def _of_own(name: str, root: str | Path, arguments: dict[str, Any]) -> str:
     import numpy as np
 
     content = f"{name} {sorted(arguments.items())}"
-    data = create_data(name, root=root, arguments=arguments)
+    data: Any = create_data(name, root=root, arguments=arguments)
     arrays = data.load() if callable(getattr(data, "load", None)) else None
     if not isinstance(arrays, tuple):
         return content

@@ -76,7 +76,7 @@ def take(
         )
         for name in measurements:
             measurement: Measurement = load(MEASUREMENTS[name])
-            readings += share.gather(list(measurement(probe)), lambda reading: reading.layer)
+            readings += share.gather_sorted(list(measurement(probe)), lambda reading: reading.layer)
             network.train(mode == "train")
     for reason, names in probe.left_out.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

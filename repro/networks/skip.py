@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from repro.errors import UserError
+from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.layers import weight_layers
 from repro.networks.preserve_state import preserve_state
 
@@ -252,6 +253,21 @@ class SkipToOutput(nn.Module):
                 f"{self.seed}; use its skip_neurons and skip_seed"
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str = "he", **options: Any) -> SkipToOutput:
+    """A network with its randomly chosen neurons connected to the output by weights that are drawn.
+
+    Args:
+        network: See `SkipToOutput`.
+        neurons: N.
+        seed: Of the choice; the weights are drawn from torch's global generator.
+        initialization: A name in `repro.networks.initialization.INITIALIZATIONS`.
+        options: ``image``, ``num_classes`` and ``head``, as `SkipToOutput` takes them.
+    """
+    connected = SkipToOutput(network, neurons, seed, **options)
+    INITIALIZATIONS[initialization](connected.skip)
+    return connected
 
 
 class Pick(torch.autograd.Function):

@@ -55,7 +55,8 @@ def entries(folders: Sequence[Path]) -> list[Entry]:
 def _reading_order(entry: Entry) -> tuple[bool, list[int], str]:
     """Oyedotun before Nguyen; tables, sections, figures; Fig. 9 before Fig. 10."""
     section = entry.section
-    kind = _KINDS.index(first) if (first := section.artefact.split()[0]) in _KINDS else len(_KINDS)
+    first = section.artefact.partition(" ")[0]
+    kind = _KINDS.index(first) if first in _KINDS else len(_KINDS)
     numbers = [int(number) for number in re.findall(r"\d+", section.artefact)]
     return not section.paper.startswith("Oyedotun"), [kind, *numbers], section.artefact
 
@@ -73,6 +74,10 @@ def _counted(entry: Entry, counts: Counts) -> Mapping[str, int]:
     return counts.get(entry.section.key, {"not run": len(entry.section.claims)})
 
 
+def _size(section: Section) -> str:
+    return f"{section.preset} ({section.scale})" if section.scale else section.preset
+
+
 def table(found: Sequence[Entry], counts: Counts) -> Table:
     """A row for each entry."""
     columns = [
@@ -87,9 +92,9 @@ def table(found: Sequence[Entry], counts: Counts) -> Table:
     ]
     rows = [
         [
-            f"{each.section.paper}, {each.section.artefact}",
+            each.section.where,
             each.section.title,
-            f"{each.section.preset} ({'reduced' if each.section.reduced else 'full'})" if each.done else "not run",
+            _size(each.section) if each.done else "not run",
             f"{each.done} of {len(each.section.cells)}",
             *(str(_counted(each, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
             each.study,

@@ -154,11 +154,11 @@ def _anchor(key: str, found: Sequence[RunResult], label: str) -> str | None:
 def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
     if not judged:
         return ""
-    scale = "reduced run" if section.reduced else "full run"
+    scale = f" ({section.scale} run)" if section.scale else ""
     lines = [
         f'<li><span class="verdict {each.verdict.replace(" ", "-")}">{each.verdict}</span>'
         f"<span>{escape(claim_in_words(each.claim))}</span>"
-        f'<span class="muted">{escape(claim_in_words(each.detail))} ({scale})</span></li>'
+        f'<span class="muted">{escape(claim_in_words(each.detail))}{scale}</span></li>'
         for each in judged
     ]
     return f'<ul class="verdicts">\n{chr(10).join(lines)}\n</ul>'
@@ -166,8 +166,7 @@ def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
 
 def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> str:
     parts = ["<h3>Results</h3>", to_html(table, anchors)]
-    where = f"{section.paper}, {section.artefact}" if section.artefact else section.paper
-    source = f"Paper: {where}. " if section.paper_values else ""
+    source = f"Paper: {section.where}. " if section.paper_values else ""
     preset = f"Preset: {section.preset}. " if section.preset else ""
     parts.append(f'<p class="muted">{escape(source + preset)}Accuracies are of the final epoch, over whole sets.</p>')
     if note := reservations(section):

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.studies.claims import Summary, published
-from repro.studies.manifest import content
+from repro.studies.description import SizedDescription
+from repro.studies.manifest import description
 from repro.studies.match import match
 from repro.studies.study import Study, StudyCell
 
@@ -32,28 +34,22 @@ class ReportCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class Section(SizedDescription):
     """One section of the report: a study, or the runs of one folder that belong to no study."""
 
     key: str
     """Name in links and file names; no two sections share one."""
-    title: str
-    question: str
     cells: Sequence[ReportCell]
-    paper: str = ""
-    artefact: str = ""
-    preset: str = ""
-    reduced: bool = False
-    reductions: Sequence[str] = ()
-    expected: str = ""
-    command: str = ""
-    paper_values: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
-    paper_shows: Mapping[str, str] = field(default_factory=dict)
-    figures: Sequence[str] | None = None
-    """Names of the figures to show; None: all that the runs suffice for."""
-    claims: Sequence[str] = ()
     strays: Sequence[str] = ()
     """Runs in the study's folder that are none of its cells', and why."""
+
+    @cached_property
+    def published(self) -> Mapping[str, Mapping[str, Summary]]:
+        """The paper's values by cell and quantity; `UserError` if one cannot be read."""
+        return {
+            label: {quantity: published(value, self.paper_runs) for quantity, value in values.items()}
+            for label, values in self.paper_values.items()
+        }
 
     @property
     def labels(self) -> list[str]:
@@ -92,8 +88,13 @@ def _study(manifest: Path) -> Section:
         known = json.loads(manifest.read_text(encoding="utf-8"))
         for cell in known["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
-        known["cells"], copies = _once(known["cells"], manifest.parent)
-        return of_study(known, manifest.parent, strays=copies)
+        kept, copies = _once(known["cells"], manifest.parent)
+        cells = [
+            ReportCell(label=each["label"], seed=each["seed"], name=name, run=_run(manifest.parent / name))
+            for each in kept
+            for name in [each["run"]]
+        ]
+        return _of_study(description(known), cells, copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
@@ -112,41 +113,11 @@ def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mappin
     return list(kept.values()), copies
 
 
-def of_study(known: Mapping[str, Any], folder: Path, *, strays: Sequence[str] = ()) -> Section:
-    """The section of a study.
-
-    Args:
-        known: What `repro.studies.manifest.content` says of it.
-        folder: Holds its runs.
-        strays: See `Section`.
-    """
-    runs = known.get("paper_runs", 1)
-    return Section(
-        key=_slug(known["study"]),
-        title=known["title"],
-        question=known["question"],
-        cells=[
-            ReportCell(
-                label=cell["label"], seed=cell["seed"], name=Path(cell["run"]).name, run=_run(folder / cell["run"])
-            )
-            for cell in known["cells"]
-        ],
-        paper=known["paper"],
-        artefact=known["artefact"],
-        preset=known["preset"],
-        reduced=known["reduced"],
-        reductions=known["reductions"],
-        expected=known["expected"],
-        command=known["command"],
-        paper_values={
-            label: {quantity: published(value, runs) for quantity, value in values.items()}
-            for label, values in known["paper_values"].items()
-        },
-        paper_shows=known.get("paper_shows", {}),
-        figures=known.get("figures"),
-        claims=known["claims"],
-        strays=strays,
-    )
+def _of_study(about: SizedDescription, cells: Sequence[ReportCell], strays: Sequence[str]) -> Section:
+    known = {entry.name: getattr(about, entry.name) for entry in fields(SizedDescription)}
+    section = Section(**known, key=_slug(about.name), cells=cells, strays=strays)
+    _ = section.published  # refuses what cannot be read
+    return section
 
 
 def of_cells(
@@ -167,11 +138,11 @@ def of_cells(
         found, others = match(cells, folder)
         runs = [mine or theirs for mine, theirs in zip(runs, found, strict=True)]
         strays += [f"{stray.run.name}: {stray.difference}" for stray in others]
-    names = [
-        str(run.path.resolve()) if run else f"{cell.label}-seed{cell.seed}"
+    shown = [
+        ReportCell(label=cell.label, seed=cell.seed, name=run.name if run else f"{cell.label}-seed{cell.seed}", run=run)
         for run, cell in zip(runs, cells, strict=True)
     ]
-    return of_study(content(study, preset, cells, names, command), Path(), strays=strays)
+    return _of_study(study.at(preset, command), shown, strays)
 
 
 def _run(path: Path) -> RunDirectory | None:
@@ -182,6 +153,7 @@ def _run(path: Path) -> RunDirectory | None:
 def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
     number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
     return Section(
+        name=folder.name,
         key=_slug(folder.name),
         title=f"Runs in {folder.name}",
         question=f"{number} outside of any study, so without the values of a paper and without claims.",
@@ -212,7 +184,7 @@ def distinct(found: Sequence[Section]) -> list[Section]:
             number += 1
             key = f"{section.key}-{number}"
         taken.add(key)
-        distinct.append(Section(**{**vars(section), "key": key}))
+        distinct.append(replace(section, key=key))
     return distinct
 
 

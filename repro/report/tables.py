@@ -66,14 +66,14 @@ def accuracy_table(section: Section, found: Sequence[RunResult]) -> Table:
     deviations too, p is of Welch's two-sided t-test of no difference between its mean and ours.
     """
     several = len(section.labels) < len(section.cells)
-    of_paper = [each for values in section.paper_values.values() for each in values.values()]
+    of_paper = [each for values in section.published.values() for each in values.values()]
     tested = several and any(each.deviation is not None for each in of_paper)
     grown = any("first_layer_growth" in outcome.quantities for outcome in found)
-    shown = dict.fromkeys([*ACCURACIES, *(name for values in section.paper_values.values() for name in values)])
+    shown = dict.fromkeys([*ACCURACIES, *(name for values in section.published.values() for name in values)])
     columns = [Column("", "network", numeric=False)]
     for quantity in shown:
         name = in_words(quantity) or quantity
-        if any(quantity in values for values in section.paper_values.values()):
+        if any(quantity in values for values in section.published.values()):
             compared = "difference" if quantity in ACCURACIES else "ours / paper"
             columns += [Column(name, head) for head in ("ours", "paper", compared, *(["Welch's p"] if tested else []))]
         else:
@@ -101,9 +101,9 @@ def _compared(section: Section, quantity: str, label: str, ours: Sequence[float]
     """Our value; where the paper has values of this quantity, its own, how they differ, and perhaps p."""
     form = percent if quantity in ACCURACIES else digits
     row = [spread(ours, form)]
-    if not any(quantity in values for values in section.paper_values.values()):
+    if not any(quantity in values for values in section.published.values()):
         return row
-    paper = section.paper_values.get(label, {}).get(quantity)
+    paper = section.published.get(label, {}).get(quantity)
     row.append(_NONE if paper is None else _with_deviation(paper, form))
     if paper is None or not ours:
         return [*row, _NONE, *([_NONE] if tested else [])]
@@ -215,10 +215,9 @@ def to_latex(table: Table) -> str:
 def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], *, level: int) -> str:
     """A section of ``tables.md``: question, verdicts, the table with what is reduced, the command."""
     parts = [f"{'#' * level} {section.title}", section.question]
-    scale = "reduced" if section.reduced else "full"
+    scale = f" ({section.scale})" if section.scale else ""
     verdicts = [
-        f"- **{each.verdict}** ({scale}): {claim_in_words(each.claim)} — {claim_in_words(each.detail)}"
-        for each in judged
+        f"- **{each.verdict}**{scale}: {claim_in_words(each.claim)} — {claim_in_words(each.detail)}" for each in judged
     ]
     parts += ["\n".join(verdicts), to_markdown(table), reservations(section)]
     if section.command:

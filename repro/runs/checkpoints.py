@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from repro.config import TrainerConfig
-from repro.distributed.agreement import Agreement
+from repro.distributed.ranks import Ranks
 from repro.records import RunDirectory
 from repro.runs import rng_state as generators
 from repro.runs.budget import known_stop
@@ -51,7 +51,6 @@ class RunCheckpoints(Checkpoint):
         self._before = sum(known_stop(run).values())
         self._looked_at = time.monotonic()
         self.best: dict[str, Any] | None = None
-        self._agreement = Agreement()
         self._generators: list[dict[str, Any]] | None = None
         self._saved_at = time.monotonic()
 
@@ -69,7 +68,7 @@ class RunCheckpoints(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Keep the states of every rank's random generators."""
-        checkpoint["generators"] = self._agreement.gathered(generators.state(trainer.strategy.root_device))
+        checkpoint["generators"] = Ranks.of(trainer).gather(generators.state(trainer.strategy.root_device))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Take them up, when the first batch begins."""
@@ -87,7 +86,7 @@ class RunCheckpoints(Checkpoint):
         if step == 0 and not isinstance(pl_module, OutputClassifier):  # whose features are made here, and only here
             self._look()
         self._saved_at = self._looked_at = time.monotonic()
-        highest, lowest = self._agreement.highest(step, -step)
+        highest, lowest = Ranks.of(trainer).maximum(step, -step)
         if highest + lowest:
             raise RuntimeError(f"the processes go on from different checkpoints: steps {-lowest} and {highest}")
 
@@ -110,7 +109,7 @@ class RunCheckpoints(Checkpoint):
         if batch_idx + 1 >= trainer.num_training_batches:
             return
         self._look()
-        asked, late = self._agreement.highest(self.stop.signal, int(self._is_late()))
+        asked, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
         due = late or self._every_n_steps(trainer)
         self._act(trainer, save=bool(due or asked), asked=asked)
 
@@ -120,7 +119,7 @@ class RunCheckpoints(Checkpoint):
         due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or epoch == trainer.max_epochs
         best = self._is_best(trainer, pl_module)
         self._look()
-        asked, late = self._agreement.highest(self.stop.signal, int(self._is_late()))
+        asked, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
         self._act(
             trainer, save=bool(due or best or late or asked or self._every_n_steps(trainer)), asked=asked, best=best
         )
@@ -178,7 +177,7 @@ class RunCheckpoints(Checkpoint):
 
     def _leave(self, trainer: Trainer) -> None:
         urgent = self.stop.is_urgent(EVALUATION_PATIENCE)
-        (asked,) = self._agreement.highest(self.stop.signal if urgent else 0)
+        (asked,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
         if asked:
             self._look()  # so that the next life stops, with a checkpoint, before this evaluation
             if trainer.is_global_zero and asked == OUT_OF_TIME:
@@ -198,7 +197,7 @@ class RunCheckpoints(Checkpoint):
         trainer.save_checkpoint(path)
         file = trainer.strategy.checkpoint_io
         assert isinstance(file, CheckpointFile)
-        (failed,) = self._agreement.highest(int(file.error is not None))
+        (failed,) = Ranks.of(trainer).maximum(int(file.error is not None))
         if failed:
             raise CannotSave(self._why(path, file.error))
         if trainer.is_global_zero:

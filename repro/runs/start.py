@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,18 @@ from repro.runs.stop import CannotSave, StopRequest
 from repro.runs.validation import check, full_batch, own_code, with_batch_size
 
 
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A configuration that was checked against its data, and where its run is."""
+
+    config: Config
+    """With a batch size that is a number."""
+    fingerprint: str
+    """Of its data, and of the user's own code."""
+    directory: RunDirectory
+    """Whether or not it exists."""
+
+
 class StartOutcome(NamedTuple):
     """What starting a run came to."""
 
@@ -27,8 +40,8 @@ class StartOutcome(NamedTuple):
     state: dict[str, Any]
 
 
-def locate(config: Config, base: Config) -> RunDirectory:
-    """The directory of a configuration's run, whether or not it exists.
+def resolve(config: Config, base: Config | None = None) -> ResolvedRun:
+    """Check a configuration, once, and find its run.
 
     A run is found by its identity, so that the same configuration written in another way is the same run; one that an
     older version made is found by the identity that it gave.
@@ -40,10 +53,14 @@ def locate(config: Config, base: Config) -> RunDirectory:
     Raises:
         UserError: For anything that `repro.runs.validation.check` refuses.
     """
-    config = full_batch(config)
+    config, base = full_batch(config), base or Config()
     if base.data.batch_size == "full":
         base = with_batch_size(base, int(config.data.batch_size))
     fingerprint = check(config)
+    return ResolvedRun(config, fingerprint, _directory(config, base, fingerprint))
+
+
+def _directory(config: Config, base: Config, fingerprint: str) -> RunDirectory:
     folder = Path(config.runs) / config.study
     name = run_name(config, base, fingerprint)
     if not (folder / name).exists():
@@ -69,12 +86,7 @@ def is_result_of(run: RunDirectory, config: Config) -> bool:
 
 
 def start(
-    config: Config,
-    base: Config | None = None,
-    *,
-    again: bool = False,
-    label: str | None = None,
-    ends: float = math.inf,
+    run: Config | ResolvedRun, *, again: bool = False, label: str | None = None, ends: float = math.inf
 ) -> StartOutcome:
     """Run a configuration to its end.
 
@@ -83,8 +95,7 @@ def start(
     where no milestone depends on that number, it goes on from where a shorter one ended.
 
     Args:
-        config: The run's configuration.
-        base: What it builds on, for the run's name.
+        run: Its configuration, resolved or not.
         again: Start anew even if the run is finished.
         label: What progress is shown under.
         ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
@@ -94,32 +105,30 @@ def start(
             nothing is removed.
     """
     stop = StopRequest(ends)
-    with stop.listening(), _opened(config, base, stop, again=again) as (run, config, due):
-        if not due:
-            return StartOutcome(run, "skipped", run.state)
-        from repro.runs.session import fit
+    with stop.listening():
+        resolved = run if isinstance(run, ResolvedRun) else resolve(run)
+        directory = resolved.directory
+        with _opened(resolved, stop, again=again) as due:
+            if not due:
+                return StartOutcome(directory, "skipped", directory.state)
+            from repro.runs.session import fit
 
-        return StartOutcome(run, "trained", fit(config, run, stop, label=label))
-
-
-class _Opened(NamedTuple):
-    run: RunDirectory
-    config: Config
-    due: bool
-    """Whether there is anything to do."""
+            return StartOutcome(directory, "trained", fit(resolved.config, directory, stop, label=label))
 
 
 @contextmanager
-def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bool) -> Iterator[_Opened]:
-    """A configuration's directory, made if it is new, and locked; the errors of what is done there put into words."""
+def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterator[bool]:
+    """The run's directory, made if it is new, and locked; the errors of what is done there put into words.
+
+    Yields:
+        Whether there is anything to do.
+    """
+    config, run = resolved.config, resolved.directory
     check_layout(config)
     require_other_nodes(config)
-    run = locate(config, base or Config())
-    config = full_batch(config)
     new = not run.path.exists()
     if new and is_first_rank():
-        fingerprint = check(config)
-        _tell_namesakes(run, config, fingerprint)
+        _tell_namesakes(run, config, resolved.fingerprint)
     if not new and run.config_path.exists():
         _same(run, config)
     if again and not new and is_first_rank():
@@ -131,26 +140,31 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
         RunDirectory.prepare(run.path, to_yaml(config))
         if new:
             run.update_state(code=own_code(config) or None)
-            if not again and (shorter := longest_shorter(run, config, fingerprint)):
+            if not again and (shorter := longest_shorter(run, config, resolved.fingerprint)):
                 go_on_from(shorter, run, config)
     with _locked(run, stop):
         if run.ended:
-            yield _Opened(run, config, due=False)
+            yield False
             return
         if not new and is_first_rank():
             run.rewrite_config(to_yaml(config))
-        try:
-            yield _Opened(run, config, due=True)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
+        with _told_of_the_disk(run):
+            try:
+                yield True
+            except UserError:
+                if new and is_first_rank() and not run.saved_checkpoints():
+                    run.delete()
                 raise
-            raise CannotSave(
-                f"cannot write to '{run.path}': {error.strerror}; make room, and start it again"
-            ) from error
-        except UserError:
-            if new and is_first_rank() and not run.saved_checkpoints():
-                run.delete()
+
+
+@contextmanager
+def _told_of_the_disk(run: RunDirectory) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
             raise
+        raise CannotSave(f"cannot write to '{run.path}': {error.strerror}; make room, and start it again") from error
 
 
 def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None:

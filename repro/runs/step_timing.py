@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from statistics import median
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,8 +14,8 @@ from repro.config import Config
 from repro.errors import UserError
 from repro.runs.build import build
 from repro.runs.device_info import device_name
-from repro.runs.threads import set_threads
-from repro.runs.validation import check
+from repro.runs.start import resolve
+from repro.runs.threads import Threads
 
 _STEPS = 5  # timed; the first, which also warms up, is not
 
@@ -64,18 +65,14 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     """
     if config.model.train == "output":
         raise UserError("random features are computed for all images before the first step; run the cell to know")
-    check(config)
+    config = resolve(config).config
     clock = _Clock()
-    experiment = build(config, callbacks=[clock])
+    few: dict[str, Any] = {"limit_train_batches": _STEPS + 1, "limit_val_batches": 0, "limit_test_batches": 2}
+    experiment = build(config, callbacks=[Threads(int(config.data.batch_size)), clock], max_epochs=1, **few)
     trainer, data = experiment.trainer, experiment.data
-    trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches = _STEPS + 1, 0, 2
-    trainer.fit_loop.max_epochs = 1
-    data.trainer = trainer
-    data.setup("fit")
-    set_threads(experiment, recorded=None)
     try:
-        trainer.fit(experiment.module, datamodule=data)
-        trainer.test(experiment.module, datamodule=data, verbose=False)
+        trainer.fit(experiment.module, datamodule=experiment.datamodule)
+        trainer.test(experiment.module, datamodule=experiment.datamodule, verbose=False)
     finally:
         data.teardown("fit")
     size = config.data.evaluation_batch_size

@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,9 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from repro.distributed.processes import in_slurm, is_first_rank
 from repro.machine import allowed, prepared, told
 from repro.networks.preserve_state import preserve_state
-
-if TYPE_CHECKING:
-    from repro.runs.build import Experiment
+from repro.runs.device_info import device_name
 
 WIDE = 1e8
 """Multiply-adds of a layer for a batch, on average, from which threads may share them.
@@ -64,46 +63,52 @@ def set_threads_to_look(network: nn.Module, image: Tensor, batch_size: int) -> N
         torch.set_num_threads(allowed() if elsewhere or is_wide(network, image, batch_size) else 1)
 
 
-def set_threads(experiment: Experiment, *, recorded: int | None) -> dict[str, Any]:
-    """Set the number of threads of a run, unless a script or notebook trains it, and say it.
+class Threads(Callback):
+    """Sets the number of threads of a run when its data are there, unless a script or notebook trains it; says it.
 
     Results depend on the number in their last bits, so that a run that goes on takes the one that it began with.
 
     Args:
-        experiment: The run's parts; the data are set up.
-        recorded: The number of threads of the run's last life, if it was on such a device.
-
-    Returns:
-        For the record: the seconds of a step by the number of threads, if they were timed.
+        batch_size: Images of a training batch.
+        recorded: The number of threads of the run's last session, and the device's name.
     """
-    if not prepared():
-        return {}
-    most = _share(experiment)
-    facts: dict[str, Any] = {}
-    if recorded is not None and recorded <= most:
-        threads = recorded
-    else:
-        if recorded is not None:
-            _say(f"note: the run has computed with {recorded} threads and may use {most} here, so its last bits differ")
-        threads, facts = _chosen(experiment, most)
+
+    def __init__(self, batch_size: int, recorded: tuple[int, str] | None = None) -> None:
+        self.batch_size, self.recorded = batch_size, recorded
+        self.facts: dict[str, Any] = {}
+        """For the record: the seconds of a step by the number of threads, if they were timed."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose, when the training is set up; a wide network is timed."""
+        if stage != "fit" or not prepared():
+            return
+        most = _share(trainer.num_devices)
+        if self.recorded is not None and self.recorded[1] == device_name(trainer.strategy.root_device):
+            threads = self.recorded[0]
+            if threads <= most:
+                _set(threads)
+                return
+            _say(f"note: the run has computed with {threads} threads and may use {most} here, so its last bits differ")
+        _set(self._chosen(trainer, pl_module.network, most))  # type: ignore[arg-type]
+
+    def _chosen(self, trainer: Trainer, network: nn.Module, most: int) -> int:
+        if trainer.strategy.root_device.type != "cpu":
+            return most  # the host measures: threads take layers of their own
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        size = min(self.batch_size, data.samples("train"), _MOST_IMAGES)
+        if most == 1 or not is_wide(network, data.probe(1)[0], size):
+            return 1
+        if trainer.world_size > 1:
+            return most
+        images, labels = data.probe(size)
+        seconds = _timed(network, images, labels, most)
+        self.facts = {"step_seconds": {f"{number} threads": round(each, 5) for number, each in seconds.items()}}
+        return most if seconds[1] >= GAIN * seconds[most] else 1
+
+
+def _set(threads: int) -> None:
     torch.set_num_threads(threads)
     _say(told(threads))
-    return facts
-
-
-def _chosen(experiment: Experiment, most: int) -> tuple[int, dict[str, Any]]:
-    network, data = experiment.module.network, experiment.data
-    if experiment.trainer.strategy.root_device.type != "cpu":
-        return most, {}  # the host measures: threads take layers of their own
-    size = min(int(experiment.config.data.batch_size), data.samples("train"), _MOST_IMAGES)
-    if most == 1 or not is_wide(network, data.probe(1)[0], size):
-        return 1, {}
-    if experiment.trainer.world_size > 1:
-        return most, {}
-    images, labels = data.probe(size)
-    seconds = _timed(network, images, labels, most)
-    facts = {"step_seconds": {f"{number} threads": round(each, 5) for number, each in seconds.items()}}
-    return most if seconds[1] >= GAIN * seconds[most] else 1, facts
 
 
 def _timed(network: nn.Module, images: Tensor, labels: Tensor, most: int) -> dict[int, float]:
@@ -123,14 +128,16 @@ def _timed(network: nn.Module, images: Tensor, labels: Tensor, most: int) -> dic
     return seconds
 
 
-def _share(experiment: Experiment) -> int:
-    """The most threads of each process; those that Lightning has yet to begin find theirs in the environment."""
-    ranks = experiment.trainer.num_devices
-    if ranks == 1 or in_slurm() or not is_first_rank():
-        return allowed()
-    share = max(1, allowed() // ranks)
-    os.environ["OMP_NUM_THREADS"] = str(share)
-    return share
+def share_threads(devices: int) -> None:
+    """Leave the processes that Lightning has yet to begin their part of the threads, in the environment."""
+    if prepared() and (most := _share(devices)) < allowed():
+        os.environ["OMP_NUM_THREADS"] = str(most)
+
+
+def _share(devices: int) -> int:
+    """The most threads of each of a machine's processes."""
+    begun_here = devices > 1 and not in_slurm() and is_first_rank()
+    return max(1, allowed() // devices) if begun_here else allowed()
 
 
 @cache

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.config import Config, to_yaml
+from repro.config import to_yaml
 from repro.errors import UserError
 from repro.machine import allowed, available_memory, processors, told
 from repro.records import RunDirectory
 from repro.runs.budget import BEGIN_SECONDS
-from repro.runs.start import locate
 from repro.runs.stop import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
 from repro.studies.saying import Bar, Lines, label, say, say_nothing_to_do, tail
 from repro.studies.study import StudyCell
@@ -145,7 +144,7 @@ class AtOnce:
 
     def _begin(self, number: int, cell: StudyCell) -> None:
         name, log = label(cell, number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
-        run = locate(cell.config, Config())
+        run = cell.resolved.directory
         if not self._again and run.ended:
             say_nothing_to_do(name, run)
             return

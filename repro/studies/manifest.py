@@ -1,42 +1,36 @@
-"""What a report needs to know of a study, beside its runs: as data, and as a file in their folder."""
+"""What a report needs to know of a study, beside its runs, as a file in their folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
 from repro.records import MANIFEST, replace_text
-from repro.studies.study import Study, StudyCell
+from repro.studies.description import SizedDescription
+from repro.studies.study import StudyCell
 
 
-def content(
-    study: Study, preset: str | None, cells: Sequence[StudyCell], names: Sequence[str], command: str
-) -> dict[str, Any]:
-    """The paper's values, the claims, the cells with the folder names of their runs."""
-    size = study.preset(preset)
+def content(about: SizedDescription, cells: Sequence[StudyCell], names: Sequence[str]) -> dict[str, Any]:
+    """What the study says of itself at a preset, and its cells with the folder names of their runs."""
+    known = dataclasses.asdict(about)
     return {
-        "study": study.name,
-        "title": study.title,
-        "question": study.question,
-        "paper": study.paper,
-        "artefact": study.artefact,
-        "expected": study.expected,
-        "preset": preset or study.default_preset,
-        "reduced": bool(size.reductions),
-        "reductions": list(size.reductions),
-        "command": command,
-        "paper_values": study.paper_values,
-        "paper_runs": study.paper_runs,
-        "paper_shows": study.paper_shows,
-        "figures": study.figures,
-        "claims": study.claims_at(preset),
+        "study": known.pop("name"),
+        **known,
+        "reduced": about.reduced,
         "cells": [
             {"label": cell.label, "seed": cell.seed, "run": name} for cell, name in zip(cells, names, strict=True)
         ],
     }
+
+
+def description(known: Mapping[str, Any]) -> SizedDescription:
+    """What a manifest's content says of its study; `KeyError` and `TypeError` if it is none."""
+    fields = {field.name for field in dataclasses.fields(SizedDescription)}
+    return SizedDescription(name=known["study"], **{key: value for key, value in known.items() if key in fields})
 
 
 def write(folder: Path, values: dict[str, Any]) -> None:

@@ -7,18 +7,16 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from repro.config import Config
 from repro.distributed.processes import several
 from repro.errors import UserError
-from repro.records import RunDirectory
 from repro.runs.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
-from repro.runs.start import locate, start
+from repro.runs.start import start
 from repro.runs.stop import OUT_OF_TIME, CannotSave, Interrupted
 from repro.studies.saying import label, say, say_nothing_to_do
 from repro.studies.study import StudyCell
 
 
-def require_useful(budget: Budget, cells: Sequence[StudyCell], runs: Sequence[RunDirectory]) -> None:
+def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
     """Refuse a budget that is too short for runs to get further in it.
 
     Raises:
@@ -27,7 +25,8 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell], runs: Sequence[Ru
     given = f"--budget is {budget.minutes:g} minutes"
     if budget.minutes < LEAST_MINUTES:
         raise UserError(f"{given}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
-    for cell, run in zip(cells, runs, strict=True):
+    for cell in cells:
+        run = cell.resolved.directory
         interval = cell.config.trainer.checkpoint_every_n_minutes
         if run.ended:
             continue
@@ -67,7 +66,7 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
         name = label(cell, number, len(cells))
         _require_time(cell, name, again=again, ends=ends)
         try:
-            outcome = start(cell.config, again=again, label=name, ends=ends)
+            outcome = start(cell.resolved, again=again, label=name, ends=ends)
         except (Interrupted, CannotSave):
             raise
         except Exception as error:
@@ -86,7 +85,7 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
 
 
 def _require_time(cell: StudyCell, name: str, *, again: bool, ends: float) -> None:
-    if _is_late(ends) and (again or not locate(cell.config, Config()).ended):
+    if _is_late(ends) and (again or not cell.resolved.directory.ended):
         raise Interrupted(f"no time to begin {name}", signal=OUT_OF_TIME)
 
 
@@ -94,6 +93,6 @@ def _is_late(ends: float) -> bool:
     """Whether no cell may begin any more; all processes of the one before decide alike."""
     if math.isinf(ends):
         return False
-    from repro.distributed.agreement import Agreement
+    from repro.distributed.ranks import Ranks
 
-    return bool(Agreement().highest(int(ends - time.monotonic() < BEGIN_SECONDS))[0])
+    return bool(Ranks.of_process_group().maximum(int(ends - time.monotonic() < BEGIN_SECONDS))[0])

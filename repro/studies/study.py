@@ -15,14 +15,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from repro.config import Config, determining, flatten, from_mapping, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
+from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
 from repro.studies import claims, quantities
+from repro.studies.description import Description, SizedDescription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,43 +64,28 @@ class StudyCell:
     seed: int
     config: Config
 
+    @cached_property
+    def resolved(self) -> ResolvedRun:
+        """The run, checked against its data; `UserError` as `repro.runs.start.resolve`."""
+        return resolve(self.config)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """One artefact of a paper: a grid of runs, the paper's values, and its claims."""
+class Study(Description):
+    """One artefact of a paper, or a question of one's own: a grid of runs, the paper's values, and claims."""
 
-    name: str
-    title: str
-    question: str
-    """What the study asks, in a sentence."""
-    paper: str
-    """Oyedotun or Nguyen."""
-    artefact: str
-    """Table 1, Fig. 9 ..."""
-    expected: str
-    """What should come out."""
     base: Mapping[str, Any] | str
     """Configuration of every cell: keys and values, or a file below the folder of configurations."""
     grid: Mapping[str, Sequence[Any] | Mapping[str, Mapping[str, Any]]]
     """Axes: a configuration key with the values that it takes, or a name with variants and what each sets."""
     presets: Mapping[str, Preset]
     """Sizes; the first is the default."""
-    paper_values: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
-    """The paper's numbers by cell and quantity (accuracies in per cent): 62.81, or "62.81 ± 0.39"."""
-    paper_runs: int = 1
-    """How many runs the paper's deviations are over."""
-    claims: Sequence[str] = ()
-    """Checkable statements (`repro.studies.claims`)."""
     preset_claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further ones by the preset at which alone they are claimed."""
     adjust: Sequence[Adjustment] = ()
     """What is different for some cells."""
     seed_key: str = "seed"
     """The configuration key that the seeds are values of."""
-    figures: Sequence[str] | None = None
-    """Figures to show, by name (`repro.figures.NAMES`); all that the runs suffice for if not given."""
-    paper_shows: Mapping[str, str] = field(default_factory=dict)
-    """What the paper's figure shows, in words, by the name of ours."""
     runs_of: str | None = None
     """The study whose runs these are; its own file then says only what is different."""
 
@@ -113,9 +101,17 @@ class Study:
             raise unknown(f"preset of study {self.name}", name, self.presets)
         return self.presets[name]
 
-    def claims_at(self, preset: str | None) -> list[str]:
-        """What is claimed at a preset."""
-        return [*self.claims, *self.preset_claims.get(preset or self.default_preset, ())]
+    def at(self, preset: str | None, command: str) -> SizedDescription:
+        """What the study says of itself at a preset.
+
+        Args:
+            preset: Its name; None for the first.
+            command: What makes it.
+        """
+        name, size = preset or self.default_preset, self.preset(preset)
+        known = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
+        known["claims"] = [*self.claims, *self.preset_claims.get(name, ())]
+        return SizedDescription(**known, preset=name, reductions=list(size.reductions), command=command)
 
     def folder(self, preset: str | None) -> str:
         """Name of the folder of this study's runs at a preset."""
@@ -209,10 +205,13 @@ def _fill(kind: type, content: Mapping[str, Any], where: str) -> Any:
     for key in content:
         if key not in fields:
             raise unknown("key", key, fields, extra=f"in {where}")
-    for name, entry in fields.items():
-        required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-        if required and name not in content:
-            raise UserError(f"{where} lacks the key '{name}'")
+    required = [
+        name
+        for name, entry in fields.items()
+        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+    ]
+    if lacks := [f"'{name}'" for name in required if name not in content]:
+        raise UserError(f"{where} lacks the key{'s' if len(lacks) > 1 else ''} {', '.join(lacks)}")
     plain = {name: value for name, value in content.items() if name not in ("presets", "base", "grid", "adjust")}
     made = {**content, **typed(kind, plain, source=where)}
     if "adjust" in fields:

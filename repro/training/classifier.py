@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from repro.config import TrainingConfig
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.training.compiled import Compiled
 from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
 from repro.training.losses import LOSSES
@@ -242,11 +242,11 @@ class Classifier(LightningModule):
         """All ranks evaluate the network that is saved: rank 0's running statistics."""
         if self.trainer.training and not self.trainer.sanity_checking:  # not a network that has diverged
             self.require_convergence(now=True)
-        Share.of_process_group().broadcast_buffers(self.network)
+        Ranks.of_process_group().broadcast_buffers(self.network)
 
     def on_test_start(self) -> None:
         """As before a validation."""
-        Share.of_process_group().broadcast_buffers(self.network)
+        Ranks.of_process_group().broadcast_buffers(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of one of the DataModule's held-out parts."""
@@ -337,10 +337,10 @@ class Classifier(LightningModule):
         self.latest = dict(checkpoint.get("metrics", {}))
         self.divergence = Divergence(checkpoint.get("first_non_finite"))
         self.largest = Largest(checkpoint.get("largest"))
-        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        here = Ranks.of_process_group()
         by_rank = checkpoint.get("epoch_sums", {})
         for name, value in _epoch_sums(checkpoint).items():
-            if len(by_rank.get(name, ())) == ranks > 1:  # added in the same order as without the stop: bit for bit
-                checkpoint["state_dict"][name] = by_rank[name][rank]
-            elif rank:
+            if len(by_rank.get(name, ())) == here.ranks > 1:  # added in the same order as without the stop: bit for bit
+                checkpoint["state_dict"][name] = by_rank[name][here.rank]
+            elif here.rank:
                 checkpoint["state_dict"][name] = torch.zeros_like(value)

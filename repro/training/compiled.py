@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.errors import UserError
+from repro.lightning_compat import compiled, take_compiled_call
 from repro.networks.skip import SkipToOutput
 from repro.training.sync_batchnorm import is_synchronised
 
@@ -59,7 +60,7 @@ class Compiled:
         for module in self.modules:
             # A graph break would leave parts as they are without a word; fullgraph makes it an error.
             module.compile(fullgraph=True, dynamic=False, options=options)
-            self._calls.append((module, module.__dict__.pop("_compiled_call_impl")))
+            self._calls.append((module, take_compiled_call(module)))
         self._largest = 0
 
     def __call__(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
@@ -72,19 +73,9 @@ class Compiled:
             scores: Tensor = self._network(images)
             return scores
         self._largest = len(images)
-        with self.refusing(), self._active():
+        with self.refusing(), compiled(self._calls):
             scores = self._network(images)
         return scores
-
-    @contextmanager
-    def _active(self) -> Iterator[None]:
-        for module, call in self._calls:
-            module.__dict__["_compiled_call_impl"] = call
-        try:
-            yield
-        finally:
-            for module, _ in self._calls:
-                del module.__dict__["_compiled_call_impl"]
 
     @contextmanager
     def refusing(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from repro.data import ImageData
 from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
@@ -54,7 +55,8 @@ class MeasureCallback(Callback):
     With several processes each reduces a part of the layers.
 
     Args:
-        images: The probe, as the network reads it.
+        images: The probe, as the network reads it. Default: the first `probe_size` training images of the trainer's
+            DataModule, if it is one of `repro.data.ImageData`, and their labels.
         labels: The probe's classes; needed for gradients, updates and errors.
         measurements: Names in `repro.measurements.MEASUREMENTS`, for epoch ends and named steps.
         held_out: As many images that are not trained on; needed for amplification.
@@ -63,6 +65,7 @@ class MeasureCallback(Callback):
         at_steps: Measure after these steps as well.
         layers: Layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+        probe_size: How many images, where none are given.
         directory: Folder for ``readings.jsonl``, to which everything is appended; None writes no file.
 
     Raises:
@@ -71,7 +74,7 @@ class MeasureCallback(Callback):
 
     def __init__(
         self,
-        images: Float[Tensor, "batch channels height width"],
+        images: Float[Tensor, "batch channels height width"] | None = None,
         labels: Int[Tensor, " batch"] | None = None,
         *,
         measurements: Sequence[str] = DEFAULT,
@@ -81,6 +84,7 @@ class MeasureCallback(Callback):
         at_steps: Sequence[int] = (),
         layers: Sequence[int] = CHOSEN,
         mode: str = "eval",
+        probe_size: int = 128,
         directory: str | Path | None = None,
     ) -> None:
         self.every_n_steps = dict(every_n_steps or {})
@@ -91,6 +95,7 @@ class MeasureCallback(Callback):
         self.at_steps = frozenset(at_steps)
         self.layers = tuple(layers)
         self.mode = mode
+        self.probe_size = probe_size
         self.directory = None if directory is None else Path(directory)
         self._layers: list[WeightLayer] | None = None  # a network's structure does not change while it trains
         self._tables: list[pd.DataFrame] = []
@@ -101,6 +106,20 @@ class MeasureCallback(Callback):
         import pandas as pd
 
         return pd.concat(self._tables, ignore_index=True) if self._tables else table([])
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Take the probe from the data, if it was not given."""
+        if stage != "fit" or self.images is not None:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, ImageData):
+            raise UserError(
+                f"MeasureCallback has no images, and the trainer has {'no' if data is None else 'another kind of'} "
+                "DataModule; pass it images, or the trainer one of repro.data.ImageData"
+            )
+        self.images, self.labels = data.probe(self.probe_size)
+        if "amplification" in (*self.measurements, *self.every_n_steps) and self.held_out is None:
+            self.held_out = data.held_out_probe(self.probe_size)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure before the first step; a resumed run has done so already."""
@@ -140,6 +159,7 @@ class MeasureCallback(Callback):
             pl_module.require_convergence(now=True)
         network = pl_module.network if isinstance(getattr(pl_module, "network", None), nn.Module) else pl_module
         assert isinstance(network, nn.Module)
+        assert self.images is not None
         device = pl_module.device
         images = self.images.to(device)
         self._layers = self._layers or weight_layers(network, images)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from repro.errors import UserError
+from repro.lightning_compat import become
 
 _over_all_ranks: ContextVar[bool] = ContextVar("over_all_ranks", default=False)
 _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -154,7 +155,7 @@ def synchronise(network: nn.Module) -> None:
     """
     for name, module in network.named_modules():
         if type(module) in _SYNCHRONISED:
-            module.__class__ = _SYNCHRONISED[type(module)]
+            become(module, _SYNCHRONISED[type(module)])
         elif isinstance(module, _BatchNorm) and not isinstance(module, (_Synchronised, nn.SyncBatchNorm)):
             raise UserError(
                 f"'{name}' is a {type(module).__name__}, which cannot be synchronised over processes; "

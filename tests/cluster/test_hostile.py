@@ -155,7 +155,7 @@ def test_a_manifest_leads_nowhere_else(name: str, tmp_path: Path) -> None:
     from repro.studies import manifest
 
     cells = study.cells("smoke")[:1]
-    manifest.write(tmp_path, manifest.content(study, "smoke", cells, [name], "repro"))
+    manifest.write(tmp_path, manifest.content(study.at("smoke", "repro"), cells, [name]))
     (tmp_path / "run").mkdir()
     for file in ("config.yaml", "state.json"):
         (tmp_path / "run" / file).write_text("{}")

@@ -150,11 +150,19 @@ def test_unknown_names_and_own_classes(tmp_path: Path, monkeypatch: pytest.Monke
         create_data("minst")
     (tmp_path / "mydata.py").write_text(
         "from lightning.pytorch import LightningDataModule\n"
-        "class Mine(LightningDataModule):\n"
-        "    def __init__(self, root, size=1): self.size = size\n"
+        "from repro.data.module import ImageDataModule\n"
+        "class Mine(ImageDataModule):\n"
+        "    num_classes, in_channels, image_size = 10, 1, 28\n"
+        "    load = None\n"
+        "    def __init__(self, root, size=1): super().__init__(root); self.size = size\n"
+        "class Bare(LightningDataModule):\n"
+        "    in_channels, image_size, samples = 1, 28, None\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert create_data("mydata:Mine", root=".", batch_size=3, arguments={"size": 7}).size == 7
+    lacking = "lacks num_classes, training_batches, evaluated, batches, probe, held_out_probe; repro.data.module"
+    with pytest.raises(UserError, match=lacking):
+        create_data("mydata:Bare")
     with pytest.raises(UserError, match="cannot import the dataset mydata:Yours"):
         create_data("mydata:Yours")
     with pytest.raises(UserError, match="unexpected keyword argument 'colour'"):

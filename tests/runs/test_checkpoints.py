@@ -20,7 +20,7 @@ from repro.records import RunDirectory, metrics
 from repro.runs import checkpoint_file as module
 from repro.runs import checkpoints
 from repro.runs.checkpoint_file import CheckpointFile, damage, newest_sound
-from repro.runs.start import locate, start
+from repro.runs.start import resolve, start
 from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
 from repro.training.classifier import Classifier
 
@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint_and_the_run_goes_on_later(
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(descriptor)
 
-    run = locate(config, Config())
+    run = resolve(config).directory
     with monkeypatch.context() as patch:
         patch.setattr(module.os, "fsync", full)
         with pytest.raises(CannotSave, match="No space left on device; step-00000004.ckpt is there: make room"):
@@ -253,7 +253,7 @@ def test_a_run_that_another_start_has_taken_over_leaves_its_directory_alone(
     monkeypatch.setattr(Classifier, "training_step", lost)
     with pytest.raises(Interrupted, match="another start has taken this run over"):
         start(small(tmp_path))
-    run = locate(small(tmp_path), Config())
+    run = resolve(small(tmp_path)).directory
     assert steps(run) == [4]
     assert run.state["status"] == "running"
 

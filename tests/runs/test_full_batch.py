@@ -14,7 +14,7 @@ from repro.data import create_data
 from repro.networks import create_network
 from repro.records import metrics
 from repro.runs import build as module
-from repro.runs.start import locate, start
+from repro.runs.start import resolve, start
 from repro.training.random_features.classifier import update_batchnorm_statistics
 
 
@@ -62,8 +62,8 @@ def test_a_step_is_a_step_on_all_images(tmp_path: Path, train: str) -> None:
 
 def test_it_is_the_run_whose_batches_are_as_large_as_the_training_set(tmp_path: Path) -> None:
     full, same, part = (small(tmp_path, size) for size in ("full", 90, 45))
-    assert locate(full, Config()).path == locate(same, Config()).path != locate(part, Config()).path
+    assert resolve(full).directory.path == resolve(same).directory.path != resolve(part).directory.path
     # Named after what differs from the base, which nothing does here.
-    assert locate(full, full).name.startswith("resnet8-seed0-")
+    assert resolve(full, full).directory.name.startswith("resnet8-seed0-")
     rest = dataclasses.replace(full.data, train_size=None, validation_size=400)
-    assert module.build(dataclasses.replace(full, data=rest)).data.batch_size == 3600
+    assert module.build(resolve(dataclasses.replace(full, data=rest)).config).data.batch_size == 3600

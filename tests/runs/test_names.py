@@ -13,7 +13,7 @@ from repro.config import Config, former_identity
 from repro.errors import UserError
 from repro.own_code import source_digest
 from repro.records import RunDirectory
-from repro.runs.start import locate, start
+from repro.runs.start import resolve, start
 from repro.runs.validation import check
 from repro.studies.match import match
 from repro.studies.study import StudyCell
@@ -123,7 +123,7 @@ def old(run: RunDirectory, config: Config, **state: object) -> RunDirectory:
 def test_a_run_of_an_older_version_is_found_by_its_name(tmp_path: Path) -> None:
     config = small(tmp_path, **PLAIN)
     made = old(start(config).run, config)
-    assert locate(config, Config()).path == made.path
+    assert resolve(config).directory.path == made.path
     assert start(config).action == "skipped"
     cell = StudyCell(label="a", seed=0, config=config)
     assert match([cell], made.path.parent)[0][0].path == made.path

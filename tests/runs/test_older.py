@@ -11,7 +11,7 @@ import pytest
 from repro.config import Config, from_mapping, load
 from repro.records import RunDirectory, metrics, readings
 from repro.report import build
-from repro.runs.start import locate, start
+from repro.runs.start import resolve, start
 
 RECORDED = Path(__file__).with_name("recorded")
 NAME = "mlp-hidden-4-batch16-train64-test32-learning0.05-warmup2-seed0-0508a9a8"
@@ -44,7 +44,7 @@ def older(tmp_path: Path, request: pytest.FixtureRequest) -> RunDirectory:
 
 def test_it_goes_on_to_the_result_of_the_older_version(older: RunDirectory, tmp_path: Path) -> None:
     assert load(older.config_path).trainer.max_epochs == 3
-    assert locate(config(tmp_path), Config()).path == older.path
+    assert resolve(config(tmp_path)).directory.path == older.path
     outcome = start(config(tmp_path))
     assert outcome.run.path == older.path
     assert (outcome.state["status"], outcome.state["step"], len(older.lives)) == ("finished", 12, 2)

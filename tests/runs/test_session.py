@@ -19,7 +19,7 @@ from repro.networks import create_network
 from repro.records import RunDirectory, metrics, readings
 from repro.runs import build as module
 from repro.runs import session as fitting
-from repro.runs.start import locate, start
+from repro.runs.start import resolve, start
 from repro.runs.stop import Interrupted
 from repro.training.classifier import Classifier
 
@@ -143,7 +143,7 @@ def test_a_run_stopped_anywhere_goes_on_bit_for_bit(
         patch.setattr(Classifier, "training_step", interrupted)
         with pytest.raises(Interrupted, match=f"stopped at step {stop_at}"):
             start(config)
-    run = locate(config, Config())
+    run = resolve(config).directory
     assert run.status == "interrupted"
     assert run.state["step"] == stop_at
     outcome = start(config)
@@ -201,7 +201,7 @@ def test_a_failed_run_keeps_its_reason(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Classifier, "training_step", broken)
     with pytest.raises(RuntimeError):
         start(config)
-    run = locate(config, Config())
+    run = resolve(config).directory
     assert (run.status, run.state["reason"]) == ("failed", "RuntimeError: out of memory")
 
 
@@ -215,7 +215,7 @@ def test_a_run_that_dies_while_it_is_built_has_failed(
     monkeypatch.setattr(fitting, where, broken)
     with pytest.raises(RuntimeError):
         start(small(tmp_path))
-    run = locate(small(tmp_path), Config())
+    run = resolve(small(tmp_path)).directory
     assert (run.status, run.state["reason"]) == ("failed", "RuntimeError: no memory for it")
     monkeypatch.undo()
     assert start(small(tmp_path)).state["status"] == "finished"
@@ -241,7 +241,7 @@ def test_bf16_is_recorded_and_another_run(tmp_path: Path) -> None:
     config = small(tmp_path, trainer__precision="bf16", trainer__max_epochs=1)
     outcome = start(config)
     assert outcome.run.lives[0]["precision"] == "bf16"
-    assert outcome.run.name != locate(small(tmp_path), Config()).name
+    assert outcome.run.name != resolve(small(tmp_path)).directory.name
 
 
 def test_a_second_start_refuses_while_the_first_lives(finished: tuple[Config, RunDirectory]) -> None:
@@ -252,7 +252,7 @@ def test_a_second_start_refuses_while_the_first_lives(finished: tuple[Config, Ru
 
 def test_another_runs_directory_is_refused(finished: tuple[Config, RunDirectory], tmp_path: Path) -> None:
     config = small(tmp_path)
-    run = locate(config, Config())
+    run = resolve(config).directory
     RunDirectory.prepare(run.path, (finished[1].config_path).read_text().replace("width: 4", "width: 8"))
     with pytest.raises(UserError, match="is another run's: model.width is 8 there and 4 here"):
         start(config)

@@ -8,7 +8,6 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from repro.config import Config, from_mapping
 from repro.networks import create_network
 from repro.records import RunDirectory
 from repro.runs import threads
-from repro.runs.start import locate, start
+from repro.runs.start import resolve, start
 from repro.runs.stop import Interrupted
 from repro.training.classifier import Classifier
 
@@ -99,7 +98,7 @@ def interrupted(config: Config, monkeypatch: pytest.MonkeyPatch) -> RunDirectory
         patch.setattr(Classifier, "training_step", training_step)
         with pytest.raises(Interrupted):
             start(config)
-    return locate(config, Config())
+    return resolve(config).directory
 
 
 def test_a_run_goes_on_with_the_threads_that_it_began_with(
@@ -211,5 +210,6 @@ def test_ranks_of_one_machine_share_its_processors(
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert threads._share(SimpleNamespace(trainer=SimpleNamespace(num_devices=devices))) == share  # type: ignore[arg-type]
+    threads.share_threads(devices)
+    assert threads._share(devices) == share
     assert os.environ["OMP_NUM_THREADS"] == ("7" if share == 3 else "1"), "which Lightning hands to the other ranks"

@@ -15,10 +15,10 @@ import torch
 import yaml
 
 from repro.cli import run
-from repro.config import Config, to_yaml
+from repro.config import to_yaml
 from repro.records import RunDirectory, find_runs, metrics, readings
 from repro.runs.checkpoints import RunCheckpoints
-from repro.runs.start import locate
+from repro.runs.start import ResolvedRun
 from repro.runs.stop import OUT_OF_TIME, Interrupted
 from repro.studies.runner import run_study
 from repro.studies.study import load
@@ -126,10 +126,10 @@ def test_no_run_begins_shortly_before_the_end(
 def test_a_run_that_failed_shows_in_the_exit_status(
     study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def started(config: Config, **options: Any) -> None:
-        if config.name == "wide":
+    def started(run: ResolvedRun, **options: Any) -> None:
+        if run.config.name == "wide":
             raise Interrupted("stopped", signal=OUT_OF_TIME)
-        RunDirectory.prepare(locate(config, Config()).path, to_yaml(config)).update_state(status="failed")
+        RunDirectory.prepare(run.directory.path, to_yaml(run.config)).update_state(status="failed")
         raise RuntimeError("it was so")
 
     monkeypatch.setattr("repro.studies.runner.start", started)

@@ -108,8 +108,8 @@ def test_a_presets_settings_come_after_the_studys_adjustments_and_before_its_own
 
 def test_some_claims_are_made_at_one_preset_only(tmp_path: Path) -> None:
     study = load(write(tmp_path, preset_claims={"full": ["resnet8-64.test_accuracy > 90"]}))
-    assert study.claims_at(None) == study.claims_at("cpu") == ["resnet8-64.test_accuracy > 50"]
-    assert study.claims_at("full") == ["resnet8-64.test_accuracy > 50", "resnet8-64.test_accuracy > 90"]
+    assert study.at(None, "").claims == study.at("cpu", "").claims == ["resnet8-64.test_accuracy > 50"]
+    assert study.at("full", "").claims == ["resnet8-64.test_accuracy > 50", "resnet8-64.test_accuracy > 90"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import torch
 from repro.config import from_mapping, identity
 from repro.config.identity import determining
 from repro.errors import UserError
+from repro.lightning_compat import compiled as running_compiled
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
 from repro.runs.validation import check
@@ -47,7 +48,7 @@ def test_blocks_that_repeat_are_compiled_and_nothing_shows_outside_of_a_pass(nam
     assert list(net.state_dict()) == list(before)
     assert [name for name, _ in net.named_modules()] == names
     assert all(module._compiled_call_impl is None for module in net.modules())
-    with compiled._active():
+    with running_compiled(compiled._calls):
         assert sum(module._compiled_call_impl is not None for module in net.modules()) == len(compiled.modules)
     assert all(module._compiled_call_impl is None for module in net.modules())
 

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from repro.config import TrainingConfig
 from repro.data.loading.batches import Batches, handed_over
+from repro.data.protocol import ImageData
+from repro.distributed.ranks import Ranks
 from repro.training.classifier import Classifier
 from repro.training.random_features.output_layer import OutputLayer
-from repro.training.random_features.store import Place, expect, keep
+from repro.training.random_features.store import expect, keep
 
 
 class OutputClassifier(Classifier):
@@ -69,15 +71,15 @@ class FeatureBatches:
         batches: Training batches without augmentation.
         everything: The same images in order, all of them on this rank.
         folder: Where features that do not fit on the device are kept, a file that a resumed run finds again.
-        place: This process among those that share that file. Default: alone.
+        ranks: This process among those that share that file. Default: alone.
     """
 
     def __init__(
-        self, output: OutputLayer, batches: Batches, everything: Batches, *, folder: Path, place: Place | None = None
+        self, output: OutputLayer, batches: Batches, everything: Batches, *, folder: Path, ranks: Ranks | None = None
     ) -> None:
         self._batches = batches
-        self._folder, self._place = folder, place or Place()
-        self._features = keep(output, everything, folder=folder, place=self._place)
+        self._folder, self._ranks = folder, ranks or Ranks()
+        self._features = keep(output, everything, folder=folder, ranks=self._ranks)
 
     @property
     def features(self) -> Float[Tensor, "samples features"]:
@@ -95,7 +97,7 @@ class FeatureBatches:
         of_features, of_labels = handed_over(order, self._features.device), handed_over(order, labels.device)
         for part, after in zip_longest(parts, parts[1:]):
             if after is not None:
-                expect(self._features, self._folder, order[after], self._place)
+                expect(self._features, self._folder, order[after], self._ranks)
             yield handed_over(self._features[of_features[part]], labels.device), labels[of_labels[part]]
 
     def state_dict(self) -> dict[str, object]:
@@ -104,6 +106,22 @@ class FeatureBatches:
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Nothing to do."""
+
+
+def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | None, batches: Batches) -> FeatureBatches:
+    """What `OutputClassifier` trains on; called when the network is where it trains.
+
+    Args:
+        module: The module.
+        data: Its data, set up.
+        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
+        batches: The training batches that there would be.
+    """
+    everything = data.batches("train").shared(0, 1)
+    update_batchnorm_statistics(module.network, everything)
+    trainer = module.trainer
+    folder = Path(trainer.default_root_dir) if folder is None else folder
+    return FeatureBatches(module.output, batches, everything, folder=folder, ranks=Ranks.of(trainer))
 
 
 @torch.no_grad()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from repro.data.loading.batches import Batches
 from repro.errors import UserError
 from repro.machine import available_memory
+from repro.training.random_features.classifier import OutputClassifier, feature_batches
 from repro.training.random_features.output_layer import OutputLayer
 
 TOLERANCE = torch.finfo(torch.float32).eps
@@ -70,3 +76,46 @@ def solve(
     residual = float((matrix @ solution - targets).norm() / targets.norm())
     output.assign(solution)
     return Solution(int(found.rank), residual, samples, width)
+
+
+class NoBatches:
+    """In place of training batches: nothing is left to train.
+
+    Args:
+        batches: Those that there would be.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        pass
+
+    def __len__(self) -> int:
+        """None."""
+        return 0
+
+    def __iter__(self) -> Iterator[object]:
+        """Ends at once."""
+        return iter(())
+
+
+class LeastNorm(Callback):
+    """Solves for the output's weights when the training is set up, which then takes no step.
+
+    Args:
+        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self.solution: Solution | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute the features, solve, and record how the system was solved."""
+        assert isinstance(pl_module, OutputClassifier)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        require_memory(pl_module.output, data.samples("train"))
+        batches = data.batches("train")
+        features = feature_batches(pl_module, data, self._folder, batches).features
+        self.solution = solve(pl_module.output, features, batches.labels)
+        found = {f"exact/{name}": float(value) for name, value in asdict(self.solution).items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(found, step=0)

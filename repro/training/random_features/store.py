@@ -6,17 +6,15 @@ import math
 import mmap
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, Int
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from repro.data.loading.batches import Batches
+from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.machine import available_memory
 from repro.training.random_features.output_layer import OutputLayer
@@ -25,33 +23,9 @@ RESIDENT_SHARE = 0.6
 """Features are held on the device if they take less than this share of its free memory, else in a file."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """This process among those of its machine."""
-
-    rank: int = 0
-    """On this machine."""
-    ranks: int = 1
-    """Of this machine."""
-    machine: int = 0
-
-    @classmethod
-    def of(cls, trainer: Trainer) -> Place:
-        """A trainer's process."""
-        return cls(trainer.local_rank, trainer.num_devices, trainer.node_rank)
-
-    def agree(self, value: bool) -> bool:
-        """Whether it is so on every rank of every machine. All have to ask; nobody goes on before everybody has."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return value
-        answers = [False] * dist.get_world_size()
-        dist.all_gather_object(answers, value)
-        return all(answers)
-
-
 @torch.no_grad()
 def keep(
-    output: OutputLayer, batches: Batches, *, folder: Path, place: Place | None = None
+    output: OutputLayer, batches: Batches, *, folder: Path, ranks: Ranks | None = None
 ) -> Float[Tensor, "samples features"]:
     """The features of all images, in float32: on the device where they fit, else in a memory-mapped file.
 
@@ -63,29 +37,29 @@ def keep(
         output: Computes the features, on the batches' device.
         batches: All images in order, on one rank.
         folder: The run's directory.
-        place: This process among the others. Default: alone.
+        ranks: This process among the others. Default: alone.
 
     Raises:
         UserError: The file cannot be written, or the disk has no space for it.
     """
-    place = place or Place()
+    ranks = ranks or Ranks()
     shape = (len(batches.labels), output.width)
-    if place.agree(_fits(shape, batches.device, place.ranks)):
+    if ranks.all_agree(_fits(shape, batches.device, ranks.local_ranks)):
         found = torch.empty(shape, device=batches.device)
         _fill(found, output, batches)
         return found
-    path = folder / f"features-{place.machine}.npy"
-    if not place.agree(_is_complete(path, shape)):
-        _write(path, shape, output, batches.shared(place.rank, place.ranks), place)
+    path = folder / f"features-{ranks.machine}.npy"
+    if not ranks.all_agree(_is_complete(path, shape)):
+        _write(path, shape, output, batches.shared(ranks.local_rank, ranks.local_ranks), ranks)
     mapped = np.load(path, mmap_mode="c")  # c: torch wants writable memory; the file stays as it is
     if sys.platform == "linux":  # the kernel would read up to 25 times as much as a batch's rows
         mapped._mmap.madvise(mmap.MADV_RANDOM)
     return torch.from_numpy(mapped)
 
 
-def expect(features: Float[Tensor, "samples features"], folder: Path, rows: Int[Tensor, " some"], place: Place) -> None:
+def expect(features: Float[Tensor, "samples features"], folder: Path, rows: Int[Tensor, " some"], ranks: Ranks) -> None:
     """Have the kernel read these rows of the file meanwhile, if it holds the features and they are not in memory."""
-    path = folder / f"features-{place.machine}.npy"
+    path = folder / f"features-{ranks.machine}.npy"
     if sys.platform != "linux" or not path.exists():
         return
     size = features.shape[1] * features.element_size()
@@ -110,25 +84,25 @@ def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
     return bool(known.shape == shape and known.dtype == np.float32)
 
 
-def _write(path: Path, shape: tuple[int, int], output: OutputLayer, batches: Batches, place: Place) -> None:
+def _write(path: Path, shape: tuple[int, int], output: OutputLayer, batches: Batches, ranks: Ranks) -> None:
     part = path.with_name(f"{path.name}.part")
     refused = ""
-    if place.rank == 0:
+    if ranks.local_rank == 0:
         try:
             _reserve(part, shape)
         except OSError as error:
             part.unlink(missing_ok=True)
             refused = f": {error.strerror}"
-    if not place.agree(not refused):
+    if not ranks.all_agree(not refused):
         size = 4 * math.prod(shape) / 1e9
         raise UserError(f"cannot write features of {size:.1f} GB to '{path.parent}'{refused}; name another with --runs")
     mapped = np.load(part, mmap_mode="r+")
     _fill(torch.from_numpy(mapped), output, batches)
     mapped.flush()
-    place.agree(True)  # all parts are there
-    if place.rank == 0:
+    ranks.all_agree(True)  # all parts are there
+    if ranks.local_rank == 0:
         part.replace(path)
-    place.agree(True)
+    ranks.all_agree(True)
 
 
 def _reserve(path: Path, shape: tuple[int, int]) -> None:

@@ -32,7 +32,7 @@ def study(tmp_path: Path) -> Path:
         run.append_metrics(step, 0, {"step/cross_entropy": 3.0 - step, "learning_rate": 0.1})
     measure(run, 2, 0)
     run.append_metrics(2, 0, {"train/accuracy": 0.5, "train/cross_entropy": 1.0})
-    content = manifest.content(demo, "smoke", [cell], [run.name], "repro demo")
+    content = manifest.content(demo.at("smoke", "repro demo"), [cell], [run.name])
     manifest.write(folder, {**content, "figures": ["weights"]})  # one is enough here
     return folder
 
