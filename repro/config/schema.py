@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro.errors import UserError
+from repro.networks.options import CHOSEN, NetworkOptions, kind
 from repro.text import unseen
 
 LONGEST_NAME = 150
@@ -58,37 +59,15 @@ def _require(condition: bool, key: str, given: object, allowed: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The network: one flag swaps one thing and keeps the rest."""
-
+class _Named:
     network: str = "resnet110"
     """Family and depth (plainnet110, resnet164, resnext200, diracnet110), timm/NAME, or package.module:Name."""
-    form: Literal["small", "imagenet"] = "small"
-    """Small images (3x3 stem, three stages) or ImageNet (7x7 stem, four stages)."""
-    width: int | None = None
-    """Base width: channels of the first stage. Default: the form's own, 16 for small and 64 for imagenet."""
-    activation: Literal["relu", "sigmoid", "softplus", "tanh", "identity"] = "relu"
-    """Activation; identity gives the linear networks of Oyedotun 6.4."""
-    gamma: float = 20.0
-    """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
-    normalization: Literal["batch", "none"] = "batch"
-    """Batch normalisation after each convolution, or none (convolutions then have a bias)."""
-    shortcut: Literal["identity", "projection"] | None = None
-    """Shortcut where the shape changes. Default: the form's own, identity for small and projection for imagenet."""
-    block: Literal["basic", "bottleneck"] | None = None
-    """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
-    groups: int | None = None
-    """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
-    diagonal: Literal["free", "held"] = "free"
-    """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1."""
-    initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
-    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
-    pooling: Literal["maxpool", "stride"] | None = None
-    """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
-    printed: bool = False
-    """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""
-    hidden: tuple[int, ...] | None = None
-    """Widths of the hidden layers of mlp. Default: 784 and 300 (Nguyen, Fig. 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(NetworkOptions, _Named):  # the fields of the last base come first
+    """The network: one flag swaps one thing and keeps the rest."""
+
     skip_neurons: int | Literal["train"] | None = None
     """Connect so many hidden neurons, chosen at random, to the output (Nguyen); train: as many as training images."""
     skip_seed: int = 0
@@ -99,15 +78,12 @@ class ModelConfig:
     """Train all weights, or only those of the output on features that are computed once (Nguyen's "rand")."""
     solver: Literal["sgd", "exact"] = "sgd"
     """How the output is trained alone: by SGD, or as the least-norm solution for one-hot targets, in float64."""
-    pretrained: bool = False
-    """Start timm/NAME from its published weights."""
-    arguments: dict[str, Any] | None = None
-    """Further keyword arguments for timm/NAME or package.module:Name."""
 
     def __post_init__(self) -> None:
-        _require(self.width is None or self.width >= 1, "model.width", self.width, "1 or more")
-        _require(self.groups is None or self.groups >= 1, "model.groups", self.groups, "1 or more")
-        _require(self.gamma > 0, "model.gamma", self.gamma, "above 0")
+        for name in CHOSEN:
+            value = getattr(self, name)
+            _require(kind(name) is not int or value is None or value >= 1, f"model.{name}", value, "1 or more")
+            _require(kind(name) is not float or value > 0, f"model.{name}", value, "above 0")
         some = self.skip_neurons in (None, "train") or int(self.skip_neurons) >= 1
         _require(some, "model.skip_neurons", self.skip_neurons, "1 or more, or train")
         _require(0 <= self.skip_seed < 2**63, "model.skip_seed", self.skip_seed, "0 to 2**63 - 1")
