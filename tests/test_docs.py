@@ -46,7 +46,7 @@ def test_commands_are_commands(line: str, monkeypatch: pytest.MonkeyPatch) -> No
     _, command, *arguments = shlex.split(line)
     assert command in COMMANDS
     if command == "fit":
-        config, _ = parse(arguments)
+        config = parse(arguments).config
         if ":" not in config.model.network and dataset(config.data.name).prepare is None:
             check(config)
 

@@ -1,0 +1,31 @@
+"""`repro demo`: the study that shows what this is about."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from repro.commands.options import Parser, Request, command_parser, option
+from repro.commands.study.run import Run, run
+
+EXAMPLES = ("", "--seed 0 1 2", "--again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Request):
+    """What `repro demo` is asked for."""
+
+    seed: tuple[int, ...] | None = option("seeds (default: 0)", default=None)
+    runs: str = option("folder of all run directories", default="runs")
+    again: bool = option("train anew what is finished", default=False)
+
+
+def parser() -> Parser:
+    """The command's parser."""
+    return command_parser("demo", EXAMPLES).answer(Demo, main)
+
+
+def main(request: Demo) -> int:
+    """Run the study, without W&B: its charts take time, and the record has everything."""
+    os.environ.setdefault("WANDB_MODE", "disabled")
+    return run(Run(name="demo", seed=request.seed, runs=request.runs, again=request.again), command=("repro", "demo"))

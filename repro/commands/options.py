@@ -1,0 +1,178 @@
+"""A command's options as the fields of a dataclass: its parser, its help and what it gets are made from them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+from repro.commands import COMMANDS
+from repro.config.gone import refuse_gone
+from repro.errors import UserError, unknown
+
+
+def option(text: str, *, default: Any, **settings: Any) -> Any:
+    """A flag, named as its field. Flags that are not given have the field's default.
+
+    Args:
+        text: What it is for; the default is added.
+        default: Of the field.
+        settings: `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; and
+            ``read``, what makes the field's value of the text.
+    """
+    return field(default=default, metadata={"help": text, **settings})
+
+
+def argument(text: str, **settings: Any) -> Any:
+    """A positional argument; with ``nargs="?"`` or ``"*"`` and a default it may be left out."""
+    default = settings.pop("default", dataclasses.MISSING)
+    return field(default=default, metadata={"help": text, "flag": None, **settings})
+
+
+def trust_option() -> Any:
+    """``--trust NAMES``, which may be repeated."""
+    return option(
+        "code that may be imported although a file names it: packages, modules, package.module:Name",
+        default=(),
+        action="append",
+        metavar="NAME[,NAME]",
+        read=lambda texts: tuple(name for text in texts for name in text.split(",")),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command line asks for: its fields are the command's options."""
+
+    trust: tuple[str, ...] = ()
+
+
+R = TypeVar("R", bound=Request)
+
+
+class Asked(NamedTuple):
+    """A command line that has been read."""
+
+    do: Callable[[Any], int]
+    """Returns the exit status."""
+    request: Request
+
+
+class Action(NamedTuple):
+    """One of several things that a command does, by the word that follows it."""
+
+    text: str
+    kind: type[Request]
+    do: Callable[[Any], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are `UserError`s with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `argparse` would print."""
+        if match := re.search(r"argument (\S+): invalid choice: '?([^' ]+)'? \(choose from (.*)\)", message):
+            refuse_gone(f"{self.prog.removeprefix('repro ')} {match[2]}")
+            kind = f"value of {match[1]}" if match[1].startswith("-") else "action"
+            raise unknown(kind, match[2], re.findall(r"[\w.-]+", match[3]), extra=f"see {self.prog} --help")
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def read(self, arguments: Sequence[str]) -> Asked:
+        """What a command line asks for.
+
+        Raises:
+            UserError: A mistake in it.
+        """
+        given, rest = self.parse_known_args(arguments)
+        values = vars(given)
+        parser: Parser = values["parser"]
+        if rest and rest[0].startswith("-"):
+            flag = rest[0].split("=")[0]
+            refuse_gone(flag)
+            options = [option for action in parser._actions for option in action.option_strings]
+            raise unknown("flag", flag, options, extra=f"see {parser.prog} --help")
+        if rest:
+            raise UserError(f"unexpected argument '{rest[0]}'; see {parser.prog} --help")
+        return Asked(values["do"], request_of(values["kind"], values))
+
+    def answer(self, kind: type[Request], do: Callable[[Any], int]) -> Parser:
+        """Take the options of a kind of request, which `do` fulfils."""
+        add_options(self, kind)
+        self.set_defaults(parser=self, kind=kind, do=do)
+        return self
+
+
+def command_parser(command: str, examples: Sequence[str], actions: Mapping[str, Action] | None = None) -> Parser:
+    """A command's parser.
+
+    Args:
+        command: A key of `COMMANDS`.
+        examples: What may follow it, shown first.
+        actions: By the word that says which, if the command has several.
+    """
+    parser = Parser(
+        prog=f"repro {command}",
+        description=description(command, examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if actions:
+        commands = parser.add_subparsers(required=True, metavar="|".join(actions))
+        for name, action in actions.items():
+            sub = commands.add_parser(name, help=action.text, description=action.text, allow_abbrev=False)
+            sub.answer(action.kind, action.do)
+    return parser
+
+
+def description(command: str, examples: Sequence[str]) -> str:
+    """What a command does, and how it is called."""
+    lines = [f"  repro {command} {example}".rstrip() for example in examples]
+    return "\n".join([COMMANDS[command].text, "", "examples:", *lines])
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
+    """Add the options of a request to its parser."""
+    types = get_type_hints(kind)
+    for each in sorted(dataclasses.fields(kind), key=lambda each: each.name == "trust"):
+        if not each.metadata:
+            continue
+        told = {name: value for name, value in each.metadata.items() if name != "read"}
+        settings = told if "action" in told or "read" in each.metadata else {**_settings(types[each.name]), **told}
+        flag = settings.pop("flag", f"--{each.name.replace('_', '-')}")
+        usual = None if "read" in each.metadata else each.default
+        if usual not in (None, (), dataclasses.MISSING) and usual is not False:
+            shown = " ".join(map(str, usual)) if isinstance(usual, tuple) else usual
+            settings["help"] += f" (default: {shown})"
+        settings["help"] = settings["help"].replace("%", "%%")
+        if flag is None:
+            parser.add_argument(each.name, **{**settings, "metavar": told.get("metavar", each.name.upper())})
+        else:
+            parser.add_argument(flag, dest=each.name, default=None, **settings)
+
+
+def _settings(hint: Any) -> dict[str, Any]:
+    """What `argparse` needs to know of a field's type."""
+    kind = next((each for each in get_args(hint) if NoneType in get_args(hint) and each is not NoneType), hint)
+    if kind is bool:
+        return {"action": "store_true"}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is tuple:
+        return {**_settings(get_args(kind)[0]), "nargs": "+"}
+    metavar = {int: "N", float: "X", Path: "PATH"}.get(kind)
+    return {"type": kind, **({"metavar": metavar} if metavar else {})}
+
+
+def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
+    """A request with what was given, of which a parser knows more."""
+    given: dict[str, Any] = {}
+    for each in dataclasses.fields(kind):
+        if (value := values.get(each.name)) not in (None, []):
+            read = each.metadata.get("read", tuple if isinstance(value, list) else lambda text: text)
+            given[each.name] = read(value)
+    return kind(**given, **more)

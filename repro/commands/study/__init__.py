@@ -1,0 +1,1 @@
+"""`repro study`, an action a module."""
