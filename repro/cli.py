@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import NoReturn
 
 from repro import __version__
-from repro.commands import COMMANDS
+from repro.commands import parser_of
 from repro.commands.options import Asked, Request
 from repro.commands.stopped import tell
-from repro.errors import UserError, unknown
-from repro.importing import load, trusting
+from repro.errors import UserError
+from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
 from repro.text import PlainOutput
@@ -47,9 +47,7 @@ def _asked(arguments: Sequence[str]) -> Asked:
         return Asked(_version, Request())
     if command in ("-h", "--help"):
         command, rest = "help", []
-    if command not in COMMANDS:
-        raise unknown("command", command, COMMANDS)
-    asked: Asked = load(COMMANDS[command].parser)().read(rest)
+    asked: Asked = parser_of(command).read(rest)
     return asked
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repro.commands.options import Asked, Request, add_options, description, request_of, trust_option
+from repro.commands.options import Action, Asked, Request, add_options, description, request_of, trust_option
 from repro.config import Config, configuration_parser, parse
 from repro.data import DATASETS
 from repro.measurements import MEASUREMENTS
@@ -30,28 +30,33 @@ class ConfigurationParser:
 
     Args:
         command: A key of `repro.commands.COMMANDS`.
-        kind: Of its requests, the fields of which are its own options.
-        do: What it does.
         examples: What may follow it.
+        action: What it does; the fields of its requests are its own options.
         start: The configuration that flags build on, by the command's own options. Default: the schema's.
     """
 
     def __init__(
         self,
         command: str,
-        kind: type[ConfiguredRequest],
-        do: Callable[[Any], int],
         examples: Sequence[str],
+        action: Action,
         start: Callable[[Mapping[str, Any]], Config | None] = lambda _own: None,
     ) -> None:
-        self._kind, self._do, self._start = kind, do, start
+        self._action, self._start = action, start
         notes = {
             "model.network": f"Families: {', '.join(NETWORKS)} (repro help networks).",
             "data.name": f"Names: {', '.join(DATASETS)} (repro help data).",
             "measure.measurements": f"Names: {', '.join(MEASUREMENTS)} (repro help measurements).",
         }
-        self.parser = configuration_parser(f"repro {command}", description=description(command, examples), notes=notes)
-        add_options(self.parser, kind)
+        metadata = [each.metadata for each in dataclasses.fields(action.kind)]
+        names = [f"[{each['metavar']}]" for each in metadata if each.get("flag", "") is None]
+        self._parser = configuration_parser(
+            f"repro {command}",
+            usage=" ".join([*names, "[OPTION VALUE ...]"]),
+            description=description(command, examples),
+            notes=notes,
+        )
+        add_options(self._parser, action.kind)
 
     def read(self, arguments: Sequence[str]) -> Asked:
         """Read flags and files. Code that a flag names is trusted, as it was typed.
@@ -59,7 +64,7 @@ class ConfigurationParser:
         Raises:
             UserError: A mistake in them.
         """
-        written = parse(arguments, self.parser, start=self._start)
-        request = request_of(self._kind, written.own, config=written.config, base=written.base)
+        written = parse(arguments, self._parser, start=self._start)
+        request = request_of(self._action.kind, written.own, config=written.config, base=written.base)
         code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]
-        return Asked(self._do, dataclasses.replace(request, trust=(*request.trust, *code)))
+        return Asked(self._action.do, dataclasses.replace(request, trust=(*request.trust, *code)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from repro.commands.options import Action, Parser, Request, argument, command_parser, option
+from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
 from repro.errors import UserError
 from repro.importing import load
@@ -43,17 +44,6 @@ class Show(Named):
     images: int = option("how many", default=16)
     seed: int = option("of order and augmentation", default=0)
     padding: Literal["zero", "reflect"] = option("around crops", default="zero")
-
-
-def parser() -> Parser:
-    """The command's parser."""
-    actions = {
-        "list": Action("the data sets that there are", Request, _list),
-        "prepare": Action("put a data set's files in place", Prepare, _prepare),
-        "check": Action("check a data set's files", Named, _check),
-        "show": Action("draw a batch as the network sees it, augmented and not", Show, _show),
-    }
-    return command_parser("data", EXAMPLES, actions)
 
 
 def lines() -> Iterator[str]:
@@ -135,3 +125,12 @@ def _class_names(name: str, root: Path) -> list[str]:
     if entry.tree is not None:
         return list(load(entry.tree)(root).classes)
     return list(load(entry.source)(root).classes) if entry.source else []
+
+
+_ACTIONS = {
+    "list": Action(Request, _list, "the data sets that there are"),
+    "prepare": Action(Prepare, _prepare, "put a data set's files in place"),
+    "check": Action(Named, _check, "check a data set's files"),
+    "show": Action(Show, _show, "draw a batch as the network sees it, augmented and not"),
+}
+parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

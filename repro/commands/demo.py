@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
-from repro.commands.options import Parser, Request, command_parser, option
+from repro.commands.options import Action, Request, command_parser, option
 from repro.commands.study.run import Run, run
 
 EXAMPLES = ("", "--seed 0 1 2", "--again")
@@ -20,12 +21,10 @@ class Demo(Request):
     again: bool = option("train anew what is finished", default=False)
 
 
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("demo", EXAMPLES).answer(Demo, main)
-
-
 def main(request: Demo) -> int:
     """Run the study, without W&B: its charts take time, and the record has everything."""
     os.environ.setdefault("WANDB_MODE", "disabled")
     return run(Run(name="demo", seed=request.seed, runs=request.runs, again=request.again), command=("repro", "demo"))
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Demo, main))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from repro.cluster import submission
-from repro.cluster.preflight import preflight
+from repro.cluster.preflight import passes, preflight
 from repro.commands.configuration import ConfigurationParser, ConfiguredRequest
-from repro.commands.options import argument, option
+from repro.commands.options import Action, argument, option
 from repro.commands.study.part import Part
 from repro.config import Config
 from repro.errors import UserError
-from repro.studies.plan import Progress
 
 EXAMPLES = (
     "oyedotun-table2 --preset full",
@@ -36,36 +34,18 @@ class Doctor(ConfiguredRequest):
     time: str | None = option("time limit of one life, as sbatch takes it", default=None)
 
 
-def parser() -> ConfigurationParser:
-    """The command's parser."""
-    return ConfigurationParser("doctor", Doctor, main, EXAMPLES)
-
-
 def main(request: Doctor) -> int:
     """Print a line a check; the status is 1 if any fails."""
     limit = submission.seconds(request.time) if request.time else None
     if request.target is None:
         if request.preset:
             raise UserError("--preset is a study's size; name the study: repro doctor STUDY --preset NAME")
-        return 0 if passes([request.config], limit=limit) else 1
+        return 0 if passes(preflight([request.config], limit=limit)) else 1
     runs = request.config.runs
     if request.config != replace(Config(), runs=runs):
         raise UserError("repro doctor looks at a study or at a configuration; give one of the two")
     part = Part(name=request.target, preset=request.preset, runs=runs)
-    configs = [cell.config for cell in part.cells]
-    return 0 if passes(configs, limit=limit, longest=longest(part.progress())) else 1
+    return 0 if passes(part.preflight(limit)) else 1
 
 
-def longest(states: Sequence[Progress]) -> float | None:
-    """Estimated seconds of the longest run; None if not known."""
-    known = [each.remaining for each in states if each.remaining is not None]
-    return max(known) if known and math.isfinite(max(known)) else None
-
-
-def passes(configs: Sequence[Config], *, limit: float | None = None, longest: float | None = None) -> bool:
-    """Print each check of `preflight`; whether all are fine."""
-    fine = True
-    for each in preflight(configs, limit=limit, longest=longest):
-        print(each, flush=True)
-        fine = fine and each.ok
-    return fine
+parser = partial(ConfigurationParser, examples=EXAMPLES, action=Action(Doctor, main))

@@ -10,7 +10,7 @@ from typing import Any
 
 from repro.commands.configuration import ConfigurationParser, ConfiguredRequest
 from repro.commands.fit import print_metrics
-from repro.commands.options import argument
+from repro.commands.options import Action, argument
 from repro.config import Config
 from repro.errors import UserError
 
@@ -26,20 +26,16 @@ class Evaluate(ConfiguredRequest):
     )
 
 
-def validation_parser() -> ConfigurationParser:
-    """The parser of `repro validate`."""
-    return ConfigurationParser("validate", Evaluate, partial(main, parts=("validation",)), EXAMPLES, _of_run)
-
-
-def test_parser() -> ConfigurationParser:
-    """The parser of `repro test`."""
-    return ConfigurationParser("test", Evaluate, partial(main, parts=("train", "test")), EXAMPLES, _of_run)
-
-
 def _of_run(own: Mapping[str, Any]) -> Config | None:
     from repro.runs.start import stored_checkpoint
 
     return stored_checkpoint(own["run"])[1] if own.get("run") else None
+
+
+def parser(command: str) -> ConfigurationParser:
+    """The parser of `repro validate` or `repro test`."""
+    parts = ("validation",) if command == "validate" else ("train", "test")
+    return ConfigurationParser(command, EXAMPLES, Action(Evaluate, partial(main, parts=parts)), _of_run)
 
 
 def main(request: Evaluate, *, parts: tuple[str, ...]) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from repro.commands.configuration import ConfigurationParser, ConfiguredRequest
-from repro.commands.options import option
+from repro.commands.options import Action, option
 from repro.records import RunDirectory
 from repro.runs.budget import Budget
 from repro.text import shell
@@ -32,11 +33,6 @@ class Fit(ConfiguredRequest):
     )
 
 
-def parser() -> ConfigurationParser:
-    """The command's parser."""
-    return ConfigurationParser("fit", Fit, main, EXAMPLES)
-
-
 def main(request: Fit) -> int:
     """Train, and print how the run ended."""
     from repro.distributed.processes import is_first_rank
@@ -52,6 +48,9 @@ def main(request: Fit) -> int:
             print(f"  it was not asked for {', '.join(lacking)}: {command}")
     _print_state(outcome.run.path, outcome.state)
     return 0
+
+
+parser = partial(ConfigurationParser, examples=EXAMPLES, action=Action(Fit, main))
 
 
 def _not_measured(run: RunDirectory, wanted: Sequence[str]) -> list[str]:

@@ -8,14 +8,14 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from repro import importing
-from repro.commands import COMMANDS
-from repro.commands.options import Parser, Request, argument, command_parser
+from repro.commands import COMMANDS, parser_of
+from repro.commands.options import Action, Request, argument, command_parser
 from repro.config import LogConfig, ModelConfig, docs
 from repro.errors import unknown
-from repro.importing import load
 from repro.networks.options import CHOSEN, choices
 
 EXAMPLES = ("networks", "exit-status", "fit")
@@ -35,29 +35,29 @@ class Help(Request):
     topic: str | None = argument("a topic or a command", nargs="?", default=None, metavar="TOPIC")
 
 
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("help", EXAMPLES).answer(Help, main)
-
-
 def main(request: Help) -> int:
     """Print a topic, a command's help, or what there is.
 
     Raises:
         UserError: There is no such topic.
     """
-    if request.topic in COMMANDS:
-        load(COMMANDS[request.topic].parser)().read(["--help"])  # prints, and leaves
-    if request.topic is not None and request.topic not in TOPICS:
-        raise unknown("topic", request.topic, [*TOPICS, *COMMANDS])
-    print("\n".join(_overview() if request.topic is None else TOPICS[request.topic]()))
+    topic = request.topic
+    if topic is None or topic in TOPICS:
+        print("\n".join(TOPICS[topic]() if topic else _overview()))
+    elif topic in COMMANDS:
+        parser_of(topic).read(["--help"])  # prints, and leaves
+    else:
+        raise unknown("topic", topic, [*TOPICS, *COMMANDS])
     return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Help, main))
 
 
 def _overview() -> Iterator[str]:
     yield "usage: repro COMMAND ..."
     yield "\nReproduce, extend and check two papers on why skip connections make very deep networks trainable.\n"
-    yield from (f"  {name:10} {command.text}" for name, command in COMMANDS.items())
+    yield from (f"  {name:10} {text}" for name, text in COMMANDS.items())
     yield "\nrepro COMMAND --help explains each; repro help TOPIC: " + ", ".join(TOPICS) + "."
 
 
@@ -92,7 +92,7 @@ def _measurements() -> Iterator[str]:
 
 
 def _studies() -> Iterator[str]:
-    from repro.commands.study.actions import lines
+    from repro.commands.study import lines
 
     yield "repro study plan|run|submit|status|report|keep NAME --preset SIZE; sizes in brackets, the usual one first:\n"
     yield from (f"  {line}" for line in lines())
@@ -105,14 +105,14 @@ def _trust() -> Iterator[str]:
 def _slurm() -> Iterator[str]:
     from repro.cluster.sbatch import SCRIPTS
 
-    yield f"repro doctor: {COMMANDS['doctor'].text}"
+    yield f"repro doctor: {COMMANDS['doctor']}"
     yield "repro study submit NAME: hands what is missing of a study to SLURM. By hand:"
     for name, job in SCRIPTS.items():
         yield "\n".join([f"\nsbatch/{name}.sbatch", *(f"  {line}" for line in job.title)])
 
 
 def _wandb() -> Iterator[str]:
-    yield f"repro wandb-sync: {COMMANDS['wandb-sync'].text}\n"
+    yield f"repro wandb-sync: {COMMANDS['wandb-sync']}\n"
     yield from (_entry(f"--log.{name}", text) for name, text in docs(LogConfig).items())
 
 

@@ -6,12 +6,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from repro.commands.options import Parser, Request, argument, command_parser, option, trust_option
+from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import Config
 from repro.errors import UserError
 from repro.records import RunDirectory
@@ -19,7 +20,7 @@ from repro.records.surface import SURFACE, SurfaceRecord
 from repro.text import shell
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from repro.landscape.plane import Plane
 
@@ -53,11 +54,6 @@ class Landscape(Request):
             raise UserError(f"--radius is {self.radius}; allowed: above 0")
 
 
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("landscape", EXAMPLES).answer(Landscape, main)
-
-
 def main(request: Landscape) -> int:
     """Compute what is missing of the surface, and draw it when nothing is."""
     part = _part(request.part)
@@ -71,6 +67,9 @@ def main(request: Landscape) -> int:
     else:
         _draw(record, run.name)
     return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Landscape, main))
 
 
 def _part(text: str | None) -> tuple[int, int]:
@@ -115,8 +114,10 @@ def _compute(
     """Prepare the record, and append this part's points that it lacks."""
     from repro.commands.measure import device_named
     from repro.distributed.processes import alone
+    from repro.landscape.plane import evaluate
     from repro.runs.build import restore
     from repro.runs.threads import set_threads_to_look
+    from repro.training.losses import LOSSES
 
     device = device_named(request.device)
     experiment, _ = restore(alone(config), checkpoint)
@@ -141,46 +142,37 @@ def _compute(
         "path": path,
     }
     record.prepare(plan, again=request.again)
-    batches = list(zip(images.split(request.batch_size), labels.split(request.batch_size), strict=True))
+    look = partial(
+        evaluate,
+        network,
+        plane,
+        batches=list(zip(images.split(request.batch_size), labels.split(request.batch_size), strict=True)),
+        loss=LOSSES[config.training.loss],
+        together=request.together or (8 if device.type == "cuda" else 1),
+    )
     started = time.perf_counter()
-    count = 0
-    for points, values in _values(request, part, record, network, plane, batches, config.training.loss):
+    mine = [point for point in record.missing() if point % request.points % part[1] == part[0] - 1]
+    for points, values in _values(request, mine, look):
         record.append(f"{part[0]}of{part[1]}", points, values)
-        count += len(points)
     took = time.perf_counter() - started
-    print(f"{count:,} of {request.points**2:,} points in {took:.1f} s: {record.path}")
+    print(f"{len(mine):,} of {request.points**2:,} points in {took:.1f} s: {record.path}")
 
 
 def _values(
-    request: Landscape,
-    part: tuple[int, int],
-    record: SurfaceRecord,
-    network: nn.Module,
-    plane: Plane,
-    batches: list[tuple[Tensor, Tensor]],
-    loss: str,
+    request: Landscape, mine: list[int], look: Callable[[Tensor], Tensor]
 ) -> Iterator[tuple[list[int], list[tuple[float, float]]]]:
-    """Loss and errors at this part's points that a record lacks, a column at a time.
-
-    By columns: what the first direction adds is then the same for a whole chunk.
-    """
+    """Loss and errors at some points, by columns: what the first direction adds is the same for a whole chunk."""
     import torch
-
-    from repro.landscape.plane import evaluate
-    from repro.training.losses import LOSSES
 
     axis = torch.linspace(-request.radius, request.radius, request.points, dtype=torch.float64)
     columns: dict[int, list[int]] = {}
-    for point in record.missing():
-        if point % request.points % part[1] == part[0] - 1:
-            columns.setdefault(point % request.points, []).append(point)
-    together = request.together or (8 if batches[0][0].is_cuda else 1)
+    for point in mine:
+        columns.setdefault(point % request.points, []).append(point)
     started = time.perf_counter()
     for done, (column, points) in enumerate(columns.items(), 1):
         rows = [point // request.points for point in points]
-        coordinates = torch.stack([axis[column].expand(len(rows)), axis[rows]], 1)
-        found = evaluate(network, plane, coordinates, batches, loss=LOSSES[loss], together=together)
-        yield points, [(value, errors) for value, errors in found.tolist()]
+        found = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
+        yield points, [(loss, errors) for loss, errors in found.tolist()]
         if sys.stderr.isatty():
             left = (time.perf_counter() - started) / done * (len(columns) - done)
             print(f"{done}/{len(columns)} columns, {left:.0f} s left ", end="\r", file=sys.stderr, flush=True)

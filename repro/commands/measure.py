@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from repro.commands.options import Parser, Request, argument, command_parser, option, trust_option
+from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import MeasureConfig, docs
 from repro.errors import UserError
 from repro.measurements import DEFAULT, MEASUREMENTS, check
@@ -85,11 +86,6 @@ class Measure(Request):
         return {**options, "pretrained": True} if self.pretrained else options
 
 
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("measure", EXAMPLES).answer(Measure, main)
-
-
 def main(request: Measure) -> int:
     """Measure, write tables and figures, and print a line on every condition number."""
     if not request.is_run:
@@ -119,6 +115,9 @@ def main(request: Measure) -> int:
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
     return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Measure, main))
 
 
 def _check_name(request: Measure) -> None:

@@ -17,20 +17,19 @@ from repro.errors import UserError, unknown
 
 
 def option(text: str, *, default: Any, **settings: Any) -> Any:
-    """A flag, named as its field. Flags that are not given have the field's default.
+    """A flag, named as its field.
 
     Args:
         text: What it is for; the default is added.
-        default: Of the field.
+        default: The field's where the flag is not given.
         settings: `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; and
             ``read``, what makes the field's value of the text.
     """
     return field(default=default, metadata={"help": text, **settings})
 
 
-def argument(text: str, **settings: Any) -> Any:
-    """A positional argument; with ``nargs="?"`` or ``"*"`` and a default it may be left out."""
-    default = settings.pop("default", dataclasses.MISSING)
+def argument(text: str, *, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
+    """A positional argument; as `option`. With ``nargs="?"`` or ``"*"`` and a default it may be left out."""
     return field(default=default, metadata={"help": text, "flag": None, **settings})
 
 
@@ -41,7 +40,7 @@ def trust_option() -> Any:
         default=(),
         action="append",
         metavar="NAME[,NAME]",
-        read=lambda texts: tuple(name for text in texts for name in text.split(",")),
+        read=lambda texts: tuple(",".join(texts).split(",")),
     )
 
 
@@ -56,19 +55,18 @@ R = TypeVar("R", bound=Request)
 
 
 class Asked(NamedTuple):
-    """A command line that has been read."""
+    """A command line that has been read: what is to be done, which returns the exit status, with what."""
 
     do: Callable[[Any], int]
-    """Returns the exit status."""
     request: Request
 
 
 class Action(NamedTuple):
-    """One of several things that a command does, by the word that follows it."""
+    """What a command does, or one of several things, by the word that follows it."""
 
-    text: str
     kind: type[Request]
     do: Callable[[Any], int]
+    text: str = ""
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,8 +87,7 @@ class Parser(argparse.ArgumentParser):
             UserError: A mistake in it.
         """
         given, rest = self.parse_known_args(arguments)
-        values = vars(given)
-        parser: Parser = values["parser"]
+        parser, (kind, do, _) = given.parser, given.action
         if rest and rest[0].startswith("-"):
             flag = rest[0].split("=")[0]
             refuse_gone(flag)
@@ -98,41 +95,36 @@ class Parser(argparse.ArgumentParser):
             raise unknown("flag", flag, options, extra=f"see {parser.prog} --help")
         if rest:
             raise UserError(f"unexpected argument '{rest[0]}'; see {parser.prog} --help")
-        return Asked(values["do"], request_of(values["kind"], values))
-
-    def answer(self, kind: type[Request], do: Callable[[Any], int]) -> Parser:
-        """Take the options of a kind of request, which `do` fulfils."""
-        add_options(self, kind)
-        self.set_defaults(parser=self, kind=kind, do=do)
-        return self
+        return Asked(do, request_of(kind, vars(given)))
 
 
-def command_parser(command: str, examples: Sequence[str], actions: Mapping[str, Action] | None = None) -> Parser:
+def command_parser(command: str, examples: Sequence[str], actions: Action | Mapping[str, Action]) -> Parser:
     """A command's parser.
 
     Args:
         command: A key of `COMMANDS`.
         examples: What may follow it, shown first.
-        actions: By the word that says which, if the command has several.
+        actions: What it does; if several things, by the word that says which.
     """
-    parser = Parser(
-        prog=f"repro {command}",
-        description=description(command, examples),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    if actions:
+    settings: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    parser = Parser(prog=f"repro {command}", description=description(command, examples), **settings)
+    if isinstance(actions, Action):
+        parsers = {parser: actions}
+    else:
         commands = parser.add_subparsers(required=True, metavar="|".join(actions))
-        for name, action in actions.items():
-            sub = commands.add_parser(name, help=action.text, description=action.text, allow_abbrev=False)
-            sub.answer(action.kind, action.do)
+        parsers = {
+            commands.add_parser(name, help=action.text, description=action.text, **settings): action
+            for name, action in actions.items()
+        }
+    for each, action in parsers.items():
+        add_options(each, action.kind)
+        each.set_defaults(parser=each, action=action)
     return parser
 
 
 def description(command: str, examples: Sequence[str]) -> str:
     """What a command does, and how it is called."""
-    lines = [f"  repro {command} {example}".rstrip() for example in examples]
-    return "\n".join([COMMANDS[command].text, "", "examples:", *lines])
+    return "\n".join([COMMANDS[command], "\nexamples:", *(f"  repro {command} {each}".rstrip() for each in examples)])
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
@@ -146,8 +138,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
         flag = settings.pop("flag", f"--{each.name.replace('_', '-')}")
         usual = None if "read" in each.metadata else each.default
         if usual not in (None, (), dataclasses.MISSING) and usual is not False:
-            shown = " ".join(map(str, usual)) if isinstance(usual, tuple) else usual
-            settings["help"] += f" (default: {shown})"
+            settings["help"] += f" (default: {' '.join(map(str, usual)) if isinstance(usual, tuple) else usual})"
         settings["help"] = settings["help"].replace("%", "%%")
         if flag is None:
             parser.add_argument(each.name, **{**settings, "metavar": told.get("metavar", each.name.upper())})
@@ -157,15 +148,14 @@ def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
 
 def _settings(hint: Any) -> dict[str, Any]:
     """What `argparse` needs to know of a field's type."""
-    kind = next((each for each in get_args(hint) if NoneType in get_args(hint) and each is not NoneType), hint)
+    kind = next((each for each in get_args(hint) if NoneType in get_args(hint)), hint)
     if kind is bool:
         return {"action": "store_true"}
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
     if get_origin(kind) is tuple:
         return {**_settings(get_args(kind)[0]), "nargs": "+"}
-    metavar = {int: "N", float: "X", Path: "PATH"}.get(kind)
-    return {"type": kind, **({"metavar": metavar} if metavar else {})}
+    return {"type": kind, "metavar": {int: "N", float: "X", Path: "PATH"}.get(kind)}
 
 
 def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:

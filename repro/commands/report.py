@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from repro.commands.options import Parser, Request, argument, command_parser, option
+from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.errors import UserError
 from repro.studies.plan import RESULTS
 
@@ -25,11 +26,6 @@ class Report(Request):
     out: Path = option("folder for index.html, tables.md and figures", default=None, required=True)
 
 
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("report", EXAMPLES).answer(Report, main)
-
-
 def main(request: Report) -> int:
     """Write the page, and print where it is."""
     if request.all == bool(request.paths):
@@ -39,3 +35,6 @@ def main(request: Report) -> int:
     folders = [request.runs, request.results]
     print(build_all(folders, request.out) if request.all else build(request.paths, request.out))
     return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Report, main))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from repro.commands.options import Action, Parser, Request, argument, command_parser, option
+from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.config import load
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
@@ -44,17 +45,6 @@ class Cleaned(Listed):
 
     keep: int = option("newest checkpoints of a run to keep", default=1)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)
-
-
-def parser() -> Parser:
-    """The command's parser."""
-    actions = {
-        "list": Action("every run with its state", Listed, _list),
-        "show": Action("one run: configuration, state, lives, disk", Shown, _show),
-        "compare": Action("in what runs differ", Compared, _compare),
-        "clean": Action("delete checkpoints and kept features that may go", Cleaned, _clean),
-    }
-    return command_parser("runs", EXAMPLES, actions)
 
 
 def _found(paths: Sequence[Path]) -> list[RunDirectory]:
@@ -158,3 +148,12 @@ def _clean(request: Cleaned) -> int:
     done = "deleted" if request.delete else "may go (repro runs clean --delete)"
     print(f"{_megabytes(total)} {done}")
     return 0
+
+
+_ACTIONS = {
+    "list": Action(Listed, _list, "every run with its state"),
+    "show": Action(Shown, _show, "one run: configuration, state, lives, disk"),
+    "compare": Action(Compared, _compare, "in what runs differ"),
+    "clean": Action(Cleaned, _clean, "delete checkpoints and kept features that may go"),
+}
+parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

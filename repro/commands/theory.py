@@ -6,9 +6,10 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from repro.commands.options import Parser, Request, argument, command_parser, option
+from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.errors import UserError
 from repro.studies.plan import RESULTS
 from repro.theory import PAPERS, STATEMENTS, chosen, examine
@@ -30,11 +31,6 @@ class Theory(Request):
     seed: int = option("of everything that is drawn", default=0)
     keep: bool = option(f"keep it in {KEPT} as well, for repro report --all", default=False)
     list: bool = option("name the statements and run none", default=False)
-
-
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("theory", EXAMPLES).answer(Theory, main)
 
 
 def main(request: Theory) -> int:
@@ -63,3 +59,6 @@ def main(request: Theory) -> int:
     page = report.write(results, out, seed=request.seed, command=command, kept=KEPT if request.keep else None)
     print(f"{len(names)} statement{'' if len(names) == 1 else 's'} in {time.perf_counter() - started:.0f} s: {page}")
     return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Theory, main))

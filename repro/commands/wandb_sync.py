@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from repro.commands.options import Parser, Request, argument, command_parser, option
+from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.errors import UserError
 from repro.records import find_runs
 from repro.report import wandb_artifact
@@ -29,11 +30,6 @@ class Sync(Request):
     project: str | None = option("W&B project (default: each run's own log.project)", default=None)
     entity: str | None = option("W&B user or team (default: each run's own log.entity)", default=None)
     dry_run: bool = option("only say what would be sent", default=False)
-
-
-def parser() -> Parser:
-    """The command's parser."""
-    return command_parser("wandb-sync", EXAMPLES).answer(Sync, main)
 
 
 def main(request: Sync) -> int:
@@ -65,6 +61,9 @@ def main(request: Sync) -> int:
     verb = "would be sent" if request.dry_run else "sent"
     print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent} as they are")
     return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Sync, main))
 
 
 def _path(text: str) -> Path:

@@ -22,18 +22,23 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
 def configuration_parser(
-    prog: str = "repro fit", *, description: str = "", notes: Mapping[str, str] = MappingProxyType({})
+    prog: str = "repro fit",
+    *,
+    usage: str = "[OPTION VALUE ...]",
+    description: str = "",
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> ArgumentParser:
     """A parser of every key of a configuration as a flag; a command may add its own.
 
     Args:
         prog: The command, as it is typed.
+        usage: What may follow it.
         description: What stands first in its help.
         notes: What is to be added to the help of some keys, such as the names that there are.
     """
     parser = ArgumentParser(
         prog=prog,
-        usage=f"{prog} [OPTION VALUE ...]",
+        usage=f"{prog} {usage}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,
@@ -50,7 +55,10 @@ def configuration_parser(
             action.help = " ".join(text for text in texts if text).replace("%", "%%")
     for group in parser._action_groups:
         name = next((action.dest for action in group._group_actions if action.dest in GROUPS), None)
-        group.title, group.description = (name, field_type(name).__doc__) if name else ("run", None)
+        if name:
+            group.title, group.description = name, field_type(name).__doc__
+        elif group.title == "options":
+            group.title = "run"
     return parser
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from repro.cluster.preflight import Check, preflight
 from repro.commands.options import Request, argument, option, trust_option
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, progress, rates
@@ -52,7 +54,12 @@ class Part(Request):
             *(["--seed", *map(str, self.seed)] if self.seed else []),
         ]
 
-    def progress(self, cells: Sequence[StudyCell] | None = None) -> list[Progress]:
+    def progress(self) -> list[Progress]:
         """How far the runs are, with what is known of step times here and in the kept records."""
-        cells = self.cells if cells is None else cells
-        return progress(cells, match(cells, self.place)[0], rates([RESULTS, Path(self.runs)]))
+        return progress(self.cells, match(self.cells, self.place)[0], rates([RESULTS, Path(self.runs)]))
+
+    def preflight(self, limit: float | None) -> Iterator[Check]:
+        """Look at what the runs need, with so many seconds for a life of the longest, as far as that is known."""
+        known = [each.remaining for each in self.progress() if each.remaining is not None]
+        longest = max(known) if known and math.isfinite(max(known)) else None
+        return preflight([cell.config for cell in self.cells], limit=limit, longest=longest)

@@ -10,7 +10,7 @@ from typing import Any
 
 from repro.commands.options import option
 from repro.commands.study.part import Part
-from repro.commands.study.status import together
+from repro.commands.study.plan import together
 from repro.config import Config
 from repro.errors import UserError
 from repro.runs.budget import Budget

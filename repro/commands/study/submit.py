@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repro.cluster import sbatch, submission
-from repro.commands.doctor import longest, passes
+from repro.cluster.preflight import passes
 from repro.commands.options import option
 from repro.commands.study.part import Part
 from repro.config import Config
@@ -45,7 +45,7 @@ def submit(request: Submit) -> int:
     extra = _of_sbatch(request.further)
     limit = submission.seconds(request.time or sbatch.STUDY.time)
     study, cells, place = request.study, request.cells, request.place
-    if not passes([cell.config for cell in cells], limit=limit, longest=longest(request.progress())):
+    if not passes(request.preflight(limit)):
         return 1
     from repro.runs.start import locate
 
