@@ -14,9 +14,7 @@ from pathlib import Path
 from repro import importing
 from repro.commands import COMMANDS, parser_of
 from repro.commands.options import Action, Request, argument, command_parser
-from repro.config import LogConfig, ModelConfig, docs
 from repro.errors import unknown
-from repro.networks.options import CHOSEN, choices
 
 EXAMPLES = ("networks", "exit-status", "fit")
 
@@ -62,7 +60,9 @@ def _overview() -> Iterator[str]:
 
 
 def _networks() -> Iterator[str]:
+    from repro.config import ModelConfig, docs
     from repro.networks import NETWORKS, Options
+    from repro.networks.options import CHOSEN, choices
 
     yield f"--model.network: {docs(ModelConfig)['network']}\n"
     for name, family in NETWORKS.items():
@@ -112,6 +112,8 @@ def _slurm() -> Iterator[str]:
 
 
 def _wandb() -> Iterator[str]:
+    from repro.config import LogConfig, docs
+
     yield f"repro wandb-sync: {COMMANDS['wandb-sync']}\n"
     yield from (_entry(f"--log.{name}", text) for name, text in docs(LogConfig).items())
 

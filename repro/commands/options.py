@@ -12,7 +12,6 @@ from types import NoneType
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from repro.commands import COMMANDS
-from repro.config.gone import refuse_gone
 from repro.errors import UserError, unknown
 
 
@@ -74,6 +73,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what `argparse` would print."""
+        from repro.config.gone import refuse_gone
+
         if match := re.search(r"argument (\S+): invalid choice: '?([^' ]+)'? \(choose from (.*)\)", message):
             refuse_gone(f"{self.prog.removeprefix('repro ')} {match[2]}")
             kind = f"value of {match[1]}" if match[1].startswith("-") else "action"
@@ -87,15 +88,20 @@ class Parser(argparse.ArgumentParser):
             UserError: A mistake in it.
         """
         given, rest = self.parse_known_args(arguments)
-        parser, (kind, do, _) = given.parser, given.action
-        if rest and rest[0].startswith("-"):
-            flag = rest[0].split("=")[0]
-            refuse_gone(flag)
-            options = [option for action in parser._actions for option in action.option_strings]
-            raise unknown("flag", flag, options, extra=f"see {parser.prog} --help")
         if rest:
-            raise UserError(f"unexpected argument '{rest[0]}'; see {parser.prog} --help")
-        return Asked(do, request_of(kind, vars(given)))
+            given.parser.refuse(rest[0])
+        return Asked(given.action.do, request_of(given.action.kind, vars(given)))
+
+    def refuse(self, word: str) -> NoReturn:
+        """Raise for a word that means nothing."""
+        from repro.config.gone import refuse_gone
+
+        if not word.startswith("-"):
+            raise UserError(f"unexpected argument '{word}'; see {self.prog} --help")
+        flag = word.split("=")[0]
+        refuse_gone(flag)
+        options = [option for action in self._actions for option in action.option_strings]
+        raise unknown("flag", flag, options, extra=f"see {self.prog} --help")
 
 
 def command_parser(command: str, examples: Sequence[str], actions: Action | Mapping[str, Action]) -> Parser:
