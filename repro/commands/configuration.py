@@ -50,20 +50,13 @@ class ConfigurationParser:
         }
         metadata = [each.metadata for each in dataclasses.fields(action.kind)]
         names = [f"[{each['metavar']}]" for each in metadata if each.get("flag", "") is None]
-        self._parser = configuration_parser(
-            f"repro {command}",
-            usage=" ".join([*names, "[OPTION VALUE ...]"]),
-            description=description(command, examples),
-            notes=notes,
-        )
+        self._parser = configuration_parser(f"repro {command}", notes)
+        self._parser.usage = " ".join([f"repro {command}", *names, "[OPTION VALUE ...]"])
+        self._parser.description = description(command, examples)
         add_options(self._parser, action.kind)
 
     def read(self, arguments: Sequence[str]) -> Asked:
-        """Read flags and files. Code that a flag names is trusted, as it was typed.
-
-        Raises:
-            UserError: A mistake in them.
-        """
+        """What flags and files ask for; `UserError` for a mistake. Code that a flag names is trusted: it was typed."""
         written = parse(arguments, self._parser, start=self._start)
         request = request_of(self._action.kind, written.own, config=written.config, base=written.base)
         code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]

@@ -17,17 +17,13 @@ EXAMPLES = ("list", "prepare cifar10 --root data --download", "check cifar10", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named(Request):
-    """A data set in a folder."""
-
+class _Named(Request):
     name: str = argument("a data set's name (repro data list)")
     root: Path = option("folder of prepared data sets", default=Path("data"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepare(Named):
-    """Where its files come from."""
-
+class _Prepare(_Named):
     source: Path | None = option("a local copy: archive, folder or zip", default=None, flag="--from", metavar="PATH")
     download: bool = option("fetch the files from the network", default=False)
 
@@ -37,9 +33,7 @@ class Prepare(Named):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Show(Named):
-    """What is drawn of it."""
-
+class _Show(_Named):
     out: Path | None = option("the picture, a .png (default: NAME.png)", default=None)
     images: int = option("how many", default=16)
     seed: int = option("of order and augmentation", default=0)
@@ -59,7 +53,7 @@ def _list(_request: Request) -> int:
     return 0
 
 
-def _prepare(request: Prepare) -> int:
+def _prepare(request: _Prepare) -> int:
     prepare = dataset(request.name).prepare
     if prepare is None:
         print(f"{request.name} needs no preparing")
@@ -68,13 +62,13 @@ def _prepare(request: Prepare) -> int:
     return _whole(request)
 
 
-def _check(request: Named) -> int:
+def _check(request: _Named) -> int:
     if (verify := dataset(request.name).verify) is not None:
         print(load(verify)(request.root))
     return _whole(request)
 
 
-def _whole(request: Named) -> int:
+def _whole(request: _Named) -> int:
     """Say of which pixels a data set is, that is all there."""
     print(f"{request.name} is whole: fingerprint {fingerprint(request.name, request.root)}")
     origin = provenance(request.name, request.root)
@@ -83,7 +77,7 @@ def _whole(request: Named) -> int:
     return 0
 
 
-def _show(request: Show) -> int:
+def _show(request: _Show) -> int:
     if request.images < 1:
         raise UserError(f"--images is {request.images}; allowed: 1 or more")
     out = request.out or Path(f"{request.name}.png")
@@ -129,8 +123,8 @@ def _class_names(name: str, root: Path) -> list[str]:
 
 _ACTIONS = {
     "list": Action(Request, _list, "the data sets that there are"),
-    "prepare": Action(Prepare, _prepare, "put a data set's files in place"),
-    "check": Action(Named, _check, "check a data set's files"),
-    "show": Action(Show, _show, "draw a batch as the network sees it, augmented and not"),
+    "prepare": Action(_Prepare, _prepare, "put a data set's files in place"),
+    "check": Action(_Named, _check, "check a data set's files"),
+    "show": Action(_Show, _show, "draw a batch as the network sees it, augmented and not"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

@@ -21,9 +21,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doctor(ConfiguredRequest):
-    """What the machine is to run: a study, or a configuration."""
-
+class _Doctor(ConfiguredRequest):
     target: str | None = argument(
         "a study's name, or the path of a .yaml file, in place of a configuration",
         nargs="?",
@@ -34,7 +32,7 @@ class Doctor(ConfiguredRequest):
     time: str | None = option("time limit of one life, as sbatch takes it", default=None)
 
 
-def main(request: Doctor) -> int:
+def main(request: _Doctor) -> int:
     """Print a line a check; the status is 1 if any fails."""
     limit = submission.seconds(request.time) if request.time else None
     if request.target is None:
@@ -48,4 +46,4 @@ def main(request: Doctor) -> int:
     return 0 if passes(part.preflight(limit)) else 1
 
 
-parser = partial(ConfigurationParser, examples=EXAMPLES, action=Action(Doctor, main))
+parser = partial(ConfigurationParser, examples=EXAMPLES, action=Action(_Doctor, main))

@@ -18,9 +18,7 @@ EXAMPLES = ("runs/single/RUN", "runs/single/RUN/checkpoints/best.ckpt", "--confi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(ConfiguredRequest):
-    """A run, or the configuration of one."""
-
+class _Evaluate(ConfiguredRequest):
     run: Path | None = argument(
         "a run directory or a checkpoint, in place of a configuration", nargs="?", default=None, metavar="RUN"
     )
@@ -35,10 +33,10 @@ def _of_run(own: Mapping[str, Any]) -> Config | None:
 def parser(command: str) -> ConfigurationParser:
     """The parser of `repro validate` or `repro test`."""
     parts = ("validation",) if command == "validate" else ("train", "test")
-    return ConfigurationParser(command, EXAMPLES, Action(Evaluate, partial(main, parts=parts)), _of_run)
+    return ConfigurationParser(command, EXAMPLES, Action(_Evaluate, partial(main, parts=parts)), _of_run)
 
 
-def main(request: Evaluate, *, parts: tuple[str, ...]) -> int:
+def main(request: _Evaluate, *, parts: tuple[str, ...]) -> int:
     """Evaluate, and print the metrics of some parts of the data."""
     from repro.records import RunDirectory
     from repro.runs.start import locate, newest_checkpoint, stored_checkpoint

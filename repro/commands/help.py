@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
@@ -27,13 +26,11 @@ STATUS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Help(Request):
-    """What is to be explained."""
-
+class _Help(Request):
     topic: str | None = argument("a topic or a command", nargs="?", default=None, metavar="TOPIC")
 
 
-def main(request: Help) -> int:
+def main(request: _Help) -> int:
     """Print a topic, a command's help, or what there is.
 
     Raises:
@@ -49,7 +46,7 @@ def main(request: Help) -> int:
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(Help, main))
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Help, main))
 
 
 def _overview() -> Iterator[str]:
@@ -141,10 +138,7 @@ def _entry(name: str, text: str) -> str:
 def _summary(path: str) -> str:
     """First line of the docstring at an import path, read without importing what may need torch."""
     module, _, name = path.partition(":")
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if getattr(node, "name", None) == name)
-    assert isinstance(found, ast.FunctionDef | ast.ClassDef)
+    file = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
     return (ast.get_docstring(found) or "").splitlines()[0]

@@ -82,11 +82,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
     def read(self, arguments: Sequence[str]) -> Asked:
-        """What a command line asks for.
-
-        Raises:
-            UserError: A mistake in it.
-        """
+        """What a command line asks for; `UserError` for a mistake in it."""
         given, rest = self.parse_known_args(arguments)
         if rest:
             given.parser.refuse(rest[0])
@@ -105,13 +101,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def command_parser(command: str, examples: Sequence[str], actions: Action | Mapping[str, Action]) -> Parser:
-    """A command's parser.
-
-    Args:
-        command: A key of `COMMANDS`.
-        examples: What may follow it, shown first.
-        actions: What it does; if several things, by the word that says which.
-    """
+    """A command's parser; its help begins with examples of what may follow the command."""
     settings: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = Parser(prog=f"repro {command}", description=description(command, examples), **settings)
     if isinstance(actions, Action):

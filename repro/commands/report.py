@@ -14,9 +14,7 @@ EXAMPLES = ("runs/demo runs/single --out page", "--all --out page")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Request):
-    """What the page shows, and where it is written."""
-
+class _Report(Request):
     paths: tuple[Path, ...] = argument(
         "run directories, or folders that hold some", nargs="*", default=(), metavar="DIR"
     )
@@ -26,7 +24,7 @@ class Report(Request):
     out: Path = option("folder for index.html, tables.md and figures", default=None, required=True)
 
 
-def main(request: Report) -> int:
+def main(request: _Report) -> int:
     """Write the page, and print where it is."""
     if request.all == bool(request.paths):
         raise UserError("repro report takes run directories or --all, one of the two")
@@ -37,4 +35,4 @@ def main(request: Report) -> int:
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(Report, main))
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Report, main))

@@ -19,30 +19,22 @@ EXAMPLES = ("list", "show runs/single/RUN", "compare RUN RUN", "clean --delete")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed(Request):
-    """Folders of runs."""
-
+class _Listed(Request):
     paths: tuple[Path, ...] = argument("folders of runs", nargs="*", default=(Path("runs"),), metavar="DIR")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown(Request):
-    """One run."""
-
+class _Shown(Request):
     run: Path = argument("a run directory")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared(Request):
-    """Several runs."""
-
+class _Compared(Request):
     paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cleaned(Listed):
-    """What may stay, and whether anything goes."""
-
+class _Cleaned(_Listed):
     keep: int = option("newest checkpoints of a run to keep", default=1)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)
 
@@ -69,7 +61,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _list(request: Listed) -> int:
+def _list(request: _Listed) -> int:
     rows, damaged = [], []
     for run in _found(request.paths):
         try:
@@ -92,7 +84,7 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _show(request: Shown) -> int:
+def _show(request: _Shown) -> int:
     run, _ = stored(request.run)
     state = run.state
     print(f"{run.path}: {run.status}, step {state.get('step', 0)}, {state.get('seconds', 0)} s")
@@ -116,7 +108,7 @@ def _show(request: Shown) -> int:
     return 0
 
 
-def _compare(request: Compared) -> int:
+def _compare(request: _Compared) -> int:
     found = _found(request.paths)
     if len(found) < 2:
         raise UserError("compare needs two runs or more; repro runs list names them")
@@ -128,7 +120,7 @@ def _compare(request: Compared) -> int:
     return 0
 
 
-def _clean(request: Cleaned) -> int:
+def _clean(request: _Cleaned) -> int:
     if request.keep < 0:
         raise UserError(f"--keep is {request.keep}; allowed: 0 or more")
     total = 0
@@ -151,9 +143,9 @@ def _clean(request: Cleaned) -> int:
 
 
 _ACTIONS = {
-    "list": Action(Listed, _list, "every run with its state"),
-    "show": Action(Shown, _show, "one run: configuration, state, lives, disk"),
-    "compare": Action(Compared, _compare, "in what runs differ"),
-    "clean": Action(Cleaned, _clean, "delete checkpoints and kept features that may go"),
+    "list": Action(_Listed, _list, "every run with its state"),
+    "show": Action(_Shown, _show, "one run: configuration, state, lives, disk"),
+    "compare": Action(_Compared, _compare, "in what runs differ"),
+    "clean": Action(_Cleaned, _clean, "delete checkpoints and kept features that may go"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

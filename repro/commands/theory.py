@@ -21,9 +21,7 @@ EXAMPLES = ("", "oyedotun-theorem-2 nguyen-lemma-3.2", "--list")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Theory(Request):
-    """Which statements, and where their page goes."""
-
+class _Theory(Request):
     names: tuple[str, ...] = argument(
         f"statements by name, or {' or '.join(PAPERS)} (default: all)", nargs="*", default=(), metavar="NAME"
     )
@@ -33,7 +31,7 @@ class Theory(Request):
     list: bool = option("name the statements and run none", default=False)
 
 
-def main(request: Theory) -> int:
+def main(request: _Theory) -> int:
     """Examine the statements, print a line each and write the page."""
     if not 0 <= request.seed < 2**31:
         raise UserError(f"--seed is {request.seed}; allowed: 0 to 2147483647")
@@ -61,4 +59,4 @@ def main(request: Theory) -> int:
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(Theory, main))
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Theory, main))

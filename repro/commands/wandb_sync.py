@@ -18,9 +18,7 @@ EXAMPLES = ("runs/demo", "runs/single/RUN --project mine --entity team", "runs/d
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sync(Request):
-    """What is sent, and where to."""
-
+class _Sync(Request):
     paths: tuple[Path, ...] = argument(
         "run directories, folders of runs such as a study's, or names of folders in runs/",
         nargs="+",
@@ -32,7 +30,7 @@ class Sync(Request):
     dry_run: bool = option("only say what would be sent", default=False)
 
 
-def main(request: Sync) -> int:
+def main(request: _Sync) -> int:
     """Send what W&B lacks, a line a run and study."""
     runs, studies = find_runs(request.paths), wandb_artifact.studies(request.paths)
     if not runs:
@@ -63,7 +61,7 @@ def main(request: Sync) -> int:
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(Sync, main))
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Sync, main))
 
 
 def _path(text: str) -> Path:

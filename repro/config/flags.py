@@ -21,51 +21,32 @@ from repro.errors import UserError, unknown
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
-def configuration_parser(
-    prog: str = "repro fit",
-    *,
-    usage: str = "[OPTION VALUE ...]",
-    description: str = "",
-    notes: Mapping[str, str] = MappingProxyType({}),
-) -> ArgumentParser:
-    """A parser of every key of a configuration as a flag; a command may add its own.
+def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = MappingProxyType({})) -> ArgumentParser:
+    """A parser of every key of a configuration as a flag, to which a command may add its own.
 
     Args:
         prog: The command, as it is typed.
-        usage: What may follow it.
-        description: What stands first in its help.
         notes: What is to be added to the help of some keys, such as the names that there are.
     """
-    parser = ArgumentParser(
-        prog=prog,
-        usage=f"{prog} {usage}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        exit_on_error=False,
-    )
+    parser = ArgumentParser(prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, exit_on_error=False)
     parser.add_argument("--config", metavar="FILE", help="YAML file; several may be given, later ones win, flags too")
     parser.add_class_arguments(Config, as_group=False)
-    usual = parser.get_defaults()
+    defaults = parser.get_defaults()
     for action in parser._actions:
         if action.dest in GROUPS:
             action.help = argparse.SUPPRESS
         elif action.dest in keys():
             action.metavar = placeholder(field_type(action.dest))
-            texts = [action.help or "", notes.get(action.dest, ""), _default(usual[action.dest], action.help or "")]
-            action.help = " ".join(text for text in texts if text).replace("%", "%%")
+            text, usual = f"{action.help} {notes.get(action.dest, '')}".strip(), defaults[action.dest]
+            if usual is not None and "Default:" not in text:
+                text += f" (default: {usual if isinstance(usual, str) else json.dumps(usual)})"
+            action.help = text.replace("%", "%%")
     for group in parser._action_groups:
-        name = next((action.dest for action in group._group_actions if action.dest in GROUPS), None)
-        if name:
+        if name := next((action.dest for action in group._group_actions if action.dest in GROUPS), None):
             group.title, group.description = name, field_type(name).__doc__
         elif group.title == "options":
             group.title = "run"
     return parser
-
-
-def _default(value: Any, said: str) -> str:
-    if value is None or "Default:" in said:
-        return ""
-    return f"(default: {value if isinstance(value, str) else json.dumps(value)})"
 
 
 @cache

@@ -22,9 +22,7 @@ EXAMPLES = ("list", "plan oyedotun-table2 --measure", "run oyedotun-linear --bud
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keep(Part):
-    """What is kept, and where."""
-
+class _Keep(Part):
     results: Path = option("folder to keep them in", default=RESULTS)
 
 
@@ -41,7 +39,7 @@ def _list(_request: Request) -> int:
     return 0
 
 
-def _keep(request: Keep) -> int:
+def _keep(request: _Keep) -> int:
     kept = [run for run in match(request.cells, request.place)[0] if run is not None and run.ended]
     if not kept:
         command = shell("repro", "study", "status", request.name)
@@ -59,6 +57,6 @@ _ACTIONS = {
     "submit": Action(Submit, submit, "hand what is missing to SLURM, after a preflight"),
     "status": Action(Part, status, "which runs are done, running, failed, missing; how long the rest takes"),
     "report": Action(Report, report, "tables, figures and verdicts of what has been run"),
-    "keep": Action(Keep, _keep, "copy the records of finished runs, without checkpoints, into results/"),
+    "keep": Action(_Keep, _keep, "copy the records of finished runs, without checkpoints, into results/"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

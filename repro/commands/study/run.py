@@ -16,6 +16,7 @@ from repro.errors import UserError
 from repro.runs.budget import Budget
 from repro.runs.stop import OUT_OF_TIME, Interrupted
 from repro.studies import manifest
+from repro.studies.plan import Progress
 from repro.studies.study import StudyCell
 from repro.text import shell
 
@@ -55,16 +56,7 @@ class Run(Part):
 
 
 def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
-    """Run what is missing, and report it.
-
-    Args:
-        request: Which cells, and how.
-        command: What made it, for the report. Default: `repro study run` of the study.
-
-    Raises:
-        UserError: There is no such study, or some run cannot be run.
-        Interrupted: When asked to stop; every run has its checkpoint.
-    """
+    """Run what is missing, and report it as made by a command; `Interrupted` when asked to stop, with checkpoints."""
     if request.again and math.isfinite(request.budget.minutes):
         raise UserError("--again begins anew with every call and --budget goes on with the next; give one of the two")
     if request.task is not None:
@@ -138,15 +130,15 @@ def _run(request: Run, command: str) -> list[StudyCell]:
 
 
 def longest_first(request: Part) -> list[StudyCell]:
-    """The cells in such an order that at the end no long one runs alone; what has begun goes on before anything else.
+    """The cells with what has begun first, then the longest: so no long one runs alone at the end.
 
     Those of which nothing is known count as long.
     """
-    order = sorted(
-        request.progress(),
-        key=lambda each: (each.run is None, -math.inf if each.remaining is None else -each.remaining),
-    )
-    return [each.cell for each in order]
+
+    def begins(each: Progress) -> tuple[bool, float]:
+        return each.run is None, -math.inf if each.remaining is None else -each.remaining
+
+    return [each.cell for each in sorted(request.progress(), key=begins)]
 
 
 def _run_task(request: Run, task: int) -> int:
