@@ -2,7 +2,7 @@
 
 ``repro.measure(network, images)`` and ``repro.MeasureCallback`` look at any network; ``repro.build(configuration)`` and
 ``repro.restore(run)`` give the Lightning parts of an experiment. The networks and data sets stand by name, too, as
-LightningModules and LightningDataModules for anyone's Trainer or LightningCLI: ``repro.ResNet(110)``, ``repro.MNIST()``.
+LightningModules and LightningDataModules for anyone's Trainer or LightningCLI: ``repro.ResNet(110)``.
 """
 
 from __future__ import annotations

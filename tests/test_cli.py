@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from repro import __version__
-from repro.cli import COMMANDS, run
+from repro.cli import run
+from repro.commands import COMMANDS
 
 SMALL = [
     "--model.network=resnet8",

@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -60,6 +60,15 @@ def preflight(
     yield tracking(configs)
     yield from _folders(configs, parameters)
     yield communication(configs)
+
+
+def passes(checks: Iterable[Check]) -> bool:
+    """Print each check as it is done; whether all are fine."""
+    fine = True
+    for each in checks:
+        print(each, flush=True)
+        fine = fine and each.ok
+    return fine
 
 
 def versions() -> Check:

@@ -1,1 +1,34 @@
-"""Commands that are longer than a function of `repro.cli`; each is imported when it is called."""
+"""The commands, a module each: `parser` makes its parser, another function does what is asked; imported when called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from repro.errors import unknown
+
+COMMANDS = {
+    "fit": "Train a network; the same command again goes on, or skips a finished run.",
+    "validate": "Evaluate a run's newest checkpoint, or one that is named, on its validation split.",
+    "test": "Evaluate a run's newest checkpoint, or one that is named, on the training and test sets.",
+    "study": "Plan, run, follow and report the studies: one file for each artefact of a paper.",
+    "runs": "List, show, compare and clean run directories.",
+    "report": "Make one page, with tables and figures, of run directories or folders of runs.",
+    "measure": "Measure a run's checkpoint, or any network on a folder of images.",
+    "theory": "Check both papers' theorems, lemmas and remarks by experiment: figures, a page, a verdict each.",
+    "landscape": "Draw the loss surface around a trained network, over two directions.",
+    "data": "Prepare, check and show data sets: on a login node, before training, which never downloads.",
+    "doctor": "Check a machine for a study or a configuration, before a cluster does: one line a check.",
+    "wandb-sync": "Send records of runs and studies to Weights & Biases, as often as you like: what is new is sent.",
+    "demo": "Train PlainNet, ResNet and ResNeXt of 110 layers on real digits and report their conditioning.",
+    "help": "Explain a topic or a command: repro help TOPIC.",
+}
+"""What each command does, known before it is imported."""
+
+
+def parser_of(command: str) -> Any:
+    """A command's parser, which has a method ``read``; `UserError` if there is no such command."""
+    if command not in COMMANDS:
+        raise unknown("command", command, COMMANDS)
+    module = "evaluate" if command in ("validate", "test") else command.replace("-", "_")
+    return importlib.import_module(f"{__name__}.{module}").parser(command)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import Config
 from repro.errors import UserError
 from repro.records import RunDirectory
@@ -18,43 +20,56 @@ from repro.records.surface import SURFACE, SurfaceRecord
 from repro.text import shell
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from repro.landscape.plane import Plane
 
-KINDS = ("random", "filter", "pca")
+EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", "runs/nguyen-fig3/RUN --part 3/8")
 
 
-def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
-    """Run ``repro landscape TARGET ...``."""
-    parser.add_argument("target", type=Path, help="a run directory, one of its checkpoints, or a configuration (.yaml)")
-    parser.add_argument("--directions", choices=KINDS, default="random", help="the plane (default: random)")
-    parser.add_argument("--points", type=int, default=51, help="on each axis (default: 51)")
-    parser.add_argument("--radius", type=float, default=1.0, help="of the grid, in lengths of a direction (default: 1)")
-    parser.add_argument("--samples", type=int, default=1024, help="training images (default: 1024, or all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the directions (default: 0)")
-    parser.add_argument("--batch-size", type=int, default=1024, help="images at a time (default: 1024)")
-    parser.add_argument("--together", type=int, help="grid points at a time (default: 8 on a GPU, otherwise 1)")
-    parser.add_argument("--part", help="i/n: only the i-th of n parts (default: the SLURM array's or torchrun's)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
-    parser.add_argument("--out", type=Path, help=f"folder (default: {SURFACE}/ in the run's directory)")
-    parser.add_argument("--again", action="store_true", help="replace a surface that is there")
-    given = parser.parse_args(arguments)
-    _check(given)
-    part = _part(given.part)
-    if given.again and part[1] > 1:
+@dataclass(frozen=True, kw_only=True)
+class Landscape(Request):
+    """Which surface, on which grid."""
+
+    target: Path = argument("a run directory, one of its checkpoints, or a configuration (.yaml)")
+    directions: Literal["random", "filter", "pca"] = option("the plane", default="random")
+    points: int = option("on each axis", default=51)
+    radius: float = option("of the grid, in lengths of a direction", default=1.0)
+    samples: int = option("training images, or all if there are fewer", default=1024)
+    seed: int = option("of the directions", default=0)
+    batch_size: int = option("images at a time", default=1024)
+    together: int | None = option("grid points at a time (default: 8 on a GPU, otherwise 1)", default=None)
+    part: str | None = option("i/n: only the i-th of n parts (default: the SLURM array's or torchrun's)", default=None)
+    device: str = option("auto, cpu, cuda", default="auto")
+    out: Path | None = option(f"folder (default: {SURFACE}/ in the run's directory)", default=None)
+    again: bool = option("replace a surface that is there", default=False)
+    trust: tuple[str, ...] = trust_option()
+
+    def __post_init__(self) -> None:
+        for name, least in (("points", 2), ("samples", 2), ("batch_size", 1), ("together", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more")
+        if not 0 < self.radius < float("inf"):
+            raise UserError(f"--radius is {self.radius}; allowed: above 0")
+
+
+def main(request: Landscape) -> int:
+    """Compute what is missing of the surface, and draw it when nothing is."""
+    part = _part(request.part)
+    if request.again and part[1] > 1:
         raise UserError("--again goes with one part; for several delete the folder of the surface first")
-    run, config, checkpoint = _target(given.target)
-    record = SurfaceRecord(given.out or run.path / SURFACE)
-    return _compute(given, part, run, config, checkpoint, record)
+    run, config, checkpoint = _target(request.target)
+    record = SurfaceRecord(request.out or run.path / SURFACE)
+    _compute(request, part, run, config, checkpoint, record)
+    if missing := len(record.missing()):
+        print(f"{missing:,} points are missing; the last part draws the figures")
+    else:
+        _draw(record, run.name)
+    return 0
 
 
-def _check(given: argparse.Namespace) -> None:
-    for name in ("points", "samples", "batch_size", "together"):
-        value = getattr(given, name)
-        least = 2 if name in ("points", "samples") else 1
-        if value is not None and value < least:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more")
-    if not 0 < given.radius < float("inf"):
-        raise UserError(f"--radius is {given.radius}; allowed: above 0")
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Landscape, main))
 
 
 def _part(text: str | None) -> tuple[int, int]:
@@ -89,15 +104,14 @@ def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
 
 
 def _compute(
-    given: argparse.Namespace,
+    request: Landscape,
     part: tuple[int, int],
     run: RunDirectory,
     config: Config,
     checkpoint: Path,
     record: SurfaceRecord,
-) -> int:
-    import torch
-
+) -> None:
+    """Prepare the record, and append this part's points that it lacks."""
     from repro.commands.measure import device_named
     from repro.distributed.processes import alone
     from repro.landscape.plane import evaluate
@@ -105,56 +119,67 @@ def _compute(
     from repro.runs.threads import set_threads_to_look
     from repro.training.losses import LOSSES
 
-    device = device_named(given.device)
+    device = device_named(request.device)
     experiment, _ = restore(alone(config), checkpoint)
     network = experiment.module.network.to(device)
     data = experiment.data
     data.setup("fit")
-    samples = min(given.samples, data.samples("train"))
+    samples = min(request.samples, data.samples("train"))
     images, labels = (each.to(device) for each in data.probe(samples))
-    set_threads_to_look(network, images[:1], given.batch_size)
-    plane, path, share = _plane(given, run, checkpoint, network)
+    set_threads_to_look(network, images[:1], request.batch_size)
+    plane, path, share = _plane(request, run, checkpoint, network)
+    if share is not None:
+        print(f"{100 * share:.1f} % of the training path's squared length lies in the plane")
     plan: dict[str, Any] = {
         "run": run.name,
         "checkpoint": checkpoint.name,
-        "directions": given.directions,
-        "seed": given.seed,
-        "points": given.points,
-        "radius": given.radius,
+        "directions": request.directions,
+        "seed": request.seed,
+        "points": request.points,
+        "radius": request.radius,
         "samples": samples,
         "loss": config.training.loss,
         "path": path,
     }
-    if share is not None:
-        print(f"{100 * share:.1f} % of the training path's squared length lies in the plane")
-    record.prepare(plan, again=given.again)
-    axis = torch.linspace(-given.radius, given.radius, given.points, dtype=torch.float64)
-    # By columns: what the first direction adds is then the same for a whole chunk.
-    mine = [point for point in record.missing() if point % given.points % part[1] == part[0] - 1]
+    record.prepare(plan, again=request.again)
+    look = partial(
+        evaluate,
+        network,
+        plane,
+        batches=list(zip(images.split(request.batch_size), labels.split(request.batch_size), strict=True)),
+        loss=LOSSES[config.training.loss],
+        together=request.together or (8 if device.type == "cuda" else 1),
+    )
+    started = time.perf_counter()
+    mine = [point for point in record.missing() if point % request.points % part[1] == part[0] - 1]
+    for points, values in _values(request, mine, look):
+        record.append(f"{part[0]}of{part[1]}", points, values)
+    took = time.perf_counter() - started
+    print(f"{len(mine):,} of {request.points**2:,} points in {took:.1f} s: {record.path}")
+
+
+def _values(
+    request: Landscape, mine: list[int], look: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[list[int], list[tuple[float, float]]]]:
+    """Loss and errors at some points, by columns: what the first direction adds is the same for a whole chunk."""
+    import torch
+
+    axis = torch.linspace(-request.radius, request.radius, request.points, dtype=torch.float64)
     columns: dict[int, list[int]] = {}
     for point in mine:
-        columns.setdefault(point % given.points, []).append(point)
-    batches = list(zip(images.split(given.batch_size), labels.split(given.batch_size), strict=True))
-    together = given.together or (8 if device.type == "cuda" else 1)
+        columns.setdefault(point % request.points, []).append(point)
     started = time.perf_counter()
     for done, (column, points) in enumerate(columns.items(), 1):
-        rows = [point // given.points for point in points]
-        coordinates = torch.stack([axis[column].expand(len(rows)), axis[rows]], 1)
-        found = evaluate(network, plane, coordinates, batches, loss=LOSSES[config.training.loss], together=together)
-        record.append(f"{part[0]}of{part[1]}", points, [(loss, errors) for loss, errors in found.tolist()])
+        rows = [point // request.points for point in points]
+        found = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
+        yield points, [(loss, errors) for loss, errors in found.tolist()]
         if sys.stderr.isatty():
             left = (time.perf_counter() - started) / done * (len(columns) - done)
             print(f"{done}/{len(columns)} columns, {left:.0f} s left ", end="\r", file=sys.stderr, flush=True)
-    print(f"{len(mine):,} of {given.points**2:,} points in {time.perf_counter() - started:.1f} s: {record.path}")
-    if missing := len(record.missing()):
-        print(f"{missing:,} points are missing; the last part draws the figures")
-        return 0
-    _draw(record, run.name)
-    return 0
 
 
 def _plane(
-    given: argparse.Namespace, run: RunDirectory, checkpoint: Path, network: Any
+    request: Landscape, run: RunDirectory, checkpoint: Path, network: Any
 ) -> tuple[Plane, list[list[float]], float | None]:
     """The plane, the training path in its coordinates if it was made from that, and the share of it in the plane."""
     import torch
@@ -164,10 +189,10 @@ def _plane(
     from repro.runs.checkpoint_file import load_weights
 
     center = directions.trained_parameters(network)
-    generator = torch.Generator().manual_seed(given.seed)
-    if given.directions == "random":
+    generator = torch.Generator().manual_seed(request.seed)
+    if request.directions == "random":
         return Plane(center, *(directions.random_direction(center, generator) for _ in range(2))), [], None
-    if given.directions == "filter":
+    if request.directions == "filter":
         return Plane(center, *(directions.filter_normalised(center, generator) for _ in range(2))), [], None
     others = [each for each in run.saved_checkpoints() if each.resolve() != checkpoint.resolve()]
     if len(others) < 2:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
+from repro.config import MeasureConfig, docs
 from repro.errors import UserError
-from repro.measurements import CHOSEN, DEFAULT, MEASUREMENTS, check
+from repro.measurements import DEFAULT, MEASUREMENTS, check
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+EXAMPLES = (
+    "runs/single/RUN --measurements weights gradients updates",
+    "runs/single/RUN/checkpoints/best.ckpt --out measured/best",
+    "timm/resnet50 --pretrained --images photographs",
+)
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 
@@ -35,37 +41,56 @@ class Subject:
     epoch: int
 
 
-def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
-    """Run ``repro measure TARGET ...``."""
-    parser.add_argument("target", help="a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of images, for a network's name")
-    parser.add_argument("--held-out", type=Path, metavar="DIR", help="folder of as many others, for amplification")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: measured/TARGET)")
-    parser.add_argument(
-        "--measurements",
-        nargs="+",
-        default=list(DEFAULT),
-        metavar="NAME",
-        help=f"what to measure, of {', '.join(MEASUREMENTS)} (default: {' '.join(DEFAULT)})",
+def _like(key: str) -> Any:
+    """An option that is the same as one of `repro fit`'s measurements."""
+    kind = MeasureConfig.__dataclass_fields__[key]
+    return option(docs(MeasureConfig)[key], default=kind.default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure(Request):
+    """What is measured, on what; the options that `repro fit` has, too, have their names there."""
+
+    target: str = argument("a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
+    images: Path | None = option("folder of images, for a network's name", default=None, metavar="DIR")
+    held_out: Path | None = option("folder of as many others, for amplification", default=None, metavar="DIR")
+    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None, metavar="DIR")
+    measurements: tuple[str, ...] = option(
+        f"what to measure, of {', '.join(MEASUREMENTS)}", default=DEFAULT, metavar="NAME"
     )
-    parser.add_argument("--layers", type=int, nargs="+", default=list(CHOSEN), help="layers for distributions")
-    parser.add_argument("--probe-size", type=int, default=128, help="images (default: 128)")
-    parser.add_argument("--mode", choices=("eval", "train"), default="eval", help="normalisation (default: eval)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
-    parser.add_argument("--pretrained", action="store_true", help="a timm network's pretrained weights")
-    parser.add_argument("--num-classes", type=int, help="classes of a network's name (default: its own, or 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights that are not pretrained (default: 0)")
-    given = parser.parse_args(arguments)
-    check(given.measurements)
-    if given.probe_size < 2:
-        raise UserError(f"--probe-size is {given.probe_size}; allowed: 2 or more")
-    target = Path(given.target)
-    is_run = target.exists()
-    if is_run and given.images:
-        raise UserError("--images goes with a network's name; a run is measured on its own data")
-    if not is_run:
-        _check_name(given)
-    subject = _of_run(target, given) if is_run else _of_name(given)
+    layers: tuple[int, ...] = _like("layers")
+    probe_size: int = option("images of the probe", default=MeasureConfig.probe_size)
+    probe_mode: Literal["eval", "train"] = _like("probe_mode")
+    device: str = option("auto, cpu, cuda", default="auto")
+    pretrained: bool = option("a timm network's pretrained weights", default=False)
+    num_classes: int | None = option("classes of a network's name (default: its own, or 1000)", default=None)
+    seed: int = option("seed of weights that are not pretrained", default=0)
+    trust: tuple[str, ...] = trust_option()
+
+    def __post_init__(self) -> None:
+        check(self.measurements)
+        if self.probe_size < 2:
+            raise UserError(f"--probe-size is {self.probe_size}; allowed: 2 or more")
+        if self.is_run and self.images:
+            raise UserError("--images goes with a network's name; a run is measured on its own data")
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a run or its checkpoint is meant, and not a network."""
+        return Path(self.target).exists()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the network, if one is named."""
+        options: dict[str, Any] = {"num_classes": self.num_classes or 1000, "image_size": 224}
+        return {**options, "pretrained": True} if self.pretrained else options
+
+
+def main(request: Measure) -> int:
+    """Measure, write tables and figures, and print a line on every condition number."""
+    if not request.is_run:
+        _check_name(request)
+    subject = _of_run(request) if request.is_run else _of_name(request)
     from repro.measurements import table, take
     from repro.runs.threads import set_threads_to_look
 
@@ -76,38 +101,36 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         subject.labels,
         held_out=subject.held_out,
         optimizer=subject.optimizer,
-        measurements=given.measurements,
-        layers=given.layers,
-        mode=given.mode,
+        measurements=request.measurements,
+        layers=request.layers,
+        mode=request.probe_mode,
     )
-    out = given.out or Path("measured") / subject.label
+    out = request.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
     lines = [{"step": subject.step, "epoch": subject.epoch, **reading.as_dict()} for reading in readings]
-    facts = {"target": given.target, "images": len(subject.images), "measurements": given.measurements}
-    _write(out, subject.label, frame, lines, {**facts, "mode": given.mode, "command": ["repro", *sys.argv[1:]]})
+    facts = {"target": request.target, "images": len(subject.images), "measurements": list(request.measurements)}
+    _write(out, subject.label, frame, lines, {**facts, "mode": request.probe_mode, "command": ["repro", *sys.argv[1:]]})
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
     return 0
 
 
-def _check_name(given: argparse.Namespace) -> None:
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Measure, main))
+
+
+def _check_name(request: Measure) -> None:
     from repro import networks
 
-    if "/" in given.target and not given.target.startswith("timm/") and ":" not in given.target:
-        raise UserError(f"'{given.target}' does not exist; name a run directory, a checkpoint or a network")
-    networks.check(given.target, **_options(given))
-    if given.images is None:
-        raise UserError(f"{given.target} needs images to look at: --images DIR")
-    for folder in (given.images, given.held_out):
+    if "/" in request.target and not request.target.startswith("timm/") and ":" not in request.target:
+        raise UserError(f"'{request.target}' does not exist; name a run directory, a checkpoint or a network")
+    networks.check(request.target, **request.options)
+    if request.images is None:
+        raise UserError(f"{request.target} needs images to look at: --images DIR")
+    for folder in (request.images, request.held_out):
         if folder is not None and not folder.is_dir():
             raise UserError(f"'{folder}' is not a folder of images")
-
-
-def _options(given: argparse.Namespace) -> dict[str, Any]:
-    options: dict[str, Any] = {"num_classes": given.num_classes or 1000, "image_size": 224}
-    return {**options, "pretrained": True} if given.pretrained else options
 
 
 def device_named(name: str) -> Any:
@@ -123,20 +146,20 @@ def device_named(name: str) -> Any:
         raise UserError(f"--device {name} is not to be had ({reason}); allowed: auto, cpu, cuda") from error
 
 
-def _of_run(target: Path, given: argparse.Namespace) -> Subject:
+def _of_run(request: Measure) -> Subject:
     """A run at its newest checkpoint, or at the one that is named."""
     from repro.runs.start import stored_checkpoint
 
-    run, config, checkpoint = stored_checkpoint(target)
+    run, config, checkpoint = stored_checkpoint(request.target)
     from repro.distributed.processes import alone
     from repro.runs.build import restore
 
-    device = device_named(given.device)
+    device = device_named(request.device)
     experiment, content = restore(alone(config), checkpoint)
     module, data = experiment.module.to(device), experiment.data
     data.setup("fit")
-    images, labels = data.probe(given.probe_size)
-    held_out = data.held_out_probe(given.probe_size) if "amplification" in given.measurements else None
+    images, labels = data.probe(request.probe_size)
+    held_out = data.held_out_probe(request.probe_size) if "amplification" in request.measurements else None
     optimizer = module.configure_optimizers()
     optimizer.load_state_dict(content["optimizer_states"][0])
     step = int(content["global_step"])
@@ -152,23 +175,24 @@ def _of_run(target: Path, given: argparse.Namespace) -> Subject:
     )
 
 
-def _of_name(given: argparse.Namespace) -> Subject:
+def _of_name(request: Measure) -> Subject:
     """A network by name, on images of a folder."""
     import torch
 
     from repro.networks import create_network
 
-    torch.manual_seed(given.seed)
-    network = create_network(given.target, **_options(given))
-    device = device_named(given.device)
+    torch.manual_seed(request.seed)
+    network = create_network(request.target, **request.options)
+    device = device_named(request.device)
     transform = _transform(network)
-    images, labels = _read(given.images, given.probe_size, transform)
+    assert request.images is not None
+    images, labels = _read(request.images, request.probe_size, transform)
     held_out = None
-    if given.held_out is not None:
-        held_out, _ = _read(given.held_out, len(images), transform)
+    if request.held_out is not None:
+        held_out, _ = _read(request.held_out, len(images), transform)
         held_out = held_out.to(device)
     return Subject(
-        label=given.target.replace("/", "-").replace(":", "-"),
+        label=request.target.replace("/", "-").replace(":", "-"),
         network=network.to(device).eval(),
         images=images.to(device),
         labels=None if labels is None else labels.to(device),

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.config import load
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
 from repro.runs.start import differences, stored
 from repro.text import shell
 
+EXAMPLES = ("list", "show runs/single/RUN", "compare RUN RUN", "clean --delete")
 
-def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
-    """Run ``repro runs ACTION ...``."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|clean")
-    listed = commands.add_parser("list", help="every run with its state", allow_abbrev=False)
-    listed.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], metavar="DIR")
-    shown = commands.add_parser("show", help="one run: configuration, state, lives, disk", allow_abbrev=False)
-    shown.add_argument("run", type=Path)
-    compared = commands.add_parser("compare", help="in what runs differ", allow_abbrev=False)
-    compared.add_argument("paths", nargs="+", type=Path, metavar="RUN")
-    cleaned = commands.add_parser("clean", help="delete checkpoints and kept features that may go", allow_abbrev=False)
-    cleaned.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], metavar="DIR")
-    cleaned.add_argument("--keep", type=int, default=1, help="newest checkpoints of a run to keep (default: 1)")
-    cleaned.add_argument("--delete", action="store_true", help="delete; without it, only say what would be deleted")
-    given = parser.parse_args(arguments)
-    if given.action == "list":
-        return _list(_found(given.paths))
-    if given.action == "show":
-        return _show(*stored(given.run))
-    if given.action == "compare":
-        return _compare(_found(given.paths))
-    if given.keep < 0:
-        raise UserError(f"--keep is {given.keep}; allowed: 0 or more")
-    return _clean(_found(given.paths), given.keep, delete=given.delete)
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed(Request):
+    paths: tuple[Path, ...] = argument("folders of runs", nargs="*", default=(Path("runs"),), metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown(Request):
+    run: Path = argument("a run directory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compared(Request):
+    paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cleaned(_Listed):
+    keep: int = option("newest checkpoints of a run to keep", default=1)
+    delete: bool = option("delete; without it, only say what would be deleted", default=False)
 
 
 def _found(paths: Sequence[Path]) -> list[RunDirectory]:
@@ -61,9 +61,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _list(found: Sequence[RunDirectory]) -> int:
+def _list(request: _Listed) -> int:
     rows, damaged = [], []
-    for run in found:
+    for run in _found(request.paths):
         try:
             state = run.state
         except UserError as error:  # one must not hide the others
@@ -84,7 +84,8 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _show(run: RunDirectory, _config: object) -> int:
+def _show(request: _Shown) -> int:
+    run, _ = stored(request.run)
     state = run.state
     print(f"{run.path}: {run.status}, step {state.get('step', 0)}, {state.get('seconds', 0)} s")
     if shorter := state.get("goes_on_from"):
@@ -107,7 +108,8 @@ def _show(run: RunDirectory, _config: object) -> int:
     return 0
 
 
-def _compare(found: Sequence[RunDirectory]) -> int:
+def _compare(request: _Compared) -> int:
+    found = _found(request.paths)
     if len(found) < 2:
         raise UserError("compare needs two runs or more; repro runs list names them")
     configs = {str(run.path): load(run.config_path) for run in found}
@@ -118,21 +120,32 @@ def _compare(found: Sequence[RunDirectory]) -> int:
     return 0
 
 
-def _clean(found: Sequence[RunDirectory], keep: int, *, delete: bool) -> int:
+def _clean(request: _Cleaned) -> int:
+    if request.keep < 0:
+        raise UserError(f"--keep is {request.keep}; allowed: 0 or more")
     total = 0
-    for run in found:
+    for run in _found(request.paths):
         saved = run.saved_checkpoints()
-        kept = keep if run.ended else max(keep, 1)  # an unfinished run goes on from its newest
+        kept = request.keep if run.ended else max(request.keep, 1)  # an unfinished run goes on from its newest
         spare = [*saved[: max(0, len(saved) - kept)], *run.feature_files()]  # features are computed again
         if not spare:
             continue
         size = sum(path.stat().st_size for path in spare)
-        if delete:
+        if request.delete:
             with run.lock():
                 run.delete_checkpoints(kept)
                 run.delete_features()
         total += size
         print(f"{run.path}: {', '.join(path.name for path in spare)}, {_megabytes(size)}")
-    done = "deleted" if delete else "may go (repro runs clean --delete)"
+    done = "deleted" if request.delete else "may go (repro runs clean --delete)"
     print(f"{_megabytes(total)} {done}")
     return 0
+
+
+_ACTIONS = {
+    "list": Action(_Listed, _list, "every run with its state"),
+    "show": Action(_Shown, _show, "one run: configuration, state, lives, disk"),
+    "compare": Action(_Compared, _compare, "in what runs differ"),
+    "clean": Action(_Cleaned, _clean, "delete checkpoints and kept features that may go"),
+}
+parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

@@ -1,7 +1,9 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
+from repro.config.fields import docs
+from repro.config.flags import configuration_parser, typed
 from repro.config.identity import determining, former_identity, identity, run_name, signature
-from repro.config.parsing import flatten, from_mapping, load, parse, to_flat, to_yaml, typed
+from repro.config.parsing import Written, flatten, from_mapping, load, parse, to_flat, to_yaml
 from repro.config.schema import (
     Config,
     DataConfig,
@@ -22,7 +24,10 @@ __all__ = [
     "ModelConfig",
     "TrainerConfig",
     "TrainingConfig",
+    "Written",
+    "configuration_parser",
     "determining",
+    "docs",
     "flatten",
     "former_identity",
     "from_mapping",

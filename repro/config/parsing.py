@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser
 
+from repro.config.fields import GROUPS, hints, keys, plain_kinds
+from repro.config.flags import checker, configuration_parser, is_a_group, one_line
 from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
 from repro.config.yaml_file import read_yaml
 from repro.errors import UserError, unknown
 
-set_parsing_settings(docstring_parse_attribute_docstrings=True)
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    """Types of a dataclass's fields: they stand there as text, which takes long to evaluate."""
-    return get_type_hints(kind)
-
-
-@cache
-def keys(kind: type = Config, prefix: str = "") -> tuple[str, ...]:
-    """Every key that a configuration has, dotted: ``model.network`` ..."""
-    found: list[str] = []
-    hints = _hints(kind)
-    for entry in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[entry.name]):
-            found += keys(hints[entry.name], f"{prefix}{entry.name}.")
-        else:
-            found.append(prefix + entry.name)
-    return tuple(found)
-
 
 def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dict[str, Any]:
     """A nested or dotted mapping as ``{"model.network": ...}``; refuses keys that a configuration does not have."""
     allowed = keys()
-    groups = {key.split(".")[0] for key in allowed if "." in key}
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
-        if key in groups:
+        if key in GROUPS:
             if not isinstance(value, Mapping):
                 raise UserError(f"{source}: '{key}' is {value!r}; it holds keys and values, such as network: resnet110")
             entries = {f"{key}.{inner}": content for inner, content in value.items()}
@@ -61,118 +38,17 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
         del flat[key]
     for key, value in flat.items():
         if key not in allowed:
-            level = [*groups, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
+            level = [*GROUPS, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
             raise unknown("key", key, sorted(level), extra=f"in {source}")
     return flat
 
 
-_EVALUATION = "Instead of a configuration a run directory may be named first: repro {command} RUN."
-_NOTES = {
-    "fit": "The same command again goes on, or skips a finished run; --again trains it anew; "
-    "--budget MINUTES stops it in time, with a checkpoint.",
-    "test": _EVALUATION.format(command="test"),
-    "validate": _EVALUATION.format(command="validate"),
-}
-
-
-def _parser(command: str) -> ArgumentParser:
-    parser = ArgumentParser(
-        prog=f"repro {command}",
-        exit_on_error=False,
-        description=f"Flags replace what the configuration files say. {_NOTES.get(command, '')}",
-    )
-    parser.add_argument("--config", metavar="FILE", help="YAML file; may be given several times, later ones win")
-    parser.add_class_arguments(Config, as_group=False)
-    return parser
-
-
-@cache
-def _checker() -> ArgumentParser:
-    """A parser whose defaults nobody changes: making one takes ten times as long as using it."""
-    return _parser("fit")
-
-
-def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Values for fields of a dataclass, as their types have them.
-
-    Raises:
-        UserError: If one is of another kind, such as text where a list is due.
-    """
-    try:
-        return dict(_typer(kind, frozenset(values)).parse_object(dict(values), defaults=False).as_dict())
-    except ArgumentError as error:
-        match = re.match(r'Parser key "([\w.]+)"', str(error))
-        what = f"'{match[1]}' is {values.get(match[1].split('.')[0])!r}, which" if match else "it"
-        raise UserError(f"{source}: {what} is of the wrong kind") from error
-
-
-@cache
-def _typer(kind: type, names: frozenset[str]) -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False)
-    for name, hint in _hints(kind).items():
-        if name in names:
-            parser.add_argument(f"--{name}", type=hint)
-    return parser
-
-
 def _build(kind: type, values: Mapping[str, Any]) -> Any:
-    hints = _hints(kind)
+    kinds = hints(kind)
     nested = {
-        name: _build(hints[name], value) for name, value in values.items() if dataclasses.is_dataclass(hints[name])
+        name: _build(kinds[name], value) for name, value in values.items() if dataclasses.is_dataclass(kinds[name])
     }
     return kind(**{**values, **nested})
-
-
-def _allowed(kind: Any) -> str:
-    """What a field of this type takes, in words."""
-    if kind is None or kind is type(None):
-        return "null"
-    if get_origin(kind) is Literal:
-        return ", ".join(str(choice) for choice in get_args(kind))
-    if get_origin(kind) in (Union, UnionType):
-        return " or ".join(_allowed(choice) for choice in get_args(kind))
-    if get_origin(kind) is tuple:
-        plural = {
-            int: "whole numbers, such as [1,2]",
-            float: "numbers, such as [0.5,0.75]",
-            str: "names, such as [a,b]",
-        }
-        return f"a list of {plural[get_args(kind)[0]]}"
-    if get_origin(kind) is dict:
-        return "keys and values, such as {depth: 3}"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
-
-
-def _groups() -> set[str]:
-    return {f"--{key.partition('.')[0]}" for key in keys() if "." in key}
-
-
-def _is_a_group(key: str) -> UserError:
-    own = ", ".join(f"--{name}" for name in keys() if name.startswith(f"{key}."))
-    return UserError(f"--{key} is a group; its flags are {own}")
-
-
-def _one_line(error: ArgumentError) -> UserError:
-    """Turn a message of the parser's into ours: what was given, what is allowed, what is nearest."""
-    text = str(error)
-    if match := re.match(r"unrecognized arguments: (\S+)", text):
-        flag = match[1].split("=")[0]
-        refuse_gone(flag)
-        if flag.startswith("--"):
-            return unknown("flag", flag, [f"--{key}" for key in keys()], extra="see repro fit --help")
-        return UserError(f"unexpected argument '{match[1]}'; options are written --key value")
-    if match := re.match(r'Parser key "([\w.]+)":', text):
-        key = match[1]
-        given = re.search(r"(?:Got|Given) value: (.*)", text)
-        kind: Any = Config
-        for part in key.split("."):
-            kind = _hints(kind)[part]
-        if dataclasses.is_dataclass(kind):
-            return _is_a_group(key)
-        if given and get_origin(kind) is Literal:
-            return unknown(f"value of {key}", given[1], get_args(kind))
-        return UserError(f"{key} is '{given[1] if given else '?'}'; allowed: {_allowed(kind)}")
-    return UserError(text)
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,9 +66,9 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
     asked = {key: value for key, value in flat.items() if not _plain(key, value)}
     try:
-        checked = _checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
+        checked = checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
     except ArgumentError as error:
-        raise UserError(f"{source}: {_one_line(error)}") from error
+        raise UserError(f"{source}: {one_line(error)}") from error
     found = {}
     for key, value in flat.items():
         group, dot, name = key.partition(".")
@@ -200,23 +76,9 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     return found
 
 
-@cache
-def _kinds() -> dict[str, tuple[type, ...]]:
-    """Of which types the plain values of each key may be; choices, lists and mappings are the parser's."""
-    found: dict[str, tuple[type, ...]] = {}
-    for key in keys():
-        kind: Any = Config
-        for part in key.split("."):
-            kind = _hints(kind)[part]
-        several = get_origin(kind) in (Union, UnionType)
-        kinds = tuple(each for each in get_args(kind) if each is not str) if several else (kind,)  # "3" may mean 3
-        found[key] = tuple(each for each in kinds if each in (int, float, str, bool, type(None)))
-    return found
-
-
 def _plain(key: str, value: Any) -> bool:
     """Whether a value plainly is what its field takes: the parser would return it, a hundred times as slowly."""
-    return type(value) in _kinds().get(key, ())
+    return type(value) in plain_kinds().get(key, ())
 
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -> Config:
@@ -244,43 +106,69 @@ def _refuse_gone(content: Mapping[str, Any]) -> None:
             refuse_gone(key)
 
 
-def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | None = None) -> tuple[Config, Config]:
+class Written(NamedTuple):
+    """A command line, read."""
+
+    config: Config
+    base: Config
+    """What the files alone say: the run is named after the difference."""
+    own: dict[str, Any]
+    """The options that the command has beside those of configurations."""
+    typed: dict[str, Any]
+    """What the flags say."""
+
+
+def parse(
+    arguments: Sequence[str],
+    parser: ArgumentParser | None = None,
+    *,
+    start: Callable[[Mapping[str, Any]], Config | None] = lambda _own: None,
+) -> Written:
     """Flags and ``--config`` files into a configuration.
 
     Args:
         arguments: The command line after the command's name.
-        command: The command's name, for the help page.
-        start: What files and flags build on. Default: the defaults of the schema.
-
-    Returns:
-        The configuration, and its base: what the files alone say. The run is named after the difference.
+        parser: The command's (`configuration_parser`).
+        start: What files and flags build on, by the command's own options. Default: the defaults of the schema.
 
     Raises:
         UserError: One line for any mistake. ``--help`` prints and raises `SystemExit` with status 0.
     """
-    base = to_flat(start) if start else {}
+    parser = parser or configuration_parser()
+    files, rest = _split(arguments)
+    fields = {each.name for each in dataclasses.fields(Config)}
+    try:
+        typed = parser.parse_args(rest, defaults=False).as_dict()
+        own = {name: value for name, value in typed.items() if name not in fields}
+        built = start(own)
+        base = (to_flat(built) if built else {}) | files
+        parser.set_defaults(base)
+        values = parser.parse_args(rest).as_dict()
+    except ArgumentError as error:
+        raise one_line(error, parser) from error
+    config = _build(Config, {name: value for name, value in values.items() if name in fields})
+    flags = {name: value for name, value in typed.items() if name in fields}
+    return Written(config, _build(Config, _nested(base)), own, flatten(flags))
+
+
+def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What the files of a command line say, and the rest of it."""
+    content: dict[str, Any] = {}
     rest: list[str] = []
     pending = iter(arguments)
     for argument in pending:
-        if argument == "--config" or argument.startswith("--config="):
-            path = argument.partition("=")[2] or next(pending, None)
-            if path is None:
-                raise UserError("--config needs a file")
-            content = read_yaml(path)
-            _refuse_gone(content)
-            base |= _as_fields(flatten(content, source=f"'{path}'"), f"'{path}'")
-        else:
+        flag, _, path = argument.partition("=")
+        if flag.startswith("--") and flag[2:] in GROUPS:  # the parser would take a file for it, or import a class
+            raise is_a_group(flag[2:])
+        if flag != "--config":
             rest.append(argument)
-        if argument.partition("=")[0] in _groups():  # the parser would take a file for it, or import a class
-            raise _is_a_group(argument.partition("=")[0].removeprefix("--"))
-    parser = _parser(command)
-    parser.set_defaults(base)
-    try:
-        values = parser.parse_args(rest).as_dict()
-    except ArgumentError as error:
-        raise _one_line(error) from error
-    del values["config"]
-    return _build(Config, values), _build(Config, _nested(base))
+            continue
+        if not path and (path := next(pending, "")) == "":
+            raise UserError("--config needs a file")
+        written = read_yaml(path)
+        _refuse_gone(written)
+        content |= _as_fields(flatten(written, source=f"'{path}'"), f"'{path}'")
+    return content, rest
 
 
 def to_flat(config: Config) -> dict[str, Any]:

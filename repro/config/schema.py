@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro.errors import UserError
+from repro.networks.options import CHOSEN, NetworkOptions, kind
 from repro.text import unseen
 
 LONGEST_NAME = 150
@@ -57,38 +58,22 @@ def _require(condition: bool, key: str, given: object, allowed: str) -> None:
         raise UserError(f"{key} is {given}; allowed: {allowed}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The network: one flag swaps one thing and keeps the rest."""
+def _at_least(config: Any, group: str, **least: int) -> None:
+    for key, lowest in least.items():
+        value = getattr(config, key)
+        _require(value is None or value >= lowest, f"{group}.{key}", value, f"{lowest} or more")
 
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
     network: str = "resnet110"
     """Family and depth (plainnet110, resnet164, resnext200, diracnet110), timm/NAME, or package.module:Name."""
-    form: Literal["small", "imagenet"] = "small"
-    """Small images (3x3 stem, three stages) or ImageNet (7x7 stem, four stages)."""
-    width: int | None = None
-    """Base width: channels of the first stage. Default: the form's own, 16 for small and 64 for imagenet."""
-    activation: Literal["relu", "sigmoid", "softplus", "tanh", "identity"] = "relu"
-    """Activation; identity gives the linear networks of Oyedotun 6.4."""
-    gamma: float = 20.0
-    """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
-    normalization: Literal["batch", "none"] = "batch"
-    """Batch normalisation after each convolution, or none (convolutions then have a bias)."""
-    shortcut: Literal["identity", "projection"] | None = None
-    """Shortcut where the shape changes. Default: the form's own, identity for small and projection for imagenet."""
-    block: Literal["basic", "bottleneck"] | None = None
-    """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
-    groups: int | None = None
-    """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
-    diagonal: Literal["free", "held"] = "free"
-    """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1."""
-    initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
-    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
-    pooling: Literal["maxpool", "stride"] | None = None
-    """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
-    printed: bool = False
-    """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""
-    hidden: tuple[int, ...] | None = None
-    """Widths of the hidden layers of mlp. Default: 784 and 300 (Nguyen, Fig. 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(NetworkOptions, _Named):  # the fields of the last base come first
+    """The network: one flag swaps one thing and keeps the rest."""
+
     skip_neurons: int | Literal["train"] | None = None
     """Connect so many hidden neurons, chosen at random, to the output (Nguyen); train: as many as training images."""
     skip_seed: int = 0
@@ -99,15 +84,13 @@ class ModelConfig:
     """Train all weights, or only those of the output on features that are computed once (Nguyen's "rand")."""
     solver: Literal["sgd", "exact"] = "sgd"
     """How the output is trained alone: by SGD, or as the least-norm solution for one-hot targets, in float64."""
-    pretrained: bool = False
-    """Start timm/NAME from its published weights."""
-    arguments: dict[str, Any] | None = None
-    """Further keyword arguments for timm/NAME or package.module:Name."""
 
     def __post_init__(self) -> None:
-        _require(self.width is None or self.width >= 1, "model.width", self.width, "1 or more")
-        _require(self.groups is None or self.groups >= 1, "model.groups", self.groups, "1 or more")
-        _require(self.gamma > 0, "model.gamma", self.gamma, "above 0")
+        _at_least(self, "model", **{name: 1 for name in CHOSEN if kind(name) is int})
+        for name in CHOSEN:
+            _require(
+                kind(name) is not float or getattr(self, name) > 0, f"model.{name}", getattr(self, name), "above 0"
+            )
         some = self.skip_neurons in (None, "train") or int(self.skip_neurons) >= 1
         _require(some, "model.skip_neurons", self.skip_neurons, "1 or more, or train")
         _require(0 <= self.skip_seed < 2**63, "model.skip_seed", self.skip_seed, "0 to 2**63 - 1")
@@ -155,15 +138,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         some = self.batch_size == "full" or int(self.batch_size) >= 1
         _require(some, "data.batch_size", self.batch_size, "1 or more, or full")
-        _require(self.evaluation_batch_size >= 1, "data.evaluation_batch_size", self.evaluation_batch_size, "1 or more")
-        _require(self.train_size is None or self.train_size >= 1, "data.train_size", self.train_size, "1 or more")
-        _require(self.test_size is None or self.test_size >= 1, "data.test_size", self.test_size, "1 or more")
-        sizes = self.image_size is None or self.image_size >= 8
-        _require(sizes, "data.image_size", self.image_size, "8 or more")
+        _at_least(self, "data", evaluation_batch_size=1, train_size=1, validation_size=0, test_size=1)
+        _at_least(self, "data", image_size=8, workers=0)
         larger = self.resize_size is None or self.resize_size >= (self.image_size or 224)
         _require(larger, "data.resize_size", self.resize_size, f"data.image_size {self.image_size or 224} or more")
-        _require(self.workers is None or self.workers >= 0, "data.workers", self.workers, "0 or more")
-        _require(self.validation_size >= 0, "data.validation_size", self.validation_size, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +172,10 @@ class TrainingConfig:
     """Batch normalisation over the whole batch, or over each process's part (faster); the same with one process."""
 
     def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
+        for key in ("learning_rate", "warmup_learning_rate", "factor"):
+            _require(getattr(self, key) > 0, f"training.{key}", getattr(self, key), "above 0")
         _require(0 <= self.momentum < 1, "training.momentum", self.momentum, "0 to below 1")
-        _require(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
-        _require(self.spectral_penalty >= 0, "training.spectral_penalty", self.spectral_penalty, "0 or more")
-        _require(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "0 or more")
-        _require(self.warmup_learning_rate > 0, "training.warmup_learning_rate", self.warmup_learning_rate, "above 0")
-        _require(self.factor > 0, "training.factor", self.factor, "above 0")
+        _at_least(self, "training", weight_decay=0, spectral_penalty=0, warmup_steps=0)
         ordered = list(self.milestones) == sorted(set(self.milestones))
         within = all(0 < milestone < 1 for milestone in self.milestones)
         _require(ordered and within, "training.milestones", self.milestones, "rising shares between 0 and 1")
@@ -227,8 +202,7 @@ class MeasureConfig:
     """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
 
     def __post_init__(self) -> None:
-        _require(self.every_n_epochs >= 1, "measure.every_n_epochs", self.every_n_epochs, "1 or more")
-        _require(self.probe_size >= 2, "measure.probe_size", self.probe_size, "2 or more")
+        _at_least(self, "measure", every_n_epochs=1, probe_size=2)
         _require(all(step >= 0 for step in self.at_steps), "measure.at_steps", self.at_steps, "steps from 0")
         _require(
             all(n >= 1 for n in self.every_n_steps.values()), "measure.every_n_steps", self.every_n_steps, "1 or more"
@@ -268,9 +242,8 @@ class TrainerConfig:
     """A progress bar, one line an epoch, or nothing; auto takes the bar on a terminal."""
 
     def __post_init__(self) -> None:
-        intervals = ("checkpoint_every_n_epochs", "evaluate_every_n_epochs")
-        for key in ("max_epochs", "num_nodes", "keep_checkpoints", *intervals):
-            _require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "1 or more")
+        _at_least(self, "trainer", max_epochs=1, num_nodes=1, keep_checkpoints=1)
+        _at_least(self, "trainer", checkpoint_every_n_epochs=1, evaluate_every_n_epochs=1)
         _require(self.devices == "auto" or int(self.devices) >= 1, "trainer.devices", self.devices, "auto, 1 or more")
         steps, minutes = self.checkpoint_every_n_steps, self.checkpoint_every_n_minutes
         _require(steps is None or steps >= 1, "trainer.checkpoint_every_n_steps", steps, "1 or more, or null")
@@ -291,7 +264,7 @@ class LogConfig:
     """Record the training loss every n steps."""
 
     def __post_init__(self) -> None:
-        _require(self.every_n_steps >= 1, "log.every_n_steps", self.every_n_steps, "1 or more")
+        _at_least(self, "log", every_n_steps=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,17 +272,11 @@ class Config:
     """One run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The network."""
     data: DataConfig = field(default_factory=DataConfig)
-    """The data."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    """The optimiser."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    """The trainer."""
     measure: MeasureConfig = field(default_factory=MeasureConfig)
-    """The measurements."""
     log: LogConfig = field(default_factory=LogConfig)
-    """The logs."""
     seed: int = 0
     """Seed of the weights and of the order and augmentation of the batches."""
     runs: str = "runs"

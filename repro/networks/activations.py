@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from repro.importing import load
 
 if TYPE_CHECKING:
     from torch import nn
 
-ACTIVATIONS: dict[str, str] = {
+Activation = Literal["relu", "sigmoid", "softplus", "tanh", "identity"]
+
+ACTIVATIONS: dict[Activation, str] = {
     "relu": "torch.nn:ReLU",
     "sigmoid": "torch.nn:Sigmoid",
     "softplus": "torch.nn:Softplus",
@@ -19,7 +21,7 @@ ACTIVATIONS: dict[str, str] = {
 """Name to the import path of the module's class. Only softplus takes an argument, gamma."""
 
 
-def create_activation(name: str, *, gamma: float) -> nn.Module:
+def create_activation(name: Activation, *, gamma: float) -> nn.Module:
     """A new activation module.
 
     It never works in place: hooks keep tensors that layers read and wrote, and those must stay as they were.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from repro.errors import UserError, unknown
 from repro.networks import external as foreign
 from repro.networks.family import Family
-from repro.networks.options import CHOICES, Options, parse_options, refuse_options
+from repro.networks.options import Options, choices, parse_options, refuse_options
 from repro.networks.registry import NETWORKS
 
 
@@ -69,7 +69,7 @@ def _check_depth(stem: str, family: Family, depth: int, options: Options) -> Non
         f"; {option} {value} has {depth}"
         for option in ("block", "form")
         if option in family.takes
-        for value in CHOICES[option]
+        for value in choices(option)
         if depth in family.depths(replace(options, **{option: value})).values  # type: ignore[arg-type]
     ]
     nearest = " and ".join(map(str, rule.nearest(depth)))

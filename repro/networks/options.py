@@ -5,73 +5,88 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeGuard
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
 
 from repro.errors import UserError, unknown
-from repro.networks.activations import ACTIVATIONS
+from repro.networks.activations import Activation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class NetworkOptions:
+    """What a user chooses of a network: each field is a flag, a key of configurations and an option of the networks.
+
+    A type says what is allowed: names (Literal), whole numbers from 1 up, numbers above 0. A docstring is the help.
+    """
+
+    form: Literal["small", "imagenet"] = "small"
+    """Small images (3x3 stem, three stages) or ImageNet (7x7 stem, pool, four stages)."""
+    width: int | None = None
+    """Base width: channels of the first stage. Default: the form's own, 16 for small and 64 for imagenet."""
+    activation: Activation = "relu"
+    """Activation; identity gives the linear networks of Oyedotun 6.4."""
+    gamma: float = 20.0
+    """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
+    normalization: Literal["batch", "none"] = "batch"
+    """Batch normalisation after each convolution, or none (convolutions then have a bias)."""
+    shortcut: Literal["identity", "projection"] | None = None
+    """Shortcut where the shape changes: subsampling and channels of zeros, or a strided 1x1 convolution. Default: the
+    form's own, identity for small and projection for imagenet."""
+    block: Literal["basic", "bottleneck"] | None = None
+    """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
+    groups: int | None = None
+    """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
+    diagonal: Literal["free", "held"] = "free"
+    """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1."""
+    initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
+    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
+    pooling: Literal["maxpool", "stride"] | None = None
+    """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
+    printed: bool = False
+    """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers of mlp. Default: 784 and 300 (Nguyen, Fig. 3)."""
+    pretrained: bool = False
+    """Start timm/NAME from its published weights."""
+    arguments: dict[str, Any] | None = None
+    """Further keyword arguments for timm/NAME or package.module:Name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(NetworkOptions):
     """The options of `repro.networks.create_network`. None stands for the default of the family or of the form."""
 
     num_classes: int = 10
     in_channels: int = 3
     image_size: int = 32
     """Height and width of the images; it is checked, and passed to networks that must know it."""
-    form: str = "small"
-    """``small``: 3x3 stem and three stages, for images of some 32 pixels; ``imagenet``: 7x7 stem, pool, 4 stages."""
-    width: int | None = None
-    """Base width w, the channels of the stem: 16 in the small form, 64 in the ImageNet form."""
-    activation: str = "relu"
-    """A name in `repro.networks.activations.ACTIVATIONS`; ``identity`` makes a linear network (Oyedotun, 6.4)."""
-    gamma: float = 20.0
-    """Softplus is (1/gamma) log(1 + exp(gamma t)); read by that activation only."""
-    normalization: str = "batch"
-    """``batch``: batch normalisation after every convolution; ``none``: none, and the convolutions get a bias."""
-    shortcut: str | None = None
-    """Where a block changes the shape: ``identity`` (subsample, zero-pad the channels; the small form's default) or
-    ``projection`` (strided 1x1 convolution; the ImageNet form's default). Elsewhere it is always the identity."""
-    block: str | None = None
-    """``basic`` (two 3x3 convolutions) or ``bottleneck`` (1x1, 3x3, 1x1)."""
-    groups: int | None = None
-    """ResNeXt's number of paths m: 8 in the small form, 32 in the ImageNet form."""
-    diagonal: str = "free"
-    """DiracNet's diagonal a (Oyedotun, Eq. 28): ``free`` trains it from 1, ``held`` keeps it at 1."""
-    pretrained: bool = False
-    """Pretrained weights, for ``timm/...`` networks."""
-    initialization: str = "he"
-    """``he``: Gaussian of variance 2 / fan-in; ``truncated``: the same, cut off at two deviations (Nguyen, section 4);
-    ``truncated_corrected``: so that its variance is 2 / fan-in after the cut; ``xavier``: uniform, Glorot's."""
-    pooling: str | None = None
-    """``maxpool`` (VGG's default) or ``stride``: convolutions of stride 2 (CNN13's default)."""
-    printed: bool = False
-    """CNN13 as its table is printed, with a convolution more than its text and number of neurons say."""
-    hidden: tuple[int, ...] | None = None
-    """Widths of the hidden layers of ``mlp``: 784 and 300 by default."""
-    arguments: Mapping[str, object] | None = None
-    """Further keyword arguments of a ``timm/...`` network or of one that is given by import path."""
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "form": ("small", "imagenet"),
-    "activation": tuple(ACTIVATIONS),
-    "normalization": ("batch", "none"),
-    "shortcut": ("identity", "projection"),
-    "block": ("basic", "bottleneck"),
-    "diagonal": ("free", "held"),
-    "initialization": ("he", "truncated", "truncated_corrected", "xavier"),
-    "pooling": ("maxpool", "stride"),
-}
-"""The allowed values of every option that is a choice between names."""
+CHOSEN = tuple(field.name for field in fields(NetworkOptions))
+"""Options that the user chooses."""
 
-COUNTS = ("num_classes", "in_channels", "image_size", "width", "groups")
-"""Options that are whole numbers from 1 up."""
-
-UNIVERSAL = frozenset({"num_classes", "in_channels", "image_size"})
+UNIVERSAL = frozenset(field.name for field in fields(Options)) - {*CHOSEN}
 """Options that the data dictates and every network accepts."""
 
-_DEFAULTS = {field.name: field.default for field in fields(Options)}
+_DEFAULTS = {field.name: field.default for field in sorted(fields(Options), key=lambda field: field.name in CHOSEN)}
+
+
+@cache
+def kind(name: str) -> Any:
+    """What an option may be beside None: ``int``, ``Literal["basic", "bottleneck"]``, ``tuple[int, ...]`` ..."""
+    hint = _hints()[name]
+    return next((each for each in get_args(hint) if NoneType in get_args(hint)), hint)
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Options)
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """The allowed values of an option that is a choice between names; of another, none."""
+    return get_args(kind(name)) if get_origin(kind(name)) is Literal else ()
 
 
 def parse_options(given: Mapping[str, object]) -> Options:
@@ -85,21 +100,32 @@ def parse_options(given: Mapping[str, object]) -> Options:
             raise unknown("network option", name, _DEFAULTS)
         if value is None and _DEFAULTS[name] is None:
             continue
-        if name in CHOICES and value not in CHOICES[name]:
-            raise unknown(name, value, CHOICES[name])
-        if name in COUNTS and not (type(value) is int and value > 0):
-            raise UserError(f"{name} is {value!r}; it is a whole number from 1 up")
-        if name == "gamma" and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-            raise UserError(f"gamma is {value!r}; it is a number above 0")
-        if name in ("pretrained", "printed") and not isinstance(value, bool):
-            raise UserError(f"{name} is {value!r}; it is true or false")
-        if name == "hidden" and not (_is_sequence(value) and value and all(type(n) is int and n > 0 for n in value)):
-            raise UserError(f"hidden is {value!r}; it is a list of whole numbers from 1 up, as [784, 300]")
-        if name == "arguments" and not isinstance(value, Mapping):
-            raise UserError(f"arguments is {value!r}; it maps keyword arguments to values, as {{drop_rate: 0.1}}")
+        if (names := choices(name)) and value not in names:
+            raise unknown(name, value, names)
+        if allowed := _refused(get_origin(kind(name)) or kind(name), value):
+            raise UserError(f"{name} is {value!r}; it {allowed}")
     hidden = given.get("hidden")
     known = {"arguments": given.get("arguments") or None, "hidden": tuple(hidden) if _is_sequence(hidden) else None}
     return Options(**{**given, **known})  # type: ignore[arg-type]
+
+
+def _refused(kind: object, value: object) -> str:
+    """What is allowed where a value is not; otherwise nothing."""
+    if kind is int and not _is_count(value):
+        return "is a whole number from 1 up"
+    if kind is float and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+        return "is a number above 0"
+    if kind is bool and not isinstance(value, bool):
+        return "is true or false"
+    if kind is tuple and not (_is_sequence(value) and value and all(map(_is_count, value))):
+        return "is a list of whole numbers from 1 up, as [784, 300]"
+    if kind is dict and not isinstance(value, Mapping):
+        return "maps keyword arguments to values, as {drop_rate: 0.1}"
+    return ""
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:

@@ -2,7 +2,8 @@
 
 A new family is a file in this folder with a callable ``(depth, options) -> nn.Module``, and an entry here that says
 where that is, which depths it has and which options it reads. `tests/networks/test_registry.py` then tests it. An
-option that no family has yet is a field of `repro.networks.options.Options`. A network may list its weight layers in
+option that no family has yet is a field of `repro.networks.options.NetworkOptions`: the configuration's key, the flag
+and its help are made from that. A network may list its weight layers in
 a method ``weight_layer_names``; `repro.networks.weight_layers` finds them by a forward pass otherwise.
 """
 

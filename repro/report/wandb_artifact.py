@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from repro.tracking.wandb_service import Service
 _DIGEST = "report/digest"
 
 
-def studies(paths: list[Path]) -> list[Path]:
+def studies(paths: Sequence[Path]) -> list[Path]:
     """The folders of studies at or below the given paths; a run directory is not one."""
     found = [
         each.parent for path in paths for each in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))

@@ -8,26 +8,8 @@ from repro import data, measurements, networks
 from repro.config import Config, DataConfig
 from repro.errors import UserError
 from repro.importing import check_path, require_trust
+from repro.networks.options import CHOSEN
 from repro.own_code import source_digest
-
-_OF_THE_NETWORK = (
-    "form",
-    "width",
-    "activation",
-    "gamma",
-    "normalization",
-    "shortcut",
-    "block",
-    "groups",
-    "diagonal",
-    "initialization",
-    "pooling",
-    "printed",
-    "hidden",
-    "pretrained",
-    "arguments",
-)
-
 
 CODE_KEYS = ("model.network", "data.name")
 """Keys of a configuration that may name code: package.module:Name."""
@@ -35,7 +17,7 @@ CODE_KEYS = ("model.network", "data.name")
 
 def network_options(config: Config) -> dict[str, object]:
     """The options of `repro.networks.create_network` that the configuration itself gives."""
-    return {key: getattr(config.model, key) for key in _OF_THE_NETWORK}
+    return {key: getattr(config.model, key) for key in CHOSEN}
 
 
 def train_samples(config: Config, asking: str) -> int:

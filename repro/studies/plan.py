@@ -50,6 +50,11 @@ class Progress:
     """Measured on this run, or on one of the same kind; None if there is none."""
 
     @property
+    def name(self) -> str:
+        """Label and seed of the cell."""
+        return f"{self.cell.label} seed {self.cell.seed}"
+
+    @property
     def remaining(self) -> float | None:
         """Seconds that it still takes, by the measured step time."""
         if self.status in ("finished", "diverged"):

@@ -73,7 +73,7 @@ def test_what_the_documents_submit_can_be_run(monkeypatch: pytest.MonkeyPatch) -
         if "study" in words[0]:
             assert load(words[1]).preset(words[words.index("--preset") + 1])
         else:
-            config, _ = parse(words[1:])
+            config = parse(words[1:]).config
             assert config.model.network
         if "ddp" in words[0]:
             assert (config.trainer.num_nodes, config.trainer.devices) == (sbatch.DDP.nodes, sbatch.DDP.tasks_per_node)

@@ -93,9 +93,9 @@ def test_on_the_command_line_a_mistake_is_one_line(environment: dict[str, str], 
 
 def test_on_the_command_line_torch_finds_one_thread() -> None:
     program = (
-        "import sys; import repro.cli as cli\n"
-        "def look(arguments):\n    import os, torch\n"
+        "import sys; import repro.cli as cli; import repro.commands.runs as runs\n"
+        "def look(request):\n    import os, torch\n"
         "    print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])\n    return 0\n"
-        "cli.COMMANDS['runs'] = look; sys.argv = ['repro', 'runs']; cli.main()"
+        "runs._list = look; sys.argv = ['repro', 'runs', 'list']; cli.main()"
     )
     assert python(program, OMP_NUM_THREADS="64").stdout == "1 PASSIVE\n"

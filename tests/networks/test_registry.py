@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from repro.networks import NETWORKS, check, create_network, weight_layers
-from repro.networks.options import UNIVERSAL, Options
+from repro.networks import ACTIVATIONS, NETWORKS, check, create_network, weight_layers
+from repro.networks.options import UNIVERSAL, Options, choices
 
 EXAMPLES = [family.example(name) for name, family in NETWORKS.items()]
 DATA = {"num_classes": 7, "in_channels": 3, "image_size": 32}
@@ -47,3 +47,7 @@ def test_the_global_generator_alone_decides_the_weights(name):
 @pytest.mark.parametrize(("name", "family"), NETWORKS.items())
 def test_a_family_takes_options_that_exist_and_reads_them_beside_those_of_the_data(name, family):
     assert set(family.takes) <= set(Options.__dataclass_fields__) - UNIVERSAL
+
+
+def test_every_activation_can_be_chosen() -> None:
+    assert choices("activation") == tuple(ACTIVATIONS)

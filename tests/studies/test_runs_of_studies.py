@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from repro.cli import run
-from repro.commands.study import _longest_first
+from repro.commands.study.part import Part
+from repro.commands.study.run import longest_first
 from repro.config import to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory, keep, metrics, readings
@@ -301,11 +302,11 @@ def test_the_longest_cells_begin_first(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)  # away from the records that the repository keeps
     rates = {name: 0.1 / epochs for name, epochs in (("2", 2), ("6", 6), ("4", 4))}
     grid = {"run": {name: {"trainer.max_epochs": int(name), "training.learning_rate": rates[name]} for name in rates}}
-    study = load(write(tmp_path, grid=grid, presets={"cpu": {}}, paper_values={}, claims=[]))
-    cells = study.cells(runs=str(tmp_path))
+    part = Part(name=write(tmp_path, grid=grid, presets={"cpu": {}}, paper_values={}, claims=[]), runs=str(tmp_path))
+    cells = part.cells
 
     def order() -> list[str]:
-        return [each.label for each in _longest_first(cells, tmp_path / "mine", tmp_path)]
+        return [each.label for each in longest_first(part)]
 
     assert order() == ["2", "6", "4"], "nothing is known"
     plan.remember(tmp_path, cells[0].config, plan.Rate(1.0, "CPU"))

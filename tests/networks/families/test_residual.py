@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from repro.networks import create_network, weight_layers
 from repro.networks.families.residual import Block, ZeroPaddedIdentity
 from repro.networks.initialization import INITIALIZATIONS
-from repro.networks.options import CHOICES
+from repro.networks.options import choices
 
 
 def count(network: nn.Module) -> int:
@@ -243,7 +243,7 @@ def test_he_initialization_has_variance_two_over_fan_in():
 
 
 def test_every_initialization_that_may_be_named_exists():
-    assert set(INITIALIZATIONS) == set(CHOICES["initialization"])
+    assert set(INITIALIZATIONS) == set(choices("initialization"))
 
 
 def test_nothing_that_a_hook_has_seen_is_overwritten_later():

@@ -1,0 +1,63 @@
+"""Commands that take a configuration: its keys are flags beside the command's own options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from repro.commands.options import Action, Asked, Request, add_options, description, request_of, trust_option
+from repro.config import Config, configuration_parser, parse
+from repro.data import DATASETS
+from repro.measurements import MEASUREMENTS
+from repro.networks import NETWORKS
+from repro.runs.validation import CODE_KEYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredRequest(Request):
+    """What is asked for, with a configuration."""
+
+    config: Config
+    base: Config
+    """What the configuration's files alone say."""
+    trust: tuple[str, ...] = trust_option()
+
+
+class ConfigurationParser:
+    """The parser of a command that takes a configuration.
+
+    Args:
+        command: A key of `repro.commands.COMMANDS`.
+        examples: What may follow it.
+        action: What it does; the fields of its requests are its own options.
+        start: The configuration that flags build on, by the command's own options. Default: the schema's.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        examples: Sequence[str],
+        action: Action,
+        start: Callable[[Mapping[str, Any]], Config | None] = lambda _own: None,
+    ) -> None:
+        self._action, self._start = action, start
+        notes = {
+            "model.network": f"Families: {', '.join(NETWORKS)} (repro help networks).",
+            "data.name": f"Names: {', '.join(DATASETS)} (repro help data).",
+            "measure.measurements": f"Names: {', '.join(MEASUREMENTS)} (repro help measurements).",
+        }
+        metadata = [each.metadata for each in dataclasses.fields(action.kind)]
+        names = [f"[{each['metavar']}]" for each in metadata if each.get("flag", "") is None]
+        self._parser = configuration_parser(f"repro {command}", notes)
+        self._parser.usage = " ".join([f"repro {command}", *names, "[OPTION VALUE ...]"])
+        self._parser.description = description(command, examples)
+        add_options(self._parser, action.kind)
+
+    def read(self, arguments: Sequence[str]) -> Asked:
+        """What flags and files ask for; `UserError` for a mistake. Code that a flag names is trusted: it was typed."""
+        written = parse(arguments, self._parser, start=self._start)
+        request = request_of(self._action.kind, written.own, config=written.config, base=written.base)
+        code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]
+        return Asked(self._action.do, dataclasses.replace(request, trust=(*request.trust, *code)))

@@ -1,0 +1,28 @@
+"""`repro demo`: the study that shows what this is about."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+
+from repro.commands.options import Action, Request, command_parser, option
+from repro.commands.study.run import Run, run
+
+EXAMPLES = ("", "--seed 0 1 2", "--again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Demo(Request):
+    seed: tuple[int, ...] | None = option("seeds (default: 0)", default=None)
+    runs: str = option("folder of all run directories", default="runs")
+    again: bool = option("train anew what is finished", default=False)
+
+
+def main(request: _Demo) -> int:
+    """Run the study, without W&B: its charts take time, and the record has everything."""
+    os.environ.setdefault("WANDB_MODE", "disabled")
+    return run(Run(name="demo", seed=request.seed, runs=request.runs, again=request.again), command=("repro", "demo"))
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Demo, main))

@@ -1,0 +1,144 @@
+"""`repro help`: what the commands do, and what is there, as the registries have it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from repro import importing
+from repro.commands import COMMANDS, parser_of
+from repro.commands.options import Action, Request, argument, command_parser
+from repro.errors import unknown
+
+EXAMPLES = ("networks", "exit-status", "fit")
+
+STATUS = {
+    "0": "done; or stopped in time, as --budget asks",
+    "1": "a run failed, a check failed, or a checkpoint could not be written",
+    "2": "a mistake in what was asked, which one line on stderr names",
+    "128 + n": "stopped by signal n, with a checkpoint: 130 is Ctrl-C",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Help(Request):
+    topic: str | None = argument("a topic or a command", nargs="?", default=None, metavar="TOPIC")
+
+
+def main(request: _Help) -> int:
+    """Print a topic, a command's help, or what there is.
+
+    Raises:
+        UserError: There is no such topic.
+    """
+    topic = request.topic
+    if topic is None or topic in TOPICS:
+        print("\n".join(TOPICS[topic]() if topic else _overview()))
+    elif topic in COMMANDS:
+        parser_of(topic).read(["--help"])  # prints, and leaves
+    else:
+        raise unknown("topic", topic, [*TOPICS, *COMMANDS])
+    return 0
+
+
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Help, main))
+
+
+def _overview() -> Iterator[str]:
+    yield "usage: repro COMMAND ..."
+    yield "\nReproduce, extend and check two papers on why skip connections make very deep networks trainable.\n"
+    yield from (f"  {name:10} {text}" for name, text in COMMANDS.items())
+    yield "\nrepro COMMAND --help explains each; repro help TOPIC: " + ", ".join(TOPICS) + "."
+
+
+def _networks() -> Iterator[str]:
+    from repro.config import ModelConfig, docs
+    from repro.networks import NETWORKS, Options
+    from repro.networks.options import CHOSEN, choices
+
+    yield f"--model.network: {docs(ModelConfig)['network']}\n"
+    for name, family in NETWORKS.items():
+        depths = f", depths {family.depths(Options()).text}" if family.depths else ""
+        takes = ", ".join(option for option in CHOSEN if option in family.takes)
+        yield _entry(name, f"{_summary(family.builder)} Such as {family.example(name)}{depths}; takes {takes}")
+    yield "\nEach option is a flag, --model.OPTION:\n"
+    for name in CHOSEN:
+        names = f" ({', '.join(choices(name))})" if choices(name) else ""
+        yield _entry(name, docs(ModelConfig)[name] + names)
+
+
+def _data() -> Iterator[str]:
+    from repro.commands.data import lines
+
+    yield "--data.name, and repro data prepare|check|show NAME:\n"
+    yield from (f"  {line}" for line in lines())
+    yield "\nYour own: --data.name package.module:Name, a LightningDataModule; see repro help trust."
+
+
+def _measurements() -> Iterator[str]:
+    from repro.measurements import DEFAULT, MEASUREMENTS
+
+    yield "--measure.measurements of repro fit, --measurements of repro measure:\n"
+    for name, path in MEASUREMENTS.items():
+        yield _entry(name, _summary(path) + (" (default)" if name in DEFAULT else ""))
+
+
+def _studies() -> Iterator[str]:
+    from repro.commands.study import lines
+
+    yield "repro study plan|run|submit|status|report|keep NAME --preset SIZE; sizes in brackets, the usual one first:\n"
+    yield from (f"  {line}" for line in lines())
+
+
+def _trust() -> Iterator[str]:
+    yield inspect.cleandoc(importing.__doc__ or "")
+
+
+def _slurm() -> Iterator[str]:
+    from repro.cluster.sbatch import SCRIPTS
+
+    yield f"repro doctor: {COMMANDS['doctor']}"
+    yield "repro study submit NAME: hands what is missing of a study to SLURM. By hand:"
+    for name, job in SCRIPTS.items():
+        yield "\n".join([f"\nsbatch/{name}.sbatch", *(f"  {line}" for line in job.title)])
+
+
+def _wandb() -> Iterator[str]:
+    from repro.config import LogConfig, docs
+
+    yield f"repro wandb-sync: {COMMANDS['wandb-sync']}\n"
+    yield from (_entry(f"--log.{name}", text) for name, text in docs(LogConfig).items())
+
+
+def _exit_status() -> Iterator[str]:
+    yield from (_entry(status, meaning) for status, meaning in STATUS.items())
+
+
+TOPICS: dict[str, Callable[[], Iterator[str]]] = {
+    "networks": _networks,
+    "data": _data,
+    "measurements": _measurements,
+    "studies": _studies,
+    "trust": _trust,
+    "slurm": _slurm,
+    "wandb": _wandb,
+    "exit-status": _exit_status,
+}
+
+
+def _entry(name: str, text: str) -> str:
+    return textwrap.fill(f"{name:20} {text}", 100, initial_indent="  ", subsequent_indent=" " * 23)
+
+
+def _summary(path: str) -> str:
+    """First line of the docstring at an import path, read without importing what may need torch."""
+    module, _, name = path.partition(":")
+    file = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
+    return (ast.get_docstring(found) or "").splitlines()[0]

@@ -1,0 +1,164 @@
+"""A command's options as the fields of a dataclass: its parser, its help and what it gets are made from them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+from repro.commands import COMMANDS
+from repro.errors import UserError, unknown
+
+
+def option(text: str, *, default: Any, **settings: Any) -> Any:
+    """A flag, named as its field.
+
+    Args:
+        text: What it is for; the default is added.
+        default: The field's where the flag is not given.
+        settings: `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; and
+            ``read``, what makes the field's value of the text.
+    """
+    return field(default=default, metadata={"help": text, **settings})
+
+
+def argument(text: str, *, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
+    """A positional argument; as `option`. With ``nargs="?"`` or ``"*"`` and a default it may be left out."""
+    return field(default=default, metadata={"help": text, "flag": None, **settings})
+
+
+def trust_option() -> Any:
+    """``--trust NAMES``, which may be repeated."""
+    return option(
+        "code that may be imported although a file names it: packages, modules, package.module:Name",
+        default=(),
+        action="append",
+        metavar="NAME[,NAME]",
+        read=lambda texts: tuple(",".join(texts).split(",")),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command line asks for: its fields are the command's options."""
+
+    trust: tuple[str, ...] = ()
+
+
+R = TypeVar("R", bound=Request)
+
+
+class Asked(NamedTuple):
+    """A command line that has been read: what is to be done, which returns the exit status, with what."""
+
+    do: Callable[[Any], int]
+    request: Request
+
+
+class Action(NamedTuple):
+    """What a command does, or one of several things, by the word that follows it."""
+
+    kind: type[Request]
+    do: Callable[[Any], int]
+    text: str = ""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are `UserError`s with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `argparse` would print."""
+        from repro.config.gone import refuse_gone
+
+        if match := re.search(r"argument (\S+): invalid choice: '?([^' ]+)'? \(choose from (.*)\)", message):
+            refuse_gone(f"{self.prog.removeprefix('repro ')} {match[2]}")
+            kind = f"value of {match[1]}" if match[1].startswith("-") else "action"
+            raise unknown(kind, match[2], re.findall(r"[\w.-]+", match[3]), extra=f"see {self.prog} --help")
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def read(self, arguments: Sequence[str]) -> Asked:
+        """What a command line asks for; `UserError` for a mistake in it."""
+        given, rest = self.parse_known_args(arguments)
+        if rest:
+            given.parser.refuse(rest[0])
+        return Asked(given.action.do, request_of(given.action.kind, vars(given)))
+
+    def refuse(self, word: str) -> NoReturn:
+        """Raise for a word that means nothing."""
+        from repro.config.gone import refuse_gone
+
+        if not word.startswith("-"):
+            raise UserError(f"unexpected argument '{word}'; see {self.prog} --help")
+        flag = word.split("=")[0]
+        refuse_gone(flag)
+        options = [option for action in self._actions for option in action.option_strings]
+        raise unknown("flag", flag, options, extra=f"see {self.prog} --help")
+
+
+def command_parser(command: str, examples: Sequence[str], actions: Action | Mapping[str, Action]) -> Parser:
+    """A command's parser; its help begins with examples of what may follow the command."""
+    settings: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    parser = Parser(prog=f"repro {command}", description=description(command, examples), **settings)
+    if isinstance(actions, Action):
+        parsers = {parser: actions}
+    else:
+        commands = parser.add_subparsers(required=True, metavar="|".join(actions))
+        parsers = {
+            commands.add_parser(name, help=action.text, description=action.text, **settings): action
+            for name, action in actions.items()
+        }
+    for each, action in parsers.items():
+        add_options(each, action.kind)
+        each.set_defaults(parser=each, action=action)
+    return parser
+
+
+def description(command: str, examples: Sequence[str]) -> str:
+    """What a command does, and how it is called."""
+    return "\n".join([COMMANDS[command], "\nexamples:", *(f"  repro {command} {each}".rstrip() for each in examples)])
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
+    """Add the options of a request to its parser."""
+    types = get_type_hints(kind)
+    for each in sorted(dataclasses.fields(kind), key=lambda each: each.name == "trust"):
+        if not each.metadata:
+            continue
+        told = {name: value for name, value in each.metadata.items() if name != "read"}
+        settings = told if "action" in told or "read" in each.metadata else {**_settings(types[each.name]), **told}
+        flag = settings.pop("flag", f"--{each.name.replace('_', '-')}")
+        usual = None if "read" in each.metadata else each.default
+        if usual not in (None, (), dataclasses.MISSING) and usual is not False:
+            settings["help"] += f" (default: {' '.join(map(str, usual)) if isinstance(usual, tuple) else usual})"
+        settings["help"] = settings["help"].replace("%", "%%")
+        if flag is None:
+            parser.add_argument(each.name, **{**settings, "metavar": told.get("metavar", each.name.upper())})
+        else:
+            parser.add_argument(flag, dest=each.name, default=None, **settings)
+
+
+def _settings(hint: Any) -> dict[str, Any]:
+    """What `argparse` needs to know of a field's type."""
+    kind = next((each for each in get_args(hint) if NoneType in get_args(hint)), hint)
+    if kind is bool:
+        return {"action": "store_true"}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is tuple:
+        return {**_settings(get_args(kind)[0]), "nargs": "+"}
+    return {"type": kind, "metavar": {int: "N", float: "X", Path: "PATH"}.get(kind)}
+
+
+def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
+    """A request with what was given, of which a parser knows more."""
+    given: dict[str, Any] = {}
+    for each in dataclasses.fields(kind):
+        if (value := values.get(each.name)) not in (None, []):
+            read = each.metadata.get("read", tuple if isinstance(value, list) else lambda text: text)
+            given[each.name] = read(value)
+    return kind(**given, **more)

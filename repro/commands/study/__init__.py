@@ -1,0 +1,60 @@
+"""`repro study`: the papers' artefacts planned, run, followed and reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from repro.commands.options import Action, Request, command_parser, option
+from repro.commands.study.part import Part
+from repro.commands.study.plan import Plan, plan, status
+from repro.commands.study.run import Report, Run, report, run
+from repro.commands.study.submit import Submit, submit
+from repro.errors import UserError
+from repro.records import keep
+from repro.studies.match import match
+from repro.studies.plan import RESULTS
+from repro.studies.study import load, names
+from repro.text import shell
+
+EXAMPLES = ("list", "plan oyedotun-table2 --measure", "run oyedotun-linear --budget 50", "status oyedotun-linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Keep(Part):
+    results: Path = option("folder to keep them in", default=RESULTS)
+
+
+def lines() -> list[str]:
+    """A line on every study that there is."""
+    studies = map(load, names())
+    return [f"{each.name:20} {each.where}: {each.title} [{', '.join(each.presets)}]" for each in studies]
+
+
+def _list(_request: Request) -> int:
+    print("\n".join(lines()))
+    return 0
+
+
+def _keep(request: _Keep) -> int:
+    kept = [run for run in match(request.cells, request.place)[0] if run is not None and run.ended]
+    if not kept:
+        command = shell("repro", "study", "status", request.name)
+        raise UserError(f"'{request.place}' has no finished run of this study; {command} lists them")
+    for each in kept:
+        target = request.results / request.place.name / each.name
+        print(f"{target}: {keep(each, target) / 1e6:.2f} MB")
+    return 0
+
+
+_ACTIONS = {
+    "list": Action(Request, _list, "the studies that there are"),
+    "plan": Action(Plan, plan, "the runs, their commands, their cost by measured step times"),
+    "run": Action(Run, run, "run what is missing here, then report it"),
+    "submit": Action(Submit, submit, "hand what is missing to SLURM, after a preflight"),
+    "status": Action(Part, status, "which runs are done, running, failed, missing; how long the rest takes"),
+    "report": Action(Report, report, "tables, figures and verdicts of what has been run"),
+    "keep": Action(_Keep, _keep, "copy the records of finished runs, without checkpoints, into results/"),
+}
+parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

@@ -1,0 +1,65 @@
+"""What every action of `repro study` is asked for: a study, at a size, with a folder of runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from repro.cluster.preflight import Check, preflight
+from repro.commands.options import Request, argument, option, trust_option
+from repro.studies.match import match
+from repro.studies.plan import RESULTS, Progress, progress, rates
+from repro.studies.study import Study, StudyCell, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Request):
+    """Cells of a study."""
+
+    name: str = argument("a study's name, or the path of a .yaml file")
+    preset: str | None = option("size (default: the study's first)", default=None)
+    seed: tuple[int, ...] | None = option("seeds in place of the preset's", default=None)
+    runs: str = option("folder of all run directories", default="runs")
+    trust: tuple[str, ...] = trust_option()
+
+    @cached_property
+    def study(self) -> Study:
+        """The study itself."""
+        return load(self.name)
+
+    @cached_property
+    def cells(self) -> list[StudyCell]:
+        """The runs that are meant."""
+        return self.study.cells(self.preset, seeds=self.seed, runs=self.runs, settings=self.settings)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of every run, in place of its own."""
+        return {}
+
+    @property
+    def place(self) -> Path:
+        """The folder of the study's runs."""
+        return Path(self.runs) / self.study.folder(self.preset)
+
+    @property
+    def size(self) -> list[str]:
+        """Preset and seeds as they are typed."""
+        return [
+            *(["--preset", self.preset] if self.preset else []),
+            *(["--seed", *map(str, self.seed)] if self.seed else []),
+        ]
+
+    def progress(self) -> list[Progress]:
+        """How far the runs are, with what is known of step times here and in the kept records."""
+        return progress(self.cells, match(self.cells, self.place)[0], rates([RESULTS, Path(self.runs)]))
+
+    def preflight(self, limit: float | None) -> Iterator[Check]:
+        """Look at what the runs need, with so many seconds for a life of the longest, as far as that is known."""
+        known = [each.remaining for each in self.progress() if each.remaining is not None]
+        longest = max(known) if known and math.isfinite(max(known)) else None
+        return preflight([cell.config for cell in self.cells], limit=limit, longest=longest)

@@ -1,0 +1,117 @@
+"""`repro study plan` and `status`: the runs of a study, what they cost and how far they are."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.commands.options import option
+from repro.commands.study.part import Part
+from repro.errors import UserError
+from repro.runs.validation import check_names
+from repro.studies.match import match
+from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, remember
+from repro.text import shell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Part):
+    """What is planned."""
+
+    measure: bool = option("time some steps here where no run has told", default=False)
+
+
+def plan(request: Plan) -> int:
+    """Print every run with what is left of it, and what all take together."""
+    for cell in request.cells:
+        check_names(cell.config)
+    planned = request.progress()
+    if request.measure:
+        _measure(planned, Path(request.runs))
+        planned = request.progress()
+    for each in planned:
+        pace = f"{each.rate.seconds:.3g} s each on {each.rate.device}" if each.rate else ""
+        left = f"{duration(each.remaining)} left" if each.remaining is not None else "time not known"
+        print(f"{each.name:40} {each.status:12} {each.steps:>9,} steps  {left:>14}  {pace}".rstrip())
+    size = request.study.preset(request.preset)
+    print(_time(request, planned))
+    print(f"cost as stated by the study: {size.cost or 'not stated'}")
+    print(f"disk: {_disk(planned)}")
+    for line in size.reductions:
+        print(f"reduced: {line}")
+    print(f"run all: {shell('repro', 'study', 'run', request.name, *request.size, '--runs', request.runs)}")
+    return 0
+
+
+def _time(request: Plan, planned: Sequence[Progress]) -> str:
+    known = [each.remaining for each in planned if each.remaining is not None]
+    unknown = len(planned) - len(known)
+    if math.fsum(known) or not unknown:
+        time = f"{len(planned)} runs, {duration(math.fsum(known))} of device time left"
+    else:
+        time = f"{len(planned)} runs, device time left: not known"
+    if not unknown:
+        return time
+    more = "" if request.measure else "; --measure times some steps of each kind here"
+    return (
+        f"{time}, and {unknown} runs whose step time is not known from any run in '{request.runs}' or '{RESULTS}'{more}"
+    )
+
+
+def _disk(planned: Sequence[Progress]) -> str:
+    if usages := [each.run.disk_usage() for each in planned if each.run is not None]:
+        return f"{sum(usages) / len(usages) * len(planned) / 1e6:,.0f} MB, by the runs that there are"
+    checkpoints = [
+        each.rate.checkpoint * each.cell.config.trainer.keep_checkpoints
+        for each in planned
+        if each.rate is not None and each.rate.checkpoint
+    ]
+    if checkpoints:
+        return f"{sum(checkpoints) / len(checkpoints) * len(planned) / 1e6:,.0f} MB of checkpoints"
+    return "not known; --measure looks at what a checkpoint of each kind takes"
+
+
+def _measure(planned: Sequence[Progress], runs: Path) -> None:
+    """Time some steps of every kind of run of which nothing is known, and remember that."""
+    from repro.runs.step_timing import time_run
+
+    unknown = {kind(each.cell.config): each for each in planned if each.remaining is None}
+    for number, each in enumerate(unknown.values(), 1):
+        print(f"timing {each.name} ({number}/{len(unknown)})", file=sys.stderr, flush=True)
+        try:
+            remember(runs, each.cell.config, Rate(*time_run(each.cell.config, each.steps)))
+        except UserError as error:
+            print(f"repro: {each.name} cannot be timed: {error}", file=sys.stderr)
+
+
+def status(request: Part) -> int:
+    """Print a line a run, what is left of all, and runs that belong to the study no longer."""
+    kept, _ = match(request.cells, RESULTS / request.place.name)
+    states = request.progress()
+    for each, record in zip(states, kept, strict=True):
+        share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
+        left = "time not known" if each.remaining is None else f"{duration(each.remaining)} left"
+        left = "" if each.remaining == 0 else left
+        more = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
+        if each.run is None and record is not None:
+            more = f"an earlier run's record: {record.path}"
+        print(f"{each.name:40} {each.status:12} {share:>6}  {left:>14}  {more}".rstrip())
+    print(together(states))
+    for stray in match(request.cells, request.place)[1]:
+        print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
+    return 0
+
+
+def together(states: Sequence[Progress]) -> str:
+    """How many runs are in which state, and how long the rest takes."""
+    counts = Counter(each.status for each in states)
+    remaining = [each.remaining for each in states]
+    known = math.fsum(seconds for seconds in remaining if seconds is not None)
+    whole = ", ".join(f"{number} {status}" for status, number in counts.items())
+    if None not in remaining:
+        return f"{whole}; {duration(known)} left"
+    return f"{whole}; {f'{duration(known)} left and more that is not known' if known else 'time left: not known'}"

@@ -1,0 +1,150 @@
+"""`repro study run` and `repro study report`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.commands.options import option
+from repro.commands.study.part import Part
+from repro.commands.study.plan import together
+from repro.errors import UserError
+from repro.runs.budget import Budget
+from repro.runs.stop import OUT_OF_TIME, Interrupted
+from repro.studies import manifest
+from repro.studies.plan import Progress
+from repro.studies.study import StudyCell
+from repro.text import shell
+
+_INTERVAL = "trainer.checkpoint_every_n_minutes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Part):
+    """What is reported."""
+
+    out: Path | None = option("folder for the report (default: report/ in the study's folder)", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Part):
+    """What is run, and how."""
+
+    again: bool = option("run finished cells anew", default=False)
+    jobs: int | None = option(
+        "cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)", default=None
+    )
+    budget: Budget = option(
+        "stop in time, with checkpoints; the same command goes on, here or where the runs are copied to",
+        default=Budget(),
+        read=Budget.of,
+        metavar="MINUTES",
+    )
+    minutes: float | None = option(
+        "of every run, in place of its own", default=None, flag=f"--{_INTERVAL}", metavar="M"
+    )
+    task: int | None = option("run only this one, counted from 0, without the report", default=None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of every run, in place of its own."""
+        return {} if self.minutes is None else {_INTERVAL: self.minutes}
+
+
+def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
+    """Run what is missing, and report it as made by a command; `Interrupted` when asked to stop, with checkpoints."""
+    if request.again and math.isfinite(request.budget.minutes):
+        raise UserError("--again begins anew with every call and --budget goes on with the next; give one of the two")
+    if request.task is not None:
+        return _run_task(request, request.task)
+    from repro.distributed.processes import is_first_rank
+
+    typed = shell(*(command or ("repro", "study", "run", request.name)), *request.size)
+    try:
+        failed = _run(request, typed)
+    except Interrupted as reason:
+        if reason.signal != OUT_OF_TIME or not is_first_rank():
+            raise
+        return _used_up(request)
+    if not is_first_rank():
+        return 0
+    _report(request, typed, None)
+    for cell in failed:
+        print(f"repro: {cell.label} seed {cell.seed} failed; the end of its log is above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def report(request: Report) -> int:
+    """Report what has been run."""
+    _report(request, shell("repro", "study", "run", request.name, *request.size), request.out)
+    return 0
+
+
+def _report(request: Part, command: str, out: Path | None) -> None:
+    from repro.report.build import write
+    from repro.report.sources import of_cells
+
+    study = request.study
+    section = of_cells(study, request.preset, request.cells, [request.place], command=command)
+    own = request.place / ("report" if study.runs_of is None else f"report-{study.name}")
+    page = write([section], out or own)
+    print((page.parent / "tables.md").read_text(encoding="utf-8"))
+    print(f"report: {page}")
+
+
+def _used_up(request: Run) -> int:
+    """Say how far the runs are at the end of a budget; returns the exit status."""
+    states = request.progress()
+    done = f"{sum(each.run is not None and each.run.ended for each in states)} of {len(states)} runs are done"
+    print(
+        f"repro: the budget of {request.budget.minutes:g} minutes is used up: {done} ({together(states)}); "
+        "the same command goes on from there",
+        file=sys.stderr,
+    )
+    return 1 if any(each.status == "failed" for each in states) else 0
+
+
+def _run(request: Run, command: str) -> list[StudyCell]:
+    """The cells that failed."""
+    from repro.studies.at_once import AtOnce, sensible_jobs
+    from repro.studies.runner import require_useful, run_study
+
+    if request.jobs is not None and request.jobs < 1:
+        raise UserError(f"--jobs is {request.jobs}; allowed: 1 or more")
+    study, cells, place = request.study, request.cells, request.place
+    runs = [cell.resolved.directory for cell in cells]  # refuses what cannot be run before anything runs
+    require_useful(request.budget, cells)
+    if study.runs_of is None:
+        manifest.write(place, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
+    missing = [run for run in runs if request.again or not run.ended]
+    jobs = request.jobs or min(sensible_jobs(), len(missing))
+    if jobs > 1:
+        ordered = longest_first(request)
+        return AtOnce(ordered, jobs, folder=place, again=request.again, ends=request.budget.ends).run()
+    return run_study(cells, again=request.again, ends=request.budget.ends)
+
+
+def longest_first(request: Part) -> list[StudyCell]:
+    """The cells with what has begun first, then the longest: so no long one runs alone at the end.
+
+    Those of which nothing is known count as long.
+    """
+
+    def begins(each: Progress) -> tuple[bool, float]:
+        return each.run is None, -math.inf if each.remaining is None else -each.remaining
+
+    return [each.cell for each in sorted(request.progress(), key=begins)]
+
+
+def _run_task(request: Run, task: int) -> int:
+    """Run one of a study's runs, by its number, without the report: a task of an array."""
+    from repro.studies.runner import require_useful, run_study
+
+    if not 0 <= task < len(request.cells):
+        raise UserError(f"--task is {task}; the study has runs 0 to {len(request.cells) - 1}")
+    cell = request.cells[task]
+    require_useful(request.budget, [cell])
+    return 1 if run_study([cell], again=request.again, ends=request.budget.ends) else 0
