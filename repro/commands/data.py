@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
