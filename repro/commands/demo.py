@@ -9,8 +9,6 @@ from functools import partial
 from repro.commands.options import Action, Request, command_parser, option
 from repro.commands.study.run import Run, run
 
-EXAMPLES = ("", "--seed 0 1 2", "--again")
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Demo(Request):
@@ -25,4 +23,4 @@ def main(request: _Demo) -> int:
     return run(Run(name="demo", seed=request.seed, runs=request.runs, again=request.again), command=("repro", "demo"))
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Demo, main))
+parser = partial(command_parser, examples=("", "--seed 0 1 2", "--again"), actions=Action(_Demo, main))

@@ -15,8 +15,6 @@ from repro.commands import COMMANDS, parser_of
 from repro.commands.options import Action, Request, argument, command_parser
 from repro.errors import unknown
 
-EXAMPLES = ("networks", "exit-status", "fit")
-
 STATUS = {
     "0": "done; or stopped in time, as --budget asks",
     "1": "a run failed, a check failed, or a checkpoint could not be written",
@@ -46,7 +44,7 @@ def main(request: _Help) -> int:
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Help, main))
+parser = partial(command_parser, examples=("networks", "exit-status", "fit"), actions=Action(_Help, main))
 
 
 def _overview() -> Iterator[str]:

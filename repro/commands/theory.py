@@ -17,9 +17,6 @@ from repro.theory import PAPERS, STATEMENTS, chosen, examine
 KEPT = RESULTS / "theory"
 
 
-EXAMPLES = ("", "oyedotun-theorem-2 nguyen-lemma-3.2", "--list")
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Theory(Request):
     names: tuple[str, ...] = argument(
@@ -59,4 +56,6 @@ def main(request: _Theory) -> int:
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Theory, main))
+parser = partial(
+    command_parser, examples=("", "oyedotun-theorem-2 nguyen-lemma-3.2", "--list"), actions=Action(_Theory, main)
+)
