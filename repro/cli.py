@@ -49,6 +49,7 @@ def fit(arguments: Arguments) -> int:
     """Train a network; the same command again goes on, or skips a finished run."""
     from repro.config import parse
     from repro.distributed.processes import is_first_rank
+    from repro.measurements.registry import listing
     from repro.runs.budget import Budget
     from repro.runs.start import start
     from repro.runs.stop import Interrupted
@@ -57,7 +58,7 @@ def fit(arguments: Arguments) -> int:
     own.add_argument("--again", action="store_true")
     own.add_argument("--budget", type=Budget.of, default=Budget())
     given, rest = own.parse_known_args(arguments)
-    config, base = parse(rest, command="fit")
+    config, base = parse(rest, command="fit", more=listing())
     try:
         outcome = start(config, base, again=given.again, ends=given.budget.ends)
     except Interrupted as reason:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, MEASUREMENTS, check
+from repro.measurements.registry import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ class Subject:
 
 def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Run ``repro measure TARGET ...``."""
+    parser.epilog = listing()
     parser.add_argument("target", help="a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of images, for a network's name")
     parser.add_argument("--held-out", type=Path, metavar="DIR", help="folder of as many others, for amplification")
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         nargs="+",
         default=list(DEFAULT),
         metavar="NAME",
-        help=f"what to measure, of {', '.join(MEASUREMENTS)} (default: {' '.join(DEFAULT)})",
+        help=f"what to measure (default: {' '.join(DEFAULT)})",
     )
     parser.add_argument("--layers", type=int, nargs="+", default=list(CHOSEN), help="layers for distributions")
     parser.add_argument("--probe-size", type=int, default=128, help="images (default: 128)")
@@ -233,17 +235,15 @@ def _summary(frame: pd.DataFrame) -> str:
     """A line for each measurement that yields condition numbers."""
     import numpy as np
 
-    from repro.figures import kappa
-
     lines = []
-    for measurement in kappa.MODES:
-        for form in ("headline", "matrix"):
-            values = kappa.headline_kappa(frame, measurement, form=form)["kappa"].to_numpy(float)
-            if not len(values) or (form == "matrix" and "output" in kappa.MODES[measurement]):
+    for measurement in MEASUREMENTS.values():
+        for kappa in measurement.kappas:
+            values = kappa.table(frame)["kappa"].to_numpy(float)
+            if not len(values):
                 continue
             finite = values[np.isfinite(values)]
             middle = f"median κ {np.median(finite):.4g}, largest {finite.max():.4g}" if len(finite) else "no finite κ"
             odd = f"{int(np.isinf(values).sum())} infinite, {int(np.isnan(values).sum())} with non-finite entries"
-            name = f"{measurement} (matrix)" if form == "matrix" else measurement
+            name = measurement.name if kappa is measurement.kappas[0] else f"{measurement.name} ({kappa.modes[0]})"
             lines.append(f"{name:24} {len(values):4} layers: {middle}; {odd}")
     return "\n".join(lines)

@@ -75,11 +75,12 @@ _NOTES = {
 }
 
 
-def _parser(command: str) -> ArgumentParser:
+def _parser(command: str, more: str = "") -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"repro {command}",
         exit_on_error=False,
         description=f"Flags replace what the configuration files say. {_NOTES.get(command, '')}",
+        epilog=more,
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file; may be given several times, later ones win")
     parser.add_class_arguments(Config, as_group=False)
@@ -244,13 +245,16 @@ def _refuse_gone(content: Mapping[str, Any]) -> None:
             refuse_gone(key)
 
 
-def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | None = None) -> tuple[Config, Config]:
+def parse(
+    arguments: Sequence[str], *, command: str = "fit", start: Config | None = None, more: str = ""
+) -> tuple[Config, Config]:
     """Flags and ``--config`` files into a configuration.
 
     Args:
         arguments: The command line after the command's name.
         command: The command's name, for the help page.
         start: What files and flags build on. Default: the defaults of the schema.
+        more: What the help page says below the options.
 
     Returns:
         The configuration, and its base: what the files alone say. The run is named after the difference.
@@ -273,7 +277,7 @@ def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | Non
             rest.append(argument)
         if argument.partition("=")[0] in _groups():  # the parser would take a file for it, or import a class
             raise _is_a_group(argument.partition("=")[0].removeprefix("--"))
-    parser = _parser(command)
+    parser = _parser(command, more)
     parser.set_defaults(base)
     try:
         values = parser.parse_args(rest).as_dict()

@@ -212,7 +212,7 @@ class MeasureConfig:
     """What is looked at on the network while it trains. Never changes the training."""
 
     measurements: tuple[str, ...] = ("weights", "representations")
-    """Measurements by name; an empty list measures nothing."""
+    """Measurements by name (what each is stands below); an empty list measures nothing."""
     every_n_epochs: int = 1
     """Measure at the end of every n-th epoch (and of the last)."""
     at_steps: tuple[int, ...] = ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from repro.measurements.description import Measurement
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 
 if TYPE_CHECKING:
-    from repro.measurements.probe import Measurement, Probe, measurement_mode
+    from repro.measurements.probe import Probe, measurement_mode
     from repro.measurements.run import measure, take
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "Measurement": "probe",
     "Probe": "probe",
     "measurement_mode": "probe",
     "measure": "run",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Shaped
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from repro.errors import UserError
-from repro.measurements import passes
-from repro.measurements.probe import Probe
+from repro.measurements.description import FigureSpec, Measurement, PanelSpec, at_end
 from repro.measurements.reading import Reading
-from repro.networks import WeightLayer
-from repro.spectra import conditioning, cost
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float, Shaped
+    from torch import Tensor
+
+    from repro.measurements.probe import Probe
+    from repro.networks import WeightLayer
 
 _COLUMNS = 2**14
 
@@ -29,6 +30,11 @@ def amplification(probe: Probe) -> Iterator[Reading]:
     Raises:
         UserError: The probe has no held-out images, or not as many as images.
     """
+    import torch
+
+    from repro.measurements import passes
+    from repro.spectra import conditioning, cost
+
     if probe.held_out is None or len(probe.held_out) != len(probe.images):
         raise UserError("amplification compares the probe with as many held-out images; pass held_out")
     count = len(probe.images)
@@ -62,6 +68,8 @@ def distance(probe: Probe) -> Iterator[Reading]:
     channels zero; it is left out where h has no such form (after pooling, in transformers). ``cka`` is the linear
     centred kernel alignment (Kornblith et al. 2019) of the two: 1 where the samples lie alike up to rotation and scale.
     """
+    from repro.measurements import passes
+
     if probe.share.rank != 0:  # two Gram matrices a layer
         return
     references: dict[str, tuple[Tensor, Tensor]] = {}
@@ -90,6 +98,8 @@ def distance(probe: Probe) -> Iterator[Reading]:
 
 def carry(reference: Shaped[Tensor, "batch ..."], shape: torch.Size) -> Shaped[Tensor, "batch ..."] | None:
     """A tensor in another's shape as an identity shortcut brings it there; None where none could."""
+    import torch.nn.functional as F
+
     if reference.shape == shape:
         return reference
     if reference.ndim != 4 or len(shape) != 4 or any(shape[n] > reference.shape[n] for n in (2, 3)):
@@ -104,6 +114,8 @@ def carry(reference: Shaped[Tensor, "batch ..."], shape: torch.Size) -> Shaped[T
 
 def centred_gram(tensor: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch batch"]:
     """Inner products of the samples, centred over the samples, in float64; a block of features at a time."""
+    import torch
+
     flat = tensor.flatten(1)
     gram = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat.device)
     for columns in flat.split(_COLUMNS, dim=1):
@@ -115,3 +127,88 @@ def centred_gram(tensor: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch ba
 
 def _alignment(one: Float[Tensor, "batch batch"], other: Float[Tensor, "batch batch"]) -> float:
     return float((one * other).sum() / (one.norm() * other.norm()))
+
+
+AMPLIFICATION = Measurement(
+    name="amplification",
+    says="κ(H) times the relative change of H from training to held-out images (Proposition 3)",
+    take=amplification,
+    figures=(
+        FigureSpec(
+            name="amplification",
+            heading="From training to held-out images",
+            caption="""Left, how far every representation moves in the spectral norm, relative to its own, from the
+                probe of training images to as many held-out ones; right, that times κ of the representation as a
+                matrix, which bounds the relative change of a linear layer's solution (Proposition 3).""",
+            panels=(
+                PanelSpec(
+                    title="From training to held-out images",
+                    y="relative change ‖ΔH‖ / ‖H‖",
+                    mode="matrix",
+                    quantity="relative_change",
+                ),
+                PanelSpec(
+                    title="Bound on the solution's change",
+                    y="κ(H) · ‖ΔH‖ / ‖H‖",
+                    mode="matrix",
+                    quantity="bound",
+                ),
+            ),
+        ),
+    ),
+    quantities=(
+        at_end(
+            "bound_median",
+            "median over the representations of Proposition 3's bound",
+            mode="matrix",
+            quantity="bound",
+        ),
+    ),
+)
+DISTANCE = Measurement(
+    name="distance",
+    says="how far every representation is from the first one, and how alike to the input it places the samples (CKA)",
+    take=distance,
+    figures=(
+        FigureSpec(
+            name="distance",
+            heading="Distance from the input",
+            caption="""Left, the distance of every representation from the first one, which the identity shortcuts carry
+                (subsampled and padded with zeros where the shape changes), relative to its norm; right, the linear
+                centred kernel alignment with the input images: 1 where the samples lie alike up to rotation and
+                scale.""",
+            panels=(
+                PanelSpec(
+                    title="Distance from the first representation",
+                    y="‖h − P h₁‖ / ‖P h₁‖",
+                    mode="first",
+                    quantity="relative_distance",
+                ),
+                PanelSpec(
+                    title="Likeness to the input images",
+                    y="linear CKA with x",
+                    mode="input",
+                    quantity="cka",
+                    scale="linear",
+                    limits=(0.0, 1.02),
+                ),
+            ),
+        ),
+    ),
+    quantities=(
+        at_end(
+            "distance_median",
+            "median distance of the representations from the first, relative to it",
+            mode="first",
+            quantity="relative_distance",
+            first=2,
+        ),
+        at_end(
+            "likeness_median",
+            "median likeness (CKA) of the representations to the first",
+            mode="first",
+            quantity="cka",
+            first=2,
+        ),
+    ),
+)

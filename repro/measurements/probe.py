@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,6 @@ from torch.optim import Optimizer
 
 from repro.distributed.share import Share
 from repro.errors import UserError
-from repro.measurements.reading import Reading
 from repro.networks import WeightLayer
 from repro.networks.preserve_state import preserve_state
 
@@ -103,18 +101,6 @@ def acting_weight(layer: WeightLayer) -> Tensor:
     tensor = layer.module.weight
     assert isinstance(tensor, Tensor)
     return tensor
-
-
-class Measurement(Protocol):
-    """One thing that is looked at on a network.
-
-    Adding one takes a file with a function or class of this form and an entry in `MEASUREMENTS`. It reduces the layers
-    that `Probe.share` gives this rank; the readings of all ranks are put together afterwards.
-    """
-
-    def __call__(self, probe: Probe) -> Iterator[Reading]:
-        """Yield the readings."""
-        ...
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 
 from repro.distributed.share import Share
 from repro.errors import UserError
-from repro.importing import load
-from repro.measurements.probe import Measurement, Probe, measurement_mode
+from repro.measurements.probe import Probe, measurement_mode
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 from repro.networks import WeightLayer, weight_layers
@@ -75,8 +74,7 @@ def take(
             share=share,
         )
         for name in measurements:
-            measurement: Measurement = load(MEASUREMENTS[name])
-            readings += share.gather(list(measurement(probe)), lambda reading: reading.layer)
+            readings += share.gather(list(MEASUREMENTS[name].readings(probe)), lambda reading: reading.layer)
             network.train(mode == "train")
     for reason, names in probe.left_out.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
-
-from repro.measurements.conditioning import values
-from repro.measurements.probe import Probe
+from repro.measurements.description import FigureSpec, Measurement, PanelSpec
 from repro.measurements.reading import Reading
-from repro.networks.skip import SkipToOutput
-from repro.spectra import conditioning
+
+if TYPE_CHECKING:
+    from repro.measurements.probe import Probe
 
 
 def features(probe: Probe) -> Iterator[Reading]:
@@ -21,6 +20,12 @@ def features(probe: Probe) -> Iterator[Reading]:
     reaches for almost every U in theory. Mode ``loss`` (with labels): the probe's ``cross_entropy``, Lemma 2.1's
     ``threshold`` log 2 / N, below which every image is classified rightly, and ``errors``, how many are not.
     """
+    import torch.nn.functional as F
+
+    from repro.measurements.conditioning import values
+    from repro.networks.skip import SkipToOutput
+    from repro.spectra import conditioning
+
     network = probe.network
     if not isinstance(network, SkipToOutput) or probe.share.rank != 0:
         return
@@ -36,3 +41,41 @@ def features(probe: Probe) -> Iterator[Reading]:
             "errors": float((scores.argmax(1) != probe.labels).sum()),
         }
         yield Reading("features", last.index, last.name, "loss", found)
+
+
+FEATURES = Measurement(
+    name="features",
+    says="rank and κ of the features Ψ that skip to the output, and whether they are fitted",
+    take=features,
+    figures=(
+        FigureSpec(
+            name="features",
+            heading="Features that skip to the output",
+            caption="""Left, the rank of the matrix Ψ of the chosen neurons' outputs on the fixed probe batch over its
+                number of images, singular values under 1.2e-7 of the largest counted as zero; right, the probe's
+                cross-entropy over log 2 / N, below which every image is classified rightly (Lemma 2.1).""",
+            panels=(
+                PanelSpec(
+                    title="Rank of Ψ on the probe",
+                    y="rank / images",
+                    mode="psi",
+                    quantity="rank",
+                    over="images",
+                    against="step",
+                    scale="linear",
+                    limits=(0.0, 1.04),
+                    reference=1.0,
+                ),
+                PanelSpec(
+                    title="Loss on the probe, over Lemma 2.1's threshold",
+                    y="cross-entropy / (log 2 / N)",
+                    mode="loss",
+                    quantity="cross_entropy",
+                    over="threshold",
+                    against="step",
+                    reference=1.0,
+                ),
+            ),
+        ),
+    ),
+)

@@ -95,7 +95,7 @@ class Study:
     seed_key: str = "seed"
     """The configuration key that the seeds are values of."""
     figures: Sequence[str] | None = None
-    """Figures to show, by name (`repro.figures.NAMES`); all that the runs suffice for if not given."""
+    """Figures to show, by name (`repro.figures.names`); all that the runs suffice for if not given."""
     paper_shows: Mapping[str, str] = field(default_factory=dict)
     """What the paper's figure shows, in words, by the name of ours."""
     runs_of: str | None = None
