@@ -24,7 +24,8 @@ Runs = Sequence[RunRecords]
 def suffices(runs: Runs, measurement: Measurement, figure: FigureSpec) -> bool:
     """Whether any of the runs has readings for this figure."""
     if measurement.kappas:
-        kappas = [panel for panel in figure.panels if isinstance(panel, Kappa)] or measurement.kappas[:1]
+        own = [panel for panel in figure.panels if isinstance(panel, Kappa) and panel.measurement in figure.of]
+        kappas = own or measurement.kappas[:1]
         return any(kappa.has(run.readings) for run in runs for kappa in kappas)
     return any(len(_rows(run, measurement, figure.mode)) for run in runs)
 
@@ -50,7 +51,7 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
     ]
     panels += [_panel(runs, measurement, panel) for panel in figure.panels if isinstance(panel, PanelSpec)]
     by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
-    size = (11.5, 5.0) if len(panels) > 1 else (8.5, 4.8)
+    size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
     with styled():
         return draw_panels(panels, looks(run.label for run in runs), size=size, notes=_when() if by_layer else ())
 

@@ -190,6 +190,7 @@ GRADIENTS = Measurement(
                 training mode) and of the update that the optimiser would make with it, momentum and penalty included:
                 the larger of the output- and input-channel modes.""",
             panels=(_GRADIENTS, _UPDATES),
+            of=("gradients", "updates"),
         ),
     ),
 )

@@ -47,6 +47,8 @@ class FigureSpec:
     caption: str
     """What is plotted; a sentence about infinite κ follows if there is one to say."""
     panels: tuple[PanelSpec | Kappa, ...] = ()
+    of: tuple[str, ...] = ()
+    """Where panels are other measurements', too: those of which one suffices; else the figure's own."""
     draw: str = ""
     """Without panels: import path of a function of the runs' records and of `argument`."""
     argument: str = ""

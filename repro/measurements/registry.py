@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from repro.errors import unknown
-from repro.measurements import condition_numbers, dirac, distributions, geometry, skip_features
+from repro.measurements import condition_numbers, dirac, distributions, geometry, operators, skip_features
 from repro.measurements.description import FigureSpec, Measurement
 
 MEASUREMENTS: dict[str, Measurement] = {
     "weights": condition_numbers.WEIGHTS,
     "representations": condition_numbers.REPRESENTATIONS,
+    "operators": operators.OPERATORS,
     "outputs": condition_numbers.OUTPUTS,
     "gradients": condition_numbers.GRADIENTS,
     "updates": condition_numbers.UPDATES,

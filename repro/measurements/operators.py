@@ -1,0 +1,116 @@
+"""Every convolution as the linear map that it is on its images, beside its kernel's unfoldings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from repro.measurements.condition_numbers import WEIGHTS
+from repro.measurements.description import FigureSpec, Measurement
+from repro.measurements.kappa import Kappa, in_words
+from repro.measurements.reading import Reading
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from repro.measurements.probe import Probe
+    from repro.networks import WeightLayer
+    from repro.spectra import Convolution
+
+SMALL = 512
+"""Rows and columns up to which the map with its zero padding is made as a matrix."""
+
+
+def operators(probe: Probe) -> Iterator[Reading]:
+    """κ, σmax, σmin and rank of every weight layer's map, on images of the size that it reads.
+
+    Mode ``circular``: images wrap around at their borders (Sedghi, Gupta and Long 2019), with the layer's stride,
+    dilation and groups; a linear layer's map is its weight. Mode ``padded``: the map exactly as it acts, with its zero
+    padding, where its matrix has at most `SMALL` rows and columns.
+    """
+    from repro.measurements.conditioning import values
+    from repro.spectra import conditioning, operator_conditionings
+
+    sites = list(_sites(probe))
+    mine = [sites[place] for place in probe.share.assign([convolution.cost for _, convolution in sites])]
+    found = operator_conditionings([convolution for _, convolution in mine])
+    for (layer, convolution), circular in zip(mine, found, strict=True):
+        yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0))
+        if (matrix := padded_matrix(layer.module, convolution)) is not None:
+            yield Reading("operators", layer.index, layer.name, "padded", values(conditioning([matrix]), 0))
+
+
+def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
+    """The layers with their maps; sizes are those that one image of the probe has where a layer reads it."""
+    from torch import nn
+
+    from repro.measurements import passes
+    from repro.measurements.conditioning import weight
+    from repro.spectra import Convolution
+
+    sizes: dict[int, tuple[int, ...]] = {}
+    probe.network.eval()
+    with passes.reading(probe.layers, lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape[2:])})):
+        probe.network(probe.images[:1].clone())
+    for layer in probe.layers:
+        module, matrix = layer.module, weight(layer.module)
+        if isinstance(module, nn.Linear):
+            yield layer, Convolution(weight=matrix)
+        elif layer.index not in sizes:
+            probe.leave_out("operators: the size of the images is not known of", layer)
+        else:
+            image, stride = sizes[layer.index], module.stride
+            if module.transposed:  # the transpose of a convolution of what it returns
+                image = tuple(size * step for size, step in zip(image, stride, strict=True))
+            yield (
+                layer,
+                Convolution(weight=matrix, image=image, stride=stride, dilation=module.dilation, groups=module.groups),
+            )
+
+
+def padded_matrix(module: nn.Module, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:
+    """The map of a convolution with its zero padding, transposed; None where that is large, or padding is not zeros."""
+    import torch
+    import torch.nn.functional as F
+
+    if not convolution.image or module.transposed or module.padding_mode != "zeros":
+        return None
+    columns = convolution.weight.shape[1] * convolution.groups * math.prod(convolution.image)
+    if columns > SMALL:
+        return None
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(convolution.image)]
+    pixels = torch.eye(columns, dtype=convolution.weight.dtype, device=convolution.weight.device)
+    images = pixels.view(columns, -1, *convolution.image)
+    options = {"stride": convolution.stride, "dilation": convolution.dilation, "groups": convolution.groups}
+    matrix = convolve(images, convolution.weight, padding=module.padding, **options).flatten(1)
+    return matrix if matrix.shape[1] <= SMALL else None
+
+
+def _kappa(mode: str, key: str, of: str, title: str, found: str) -> Kappa:
+    words = in_words(f"the layers' maps of images ({of})", f"κ of the map of layer {{}} ({of})")
+    return Kappa(measurement="operators", modes=(mode,), key=key, words=words, title=title, found=found)
+
+
+_CIRCULAR = _kappa("circular", "operators", "circular boundary", "Maps of images", "As a map of wrapped images")
+_PADDED = _kappa("padded", "operators_padded", "zero padding", "Maps with zero padding", "With the zero padding")
+OPERATORS = Measurement(
+    name="operators",
+    says="κ of every layer as the linear map of its images, which wrap around (circular boundary); of small ones also "
+    "with their zero padding",
+    take=operators,
+    kappas=(_CIRCULAR, _PADDED),
+    figures=(
+        FigureSpec(
+            name="operators",
+            heading="Kernels beside the maps that they are",
+            caption="""Condition number κ of every weight layer: of the kernel's unfoldings (the larger of the output-
+                and input-channel modes, as in the figure of the weights), and of the linear map that the layer is on
+                images of its size, by the Fourier transform with a circular boundary (Sedghi, Gupta and Long 2019); of
+                small maps also with their zero padding. A well-conditioned kernel can be an ill-conditioned map, and
+                the other way round.""",
+            panels=(*WEIGHTS.kappas, _CIRCULAR, _PADDED),
+        ),
+    ),
+)
