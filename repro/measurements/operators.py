@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro.measurements.condition_numbers import WEIGHTS
 from repro.measurements.description import FigureSpec, Measurement
@@ -13,7 +13,7 @@ from repro.measurements.reading import Reading
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from repro.measurements.probe import Probe
     from repro.networks import WeightLayer
@@ -55,7 +55,8 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
     with passes.reading(probe.layers, lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape[2:])})):
         probe.network(probe.images[:1].clone())
     for layer in probe.layers:
-        module, matrix = layer.module, weight(layer.module)
+        matrix = weight(layer.module)
+        module: Any = layer.module
         if isinstance(module, nn.Linear):
             yield layer, Convolution(weight=matrix)
         elif layer.index not in sizes:
@@ -70,7 +71,7 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
             )
 
 
-def padded_matrix(module: nn.Module, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:
+def padded_matrix(module: Any, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:
     """The map of a convolution with its zero padding, transposed; None where that is large, or padding is not zeros."""
     import torch
     import torch.nn.functional as F
@@ -83,8 +84,8 @@ def padded_matrix(module: nn.Module, convolution: Convolution) -> Float[Tensor, 
     convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(convolution.image)]
     pixels = torch.eye(columns, dtype=convolution.weight.dtype, device=convolution.weight.device)
     images = pixels.view(columns, -1, *convolution.image)
-    options = {"stride": convolution.stride, "dilation": convolution.dilation, "groups": convolution.groups}
-    matrix = convolve(images, convolution.weight, padding=module.padding, **options).flatten(1)
+    one = convolution
+    matrix: Tensor = convolve(images, one.weight, None, one.stride, module.padding, one.dilation, one.groups).flatten(1)
     return matrix if matrix.shape[1] <= SMALL else None
 
 

@@ -121,7 +121,8 @@ def operator_conditionings(
             table[:, some] = _extremes([convolutions[place] for place in some], tolerance)
 
     in_threads(work, [each.cost for each in convolutions])
-    return Conditioning(*table, ~table[3].isnan()).split([1] * len(convolutions))
+    high, low, kappa, rank = table
+    return Conditioning(high, low, kappa, rank, ~rank.isnan()).split([1] * len(convolutions))
 
 
 @torch.no_grad()
@@ -133,7 +134,8 @@ def operator_singular_values(convolution: Convolution) -> Float[Tensor, " values
     taps, scales, there = _fold([convolution])
     blocks = torch.einsum("ft,gtsl->fgsl", there.phases, taps[0].to(torch.complex128))
     values = torch.linalg.svdvals(blocks).flatten(1)
-    return values.repeat_interleave(there.counts, 0).flatten().sort(descending=True).values * scales
+    values = values.repeat_interleave(there.counts, 0).flatten().sort(descending=True).values
+    return scales * values
 
 
 def _extremes(alike: Sequence[Convolution], tolerance: float | None) -> Float[Tensor, "quantities layers"]:
