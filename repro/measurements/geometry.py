@@ -14,6 +14,7 @@ from repro.measurements import passes
 from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading
 from repro.networks import WeightLayer
+from repro.networks.passing import joined, samples
 from repro.spectra import conditioning, cost
 
 _COLUMNS = 2**14
@@ -29,9 +30,9 @@ def amplification(probe: Probe) -> Iterator[Reading]:
     Raises:
         UserError: The probe has no held-out images, or not as many as images.
     """
-    if probe.held_out is None or len(probe.held_out) != len(probe.images):
+    count = probe.samples
+    if probe.held_out is None or samples(probe.held_out) != count:
         raise UserError("amplification compares the probe with as many held-out images; pass held_out")
-    count = len(probe.images)
     mine = probe.share.dealer()
     found: list[Reading] = []
 
@@ -49,8 +50,7 @@ def amplification(probe: Probe) -> Iterator[Reading]:
         found.append(Reading("amplification", layer.index - 1, layer.name, "matrix", values))
 
     probe.network.eval()
-    with passes.reading(probe.layers, see):
-        probe.network(torch.cat([probe.images, probe.held_out]))
+    probe.run(read=see, inputs=joined(probe.inputs, probe.held_out))
     yield from found
 
 
@@ -69,9 +69,9 @@ def distance(probe: Probe) -> Iterator[Reading]:
 
     def see(layer: WeightLayer, tensor: Tensor) -> None:
         number = layer.index - 1
-        tensor = passes.by_sample(tensor, len(probe.images))
-        if len(tensor) != len(probe.images):
-            probe.leave_out(f"distance: not one row for each of {len(probe.images)} images in what is read by", layer)
+        tensor = passes.by_sample(tensor, probe.samples)
+        if len(tensor) != probe.samples:
+            probe.leave_out(f"distance: not one row for each of {probe.samples} images in what is read by", layer)
             return
         gram = centred_gram(tensor)
         if number <= 1:
@@ -83,8 +83,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
                 values["relative_distance"] = float((tensor - carried).norm() / carried.norm())
             found.append(Reading("distance", number, layer.name, mode, values))
 
-    with passes.reading(probe.layers, see):
-        probe.scores()
+    probe.run(read=see)
     yield from found
 
 
