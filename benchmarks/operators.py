@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from repro.measurements import take
-from repro.networks import create_network, weight_layers
+from repro.networks import create_network
+from repro.networks.layers import survey
 from repro.spectra import Convolution, mode_conditionings, operator_conditionings
 
 
@@ -66,7 +67,8 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     torch.manual_seed(0)
     network, images = create_network("resnet110"), torch.randn(128, 3, 32, 32)
-    layers = weight_layers(network)
+    found = survey(network, images)
+    layers = found.layers
     weights = [layer.module.weight.detach() for layer in layers]
     sides = {16: 32, 32: 16, 64: 8}
     maps = []
@@ -76,8 +78,8 @@ def main() -> None:
         maps.append(Convolution(weight=weight, image=(side, side) if stride else (), stride=stride))
     ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "measurement": (
-            lambda: take(network, images, measurements=["weights"], known=layers),
-            lambda: take(network, images, measurements=["operators"], known=layers),
+            lambda: take(network, images, measurements=["weights"], known=found),
+            lambda: take(network, images, measurements=["operators"], known=found),
         ),
         "linear algebra": (lambda: mode_conditionings(weights), lambda: operator_conditionings(maps)),
     }

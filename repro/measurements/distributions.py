@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
     from torch import Tensor
 
+    from repro.measurements.passes import See
     from repro.measurements.probe import Probe
     from repro.networks import WeightLayer
 
@@ -39,8 +39,6 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     returns, before its normalisation) in the probe's mode, both in training mode as ``training activations`` and
     ``training outputs``, ``weights``, and ``gradients`` of the weights. What needs a loss is left out without labels.
     """
-    from repro.measurements.conditioning import weight
-
     if probe.share.rank != 0:  # a few layers are not worth dealing
         return
     found: list[Reading] = []
@@ -48,36 +46,34 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     def note(layer: WeightLayer, kind: str, tensor: Tensor) -> None:
         found.append(Reading("distributions", layer.index, layer.name, kind, describe(tensor.detach())))
 
+    last = probe.layers[-1]
+    readers = {layer.index + 1 for layer in probe.chosen}
+    numbers = {layer.index for layer in probe.chosen}
+
+    def listeners(prefix: str) -> dict[str, See]:
+        def see_output(layer: WeightLayer, tensor: Tensor) -> None:
+            if layer.index in numbers:
+                note(layer, f"{prefix}outputs", tensor)
+                if layer is last:  # nothing reads the scores
+                    note(layer, f"{prefix}activations", tensor)
+
+        def see_input(layer: WeightLayer, tensor: Tensor) -> None:
+            if layer.index in readers:
+                note(probe.layers[layer.index - 2], f"{prefix}activations", tensor)
+
+        return {"read": see_input, "write": see_output}
+
     for layer in probe.chosen:
-        note(layer, "weights", weight(layer.module))
-    with _listening(probe, note, ""):
-        probe.scores()
+        if layer.first in probe.weights:
+            note(layer, "weights", probe.weights[layer.first])
+    probe.run(**listeners(""))
     if probe.labels is not None:
-        with _listening(probe, note, "training "), probe.training() as loss:
+        with probe.training(**listeners("training ")) as loss:
             gradients = probe.gradients_of(loss, probe.chosen)
         for layer in probe.chosen:
-            if layer.index in gradients:
-                note(layer, "gradients", gradients[layer.index])
+            if layer.first in gradients:
+                note(layer, "gradients", gradients[layer.first])
     yield from sorted(found, key=lambda reading: reading.layer)
-
-
-@contextmanager
-def _listening(probe: Probe, note: Callable[[WeightLayer, str, Tensor], None], prefix: str) -> Iterator[None]:
-    from repro.measurements import passes
-
-    last = probe.layers[-1]
-    readers = [probe.layers[layer.index] for layer in probe.chosen if layer is not last]
-
-    def see_output(layer: WeightLayer, tensor: Tensor) -> None:
-        note(layer, f"{prefix}outputs", tensor)
-        if layer is last:  # nothing reads the scores
-            note(layer, f"{prefix}activations", tensor)
-
-    def see_input(layer: WeightLayer, tensor: Tensor) -> None:
-        note(probe.layers[layer.index - 2], f"{prefix}activations", tensor)
-
-    with passes.writing(probe.chosen, see_output), passes.reading(readers, see_input):
-        yield
 
 
 def describe(tensor: Shaped[Tensor, "..."]) -> dict[str, float]:

@@ -30,14 +30,13 @@ def amplification(probe: Probe) -> Iterator[Reading]:
     Raises:
         UserError: The probe has no held-out images, or not as many as images.
     """
-    import torch
-
     from repro.measurements import passes
+    from repro.networks.passing import joined, samples
     from repro.spectra import conditioning, cost
 
-    if probe.held_out is None or len(probe.held_out) != len(probe.images):
+    count = probe.samples
+    if probe.held_out is None or samples(probe.held_out) != count:
         raise UserError("amplification compares the probe with as many held-out images; pass held_out")
-    count = len(probe.images)
     mine = probe.share.dealer()
     found: list[Reading] = []
 
@@ -55,8 +54,7 @@ def amplification(probe: Probe) -> Iterator[Reading]:
         found.append(Reading("amplification", layer.index - 1, layer.name, "matrix", values))
 
     probe.network.eval()
-    with passes.reading(probe.layers, see):
-        probe.network(torch.cat([probe.images, probe.held_out]))
+    probe.run(read=see, inputs=joined(probe.inputs, probe.held_out))
     yield from found
 
 
@@ -77,9 +75,9 @@ def distance(probe: Probe) -> Iterator[Reading]:
 
     def see(layer: WeightLayer, tensor: Tensor) -> None:
         number = layer.index - 1
-        tensor = passes.by_sample(tensor, len(probe.images))
-        if len(tensor) != len(probe.images):
-            probe.leave_out(f"distance: not one row for each of {len(probe.images)} images in what is read by", layer)
+        tensor = passes.by_sample(tensor, probe.samples)
+        if len(tensor) != probe.samples:
+            probe.leave_out(f"distance: not one row for each of {probe.samples} images in what is read by", layer)
             return
         gram = centred_gram(tensor)
         if number <= 1:
@@ -91,8 +89,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
                 values["relative_distance"] = float((tensor - carried).norm() / carried.norm())
             found.append(Reading("distance", number, layer.name, mode, values))
 
-    with passes.reading(probe.layers, see):
-        probe.scores()
+    probe.run(read=see)
     yield from found
 
 

@@ -38,54 +38,55 @@ def operators(probe: Probe) -> Iterator[Reading]:
     found = operator_conditionings([convolution for _, convolution in mine])
     for (layer, convolution), circular in zip(mine, found, strict=True):
         yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0))
-        if (matrix := padded_matrix(layer.module, convolution)) is not None:
+        if (matrix := padded_matrix(layer, convolution)) is not None:
             yield Reading("operators", layer.index, layer.name, "padded", values(conditioning([matrix]), 0))
 
 
 def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
-    """The layers with their maps; sizes are those that one image of the probe has where a layer reads it."""
-    from torch import nn
-
-    from repro.measurements import passes
-    from repro.measurements.conditioning import weight
+    """The layers with their maps, on images of the size that a layer reads of the probe's first."""
+    from repro.networks.passing import few
     from repro.spectra import Convolution
 
     sizes: dict[int, tuple[int, ...]] = {}
     probe.network.eval()
-    with passes.reading(probe.layers, lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape[2:])})):
-        probe.network(probe.images[:1].clone())
+    probe.run(read=lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape)}), inputs=few(probe.inputs))
     for layer in probe.layers:
-        matrix = weight(layer.module)
-        module: Any = layer.module
-        if isinstance(module, nn.Linear):
-            yield layer, Convolution(weight=matrix)
-        elif layer.index not in sizes:
-            probe.leave_out("operators: the size of the images is not known of", layer)
+        weight = probe.weights.get(layer.first)
+        if weight is not None and weight.ndim == 2:
+            yield layer, Convolution(weight=weight)
+        elif weight is None or layer.index not in sizes or layer.kind not in ("convolution", "transposed"):
+            probe.leave_out("operators: the map of images is not known of", layer)
         else:
-            image, stride = sizes[layer.index], module.stride
-            if module.transposed:  # the transpose of a convolution of what it returns
-                image = tuple(size * step for size, step in zip(image, stride, strict=True))
-            yield (
-                layer,
-                Convolution(weight=matrix, image=image, stride=stride, dilation=module.dilation, groups=module.groups),
-            )
+            names = ("stride", "dilation", "groups")
+            stride, dilation, groups = (layer.options[name] for name in names)
+            image = _image(layer, sizes[layer.index][2 - weight.ndim :], stride)
+            yield layer, Convolution(weight=weight, image=image, stride=stride, dilation=dilation, groups=groups)
 
 
-def padded_matrix(module: Any, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:
+def _image(layer: WeightLayer, read: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
+    """The images' size without what the module itself continues them by; of a transposed one, what it returns."""
+    if layer.kind == "transposed":
+        return tuple(size * step for size, step in zip(read, stride, strict=True))
+    if getattr(layer.module, "padding_mode", "zeros") == "zeros":
+        return read
+    module: Any = layer.module
+    ends = module._reversed_padding_repeated_twice[::-1]
+    return tuple(size - sum(pair) for size, pair in zip(read, zip(ends[::2], ends[1::2], strict=True), strict=True))
+
+
+def padded_matrix(layer: WeightLayer, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:
     """The map of a convolution with its zero padding, transposed; None where that is large, or padding is not zeros."""
     import torch
     import torch.nn.functional as F
 
-    if not convolution.image or module.transposed or module.padding_mode != "zeros":
+    plain = layer.kind == "convolution" and getattr(layer.module, "padding_mode", "zeros") == "zeros"
+    one, columns = convolution, convolution.weight.shape[1] * convolution.groups * math.prod(convolution.image)
+    if not plain or not one.image or columns > SMALL:
         return None
-    columns = convolution.weight.shape[1] * convolution.groups * math.prod(convolution.image)
-    if columns > SMALL:
-        return None
-    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(convolution.image)]
-    pixels = torch.eye(columns, dtype=convolution.weight.dtype, device=convolution.weight.device)
-    images = pixels.view(columns, -1, *convolution.image)
-    one = convolution
-    matrix: Tensor = convolve(images, one.weight, None, one.stride, module.padding, one.dilation, one.groups).flatten(1)
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(one.image)]
+    pixels = torch.eye(columns, dtype=one.weight.dtype, device=one.weight.device)
+    images, padding = pixels.view(columns, -1, *one.image), layer.options["padding"]
+    matrix: Tensor = convolve(images, one.weight, None, one.stride, padding, one.dilation, one.groups).flatten(1)
     return matrix if matrix.shape[1] <= SMALL else None
 
 

@@ -74,3 +74,27 @@ def test_kernels_stand_beside_maps() -> None:
     assert "operators" not in drawn("weights")
     assert drawn("weights", "operators") == ["Weights", "Maps of images", "Maps with zero padding"]
     assert drawn("operators") == ["Maps of images", "Maps with zero padding"]
+
+
+def test_what_the_module_continues_itself_is_no_image() -> None:
+    torch.manual_seed(0)
+    wrapped = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"))
+    found = operators(wrapped, torch.randn(2, 2, 6, 7))
+    assert set(found) == {(1, "circular")}
+    pixels = torch.eye(84).view(84, 2, 6, 7)
+    with torch.no_grad():
+        columns = wrapped(pixels) - wrapped(torch.zeros_like(pixels))
+    values = torch.linalg.svdvals(columns.flatten(1).double())
+    assert found[(1, "circular")].values["condition_number"] == pytest.approx(float(values[0] / values[-1]), rel=1e-4)
+
+
+def test_other_axes_and_weights_that_are_made_anew() -> None:
+    torch.manual_seed(0)
+    line = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 3, 3, padding=1)), nn.ReLU(), nn.Flatten())
+    found = operators(line, torch.randn(2, 3, 9))
+    weight = line[0].weight.detach().double()
+    blocks = torch.fft.fft(F.pad(weight, (0, 6)))
+    values = torch.linalg.svdvals(blocks.movedim(2, 0))
+    assert found[(1, "circular")].values["sigma_max"] == pytest.approx(float(values.max()), rel=1e-9)
+    assert found[(1, "circular")].values["sigma_min"] == pytest.approx(float(values.min()), rel=1e-9)
+    assert found[(1, "circular")].values["rank"] == 27
