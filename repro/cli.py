@@ -207,6 +207,13 @@ def measure(arguments: Arguments) -> int:
     return command.main(arguments, _parser("measure", measure.__doc__ or ""))
 
 
+def spectra(arguments: Arguments) -> int:
+    """What follows from all singular values of a run: stable and effective rank, participation ratio, κ."""
+    from repro.commands import spectra as command
+
+    return command.main(arguments, _parser("spectra", spectra.__doc__ or ""))
+
+
 def theory(arguments: Arguments) -> int:
     """Check both papers' theorems, lemmas and remarks by experiment: numbers, figures, a page, a verdict each."""
     from repro.commands import theory as command
@@ -257,6 +264,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "runs": runs,
     "report": report,
     "measure": measure,
+    "spectra": spectra,
     "theory": theory,
     "landscape": landscape,
     "data": data,

@@ -223,6 +223,8 @@ class MeasureConfig:
     """Layers whose distributions are taken, from 1; negative ones count from the end (-3 is 108 of 110)."""
     probe_size: int = 128
     """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
+    spectra: bool = False
+    """Keep all singular values of what is measured, for `repro spectra` (with operators megabytes a time)."""
     probe_mode: Literal["eval", "train"] = "eval"
     """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
 

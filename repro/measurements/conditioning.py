@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 from torch import Tensor
 
 from repro.measurements import passes
@@ -38,9 +39,11 @@ def _of_weights(probe: Probe, measurement: str, tensors: Mapping[int, Tensor]) -
     mine = [
         layers[place] for place in probe.share.assign([cost(tuple(tensors[layer.index].shape)) for layer in layers])
     ]
-    for layer, found in zip(mine, mode_conditionings([tensors[layer.index] for layer in mine]), strict=True):
+    all_found = mode_conditionings([tensors[layer.index] for layer in mine], keep=probe.spectra)
+    for layer, found in zip(mine, all_found, strict=True):
         for axis, mode in enumerate(layer.modes):
-            yield Reading(measurement, layer.index, probe.weight_name(layer), mode, values(found, axis))
+            name = probe.weight_name(layer)
+            yield Reading(measurement, layer.index, name, mode, values(found, axis), spectrum(found, axis))
 
 
 def representations(probe: Probe) -> Iterator[Reading]:
@@ -92,11 +95,13 @@ class _Reduction:
         self.seen.add(layer.index)
         if not self._mine(cost(tuple(tensor.shape))):
             return
-        found = mode_conditioning(passes.by_sample(tensor.detach(), self._probe.samples))
+        tensor = tensor.detach()
+        found = mode_conditioning(passes.by_sample(tensor, self._probe.samples), keep=self._probe.spectra)
         names = passes.modes(layer, len(found.rank), folded=len(found.rank) > tensor.ndim)
         number = layer.index + self._shift
         self._found[number] = [
-            Reading(self._measurement, number, layer.name, mode, values(found, axis)) for axis, mode in enumerate(names)
+            Reading(self._measurement, number, layer.name, mode, values(found, axis), spectrum(found, axis))
+            for axis, mode in enumerate(names)
         ]
 
     def leave_out_the_unseen(self, reason: str) -> None:
@@ -107,6 +112,11 @@ class _Reduction:
     def readings(self) -> Iterator[Reading]:
         for number in sorted(self._found):
             yield from self._found[number]
+
+
+def spectrum(found: Conditioning, index: int) -> np.ndarray | None:
+    """All singular values of one entry of a `Conditioning`, if they were kept."""
+    return None if found.values is None else found.values[index].numpy().astype(np.float32)
 
 
 def values(found: Conditioning, index: int) -> dict[str, float]:

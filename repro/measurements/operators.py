@@ -30,14 +30,17 @@ def operators(probe: Probe) -> Iterator[Reading]:
     dilation and groups; a linear layer's map is its weight. Mode ``padded``: the map exactly as it acts, with its zero
     padding, where its matrix has at most `SMALL` rows and columns.
     """
+    import numpy as np
+
     from repro.measurements.conditioning import values
-    from repro.spectra import conditioning, operator_conditionings
+    from repro.spectra import conditioning, operator_conditionings, operator_singular_values
 
     sites = list(_sites(probe))
     mine = [sites[place] for place in probe.share.assign([convolution.cost for _, convolution in sites])]
     found = operator_conditionings([convolution for _, convolution in mine])
     for (layer, convolution), circular in zip(mine, found, strict=True):
-        yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0))
+        every = operator_singular_values(convolution).numpy().astype(np.float32) if probe.spectra else None
+        yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0), every)
         if (matrix := padded_matrix(layer, convolution)) is not None:
             yield Reading("operators", layer.index, layer.name, "padded", values(conditioning([matrix]), 0))
 

@@ -46,6 +46,8 @@ class Probe:
     """The network's optimiser, for the update that it would make."""
     chosen: list[WeightLayer] = field(default_factory=list)
     """The layers whose distributions are taken."""
+    spectra: bool = False
+    """Whether all singular values are kept."""
     share: Share = field(default_factory=Share)
     """This rank's part of the work."""
     left_out: dict[str, list[str]] = field(default_factory=dict)

@@ -39,6 +39,7 @@ def take(
     measurements: Sequence[str] = DEFAULT,
     layers: Sequence[int] = CHOSEN,
     mode: str = "eval",
+    spectra: bool = False,
     share: Share | None = None,
     known: Survey | None = None,
 ) -> list[Reading]:
@@ -56,6 +57,8 @@ def take(
         measurements: Names in `MEASUREMENTS`.
         layers: Numbers of the weight layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+        spectra: Whether readings keep all singular values (`Reading.spectrum`), of weights, gradients and updates,
+            representations, outputs and errors in every mode, and of operators.
         share: This rank's part of the work where several hold the same network; every rank gets all readings.
         known: What `repro.networks.survey` says of the network, if it is known and still holds: spares a pass.
 
@@ -82,6 +85,7 @@ def take(
             held_out=held_out,
             optimizer=optimizer,
             chosen=_choose(found.layers, layers) if "distributions" in measurements else [],
+            spectra=spectra,
             share=share,
             aside=found.aside,
         )

@@ -29,12 +29,13 @@ class RunDirectory:
     ``environment.json``  one entry for each life of the run: versions, commit, device, SLURM, command
     ``metrics.jsonl``     ``{"step", "epoch", "metrics": {name: value}}``
     ``readings.jsonl``    ``{"step", "epoch", "measurement", "layer", "name", "mode", "values": {...}}``
+    ``spectra.jsonl``     with ``--measure.spectra true``, all singular values (`repro.records.spectra`)
     ``state.json``        status, progress, final metrics; ``running`` without a lock's owner means killed
     ``checkpoints/``      ``step-00000300.ckpt`` ...
     ``features-0.npy``    while the run has not ended: features that do not fit into memory, one file a machine
     ====================  =============================================================================
 
-    Both record files are append-only; after a resume the later line for the same key wins. Non-finite numbers are the
+    All record files are append-only; after a resume the later line for the same key wins. Non-finite numbers are the
     strings "inf", "-inf" and "nan".
     """
 

@@ -250,4 +250,5 @@ def _measuring(config: Config, data: Any) -> MeasureCallback:
         at_steps=measure.at_steps,
         layers=measure.layers,
         mode=measure.probe_mode,
+        spectra=measure.spectra,
     )

@@ -134,8 +134,8 @@ def operator_singular_values(convolution: Convolution) -> Float[Tensor, " values
     taps, scales, there = _fold([convolution])
     blocks = torch.einsum("ft,gtsl->fgsl", there.phases, taps[0].to(torch.complex128))
     values = torch.linalg.svdvals(blocks).flatten(1)
-    values = values.repeat_interleave(there.counts, 0).flatten().sort(descending=True).values
-    return scales * values
+    every: Tensor = scales * values.repeat_interleave(there.counts, 0).flatten()
+    return every.sort(descending=True).values
 
 
 def _extremes(alike: Sequence[Convolution], tolerance: float | None) -> Float[Tensor, "quantities layers"]:

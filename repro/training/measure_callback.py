@@ -18,6 +18,7 @@ from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
 from repro.networks import WeightLayer, weight_layers
 from repro.records import RunDirectory
 from repro.tracking.charts import Charts, summary
+from repro.tracking.record_logger import RecordLogger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,7 @@ class MeasureCallback(Callback):
         at_steps: Measure after these steps as well.
         layers: Layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+        spectra: Keep all singular values, in ``spectra.jsonl`` (`repro.records.spectra`).
         directory: Folder for ``readings.jsonl``, to which everything is appended; None writes no file.
 
     Raises:
@@ -81,6 +83,7 @@ class MeasureCallback(Callback):
         at_steps: Sequence[int] = (),
         layers: Sequence[int] = CHOSEN,
         mode: str = "eval",
+        spectra: bool = False,
         directory: str | Path | None = None,
     ) -> None:
         self.every_n_steps = dict(every_n_steps or {})
@@ -91,6 +94,7 @@ class MeasureCallback(Callback):
         self.at_steps = frozenset(at_steps)
         self.layers = tuple(layers)
         self.mode = mode
+        self.spectra = spectra
         self.directory = None if directory is None else Path(directory)
         self._layers: list[WeightLayer] | None = None  # a network's structure does not change while it trains
         self._tables: list[pd.DataFrame] = []
@@ -152,6 +156,7 @@ class MeasureCallback(Callback):
             measurements=list(dict.fromkeys(names)),
             layers=self.layers,
             mode=self.mode,
+            spectra=self.spectra,
             share=Share.of_process_group() if trainer.world_size > 1 else None,
             known=self._layers,
         )
@@ -164,7 +169,7 @@ class MeasureCallback(Callback):
             logger.log_readings(readings, step=step, epoch=epoch)
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)
-            RunDirectory(self.directory).append_readings(step, epoch, (reading.as_dict() for reading in readings))
+            RecordLogger(RunDirectory(self.directory)).log_readings(readings, step=step, epoch=epoch)
         if takers:  # the run directory has everything: nothing is held in memory
             return
         frame = table(readings)
