@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -36,13 +37,12 @@ def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, 
             image = axes.imshow(
                 np.ma.masked_invalid(np.stack(columns, axis=1)),
                 norm=LogNorm(_FLOOR, 1.0),
-                cmap="cividis",
+                cmap=colormaps["cividis"].with_extremes(under=SINGULAR),
                 aspect="auto",
                 origin="lower",
                 interpolation="none",
                 extent=(0.5, len(columns) + 0.5, 1.0, 0.0),
             )
-            image.cmap.set_under(SINGULAR)
             axes.set_title(f"step {step:,}")
             axes.set_xlabel("layer, from the input")
             axes.grid(visible=False)
