@@ -8,7 +8,9 @@ from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
+from repro.figures.panels import label_decades
 from repro.figures.style import SINGULAR, freeze_layout, styled, title
 
 _ROWS = 64
@@ -16,7 +18,7 @@ _FLOOR = 2.0**-23
 
 
 def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, times: int = 4) -> Figure:
-    """σ over the layer's largest as colour: layers to the right, the rank of σ among the layer's upwards.
+    """σ over the layer's largest as colour: layers to the right, their singular values downwards.
 
     Args:
         label: What the run is called.
@@ -39,16 +41,17 @@ def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, 
                 norm=LogNorm(_FLOOR, 1.0),
                 cmap=colormaps["cividis"].with_extremes(under=SINGULAR),
                 aspect="auto",
-                origin="lower",
                 interpolation="none",
                 extent=(0.5, len(columns) + 0.5, 1.0, 0.0),
             )
             axes.set_title(f"step {step:,}")
             axes.set_xlabel("layer, from the input")
             axes.grid(visible=False)
-        grid[0][0].set_ylabel("place of σ among the layer's,\nthe smallest below")
+        grid[0][0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
         figure.suptitle(f"{title(label)}: {measurement}, {mode}" if mode else f"{title(label)}: {measurement}")
-        figure.colorbar(image, ax=grid[0].tolist(), label="σ / σmax", extend="min")
+        bar = figure.colorbar(image, ax=grid[0].tolist(), label="σ / σmax", extend="min")
+        label_decades(bar.ax.yaxis, bar.ax.get_ylim())
+        bar.ax.yaxis.set_minor_locator(NullLocator())
         return freeze_layout(figure)
 
 
