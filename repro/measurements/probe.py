@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +53,8 @@ class Probe:
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
     """Names of the network's products that are no weight layers, if they are known."""
+    put_back: Callable[[], None] = lambda: None  # noqa: E731
+    """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
     def leave_out(self, reason: str, layer: WeightLayer | str) -> None:
         """Note a layer of which a measurement has nothing to say; `repro.measurements.take` tells it."""
@@ -102,7 +104,9 @@ class Probe:
         silent = not (read or write or error or weight)
         with preserve_state(self.network) if self.network.training and not torch.is_grad_enabled() else nullcontext():
             if silent:
-                return passes.call(self.network, inputs)
+                result = passes.call(self.network, inputs)
+                self._after_a_pass()
+                return result
             came: set[str] = set()
             known = {layer.name for layer in self.layers}
 
@@ -118,10 +122,15 @@ class Probe:
             result = passes.run(
                 self.network, inputs, wanted, read=read, write=write, error=error, weight=note, others=other
             )
+            self._after_a_pass()
         for layer in wanted:
             if layer.name not in came:
                 self.leave_out("the network changes from pass to pass, and this time had not", layer)
         return result
+
+    def _after_a_pass(self) -> None:
+        if not torch.is_grad_enabled():  # a graph holds buffers as they are; `training` puts them back
+            self.put_back()
 
     def scores(self) -> Tensor:
         """The class scores of the probe.
@@ -145,6 +154,7 @@ class Probe:
 
         if rest and not self.network.training:
             passes.run(self.network, few(self.inputs), rest, weight=keep)
+            self.put_back()
         if any(layer.index not in found for layer in rest):
             self.run(weight=keep, layers=rest)
         return {layer.index: found[layer.index] for layer in self.firsts if layer.index in found}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.passing import Inputs, call, few, refuse, refusing, unwrapped
+from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
 from repro.networks.seen import SHORTCUT, Seen, look_over
@@ -107,8 +107,11 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     """
     network = unwrapped(network)
     refuse(network)
+    inputs = fitted(network, inputs)
     if isinstance(network, ListsWeightLayers):
         layers = [_listed(index, name, network) for index, name in enumerate(network.weight_layer_names(), 1)]
+        firsts = {id(layer.parameter): layer.index for layer in reversed(layers) if layer.parameter is not None}
+        layers = [replace(layer, first=firsts.get(id(layer.parameter), layer.index)) for layer in layers]
         seen, aside = look_over(network, _sources(layers), {}, {id(each) for each in network.parameters()}, ()), None
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")

@@ -11,6 +11,9 @@ from torch import Tensor
 KERNEL = ("depth", "height", "width")
 """Names of a kernel's axes; of fewer than three the last."""
 
+LINEAR = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution"}
+"""Names of the operations whose second operand is a weight by its place."""
+
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
 _GENERAL = ("input", "weight", "bias", "stride", "padding", "dilation", "transposed", "output_padding", "groups")
@@ -63,7 +66,7 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
         bound = dict(zip(("input", "weight"), args, strict=False)) | kwargs
         if bound["weight"].ndim == 2:
             yield Product("linear", bound["weight"], weight_modes(2), bound["input"])
-    elif name.startswith(("conv1d", "conv2d", "conv3d", "conv_transpose", "convolution")):
+    elif name in LINEAR:
         yield _convolution(name, args, kwargs)
     elif name in _FIRST or name == "__rmatmul__":
         pair = [*args, *kwargs.values()][_FIRST.get(name, 0) :][:2]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from repro.networks.products import Product, products
+from repro.networks.products import LINEAR, Product, products
 
 _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
 _MADE_OF = re.compile(r"(\.parametrizations\.(\w+)\.original\d*$)|((?<=\w)_(orig|g|v)$)")
@@ -76,6 +76,8 @@ class Tracer(TorchFunctionMode):
         before: Called with each product before it is computed.
         after: Called with each product and its result.
         parameters: What stands for its parameters in these passes, by name.
+        only: The modules that multiply, where these are all and do so by linear maps and convolutions: what happens
+            between them need not be followed.
     """
 
     def __init__(
@@ -85,10 +87,17 @@ class Tracer(TorchFunctionMode):
         after: Callable[[Use, Tensor], None] | None = None,
         *,
         parameters: Mapping[str, Tensor] | None = None,
+        only: Iterable[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self._before, self._after = before, after
-        self._modules = {module: clean(name) for name, module in network.named_modules()}
+        multiplying = None if only is None else set(only)
+        self._follow = multiplying is None
+        self._modules = {
+            module: clean(name)
+            for name, module in network.named_modules()
+            if multiplying is None or module in multiplying
+        }
         self._names: dict[int, list[str]] = {}
         self._sizes: dict[int, int] = {}
         if parameters is None:
@@ -115,7 +124,7 @@ class Tracer(TorchFunctionMode):
         self._calls.clear()
         self._stack.clear()
         self.module_reads.clear()
-        for tensor in tensors(inputs):
+        for tensor in tensors(inputs) if self._follow else ():
             self._made[tensor] = _DATA
 
     def __enter__(self) -> Any:
@@ -130,6 +139,9 @@ class Tracer(TorchFunctionMode):
             self._hooks.pop().remove()
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._follow:
+            self._stack.append((module, False))
+            return
         first = next(tensors((args, kwargs)), None)
         data = first is not None and self._sources(first) is _DATA
         self._stack.append((module, data))
@@ -152,12 +164,15 @@ class Tracer(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self._attend(args, kwargs)
         name = getattr(func, "__name__", "")
+        if not self._follow and name not in LINEAR:
+            return func(*args, **kwargs)
         given = list(tensors((args, kwargs)))
         if not given:
             return func(*args, **kwargs)
+        used = "index" if name == "__getitem__" and len(given) > 1 else name
         for tensor in given:
             if id(tensor) in self._names and name != "__get__":
-                self.touched.setdefault(id(tensor), set()).add(name)
+                self.touched.setdefault(id(tensor), set()).add(used)
         uses = [use for each in products(name, args, kwargs, self._role) if (use := self._use(each))]
         for use in uses:
             self._before(use)
@@ -166,6 +181,8 @@ class Tracer(TorchFunctionMode):
             for use in uses:
                 if use.product.written:
                     self._after(use, result)
+        if not self._follow:
+            return result
         activation = any(use.product.kind in _ACTIVATIONS for use in uses)
         self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
         return result
@@ -230,8 +247,9 @@ class Tracer(TorchFunctionMode):
         count = self._calls[name]
         if self._batch:
             product = replace(product, batch=self._batch)
-        reads = {self._number(product.read)} if product.read is not None else set()
-        reads |= self.module_reads.get(inside[-1], set())
+        reads = set(self.module_reads.get(inside[-1], ()))
+        if product.read is not None and self._follow:
+            reads.add(self._number(product.read))
         return Use(name if count == 1 else f"{name}#{count}", module, inside, product, sources, frozenset(reads))
 
     def _name(self, sources: Iterable[int]) -> str:
