@@ -84,7 +84,7 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
-    lines = [{"step": subject.step, "epoch": subject.epoch, **reading.as_dict()} for reading in readings]
+    lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
     facts = {"target": given.target, "images": len(subject.images), "measurements": given.measurements}
     _write(out, subject.label, frame, lines, {**facts, "mode": given.mode, "command": ["repro", *sys.argv[1:]]})
     print(_summary(frame))
@@ -148,7 +148,7 @@ def _of_run(target: Path, given: argparse.Namespace) -> Subject:
         held_out=None if held_out is None else held_out.to(device),
         optimizer=optimizer,
         step=step,
-        epoch=int(content["epoch"]),
+        epoch=int(content["epoch"]) + (step > 0),
     )
 
 

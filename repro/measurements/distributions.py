@@ -55,7 +55,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
         if layer.first in probe.weights:
             note(layer, "weights", probe.weights[layer.first])
     probe.run(**listeners(""))
-    if probe.labels is not None:
+    if probe.labels is not None or probe.objective is not None:
         with probe.training(**listeners("training ")) as loss:
             gradients = probe.gradients_of(loss, probe.chosen)
         for layer in probe.chosen:
