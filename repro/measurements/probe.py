@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -153,7 +153,8 @@ class Probe:
             found[layer.index] = tensor.detach().clone()
 
         if rest and not self.network.training:
-            passes.run(self.network, few(self.inputs), rest, weight=keep)
+            with suppress(Exception):  # it may take whole batches only
+                passes.run(self.network, few(self.inputs), rest, weight=keep)
             self.put_back()
         if any(layer.index not in found for layer in rest):
             self.run(weight=keep, layers=rest)
@@ -206,7 +207,11 @@ class Probe:
         parameter = trained_parameter(layer)
         if parameter is not None:
             return [parameter]
-        return [self._acted[other.index] for other in self.layers if other.first == layer.index and other.index in self._acted]
+        return [
+            self._acted[other.index]
+            for other in self.layers
+            if other.first == layer.index and other.index in self._acted
+        ]
 
     @cached_property
     def _acted(self) -> dict[int, Tensor]:

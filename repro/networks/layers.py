@@ -116,15 +116,26 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
-        layers, seen, aside = _traced(network, few(inputs))
-        if seen.unused and few(inputs) is not inputs:  # experts that no single image is sent to
-            layers, seen, aside = _traced(network, inputs)
+        layers, seen, aside = _by_a_pass(network, inputs)
     if not layers:
         raise UserError(
             f"{type(network).__name__} multiplies with no matrix of parameters that can be seen (no convolution and no "
             f"linear layer, by whatever name); {seen.line}"
         )
     return Survey(layers, seen, aside, _identities(network))
+
+
+def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
+    """Of one sample if that is enough: some networks take whole batches only, or send no single sample everywhere."""
+    one = few(inputs)
+    if one is not inputs:
+        try:
+            found = _traced(network, one)
+        except UserError:
+            return _traced(network, inputs)
+        if not found[1].unused:
+            return found
+    return _traced(network, inputs)
 
 
 def _identities(network: nn.Module) -> tuple[int, ...]:

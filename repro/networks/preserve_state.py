@@ -23,6 +23,7 @@ def preserve_state(network: nn.Module) -> Iterator[Callable[[], None]]:
         for module in network.modules()
         for name, buffer in module._buffers.items()
     ]
+
     def put_back() -> None:
         for module, name, buffer, before in buffers:
             module._buffers[name] = buffer

@@ -11,7 +11,16 @@ from torch import Tensor
 KERNEL = ("depth", "height", "width")
 """Names of a kernel's axes; of fewer than three the last."""
 
-LINEAR = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution"}
+LINEAR = {
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolution",
+}
 """Names of the operations whose second operand is a weight by its place."""
 
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
@@ -153,7 +162,11 @@ def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: object = None) -> tuple
         return None
     one = [chr(97 + axis) for axis in range(a.ndim)]
     other = [chr(110 + axis) for axis in range(b.ndim)]
-    pairs = zip(range(a.ndim - dims, a.ndim), range(dims), strict=True) if isinstance(dims, int) else zip(*dims, strict=True)
+    pairs = (
+        zip(range(a.ndim - dims, a.ndim), range(dims), strict=True)
+        if isinstance(dims, int)
+        else zip(*dims, strict=True)
+    )
     for axis, theirs in pairs:
         other[theirs] = one[axis]
     output = "".join(label for label in [*one, *other] if not (label in one and label in other))

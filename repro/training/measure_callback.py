@@ -212,4 +212,3 @@ class MeasureCallback(Callback):
             other.log_metrics(summary(frame), step=step)
             if isinstance(other, WandbLogger):
                 other.experiment.log({"trainer/global_step": step, **self._charts.content(frame)})
-

@@ -22,7 +22,9 @@ from repro.networks.tracer import tensors
 from .zoo import ZOO
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections", "ignore:.*quantization is deprecated")
-LARGE = {name for name in ZOO if name.startswith(("torchvision s", "torchvision d", "timm resnet", "timm nf", "timm eff"))}
+LARGE = {
+    name for name in ZOO if name.startswith(("torchvision s", "torchvision d", "timm resnet", "timm nf", "timm eff"))
+}
 EAGER = {"torchvision detection"}
 """Networks that need targets to train."""
 
@@ -121,7 +123,11 @@ def test_nothing_is_changed_and_values_are_numpys(name: str) -> None:
     mine = [*tensors(inputs), *plain.state_dict().values(), *(p.grad for p in plain.parameters() if p.grad is not None)]
     before = [tensor.clone() for tensor in mine]
     modes = [module.training for module in plain.modules()]
-    asked = ["weights", *(["gradients"] if trainable else []), *([] if name in LARGE else ["representations", "errors"])]
+    asked = [
+        "weights",
+        *(["gradients"] if trainable else []),
+        *([] if name in LARGE else ["representations", "errors"]),
+    ]
     asked = [each for each in asked if trainable or each != "errors"]
     state = torch.get_rng_state()
     readings = quiet(network, inputs, loss=squares, measurements=asked, known=known)

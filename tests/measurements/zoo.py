@@ -214,6 +214,7 @@ def skipping() -> nn.Module:
 
 WN, SN, ORTHOGONAL = parametrizations.weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal
 
+
 def unrolled(self: Any, x: Tensor) -> Tensor:
     state = None
     for step in x.unbind(1):
@@ -236,9 +237,15 @@ ZOO: dict[str, Case] = {
     "timm vit": Case(
         in_timm("vit_tiny_patch16_224", img_size=32, depth=2), images(), seen=0.99, names=("blocks.0.attn.qkv",)
     ),
-    "timm beit": Case(in_timm("beit_base_patch16_224", img_size=32, depth=1, embed_dim=24, num_heads=3), images(), seen=0.97),
+    "timm beit": Case(
+        in_timm("beit_base_patch16_224", img_size=32, depth=1, embed_dim=24, num_heads=3), images(), seen=0.97
+    ),
     "timm swin": Case(
-        in_timm("swin_tiny_patch4_window7_224", img_size=28, depths=(1, 1), embed_dim=24, num_heads=(3, 3), drop_path_rate=0), images(28), seen=0.9
+        in_timm(
+            "swin_tiny_patch4_window7_224", img_size=28, depths=(1, 1), embed_dim=24, num_heads=(3, 3), drop_path_rate=0
+        ),
+        images(28),
+        seen=0.9,
     ),
     "timm mixer": Case(lambda: MlpMixer(5, img_size=32, num_blocks=1, embed_dim=32), images()),
     "timm convnext": Case(lambda: ConvNeXt(3, 5, depths=(1, 1, 1, 1), dims=(8, 8, 8, 8)), images()),
@@ -251,17 +258,18 @@ ZOO: dict[str, Case] = {
         names=("encoder.layers.encoder_layer_1.self_attention.in_proj_weight", "heads.head"),
     ),
     "torchvision segmentation": Case(
-        lambda: torchvision.models.segmentation.lraspp_mobilenet_v3_large(weights_backbone=None, num_classes=3), images(32)
+        lambda: torchvision.models.segmentation.lraspp_mobilenet_v3_large(weights_backbone=None, num_classes=3),
+        images(32),
     ),
     "torchvision detection": Case(
         lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights_backbone=None, num_classes=3),
         lambda: [torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(n)) for n in range(2)],
     ),
-    "torchvision shufflenet": Case(
-        lambda: torchvision.models.shufflenet_v2_x0_5(num_classes=5), images(32)
-    ),
+    "torchvision shufflenet": Case(lambda: torchvision.models.shufflenet_v2_x0_5(num_classes=5), images(32)),
     "encoder layers": Case(
-        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False),
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False
+        ),
         vectors(6, 8),
         names=("layers.1.self_attn.out_proj", "layers.0.linear1"),
     ),
@@ -290,23 +298,34 @@ ZOO: dict[str, Case] = {
     ),
     "gru cell": Case(lambda: From(unrolled, cell=nn.GRUCell(8, 6), head=nn.Linear(6, 5)), vectors(3, 8)),
     "1-d": Case(
-        lambda: nn.Sequential(nn.Conv1d(4, 6, 3), nn.ReLU(), nn.Conv1d(6, 6, 3, groups=2), nn.Flatten(), nn.Linear(36, 5)),
+        lambda: nn.Sequential(
+            nn.Conv1d(4, 6, 3), nn.ReLU(), nn.Conv1d(6, 6, 3, groups=2), nn.Flatten(), nn.Linear(36, 5)
+        ),
         vectors(4, 10),
     ),
     "3-d": Case(
-        lambda: nn.Sequential(nn.Conv3d(2, 4, 3), nn.ReLU(), nn.ConvTranspose3d(4, 2, 2), nn.Flatten(), nn.Linear(54, 5)),
+        lambda: nn.Sequential(
+            nn.Conv3d(2, 4, 3), nn.ReLU(), nn.ConvTranspose3d(4, 2, 2), nn.Flatten(), nn.Linear(54, 5)
+        ),
         vectors(2, 4, 4, 4),
     ),
     "transposed": Case(
         lambda: nn.Sequential(
-            nn.Linear(12, 16), nn.Unflatten(1, (4, 2, 2)), nn.ConvTranspose2d(4, 6, 3, 2, groups=2), nn.ConvTranspose2d(6, 3, 3)
+            nn.Linear(12, 16),
+            nn.Unflatten(1, (4, 2, 2)),
+            nn.ConvTranspose2d(4, 6, 3, 2, groups=2),
+            nn.ConvTranspose2d(6, 3, 3),
         ),
         vectors(12),
     ),
     "circular": Case(lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")), images(8)),
-    "spectral norm": Case(lambda: nn.Sequential(SN(nn.Conv2d(3, 4, 3)), nn.Flatten(), SN(nn.Linear(144, 5))), images(8)),
+    "spectral norm": Case(
+        lambda: nn.Sequential(SN(nn.Conv2d(3, 4, 3)), nn.Flatten(), SN(nn.Linear(144, 5))), images(8)
+    ),
     "weight norm": Case(lambda: nn.Sequential(WN(nn.Conv2d(3, 4, 3)), nn.Flatten(), WN(nn.Linear(144, 5))), images(8)),
-    "orthogonal": Case(lambda: nn.Sequential(ORTHOGONAL(nn.Linear(12, 12)), nn.Tanh(), ORTHOGONAL(nn.Linear(12, 5))), vectors()),
+    "orthogonal": Case(
+        lambda: nn.Sequential(ORTHOGONAL(nn.Linear(12, 12)), nn.Tanh(), ORTHOGONAL(nn.Linear(12, 5))), vectors()
+    ),
     "old weight norm": Case(
         quiet(lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(12, 10)), nn.ReLU(), nn.Linear(10, 5))), vectors()
     ),
@@ -323,7 +342,8 @@ ZOO: dict[str, Case] = {
     "quantisation-aware with normalisation": Case(fused_batchnorm, images(8)),
     "tied": Case(shared, vectors()),
     "tied and turned": Case(
-        lambda: From(lambda self, x: F.linear(self.encode(x).relu(), self.encode.weight.T), encode=nn.Linear(12, 5)), vectors()
+        lambda: From(lambda self, x: F.linear(self.encode(x).relu(), self.encode.weight.T), encode=nn.Linear(12, 5)),
+        vectors(),
     ),
     "reused": Case(
         lambda: From(
@@ -336,7 +356,9 @@ ZOO: dict[str, Case] = {
     ),
     "bare parameters": Case(
         lambda: From(
-            lambda self, x: (self.c @ torch.einsum("ni,io->no", (F.linear(x, self.a) @ self.b).relu(), self.d).unsqueeze(2))[..., 0],
+            lambda self, x: (
+                self.c @ torch.einsum("ni,io->no", (F.linear(x, self.a) @ self.b).relu(), self.d).unsqueeze(2)
+            )[..., 0],
             a=param(10, 12),
             b=param(10, 8),
             c=param(5, 6),
@@ -346,7 +368,11 @@ ZOO: dict[str, Case] = {
         names=("a", "b", "c", "d"),
     ),
     "stacked experts": Case(
-        lambda: From(lambda self, x: torch.bmm(x.expand(3, -1, -1), self.w).sum(0) + self.b(x, x), w=param(3, 12, 5), b=nn.Bilinear(12, 12, 5)),
+        lambda: From(
+            lambda self, x: torch.bmm(x.expand(3, -1, -1), self.w).sum(0) + self.b(x, x),
+            w=param(3, 12, 5),
+            b=nn.Bilinear(12, 12, 5),
+        ),
         vectors(),
         names=("w", "b"),
     ),
@@ -354,10 +380,14 @@ ZOO: dict[str, Case] = {
     "language model": Case(Language, tokens(), names=("qkv", "head"), seen=0.8),
     "language model, untied": Case(lambda: Language(tied=False), tokens(), seen=0.5),
     "generator": Case(
-        lambda: nn.Sequential(nn.Linear(12, 64), nn.Unflatten(1, (4, 4, 4)), nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh()), vectors()
+        lambda: nn.Sequential(
+            nn.Linear(12, 64), nn.Unflatten(1, (4, 4, 4)), nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh()
+        ),
+        vectors(),
     ),
     "discriminator": Case(
-        lambda: nn.Sequential(SN(nn.Conv2d(3, 4, 4, 2, 1)), nn.LeakyReLU(0.2), nn.Flatten(), SN(nn.Linear(64, 1))), images(8)
+        lambda: nn.Sequential(SN(nn.Conv2d(3, 4, 4, 2, 1)), nn.LeakyReLU(0.2), nn.Flatten(), SN(nn.Linear(64, 1))),
+        images(8),
     ),
     "u-net": Case(Unet, images(8)),
     "half": Case(lambda: mlp(12, 10, 5).half(), vectors()),

@@ -50,7 +50,12 @@ class Theirs(LightningModule):
 
 
 def trained(
-    *callbacks: Any, logger: Logger | bool = False, epochs: int = 2, module: LightningModule | None = None, data: Any = None, **options: Any
+    *callbacks: Any,
+    logger: Logger | bool = False,
+    epochs: int = 2,
+    module: LightningModule | None = None,
+    data: Any = None,
+    **options: Any,
 ) -> Any:
     torch.manual_seed(0)
     module = module or Theirs()
@@ -277,7 +282,10 @@ def test_a_part_of_a_module_with_several_optimisers_is_measured() -> None:
     )
     trained(callback, module=Pair(), epochs=1)
     assert [step for step, _ in steps(callback)] == [0, 8]
-    for network, message in ((None, "Pair has no forward; pass network= .*generator, discriminator"), ("no", "is no module of Pair")):
+    for network, message in (
+        (None, "Pair has no forward; pass network= .*generator, discriminator"),
+        ("no", "is no module of Pair"),
+    ):
         with pytest.raises(UserError, match=message):
             trained(repro.MeasureCallback(torch.randn(6, 4), network=network), module=Pair(), epochs=1)
 
@@ -308,8 +316,11 @@ def test_our_modules_objective_is_what_is_measured(network: str) -> None:
         model={"network": network, "width": 4},
         data={"train_size": 40, "batch_size": 20},
         training={"loss": "square", "spectral_penalty": 0.1},
+        measure={"probe_size": 6},
     )
-    callback = repro.MeasureCallback(torch.randn(6, 1, 28, 28), LABELS[:6], measurements=["gradients"], every_n_epochs=9)
+    callback = repro.MeasureCallback(
+        torch.randn(6, 1, 28, 28), LABELS[:6], measurements=["gradients"], every_n_epochs=9
+    )
     twin = copy.deepcopy(parts.module.network)
     inputs = callback.inputs.clone()
     trained(callback, module=parts.module, epochs=1, data=parts.data, max_steps=1)
