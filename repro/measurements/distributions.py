@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from repro.measurements.passes import See
 from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading
 from repro.networks import WeightLayer
@@ -38,7 +38,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     readers = {layer.index + 1 for layer in probe.chosen}
     numbers = {layer.index for layer in probe.chosen}
 
-    def listeners(prefix: str) -> dict[str, See]:
+    def listeners(prefix: str) -> dict[str, Any]:
         def see_output(layer: WeightLayer, tensor: Tensor) -> None:
             if layer.index in numbers:
                 note(layer, f"{prefix}outputs", tensor)

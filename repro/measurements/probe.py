@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from repro.measurements.passes import See
 from repro.measurements.reading import Reading
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
-from repro.networks.passing import Inputs, described, few, samples
+from repro.networks.passing import Inputs, call, described, few, samples
 from repro.networks.preserve_state import preserve_state
 
 
@@ -34,7 +34,7 @@ class Probe:
     layers: list[WeightLayer]
     """Its weight layers in forward order."""
     inputs: Inputs
-    """The probe, on the network's device, as the network takes it: a tensor, a tuple (by position), a dict (by name)."""
+    """The probe, on the network's device, as it takes it: a tensor, a tuple (by position), a dict (by name)."""
     labels: Any = None
     """The probe's classes, or what the loss takes in their place; gradients need them."""
     held_out: Inputs = None
@@ -53,7 +53,7 @@ class Probe:
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
     """Names of the network's products that are no weight layers, if they are known."""
-    put_back: Callable[[], None] = lambda: None  # noqa: E731
+    put_back: Callable[[], None] = lambda: None
     """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
     def leave_out(self, reason: str, layer: WeightLayer | str) -> None:
@@ -100,37 +100,35 @@ class Probe:
             inputs: Other ones than the probe's.
         """
         inputs = self.inputs if inputs is None else inputs
-        wanted = self.layers if layers is None else list(layers)
-        silent = not (read or write or error or weight)
-        with preserve_state(self.network) if self.network.training and not torch.is_grad_enabled() else nullcontext():
-            if silent:
-                result = passes.call(self.network, inputs)
-                self._after_a_pass()
-                return result
-            came: set[str] = set()
-            known = {layer.name for layer in self.layers}
+        layers = self.layers if layers is None else layers
+        graph = torch.is_grad_enabled()  # it holds buffers as they are; `training` puts them back
+        with preserve_state(self.network) if self.network.training and not graph else nullcontext():
+            if read or write or error or weight:
+                result = self._listen(inputs, layers, read=read, write=write, error=error, weight=weight)
+            else:
+                result = call(self.network, inputs)
+        if not graph:
+            self.put_back()
+        return result
 
-            def note(layer: WeightLayer, tensor: Tensor) -> None:
-                came.add(layer.name)
-                if weight is not None:
-                    weight(layer, tensor)
+    def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
+        came: set[str] = set()
+        known = {layer.name for layer in self.layers}
 
-            def other(name: str) -> None:
-                if self.aside is not None and name not in self.aside and name not in known:
-                    self.leave_out("the network changes from pass to pass, and at first had not", name)
+        def note(layer: WeightLayer, tensor: Tensor) -> None:
+            came.add(layer.name)
+            if weight is not None:
+                weight(layer, tensor)
 
-            result = passes.run(
-                self.network, inputs, wanted, read=read, write=write, error=error, weight=note, others=other
-            )
-            self._after_a_pass()
-        for layer in wanted:
+        def other(name: str) -> None:
+            if self.aside is not None and name not in self.aside and name not in known:
+                self.leave_out("the network changes from pass to pass, and at first had not", name)
+
+        result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
+        for layer in layers:
             if layer.name not in came:
                 self.leave_out("the network changes from pass to pass, and this time had not", layer)
         return result
-
-    def _after_a_pass(self) -> None:
-        if not torch.is_grad_enabled():  # a graph holds buffers as they are; `training` puts them back
-            self.put_back()
 
     def scores(self) -> Tensor:
         """The class scores of the probe.
@@ -290,41 +288,3 @@ class Measurement(Protocol):
     def __call__(self, probe: Probe) -> Iterator[Reading]:
         """Yield the readings."""
         ...
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Plain float32 products: no autocast, no TF32."""
-    matmul = torch.get_float32_matmul_precision()
-    convolution = torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with ExitStack() as stack:
-            for device in ("cpu", "cuda"):
-                stack.enter_context(torch.autocast(device, enabled=False))
-            yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = convolution
-
-
-@contextmanager
-def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[None]:
-    """Look at a network in a mode, with float32 products, and leave everything as it was.
-
-    What a training-mode pass does to buffers (running statistics) is taken back.
-
-    Args:
-        network: Any network.
-        mode: ``eval``, or ``train`` to normalise by the probe's own statistics.
-
-    Raises:
-        UserError: It is neither.
-    """
-    if mode not in ("eval", "train"):
-        raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
-    # What is compiled runs as it is written: hooks inside of it are not called otherwise.
-    with preserve_state(network), full_precision(), torch.compiler.set_stance("force_eager"):
-        network.train(mode == "train")
-        yield

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.importing import load
-from repro.measurements.probe import Measurement, Probe, measurement_mode
+from repro.measurements.mode import measurement_mode
+from repro.measurements.probe import Measurement, Probe
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 from repro.measurements.scoring import Loss, Pick

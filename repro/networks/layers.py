@@ -188,7 +188,7 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
     if id(base) in own:
         parameter = own[id(base)]
         if weight.shape != base.shape or weight.stride() != base.stride():
-            view = tuple(weight.shape), weight.stride(), weight.storage_offset() - base.storage_offset()
+            view = tuple(weight.shape), weight.stride(), int(weight.storage_offset() - base.storage_offset())
     return WeightLayer(
         index,
         use.name,

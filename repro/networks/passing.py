@@ -141,5 +141,5 @@ def described(value: Any) -> str:
         return f"{type(value).__name__} of {', '.join(f'{key}: {described(each)}' for key, each in value.items())}"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__} of {', '.join(described(each) for each in value[:4]) or 'nothing'}"
-    names = [name for name in getattr(value, "__dataclass_fields__", ())]
+    names = list(getattr(value, "__dataclass_fields__", ()))
     return type(value).__name__ + (f" with {', '.join(names)}" if names else "")

@@ -15,7 +15,8 @@ from torch import nn
 def preserve_state(network: nn.Module) -> Iterator[Callable[[], None]]:
     """Puts back the modes and buffers of a network and the random generators of its devices; gradients are off.
 
-    Yields what puts back the buffers at once. Not `torch.inference_mode`: a network that caches what it computes here could not train with it afterwards.
+    Yields what puts back the buffers at once. Not `torch.inference_mode`: a network that caches what it computes here
+    could not train with it afterwards.
     """
     modes = [(module, module.training) for module in network.modules()]
     buffers = [

@@ -72,7 +72,7 @@ def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
 def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Role) -> Iterator[Product]:
     """The weights at work in one operation, by its name; none if it is not a product with a weight."""
     if name == "linear":
-        bound = dict(zip(("input", "weight"), args, strict=False)) | kwargs
+        bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
         if bound["weight"].ndim == 2:
             yield Product("linear", bound["weight"], weight_modes(2), bound["input"])
     elif name in LINEAR:
@@ -96,7 +96,7 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
 def _convolution(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Product:
     names = _TRANSPOSED if "transpose" in name else _GENERAL if name == "convolution" else _CONVOLUTION
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
-    bound = defaults | dict(zip(names, args, strict=False)) | kwargs
+    bound = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
     weight = bound["weight"]
     transposed = bool(bound.get("transposed", "transpose" in name))
     sides = weight.ndim - 2

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -37,7 +36,7 @@ class Use:
     """One product of a pass."""
 
     name: str
-    """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2`` and so on."""
+    """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2``, ``#3``."""
     module: nn.Module
     """The module that multiplies."""
     inside: tuple[str, ...]
@@ -159,7 +158,7 @@ class Tracer(TorchFunctionMode):
             for tensor in tensors(output):
                 self._made[tensor] = _DATA
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.multi_head_attention_forward:
             return self._attend(args, kwargs)

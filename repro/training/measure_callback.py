@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
+
 from repro.distributed.share import Share
 from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
-from repro.measurements.probe import measurement_mode
+from repro.measurements.mode import measurement_mode
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
 from repro.networks.passing import Inputs, mapped

@@ -79,4 +79,4 @@ def optimizer_of(trainer: Trainer, network: nn.Module) -> Optimizer | None:
             f"updates are those of one optimiser, and {len(having)} train this network; pass network= with a part that "
             "one of them trains, or leave updates out"
         )
-    return (having or [*trainer.optimizers, None])[0]
+    return next(iter([*having, *trainer.optimizers]), None)

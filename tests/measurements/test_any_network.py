@@ -13,13 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.measurements import take
+from repro.measurements.mode import measurement_mode
 from repro.measurements.passes import run
-from repro.measurements.probe import measurement_mode
 from repro.networks.layers import Survey, WeightLayer, survey
 from repro.networks.passing import call, fitted, mapped, unwrapped
 from repro.networks.tracer import tensors
-
-from .zoo import ZOO
+from tests.measurements.zoo import ZOO
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections", "ignore:.*quantization is deprecated")
 LARGE = {

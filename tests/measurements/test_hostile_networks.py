@@ -219,7 +219,7 @@ def test_each_call_of_a_module_has_readings_of_its_own() -> None:
     readings = take(network, images, LABELS, held_out=images + 1, measurements=names, layers=[1, 2, 3])
     keys = [(each.measurement, each.layer, each.mode) for each in readings]
     assert len(set(keys)) == len(keys)
-    by_key = {key: each for key, each in zip(keys, readings, strict=True)}
+    by_key = dict(zip(keys, readings, strict=True))
     hidden = network.conv(images).tanh()
     for measurement, number, tensor in (("representations", 1, hidden), ("outputs", 2, network.conv(hidden))):
         assert by_key[measurement, number, "matrix"].name == "conv#2"

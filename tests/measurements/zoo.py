@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from timm.layers import CondConv2d
-from torch import Tensor, nn
 from timm.models.convnext import ConvNeXt
 from timm.models.mlp_mixer import MlpMixer
+from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from repro.networks import create_network
@@ -67,7 +68,7 @@ def param(*shape: int) -> nn.Parameter:
 
 def mlp(*sizes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for read, written in zip(sizes, sizes[1:], strict=False):
+    for read, written in itertools.pairwise(sizes):
         layers += [nn.Linear(read, written), nn.ReLU()]
     return nn.Sequential(nn.Flatten(), *layers[:-1])
 
@@ -84,11 +85,11 @@ class Standardised(nn.Conv2d):
 
 class Sign(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
         return weight.sign()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return gradients[0]
 
 
