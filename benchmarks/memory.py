@@ -24,8 +24,7 @@ def one(given: argparse.Namespace) -> None:
     """One pass; prints peak bytes, seconds and the largest representation's bytes as JSON."""
     import torch
 
-    from repro.measurements import take
-    from repro.measurements import passes
+    from repro.measurements import passes, take
     from repro.networks import create_network, weight_layers
 
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ class Subject:
     labels: Tensor | None
     held_out: Tensor | None
     optimizer: Optimizer | None
+    loss: Callable[[Any, Any], Tensor] | None = None
+    """What the gradients are of; the mean cross-entropy if None."""
     step: int
     epoch: int
 
@@ -69,9 +71,11 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         _check_name(given)
     subject = _of_run(target, given) if is_run else _of_name(given)
     from repro.measurements import table, take
+    from repro.networks import survey
     from repro.runs.threads import set_threads_to_look
 
     set_threads_to_look(subject.network, subject.images[:1], len(subject.images))
+    known = survey(subject.network, subject.images)
     readings = take(
         subject.network,
         subject.images,
@@ -81,14 +85,18 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
         measurements=given.measurements,
         layers=given.layers,
         mode=given.mode,
+        loss=subject.loss,
+        known=known,
     )
     out = given.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
-    lines = [{"step": subject.step, "epoch": subject.epoch, **reading.as_dict()} for reading in readings]
-    facts = {"target": given.target, "images": len(subject.images), "measurements": given.measurements}
+    lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
+    facts: dict[str, Any] = {"target": given.target, "images": len(subject.images), "measurements": given.measurements}
+    facts["seen"] = known.seen.as_dict()
     _write(out, subject.label, frame, lines, {**facts, "mode": given.mode, "command": ["repro", *sys.argv[1:]]})
+    print(known.seen.line)
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
     return 0
@@ -149,8 +157,9 @@ def _of_run(target: Path, given: argparse.Namespace) -> Subject:
         labels=labels.to(device),
         held_out=None if held_out is None else held_out.to(device),
         optimizer=optimizer,
+        loss=module.objective,
         step=step,
-        epoch=int(content["epoch"]),
+        epoch=int(content["epoch"]) + (step > 0),
     )
 
 

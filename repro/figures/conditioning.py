@@ -92,8 +92,7 @@ def _map(axes: Axes, table: pd.DataFrame, norm: LogNorm) -> set[str]:
         extent=(-0.5, len(steps) - 0.5, 0.5, depth + 0.5),
     )
     axes.grid(visible=False)
-    epochs = [epoch + 1 if step else 0 for step, epoch in zip(steps, times["epoch"], strict=True)]  # recorded from 0
-    labels = [f"{step:,}\n{epoch:,}" for step, epoch in zip(steps, epochs, strict=True)]
+    labels = [f"{step:,}\n{epoch:,}" for step, epoch in zip(steps, times["epoch"], strict=True)]
     fitting = min(8, int(3.3 / (0.12 + 0.085 * len(f"{steps[-1]:,}"))))  # 3.3 inches a panel
     shown = range(0, len(steps), -(-len(steps) // fitting))
     axes.set_xticks(list(shown), [labels[each] for each in shown])

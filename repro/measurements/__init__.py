@@ -10,7 +10,8 @@ from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 
 if TYPE_CHECKING:
-    from repro.measurements.probe import Probe, measurement_mode
+    from repro.measurements.mode import measurement_mode
+    from repro.measurements.probe import Probe
     from repro.measurements.run import measure, take
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 
 _NEEDS_TORCH = {
     "Probe": "probe",
-    "measurement_mode": "probe",
+    "measurement_mode": "mode",
     "measure": "run",
     "take": "run",
 }

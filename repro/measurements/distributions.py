@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro.measurements.description import FigureSpec, Measurement, Quantities
 from repro.measurements.reading import Reading
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
     from torch import Tensor
 
-    from repro.measurements.passes import See
     from repro.measurements.probe import Probe
     from repro.networks import WeightLayer
 
@@ -50,7 +49,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     readers = {layer.index + 1 for layer in probe.chosen}
     numbers = {layer.index for layer in probe.chosen}
 
-    def listeners(prefix: str) -> dict[str, See]:
+    def listeners(prefix: str) -> dict[str, Any]:
         def see_output(layer: WeightLayer, tensor: Tensor) -> None:
             if layer.index in numbers:
                 note(layer, f"{prefix}outputs", tensor)
@@ -67,7 +66,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
         if layer.first in probe.weights:
             note(layer, "weights", probe.weights[layer.first])
     probe.run(**listeners(""))
-    if probe.labels is not None:
+    if probe.labels is not None or probe.objective is not None:
         with probe.training(**listeners("training ")) as loss:
             gradients = probe.gradients_of(loss, probe.chosen)
         for layer in probe.chosen:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from repro.networks import WeightLayer
+from repro.networks.layers import ListsWeightLayers
 from repro.networks.passing import Inputs, call
 from repro.networks.products import KERNEL
 from repro.networks.tracer import Tracer, Use
@@ -72,7 +73,8 @@ def run(
         if layer is not None and write is not None:
             write(layer, use.product.by_sample(result))
 
-    tracer = Tracer(network, before, after, parameters=parameters)
+    only = [layer.module for layer in by_name.values()] if isinstance(network, ListsWeightLayers) else None
+    tracer = Tracer(network, before, after, parameters=parameters, only=only)
     return call(function or network, inputs, tracer)
 
 

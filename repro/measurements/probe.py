@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from repro.measurements import passes
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
-from repro.networks.passing import Inputs, described, few, samples
+from repro.networks.passing import Inputs, call, described, few, samples
 from repro.networks.preserve_state import preserve_state
 
 
@@ -33,7 +33,7 @@ class Probe:
     layers: list[WeightLayer]
     """Its weight layers in forward order."""
     inputs: Inputs
-    """The probe, on the network's device, as the network takes it: a tensor, a tuple (by position), a dict (by name)."""
+    """The probe, on the network's device, as it takes it: a tensor, a tuple (by position), a dict (by name)."""
     labels: Any = None
     """The probe's classes, or what the loss takes in their place; gradients need them."""
     held_out: Inputs = None
@@ -54,6 +54,8 @@ class Probe:
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
     """Names of the network's products that are no weight layers, if they are known."""
+    put_back: Callable[[], None] = lambda: None
+    """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
     def leave_out(self, reason: str, layer: WeightLayer | str) -> None:
         """Note a layer of which a measurement has nothing to say; `repro.measurements.take` tells it."""
@@ -99,27 +101,32 @@ class Probe:
             inputs: Other ones than the probe's.
         """
         inputs = self.inputs if inputs is None else inputs
-        wanted = self.layers if layers is None else list(layers)
-        silent = not (read or write or error or weight)
-        with preserve_state(self.network) if self.network.training and not torch.is_grad_enabled() else nullcontext():
-            if silent:
-                return passes.call(self.network, inputs)
-            came: set[str] = set()
-            known = {layer.name for layer in self.layers}
+        layers = self.layers if layers is None else layers
+        graph = torch.is_grad_enabled()  # it holds buffers as they are; `training` puts them back
+        with preserve_state(self.network) if self.network.training and not graph else nullcontext():
+            if read or write or error or weight:
+                result = self._listen(inputs, layers, read=read, write=write, error=error, weight=weight)
+            else:
+                result = call(self.network, inputs)
+        if not graph:
+            self.put_back()
+        return result
 
-            def note(layer: WeightLayer, tensor: Tensor) -> None:
-                came.add(layer.name)
-                if weight is not None:
-                    weight(layer, tensor)
+    def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
+        came: set[str] = set()
+        known = {layer.name for layer in self.layers}
 
-            def other(name: str) -> None:
-                if self.aside is not None and name not in self.aside and name not in known:
-                    self.leave_out("the network changes from pass to pass, and at first had not", name)
+        def note(layer: WeightLayer, tensor: Tensor) -> None:
+            came.add(layer.name)
+            if weight is not None:
+                weight(layer, tensor)
 
-            result = passes.run(
-                self.network, inputs, wanted, read=read, write=write, error=error, weight=note, others=other
-            )
-        for layer in wanted:
+        def other(name: str) -> None:
+            if self.aside is not None and name not in self.aside and name not in known:
+                self.leave_out("the network changes from pass to pass, and at first had not", name)
+
+        result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
+        for layer in layers:
             if layer.name not in came:
                 self.leave_out("the network changes from pass to pass, and this time had not", layer)
         return result
@@ -145,7 +152,9 @@ class Probe:
             found[layer.index] = tensor.detach().clone()
 
         if rest and not self.network.training:
-            passes.run(self.network, few(self.inputs), rest, weight=keep)
+            with suppress(Exception):  # it may take whole batches only
+                passes.run(self.network, few(self.inputs), rest, weight=keep)
+            self.put_back()
         if any(layer.index not in found for layer in rest):
             self.run(weight=keep, layers=rest)
         return {layer.index: found[layer.index] for layer in self.firsts if layer.index in found}
@@ -197,7 +206,11 @@ class Probe:
         parameter = trained_parameter(layer)
         if parameter is not None:
             return [parameter]
-        return [self._acted[other.index] for other in self.layers if other.first == layer.index and other.index in self._acted]
+        return [
+            self._acted[other.index]
+            for other in self.layers
+            if other.first == layer.index and other.index in self._acted
+        ]
 
     @cached_property
     def _acted(self) -> dict[int, Tensor]:
@@ -264,41 +277,3 @@ def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Te
     except RuntimeError as error:
         reason = next(iter(str(error).splitlines()), "no message")
         raise UserError(f"the backward pass fails ({reason}); measure what needs no gradient") from error
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Plain float32 products: no autocast, no TF32."""
-    matmul = torch.get_float32_matmul_precision()
-    convolution = torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with ExitStack() as stack:
-            for device in ("cpu", "cuda"):
-                stack.enter_context(torch.autocast(device, enabled=False))
-            yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = convolution
-
-
-@contextmanager
-def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[None]:
-    """Look at a network in a mode, with float32 products, and leave everything as it was.
-
-    What a training-mode pass does to buffers (running statistics) is taken back.
-
-    Args:
-        network: Any network.
-        mode: ``eval``, or ``train`` to normalise by the probe's own statistics.
-
-    Raises:
-        UserError: It is neither.
-    """
-    if mode not in ("eval", "train"):
-        raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
-    # What is compiled runs as it is written: hooks inside of it are not called otherwise.
-    with preserve_state(network), full_precision(), torch.compiler.set_stance("force_eager"):
-        network.train(mode == "train")
-        yield

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -12,13 +13,15 @@ from torch.optim import Optimizer
 
 from repro.distributed.share import Share
 from repro.errors import UserError
-from repro.measurements.probe import Probe, measurement_mode
+from repro.measurements.mode import measurement_mode
+from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 from repro.measurements.scoring import Loss, Pick
 from repro.networks import WeightLayer
 from repro.networks.layers import Survey, survey
-from repro.networks.passing import Inputs, fitted, refuse, unwrapped
+from repro.networks.passing import Inputs, fitted, unwrapped
+from repro.networks.preserve_state import preserve_state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,10 +73,8 @@ def take(
     share = share or Share()
     readings: list[Reading] = []
     network = unwrapped(network)
-    refuse(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
-    with measurement_mode(network, mode):
-        share.broadcast_buffers(network)
+    with measurement_mode(network, mode), _same_buffers(share, network) as put_back:
         found = known if known is not None and known.holds(network) else survey(network, inputs)
         probe = Probe(
             network=network,
@@ -88,6 +89,7 @@ def take(
             spectra=spectra,
             share=share,
             aside=found.aside,
+            put_back=put_back,
         )
         for name in measurements:
             readings += share.gather(list(MEASUREMENTS[name].readings(probe)), lambda reading: reading.layer)
@@ -118,14 +120,20 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
         UserError: As `take` and `repro.networks.survey`.
     """
     check(options.get("measurements", ()))
-    network = unwrapped(network)
-    refuse(network)
-    with measurement_mode(network):
-        known = survey(network, fitted(network, inputs))
+    with measurement_mode(unwrapped(network)):
+        known = survey(network, inputs)
     frame = table(take(network, inputs, labels, **{"known": known, **options}))
     frame.attrs["seen"] = known.seen.as_dict()
     print(f"repro: {known.seen.line}", file=sys.stderr)
     return frame
+
+
+@contextmanager
+def _same_buffers(share: Share, network: nn.Module) -> Iterator[Callable[[], None]]:
+    """Rank 0's buffers on every rank; yields what puts them back after a pass."""
+    share.broadcast_buffers(network)
+    with preserve_state(network) as put_back:
+        yield put_back
 
 
 def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.passing import Inputs, call, few, refuse, refusing, unwrapped
+from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
 from repro.networks.seen import SHORTCUT, Seen, look_over
@@ -107,21 +107,35 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     """
     network = unwrapped(network)
     refuse(network)
+    inputs = fitted(network, inputs)
     if isinstance(network, ListsWeightLayers):
         layers = [_listed(index, name, network) for index, name in enumerate(network.weight_layer_names(), 1)]
+        firsts = {id(layer.parameter): layer.index for layer in reversed(layers) if layer.parameter is not None}
+        layers = [replace(layer, first=firsts.get(id(layer.parameter), layer.index)) for layer in layers]
         seen, aside = look_over(network, _sources(layers), {}, {id(each) for each in network.parameters()}, ()), None
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
-        layers, seen, aside = _traced(network, few(inputs))
-        if seen.unused and few(inputs) is not inputs:  # experts that no single image is sent to
-            layers, seen, aside = _traced(network, inputs)
+        layers, seen, aside = _by_a_pass(network, inputs)
     if not layers:
         raise UserError(
             f"{type(network).__name__} multiplies with no matrix of parameters that can be seen (no convolution and no "
             f"linear layer, by whatever name); {seen.line}"
         )
     return Survey(layers, seen, aside, _identities(network))
+
+
+def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
+    """Of one sample if that is enough: some networks take whole batches only, or send no single sample everywhere."""
+    one = few(inputs)
+    if one is not inputs:
+        try:
+            found = _traced(network, one)
+        except UserError:
+            return _traced(network, inputs)
+        if not found[1].unused:
+            return found
+    return _traced(network, inputs)
 
 
 def _identities(network: nn.Module) -> tuple[int, ...]:
@@ -174,7 +188,7 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
     if id(base) in own:
         parameter = own[id(base)]
         if weight.shape != base.shape or weight.stride() != base.stride():
-            view = tuple(weight.shape), weight.stride(), weight.storage_offset() - base.storage_offset()
+            view = tuple(weight.shape), weight.stride(), int(weight.storage_offset() - base.storage_offset())
     return WeightLayer(
         index,
         use.name,

@@ -46,13 +46,19 @@ def refuse(network: nn.Module) -> None:
 
 
 def mapped(function: Callable[[Tensor], Any], inputs: Inputs) -> Inputs:
-    """The inputs with a function of each tensor in its place."""
+    """The inputs with a function of each tensor in its place; what is one tensor stays one: attention asks for that."""
+    return _mapped(function, inputs, {})
+
+
+def _mapped(function: Callable[[Tensor], Any], inputs: Inputs, known: dict[int, Any]) -> Inputs:
     if isinstance(inputs, Tensor):
-        return function(inputs)
+        if id(inputs) not in known:
+            known[id(inputs)] = function(inputs)
+        return known[id(inputs)]
     if isinstance(inputs, dict):
-        return type(inputs)({key: mapped(function, value) for key, value in inputs.items()})
+        return type(inputs)({key: _mapped(function, value, known) for key, value in inputs.items()})
     if isinstance(inputs, list | tuple):
-        values = [mapped(function, value) for value in inputs]
+        values = [_mapped(function, value, known) for value in inputs]
         return type(inputs)(*values) if hasattr(inputs, "_fields") else type(inputs)(values)
     return inputs
 
@@ -120,15 +126,11 @@ def joined(one: Inputs, other: Inputs) -> Inputs:
     Raises:
         UserError: They are not alike.
     """
-    if isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape[1:] == other.shape[1:]:
-        return torch.cat([one, other]) if one.ndim else one
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return {key: joined(value, other[key]) for key, value in one.items()}
-    if isinstance(one, list | tuple) and isinstance(other, type(one)) and len(one) == len(other):
-        return type(one)(joined(*pair) for pair in zip(one, other, strict=True))
-    if isinstance(one, Tensor | dict | list | tuple) or one != other:
+    mine, theirs = list(tensors(one)), list(tensors(other))
+    pairs = {id(a): (a, b) for a, b in zip(mine, theirs, strict=False)}
+    if len(mine) != len(theirs) or any(a.shape[1:] != b.shape[1:] for a, b in pairs.values()):
         raise UserError(f"held_out is {described(other)}, not like the inputs: {described(one)}")
-    return one
+    return mapped(lambda tensor: torch.cat(pairs[id(tensor)]) if tensor.ndim else tensor, one)
 
 
 def described(value: Any) -> str:
@@ -139,5 +141,5 @@ def described(value: Any) -> str:
         return f"{type(value).__name__} of {', '.join(f'{key}: {described(each)}' for key, each in value.items())}"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__} of {', '.join(described(each) for each in value[:4]) or 'nothing'}"
-    names = [name for name in getattr(value, "__dataclass_fields__", ())]
+    names = list(getattr(value, "__dataclass_fields__", ()))
     return type(value).__name__ + (f" with {', '.join(names)}" if names else "")

@@ -11,6 +11,18 @@ from torch import Tensor
 KERNEL = ("depth", "height", "width")
 """Names of a kernel's axes; of fewer than three the last."""
 
+LINEAR = {
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolution",
+}
+"""Names of the operations whose second operand is a weight by its place."""
+
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
 _GENERAL = ("input", "weight", "bias", "stride", "padding", "dilation", "transposed", "output_padding", "groups")
@@ -60,10 +72,10 @@ def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
 def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Role) -> Iterator[Product]:
     """The weights at work in one operation, by its name; none if it is not a product with a weight."""
     if name == "linear":
-        bound = dict(zip(("input", "weight"), args, strict=False)) | kwargs
+        bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
         if bound["weight"].ndim == 2:
             yield Product("linear", bound["weight"], weight_modes(2), bound["input"])
-    elif name.startswith(("conv1d", "conv2d", "conv3d", "conv_transpose", "convolution")):
+    elif name in LINEAR:
         yield _convolution(name, args, kwargs)
     elif name in _FIRST or name == "__rmatmul__":
         pair = [*args, *kwargs.values()][_FIRST.get(name, 0) :][:2]
@@ -84,7 +96,7 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
 def _convolution(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Product:
     names = _TRANSPOSED if "transpose" in name else _GENERAL if name == "convolution" else _CONVOLUTION
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
-    bound = defaults | dict(zip(names, args, strict=False)) | kwargs
+    bound = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
     weight = bound["weight"]
     transposed = bool(bound.get("transposed", "transpose" in name))
     sides = weight.ndim - 2
@@ -150,7 +162,11 @@ def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: object = None) -> tuple
         return None
     one = [chr(97 + axis) for axis in range(a.ndim)]
     other = [chr(110 + axis) for axis in range(b.ndim)]
-    pairs = zip(range(a.ndim - dims, a.ndim), range(dims), strict=True) if isinstance(dims, int) else zip(*dims, strict=True)
+    pairs = (
+        zip(range(a.ndim - dims, a.ndim), range(dims), strict=True)
+        if isinstance(dims, int)
+        else zip(*dims, strict=True)
+    )
     for axis, theirs in pairs:
         other[theirs] = one[axis]
     output = "".join(label for label in [*one, *other] if not (label in one and label in other))

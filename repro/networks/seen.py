@@ -112,6 +112,6 @@ def _reason(
         return UNUSED
     if name.rpartition(".")[0] in dynamic:
         return DYNAMIC
-    if operations.get(number, set()) & {"embedding", "embedding_bag", "__getitem__"}:
+    if operations.get(number, set()) & {"embedding", "embedding_bag", "index", "index_select", "gather"}:
         return LOOKED_UP
     return ELSE

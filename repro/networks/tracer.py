@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from repro.networks.products import Product, products
+from repro.networks.products import LINEAR, Product, products
 
 _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
 _MADE_OF = re.compile(r"(\.parametrizations\.(\w+)\.original\d*$)|((?<=\w)_(orig|g|v)$)")
@@ -37,7 +36,7 @@ class Use:
     """One product of a pass."""
 
     name: str
-    """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2`` and so on."""
+    """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2``, ``#3``."""
     module: nn.Module
     """The module that multiplies."""
     inside: tuple[str, ...]
@@ -76,6 +75,8 @@ class Tracer(TorchFunctionMode):
         before: Called with each product before it is computed.
         after: Called with each product and its result.
         parameters: What stands for its parameters in these passes, by name.
+        only: The modules that multiply, where these are all and do so by linear maps and convolutions: what happens
+            between them need not be followed.
     """
 
     def __init__(
@@ -85,10 +86,17 @@ class Tracer(TorchFunctionMode):
         after: Callable[[Use, Tensor], None] | None = None,
         *,
         parameters: Mapping[str, Tensor] | None = None,
+        only: Iterable[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self._before, self._after = before, after
-        self._modules = {module: clean(name) for name, module in network.named_modules()}
+        multiplying = None if only is None else set(only)
+        self._follow = multiplying is None
+        self._modules = {
+            module: clean(name)
+            for name, module in network.named_modules()
+            if multiplying is None or module in multiplying
+        }
         self._names: dict[int, list[str]] = {}
         self._sizes: dict[int, int] = {}
         if parameters is None:
@@ -115,7 +123,7 @@ class Tracer(TorchFunctionMode):
         self._calls.clear()
         self._stack.clear()
         self.module_reads.clear()
-        for tensor in tensors(inputs):
+        for tensor in tensors(inputs) if self._follow else ():
             self._made[tensor] = _DATA
 
     def __enter__(self) -> Any:
@@ -130,6 +138,9 @@ class Tracer(TorchFunctionMode):
             self._hooks.pop().remove()
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._follow:
+            self._stack.append((module, False))
+            return
         first = next(tensors((args, kwargs)), None)
         data = first is not None and self._sources(first) is _DATA
         self._stack.append((module, data))
@@ -147,17 +158,20 @@ class Tracer(TorchFunctionMode):
             for tensor in tensors(output):
                 self._made[tensor] = _DATA
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.multi_head_attention_forward:
             return self._attend(args, kwargs)
         name = getattr(func, "__name__", "")
+        if not self._follow and name not in LINEAR:
+            return func(*args, **kwargs)
         given = list(tensors((args, kwargs)))
         if not given:
             return func(*args, **kwargs)
+        used = "index" if name == "__getitem__" and len(given) > 1 else name
         for tensor in given:
             if id(tensor) in self._names and name != "__get__":
-                self.touched.setdefault(id(tensor), set()).add(name)
+                self.touched.setdefault(id(tensor), set()).add(used)
         uses = [use for each in products(name, args, kwargs, self._role) if (use := self._use(each))]
         for use in uses:
             self._before(use)
@@ -166,6 +180,8 @@ class Tracer(TorchFunctionMode):
             for use in uses:
                 if use.product.written:
                     self._after(use, result)
+        if not self._follow:
+            return result
         activation = any(use.product.kind in _ACTIVATIONS for use in uses)
         self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
         return result
@@ -230,8 +246,9 @@ class Tracer(TorchFunctionMode):
         count = self._calls[name]
         if self._batch:
             product = replace(product, batch=self._batch)
-        reads = {self._number(product.read)} if product.read is not None else set()
-        reads |= self.module_reads.get(inside[-1], set())
+        reads = set(self.module_reads.get(inside[-1], ()))
+        if product.read is not None and self._follow:
+            reads.add(self._number(product.read))
         return Use(name if count == 1 else f"{name}#{count}", module, inside, product, sources, frozenset(reads))
 
     def _name(self, sources: Iterable[int]) -> str:

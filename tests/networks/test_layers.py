@@ -165,7 +165,7 @@ def test_a_network_that_caches_in_its_forward_pass_can_still_be_trained():
 
 def test_modes_come_back_and_hooks_go_when_the_forward_pass_fails():
     network = Twisted().train()
-    with pytest.raises(UserError, match=r"refuses the inputs \(float32 \(1, 5, 8, 8\)\)"):
+    with pytest.raises(UserError, match=r"refuses the inputs \(float32 \(2, 5, 8, 8\)\)"):
         weight_layers(network, torch.randn(2, 5, 8, 8))
     assert network.training
     assert not any(module._forward_pre_hooks for module in network.modules())
