@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from repro.figures.panels import number
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
-from repro.measurements.distributions import KINDS
+from repro.measurements.kinds.distributions import KINDS
 
 _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
 

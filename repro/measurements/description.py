@@ -1,6 +1,6 @@
 """What a measurement says of itself, for help, figures, page, W&B and claims. Imports neither torch nor pandas.
 
-A new measurement is one file with a `Measurement`, and a line in `repro.measurements.registry`.
+A new measurement is one file in `kinds` with a `Measurement`, and a line in `repro.measurements.registry`.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from repro.errors import unknown
-from repro.measurements import condition_numbers, dirac, distributions, geometry, operators, skip_features
 from repro.measurements.description import FigureSpec, Measurement
+from repro.measurements.kinds import condition_numbers, dirac, distributions, geometry, operators, skip_features
 
 MEASUREMENTS: dict[str, Measurement] = {
     "weights": condition_numbers.WEIGHTS,

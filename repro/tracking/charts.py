@@ -12,7 +12,7 @@ from PIL import Image
 
 from repro.figures import RunRecords, draw_measurements, to_png
 from repro.measurements import MEASUREMENTS
-from repro.measurements.distributions import edges
+from repro.measurements.kinds.distributions import edges
 
 
 class Charts:

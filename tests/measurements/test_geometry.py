@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.measurements import take
-from repro.measurements.geometry import carry, centred_gram
+from repro.measurements.kinds.geometry import carry, centred_gram
 from repro.networks import create_network, weight_layers
 from repro.networks.families.residual import ZeroPaddedIdentity
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from repro.figures import RunRecords
-from repro.measurements.distributions import describe
+from repro.measurements.kinds.distributions import describe
 from repro.records.tables import METRIC_COLUMNS
 from repro.studies.quantities import in_words, names, quantities
 

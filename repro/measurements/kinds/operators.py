@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from repro.measurements.condition_numbers import WEIGHTS
 from repro.measurements.description import FigureSpec, Measurement
 from repro.measurements.kappa import Kappa, in_words
+from repro.measurements.kinds.condition_numbers import WEIGHTS
 from repro.measurements.reading import Reading
 
 if TYPE_CHECKING:
