@@ -49,7 +49,8 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
         )
         for kappa, traces in kappas
     ]
-    panels += [_panel(runs, measurement, panel) for panel in figure.panels if isinstance(panel, PanelSpec)]
+    others = [_panel(runs, measurement, panel) for panel in figure.panels if isinstance(panel, PanelSpec)]
+    panels += [panel for panel in others if panel.traces] or others
     by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
     size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
     with styled():

@@ -65,6 +65,8 @@ def distance(probe: Probe) -> Iterator[Reading]:
     ‖h − P(R)‖ / ‖P(R)‖ (Frobenius), where P carries R as an identity shortcut does: every stride-th pixel, new
     channels zero; it is left out where h has no such form (after pooling, in transformers). ``cka`` is the linear
     centred kernel alignment (Kornblith et al. 2019) of the two: 1 where the samples lie alike up to rotation and scale.
+    It is biased: near 1, too, where there are more features than samples, whatever they are. ``cka_debiased`` is the
+    same of the unbiased estimator (`debiased_cka`), near 0 for independent features; it needs 4 samples or more.
     """
     from repro.measurements import passes
 
@@ -85,6 +87,8 @@ def distance(probe: Probe) -> Iterator[Reading]:
         for mode, (reference, of_reference) in references.items():
             carried = carry(reference, tensor.shape)
             values = {"cka": _alignment(gram, of_reference)}
+            if len(gram) > 3:
+                values["cka_debiased"] = debiased_cka(gram, of_reference)
             if carried is not None:
                 values["relative_distance"] = float((tensor - carried).norm() / carried.norm())
             found.append(Reading("distance", number, layer.name, mode, values))
@@ -120,6 +124,23 @@ def centred_gram(tensor: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch ba
         block = block - block.mean(0)
         gram.addmm_(block, block.mT)
     return gram
+
+
+def debiased_cka(one: Float[Tensor, "batch batch"], other: Float[Tensor, "batch batch"]) -> float:
+    """The alignment of two Gram matrices of 4 samples or more by the unbiased estimator of HSIC, which may be negative.
+
+    Song et al. (2012) for the estimator, Nguyen, Raghu and Kornblith (2021) for its use: without the samples' products
+    with themselves. Written as the cosine of the matrices so centred that the off-diagonal entries of each row sum to 0
+    (Székely and Rizzo 2014), which is the same.
+    """
+    return _alignment(_centred_off_diagonal(one), _centred_off_diagonal(other))
+
+
+def _centred_off_diagonal(gram: Float[Tensor, "batch batch"]) -> Float[Tensor, "batch batch"]:
+    count, off = len(gram), gram.clone().fill_diagonal_(0)
+    sums = off.sum(0)
+    off -= (sums[:, None] + sums) / (count - 2) - sums.sum() / ((count - 1) * (count - 2))
+    return off.fill_diagonal_(0)
 
 
 def _alignment(one: Float[Tensor, "batch batch"], other: Float[Tensor, "batch batch"]) -> float:
@@ -173,7 +194,8 @@ DISTANCE = Measurement(
             caption="""Left, the distance of every representation from the first one, which the identity shortcuts carry
                 (subsampled and padded with zeros where the shape changes), relative to its norm; right, the linear
                 centred kernel alignment with the input images: 1 where the samples lie alike up to rotation and
-                scale.""",
+                scale; in records from now on also debiased (Song et al. 2012; Nguyen, Raghu and Kornblith 2021): 0
+                where they lie independently, where the other is near 1 if features outnumber samples.""",
             panels=(
                 PanelSpec(
                     title="Distance from the first representation",
@@ -188,6 +210,14 @@ DISTANCE = Measurement(
                     quantity="cka",
                     scale="linear",
                     limits=(0.0, 1.02),
+                ),
+                PanelSpec(
+                    title="The same, debiased",
+                    y="debiased linear CKA with x",
+                    mode="input",
+                    quantity="cka_debiased",
+                    scale="linear",
+                    limits=(-0.1, 1.02),
                 ),
             ),
         ),
@@ -205,6 +235,13 @@ DISTANCE = Measurement(
             "median likeness (CKA) of the representations to the first",
             mode="first",
             quantity="cka",
+            first=2,
+        ),
+        at_end(
+            "likeness_debiased_median",
+            "median likeness (debiased CKA) of the representations to the first",
+            mode="first",
+            quantity="cka_debiased",
             first=2,
         ),
     ),
