@@ -24,8 +24,7 @@ def one(given: argparse.Namespace) -> None:
     """One pass; prints peak bytes, seconds and the largest representation's bytes as JSON."""
     import torch
 
-    from repro.measurements import take
-    from repro.measurements.passes import reading
+    from repro.measurements import passes, take
     from repro.networks import create_network, weight_layers
 
     torch.manual_seed(0)
@@ -40,8 +39,8 @@ def one(given: argparse.Namespace) -> None:
 
     start = time.perf_counter()
     if given.only == "nothing":
-        with torch.no_grad(), reading(weight_layers(network, images), see):
-            network(images)
+        with torch.no_grad():
+            passes.run(network, images, weight_layers(network, images), read=see)
     else:
         take(network, images, measurements=[given.only])
     seconds = time.perf_counter() - start

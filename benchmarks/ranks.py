@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from repro.distributed.share import Share
 from repro.measurements import take
-from repro.networks import create_network, weight_layers
+from repro.networks import create_network, survey
 
 rank, ranks, store, name, repetitions = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5])
 torch.set_num_threads(1)
@@ -31,7 +31,7 @@ dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_
 torch.manual_seed(0)
 network = create_network(name, num_classes=1000, image_size=224)
 images = torch.zeros(2, 3, 224, 224)
-known = weight_layers(network, images)  # as the callback keeps them from its first measurement on
+known = survey(network, images)  # as the callback keeps them from its first measurement on
 times = []
 for _ in range(repetitions + 1):
     dist.barrier()

@@ -15,6 +15,7 @@ COMMANDS = {
     "runs": "List, show, compare and clean run directories.",
     "report": "Make one page, with tables and figures, of run directories or folders of runs.",
     "measure": "Measure a run's checkpoint, or any network on a folder of images.",
+    "spectra": "What follows from all singular values of a run: stable and effective rank, participation ratio, κ.",
     "theory": "Check both papers' theorems, lemmas and remarks by experiment: figures, a page, a verdict each.",
     "landscape": "Draw the loss surface around a trained network, over two directions.",
     "data": "Prepare, check and show data sets: on a login node, before training, which never downloads.",

@@ -11,6 +11,7 @@ from repro.commands.options import Action, Asked, Request, add_options, descript
 from repro.config import Config, configuration_parser, parse
 from repro.data import DATASETS
 from repro.measurements import MEASUREMENTS
+from repro.measurements.registry import listing
 from repro.networks import NETWORKS
 from repro.runs.validation import CODE_KEYS
 
@@ -53,6 +54,7 @@ class ConfigurationParser:
         self._parser = configuration_parser(f"repro {command}", notes)
         self._parser.usage = " ".join([f"repro {command}", *names, "[OPTION VALUE ...]"])
         self._parser.description = description(command, examples)
+        self._parser.epilog = listing()
         add_options(self._parser, action.kind)
 
     def read(self, arguments: Sequence[str]) -> Asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from repro.commands.options import Action, Request, argument, command_parser, op
 from repro.config import MeasureConfig, docs
 from repro.errors import UserError
 from repro.measurements import DEFAULT, MEASUREMENTS, check
+from repro.measurements.registry import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,8 @@ class Subject:
     labels: Tensor | None
     held_out: Tensor | None
     optimizer: Optimizer | None
+    loss: Callable[[Any, Any], Tensor] | None = None
+    """What the gradients are of; the mean cross-entropy if None."""
     step: int
     epoch: int
 
@@ -92,9 +96,11 @@ def main(request: Measure) -> int:
         _check_name(request)
     subject = _of_run(request) if request.is_run else _of_name(request)
     from repro.measurements import table, take
+    from repro.networks import survey
     from repro.runs.threads import set_threads_to_look
 
     set_threads_to_look(subject.network, subject.images[:1], len(subject.images))
+    known = survey(subject.network, subject.images)
     readings = take(
         subject.network,
         subject.images,
@@ -104,20 +110,24 @@ def main(request: Measure) -> int:
         measurements=request.measurements,
         layers=request.layers,
         mode=request.probe_mode,
+        loss=subject.loss,
+        known=known,
     )
     out = request.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
-    lines = [{"step": subject.step, "epoch": subject.epoch, **reading.as_dict()} for reading in readings]
-    facts = {"target": request.target, "images": len(subject.images), "measurements": list(request.measurements)}
+    lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
+    facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": known.seen.as_dict()}
+    facts["measurements"] = list(request.measurements)
     _write(out, subject.label, frame, lines, {**facts, "mode": request.probe_mode, "command": ["repro", *sys.argv[1:]]})
+    print(known.seen.line)
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
     return 0
 
 
-parser = partial(command_parser, examples=EXAMPLES, actions=Action(Measure, main))
+parser = partial(command_parser, examples=EXAMPLES, actions=Action(Measure, main), more=listing)
 
 
 def _check_name(request: Measure) -> None:
@@ -170,8 +180,9 @@ def _of_run(request: Measure) -> Subject:
         labels=labels.to(device),
         held_out=None if held_out is None else held_out.to(device),
         optimizer=optimizer,
+        loss=module.objective,
         step=step,
-        epoch=int(content["epoch"]),
+        epoch=int(content["epoch"]) + (step > 0),
     )
 
 
@@ -257,17 +268,15 @@ def _summary(frame: pd.DataFrame) -> str:
     """A line for each measurement that yields condition numbers."""
     import numpy as np
 
-    from repro.figures import kappa
-
     lines = []
-    for measurement in kappa.MODES:
-        for form in ("headline", "matrix"):
-            values = kappa.headline_kappa(frame, measurement, form=form)["kappa"].to_numpy(float)
-            if not len(values) or (form == "matrix" and "output" in kappa.MODES[measurement]):
+    for measurement in MEASUREMENTS.values():
+        for kappa in measurement.kappas:
+            values = kappa.table(frame)["kappa"].to_numpy(float)
+            if not len(values):
                 continue
             finite = values[np.isfinite(values)]
             middle = f"median κ {np.median(finite):.4g}, largest {finite.max():.4g}" if len(finite) else "no finite κ"
             odd = f"{int(np.isinf(values).sum())} infinite, {int(np.isnan(values).sum())} with non-finite entries"
-            name = f"{measurement} (matrix)" if form == "matrix" else measurement
+            name = measurement.name if kappa is measurement.kappas[0] else f"{measurement.name} ({kappa.modes[0]})"
             lines.append(f"{name:24} {len(values):4} layers: {middle}; {odd}")
     return "\n".join(lines)

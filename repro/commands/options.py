@@ -100,10 +100,16 @@ class Parser(argparse.ArgumentParser):
         raise unknown("flag", flag, options, extra=f"see {self.prog} --help")
 
 
-def command_parser(command: str, examples: Sequence[str], actions: Action | Mapping[str, Action]) -> Parser:
-    """A command's parser; its help begins with examples of what may follow the command."""
+def command_parser(
+    command: str,
+    examples: Sequence[str],
+    actions: Action | Mapping[str, Action],
+    more: Callable[[], str] | None = None,
+) -> Parser:
+    """A command's parser; its help begins with examples of what may follow the command, and ends with `more`."""
     settings: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = Parser(prog=f"repro {command}", description=description(command, examples), **settings)
+    parser.epilog = more() if more else None
     if isinstance(actions, Action):
         parsers = {parser: actions}
     else:

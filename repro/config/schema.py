@@ -187,23 +187,26 @@ class MeasureConfig:
     """What is looked at on the network while it trains. Never changes the training."""
 
     measurements: tuple[str, ...] = ("weights", "representations")
-    """Measurements by name; an empty list measures nothing."""
+    """Measurements by name (what each is stands below); an empty list measures nothing."""
     every_n_epochs: int = 1
     """Measure at the end of every n-th epoch (and of the last)."""
-    at_steps: tuple[int, ...] = ()
-    """Measure after these steps as well; step 0, before training, is always measured."""
+    at_steps: tuple[int, ...] | Literal["log"] = ()
+    """Measure after these steps as well (log: after 1, 2, 4, 8, ...); step 0 and the end are always measured."""
     every_n_steps: dict[str, int] = field(default_factory=dict)
     """Measurements by name that are taken after every so many steps, too: {distributions: 50}."""
     layers: tuple[int, ...] = (1, -3)
     """Layers whose distributions are taken, from 1; negative ones count from the end (-3 is 108 of 110)."""
     probe_size: int = 128
     """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
+    spectra: bool = False
+    """Keep all singular values of what is measured, for `repro spectra` (with operators megabytes a time)."""
     probe_mode: Literal["eval", "train"] = "eval"
     """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
 
     def __post_init__(self) -> None:
         _at_least(self, "measure", every_n_epochs=1, probe_size=2)
-        _require(all(step >= 0 for step in self.at_steps), "measure.at_steps", self.at_steps, "steps from 0")
+        named = self.at_steps == "log" or all(isinstance(step, int) and step >= 0 for step in self.at_steps)
+        _require(named, "measure.at_steps", self.at_steps, "steps from 0, or log")
         _require(
             all(n >= 1 for n in self.every_n_steps.values()), "measure.every_n_steps", self.every_n_steps, "1 or more"
         )

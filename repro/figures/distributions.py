@@ -17,29 +17,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from repro.figures.panels import number
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
+from repro.measurements.kinds.distributions import KINDS
 
-KINDS = {
-    "activations": "activation",
-    "outputs": "output before normalisation",
-    "weights": "weight",
-    "gradients": "gradient of the weights",
-}
 _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
-
-
-def has(runs: Sequence[RunRecords], kind: str) -> bool:
-    """Whether any of the runs took the distribution of this kind."""
-    return any(len(_rows(run, kind)) and len(_table(run, kind)) for run in runs)
-
-
-def _rows(run: RunRecords, kind: str) -> pd.DataFrame:
-    rows = run.readings
-    return rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
 
 
 def _table(run: RunRecords, kind: str) -> pd.DataFrame:
     """One row a layer and step, one column a quantity."""
-    rows = _rows(run, kind)
+    rows = run.readings
+    rows = rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
     return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
 
 

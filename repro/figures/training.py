@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from repro.figures import kappa
 from repro.figures.panels import DOTTED, Panel, Trace, draw_panels, note_line
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, looks, styled
+from repro.measurements import kappa
 
 _POINTS = 300
 

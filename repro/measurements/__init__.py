@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from repro.measurements.description import Measurement
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
 
 if TYPE_CHECKING:
-    from repro.measurements.probe import Measurement, Probe, measurement_mode
+    from repro.measurements.mode import measurement_mode
+    from repro.measurements.probe import Probe
     from repro.measurements.run import measure, take
 
 __all__ = [
@@ -27,9 +29,8 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "Measurement": "probe",
     "Probe": "probe",
-    "measurement_mode": "probe",
+    "measurement_mode": "mode",
     "measure": "run",
     "take": "run",
 }

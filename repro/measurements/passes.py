@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from repro.networks import WeightLayer
+from repro.networks.layers import ListsWeightLayers
+from repro.networks.passing import Inputs, call
+from repro.networks.products import KERNEL
+from repro.networks.tracer import Tracer, Use
 
 See = Callable[[WeightLayer, Tensor], None]
 
 
-@contextmanager
-def reading(layers: Sequence[WeightLayer], see: See) -> Iterator[None]:
-    """Show the tensor that each of these layers reads, while a forward pass stands at it.
+def run(
+    network: nn.Module,
+    inputs: Inputs,
+    layers: Iterable[WeightLayer],
+    *,
+    read: See | None = None,
+    write: See | None = None,
+    error: See | None = None,
+    weight: See | None = None,
+    others: Callable[[str], None] | None = None,
+    function: Callable[..., Any] | None = None,
+    parameters: Mapping[str, Tensor] | None = None,
+) -> Any:
+    """A forward pass, in which some weight layers are listened to while the pass stands at them.
 
     What layer l + 1 reads is representation l: after normalisation and activation, and, where a block ends there,
     after the addition.
+
+    Args:
+        network: The network.
+        inputs: What it takes.
+        layers: The layers that are listened to.
+        read: Shown what each reads, with the samples first.
+        write: Shown what each returns, before any normalisation or activation.
+        error: Shown the gradient of what each reads, in a backward pass.
+        weight: Shown the weight that acts, with its graph.
+        others: Told the names of products that are none of these layers.
+        function: What stands for the network in this pass.
+        parameters: What stands for its parameters in this pass, by name.
+
+    Returns:
+        What the network returns.
     """
+    by_name = {layer.name: layer for layer in layers}
 
-    def listen(layer: WeightLayer) -> Any:
-        def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            see(layer, next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)))
+    def before(use: Use) -> None:
+        layer = by_name.get(use.name)
+        if layer is None:
+            if others is not None:
+                others(use.name)
+            return
+        if weight is not None:
+            weight(layer, use.product.weight)
+        tensor = use.product.read
+        if tensor is None:
+            return
+        if read is not None:
+            read(layer, use.product.by_sample(tensor))
+        if error is not None and tensor.requires_grad:
+            tensor.register_hook(partial(_arranged, error, layer, use))
 
-        return layer.module.register_forward_pre_hook(note, with_kwargs=True)
+    def after(use: Use, result: Tensor) -> None:
+        layer = by_name.get(use.name)
+        if layer is not None and write is not None:
+            write(layer, use.product.by_sample(result))
 
-    with _removed([listen(layer) for layer in layers]):
-        yield
-
-
-@contextmanager
-def writing(layers: Sequence[WeightLayer], see: See) -> Iterator[None]:
-    """Show the tensor that each of these layers returns, before any normalisation or activation."""
-
-    def listen(layer: WeightLayer) -> Any:
-        return layer.module.register_forward_hook(lambda _module, _inputs, output: see(layer, output))
-
-    with _removed([listen(layer) for layer in layers]):
-        yield
+    only = [layer.module for layer in by_name.values()] if isinstance(network, ListsWeightLayers) else None
+    tracer = Tracer(network, before, after, parameters=parameters, only=only)
+    return call(function or network, inputs, tracer)
 
 
-@contextmanager
-def _removed(hooks: list[Any]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _arranged(see: See, layer: WeightLayer, use: Use, gradient: Tensor) -> None:
+    see(layer, use.product.by_sample(gradient))
 
 
 def by_sample(tensor: Tensor, samples: int) -> Tensor:
@@ -71,11 +102,10 @@ def modes(layer: WeightLayer, axes: int, *, folded: bool = False) -> list[str]:
     """
     if folded:
         return ["matrix", "window", *modes(layer, axes - 1)[1:]]
-    if isinstance(layer.module, nn.Linear):
+    if layer.channel == -1:
         between = {3: ["token"], 4: ["height", "width"]}.get(axes, [f"axis{axis}" for axis in range(1, axes - 1)])
         return ["matrix", *between, "channel"][-axes:]
-    return [
-        "matrix",
-        "channel",
-        *{3: ["width"], 4: ["height", "width"]}.get(axes, [f"axis{n}" for n in range(2, axes)]),
-    ]
+    channel = layer.channel % axes
+    rest = axes - channel - 1
+    sides = KERNEL[len(KERNEL) - rest :] if rest <= len(KERNEL) else [f"axis{n}" for n in range(channel + 1, axes)]
+    return [*["matrix", *(f"axis{axis}" for axis in range(1, channel))][:channel], "channel", *sides]

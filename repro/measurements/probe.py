@@ -2,65 +2,178 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.distributed.share import Share
 from repro.errors import UserError
-from repro.measurements.reading import Reading
+from repro.measurements import passes
+from repro.measurements.passes import See
+from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
+from repro.networks.passing import Inputs, call, described, few, samples
 from repro.networks.preserve_state import preserve_state
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a measurement looks at."""
+    """What a measurement looks at: the network by its weight layers, passes over the inputs, and its loss."""
 
     network: nn.Module
     """In its own mode; gradients off."""
     layers: list[WeightLayer]
     """Its weight layers in forward order."""
-    images: Float[Tensor, "batch channels height width"]
-    """The probe, on the network's device, as the network reads it."""
-    labels: Int[Tensor, " batch"] | None = None
-    """The probe's classes; gradients need them."""
-    held_out: Float[Tensor, "others channels height width"] | None = None
-    """As many images that the network is not trained on; amplification needs them."""
+    inputs: Inputs
+    """The probe, on the network's device, as it takes it: a tensor, a tuple (by position), a dict (by name)."""
+    labels: Any = None
+    """The probe's classes, or what the loss takes in their place; gradients need them."""
+    held_out: Inputs = None
+    """As many inputs that the network is not trained on; amplification needs them."""
+    output: Pick = None
+    """Which part of what the network returns is scored."""
+    objective: Loss | None = None
+    """The loss that is trained; the mean cross-entropy if None."""
     optimizer: Optimizer | None = None
     """The network's optimiser, for the update that it would make."""
     chosen: list[WeightLayer] = field(default_factory=list)
     """The layers whose distributions are taken."""
+    spectra: bool = False
+    """Whether all singular values are kept."""
     share: Share = field(default_factory=Share)
     """This rank's part of the work."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """What a measurement could not give, and why: names of layers by the reason."""
+    aside: frozenset[str] | None = None
+    """Names of the network's products that are no weight layers, if they are known."""
+    put_back: Callable[[], None] = lambda: None
+    """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
-    def leave_out(self, reason: str, layer: WeightLayer) -> None:
+    def leave_out(self, reason: str, layer: WeightLayer | str) -> None:
         """Note a layer of which a measurement has nothing to say; `repro.measurements.take` tells it."""
+        name = layer if isinstance(layer, str) else layer.name
         names = self.left_out.setdefault(reason, [])
-        if layer.name not in names:
-            names.append(layer.name)
+        if name not in names:
+            names.append(name)
+
+    @property
+    def images(self) -> Tensor:
+        """The inputs, where they are one tensor.
+
+        Raises:
+            UserError: They are not.
+        """
+        if not isinstance(self.inputs, Tensor):
+            raise UserError(f"this measurement takes inputs that are one tensor, not {described(self.inputs)}")
+        return self.inputs
+
+    @cached_property
+    def samples(self) -> int:
+        """How many samples the probe has."""
+        return samples(self.inputs)
+
+    def run(
+        self,
+        *,
+        read: See | None = None,
+        write: See | None = None,
+        error: See | None = None,
+        weight: See | None = None,
+        layers: Sequence[WeightLayer] | None = None,
+        inputs: Inputs = None,
+    ) -> Any:
+        """What the network makes of the inputs, in the mode that it is in; layers are listened to as in `passes.run`.
+
+        Args:
+            read: Shown what each layer reads.
+            write: Shown what each layer returns.
+            error: Shown the gradient of what each layer reads.
+            weight: Shown the weight that acts.
+            layers: The layers that are listened to; all if None.
+            inputs: Other ones than the probe's.
+        """
+        inputs = self.inputs if inputs is None else inputs
+        layers = self.layers if layers is None else layers
+        graph = torch.is_grad_enabled()  # it holds buffers as they are; `training` puts them back
+        with preserve_state(self.network) if self.network.training and not graph else nullcontext():
+            if read or write or error or weight:
+                result = self._listen(inputs, layers, read=read, write=write, error=error, weight=weight)
+            else:
+                result = call(self.network, inputs)
+        if not graph:
+            self.put_back()
+        return result
+
+    def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
+        came: set[str] = set()
+        known = {layer.name for layer in self.layers}
+
+        def note(layer: WeightLayer, tensor: Tensor) -> None:
+            came.add(layer.name)
+            if weight is not None:
+                weight(layer, tensor)
+
+        def other(name: str) -> None:
+            if self.aside is not None and name not in self.aside and name not in known:
+                self.leave_out("the network changes from pass to pass, and at first had not", name)
+
+        result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
+        for layer in layers:
+            if layer.name not in came:
+                self.leave_out("the network changes from pass to pass, and this time had not", layer)
+        return result
 
     def scores(self) -> Tensor:
-        """What the network makes of the probe; of a copy, since some networks change what they read."""
-        scores: Tensor = self.network(self.images.clone())
-        return scores
+        """The class scores of the probe.
+
+        Raises:
+            UserError: The network returns something else, and ``output`` does not say which part they are.
+        """
+        return scores(self.run(), self.output)
+
+    @cached_property
+    def weights(self) -> dict[int, Tensor]:
+        """The weight of each layer as it acts in the probe's mode, by the layer's number; of shared ones the first's.
+
+        However it came to be: parametrised, normalised, a DiracNet's W + diag(a) (Oyedotun Eq. 28).
+        """
+        found = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
+        rest = [layer for layer in self.layers if layer.index not in found and layer.first == layer.index]
+
+        def keep(layer: WeightLayer, tensor: Tensor) -> None:
+            found[layer.index] = tensor.detach().clone()
+
+        if rest and not self.network.training:
+            with suppress(Exception):  # it may take whole batches only
+                passes.run(self.network, few(self.inputs), rest, weight=keep)
+            self.put_back()
+        if any(layer.index not in found for layer in rest):
+            self.run(weight=keep, layers=rest)
+        return {layer.index: found[layer.index] for layer in self.firsts if layer.index in found}
+
+    @property
+    def firsts(self) -> list[WeightLayer]:
+        """The layers without those whose weight is an earlier one's."""
+        return [layer for layer in self.layers if layer.first == layer.index]
+
+    def weight_name(self, layer: WeightLayer) -> str:
+        """The names of all layers that have this layer's weight, each module once."""
+        names = [other.name for other in self.layers if other.first == layer.first]
+        return " = ".join(dict.fromkeys(name.partition("#")[0] for name in names))
 
     @cached_property
     def gradients(self) -> dict[int, Tensor]:
         """The gradient of each layer's weight, by the layer's number; a weight without one (frozen) is left out.
 
-        Of the mean cross-entropy over the probe, in training mode, as a training step takes it.
+        Of the loss over the probe, in training mode, as a training step takes it.
 
         Raises:
             UserError: The probe has no labels.
@@ -69,87 +182,98 @@ class Probe:
             return self.gradients_of(loss, self.layers)
 
     def gradients_of(self, loss: Float[Tensor, ""], layers: Sequence[WeightLayer]) -> dict[int, Tensor]:
-        """Within `training`: the gradients of these layers' weights as they acted, by number; none for frozen ones."""
-        acted = [(layer, weight) for layer in layers if (weight := acting_weight(layer)).requires_grad]
-        weights = [weight for _, weight in acted]
-        found: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
-        gradients = {}
-        for (layer, _), gradient in zip(acted, found, strict=True):
-            if gradient is None:
+        """Within `training`: the gradients of these layers' weights as they acted, by number; none for frozen ones.
+
+        Of a weight that acts in several layers it is the whole, under the first one's number.
+        """
+        numbers = {layer.first for layer in layers}
+        wanted = [layer for layer in self.firsts if layer.index in numbers]
+        acted = {layer.index: self._acted_by(layer) for layer in wanted}
+        asked = {id(each): each for tensors in acted.values() for each in tensors if each.requires_grad}
+        found = dict(zip(asked, gradients(loss, list(asked.values())), strict=True))
+        taken = {}
+        for layer in wanted:
+            parts = [found[id(each)] for each in acted[layer.index] if id(each) in found]
+            reached = [part for part in parts if part is not None]
+            if reached:
+                whole = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
+                taken[layer.index] = layer.part(whole)
+            elif parts:
                 self.leave_out("no gradient reaches the weights of", layer)
-            else:
-                gradients[layer.index] = gradient
-        return gradients
+        return taken
+
+    def _acted_by(self, layer: WeightLayer) -> list[Tensor]:
+        parameter = trained_parameter(layer)
+        if parameter is not None:
+            return [parameter]
+        return [
+            self._acted[other.index]
+            for other in self.layers
+            if other.first == layer.index and other.index in self._acted
+        ]
+
+    @cached_property
+    def _acted(self) -> dict[int, Tensor]:
+        return {}
 
     @contextmanager
-    def training(self) -> Iterator[Float[Tensor, ""]]:
+    def training(
+        self, *, read: See | None = None, write: See | None = None, error: See | None = None
+    ) -> Iterator[Float[Tensor, ""]]:
         """The loss of a forward pass in training mode, with its graph; afterwards the network is in its mode again.
 
-        Gradients are to be asked for by `torch.autograd.grad`, which leaves ``.grad`` alone.
+        Gradients are to be asked for by `torch.autograd.grad`, which leaves ``.grad`` alone. Layers can be listened to
+        as in `run`.
 
         Raises:
-            UserError: The probe has no labels.
+            UserError: The probe has no labels, or no loss fits what the network returns.
         """
-        if self.labels is None:
+        if self.labels is None and self.objective is None:
             raise UserError("gradients need the classes of the probe's images; pass labels")
+        self._acted.clear()
+
+        def keep(layer: WeightLayer, tensor: Tensor) -> None:
+            self._acted[layer.index] = tensor
+
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
         with preserve_state(self.network), torch.enable_grad(), parametrize.cached():
             self.network.train()
-            yield F.cross_entropy(self.scores(), self.labels)
+            yield self.loss(self.run(read=read, write=write, error=error, weight=keep))
+        self._acted.clear()
+
+    def loss(self, output: Any) -> Float[Tensor, ""]:
+        """The loss of what the network returned for the probe."""
+        return loss_of(output, self.labels, self.output, self.objective)
 
 
-def acting_weight(layer: WeightLayer) -> Tensor:
-    """A layer's weight, parametrised or not; what a DiracNet's diagonal adds to it is apart."""
-    tensor = layer.module.weight
-    assert isinstance(tensor, Tensor)
-    return tensor
+def _standing(layer: WeightLayer) -> Tensor | None:
+    """The weight that acts, where no pass is needed to make it."""
+    if layer.parameter is not None:
+        return layer.part(layer.parameter.detach())
+    effective = getattr(layer.module, "effective_weight", None)
+    if effective is None:
+        return None
+    weight: Tensor = effective()
+    return weight.detach()
 
 
-class Measurement(Protocol):
-    """One thing that is looked at on a network.
-
-    Adding one takes a file with a function or class of this form and an entry in `MEASUREMENTS`. It reduces the layers
-    that `Probe.share` gives this rank; the readings of all ranks are put together afterwards.
-    """
-
-    def __call__(self, probe: Probe) -> Iterator[Reading]:
-        """Yield the readings."""
-        ...
+def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
+    """The parameter whose gradient is the weight's; of a DiracNet W, what its diagonal adds is apart."""
+    if layer.parameter is None and hasattr(layer.module, "effective_weight"):
+        return layer.module._parameters.get("weight")
+    return layer.parameter
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Plain float32 products: no autocast, no TF32."""
-    matmul = torch.get_float32_matmul_precision()
-    convolution = torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with ExitStack() as stack:
-            for device in ("cpu", "cuda"):
-                stack.enter_context(torch.autocast(device, enabled=False))
-            yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = convolution
-
-
-@contextmanager
-def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[None]:
-    """Look at a network in a mode, with float32 products, and leave everything as it was.
-
-    What a training-mode pass does to buffers (running statistics) is taken back.
-
-    Args:
-        network: Any network.
-        mode: ``eval``, or ``train`` to normalise by the probe's own statistics.
+def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Gradients of a loss, None for what it does not depend on.
 
     Raises:
-        UserError: It is neither.
+        UserError: The backward pass fails.
     """
-    if mode not in ("eval", "train"):
-        raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
-    # What is compiled runs as it is written: hooks inside of it are not called otherwise.
-    with preserve_state(network), full_precision(), torch.compiler.set_stance("force_eager"):
-        network.train(mode == "train")
-        yield
+    if not tensors or not loss.requires_grad:
+        return [None] * len(tensors)
+    try:
+        return torch.autograd.grad(loss, tensors, allow_unused=True)
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), "no message")
+        raise UserError(f"the backward pass fails ({reason}); measure what needs no gradient") from error

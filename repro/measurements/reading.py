@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -24,10 +25,19 @@ class Reading:
     """Which unfolding; empty where there is none."""
     values: Mapping[str, float]
     """Quantities by name; infinite and NaN values are values."""
+    spectrum: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """All singular values, descending, where they are kept."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The reading as plain values, in the order of the record."""
-        return asdict(self)
+        """The reading as plain values, in the order of the record; the spectrum has a file of its own."""
+        return {**self._key(), "values": dict(self.values)}
+
+    def spectrum_dict(self) -> dict[str, Any]:
+        """The spectrum with what it is of, for its file."""
+        return {**self._key(), "singular_values": self.spectrum}
+
+    def _key(self) -> dict[str, Any]:
+        return {"measurement": self.measurement, "layer": self.layer, "name": self.name, "mode": self.mode}
 
 
 def table(readings: Iterable[Reading]) -> pd.DataFrame:

@@ -1,25 +1,28 @@
-"""The measurements by name. Does not import torch."""
+"""The measurements by name, a line each. Does not import torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from textwrap import fill
 
 from repro.errors import unknown
+from repro.measurements.description import FigureSpec, Measurement
+from repro.measurements.kinds import condition_numbers, dirac, distributions, geometry, operators, skip_features
 
-MEASUREMENTS: dict[str, str] = {
-    "weights": "repro.measurements.conditioning:weights",
-    "representations": "repro.measurements.conditioning:representations",
-    "outputs": "repro.measurements.conditioning:outputs",
-    "gradients": "repro.measurements.conditioning:gradients",
-    "updates": "repro.measurements.conditioning:updates",
-    "errors": "repro.measurements.conditioning:errors",
-    "distributions": "repro.measurements.distributions:distributions",
-    "amplification": "repro.measurements.geometry:amplification",
-    "distance": "repro.measurements.geometry:distance",
-    "diagonals": "repro.measurements.dirac:diagonals",
-    "features": "repro.measurements.skip_features:features",
+MEASUREMENTS: dict[str, Measurement] = {
+    "weights": condition_numbers.WEIGHTS,
+    "representations": condition_numbers.REPRESENTATIONS,
+    "operators": operators.OPERATORS,
+    "outputs": condition_numbers.OUTPUTS,
+    "gradients": condition_numbers.GRADIENTS,
+    "updates": condition_numbers.UPDATES,
+    "errors": condition_numbers.ERRORS,
+    "distributions": distributions.DISTRIBUTIONS,
+    "amplification": geometry.AMPLIFICATION,
+    "distance": geometry.DISTANCE,
+    "diagonals": dirac.DIAGONALS,
+    "features": skip_features.FEATURES,
 }
-"""Import path of each measurement (`repro.measurements.Measurement`)."""
 
 DEFAULT = ("weights", "representations")
 """What is measured where nothing else is asked for."""
@@ -33,3 +36,15 @@ def check(names: Iterable[str]) -> None:
     for name in names:
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)
+
+
+def listing() -> str:
+    """Every measurement with what it is, for help."""
+    entries = (f"  {each.name:16} {each.says}" for each in MEASUREMENTS.values())
+    return "\n".join(["measurements:", *(fill(entry, 100, subsequent_indent=" " * 19) for entry in entries)])
+
+
+def figure_specs() -> Iterator[tuple[Measurement, FigureSpec]]:
+    """Every measurement's figures in the order in which a reader wants them."""
+    drawn = [(each, figure) for each in MEASUREMENTS.values() for figure in each.figures]
+    yield from sorted(drawn, key=lambda entry: not entry[1].chart)

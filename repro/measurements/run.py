@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from repro.distributed.share import Share
 from repro.errors import UserError
-from repro.importing import load
-from repro.measurements.probe import Measurement, Probe, measurement_mode
+from repro.measurements.mode import measurement_mode
+from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
-from repro.networks import WeightLayer, weight_layers
+from repro.measurements.scoring import Loss, Pick
+from repro.networks import WeightLayer
+from repro.networks.layers import Survey, survey
+from repro.networks.passing import Inputs, fitted, unwrapped
+from repro.networks.preserve_state import preserve_state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,31 +32,38 @@ _NAMED = 8
 
 def take(
     network: nn.Module,
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"] | None = None,
+    inputs: Inputs,
+    labels: Any = None,
     *,
-    held_out: Float[Tensor, "others channels height width"] | None = None,
+    output: Pick = None,
+    loss: Loss | None = None,
+    held_out: Inputs = None,
     optimizer: Optimizer | None = None,
     measurements: Sequence[str] = DEFAULT,
     layers: Sequence[int] = CHOSEN,
     mode: str = "eval",
+    spectra: bool = False,
     share: Share | None = None,
-    known: Sequence[WeightLayer] | None = None,
+    known: Survey | None = None,
 ) -> list[Reading]:
     """Take measurements on a network, which they leave as it was.
 
     Args:
-        network: Any network that maps images to class scores.
-        images: The probe, as the network reads it, on its device.
-        labels: The probe's classes. Needed for gradients, updates and errors.
-        held_out: As many images that the network is not trained on. Needed for amplification.
+        network: Any network; what torch.compile, DataParallel and DDP wrap is measured without them.
+        inputs: The probe, on the network's device, as the network takes it: a tensor, a tuple (by position) or a dict
+            (by name). Numbers go in the precision of the network's parameters.
+        labels: The probe's classes, or what the loss takes in their place. Needed for gradients, updates and errors.
+        output: Which part of what the network returns is scored: a key, a place, or a function of it.
+        loss: The loss that is trained, a function of the output and the labels; the mean cross-entropy if None.
+        held_out: As many inputs that the network is not trained on. Needed for amplification.
         optimizer: The network's optimiser, for the update that it would make; it is not touched.
         measurements: Names in `MEASUREMENTS`.
         layers: Numbers of the weight layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+        spectra: Whether readings keep all singular values (`Reading.spectrum`), of weights, gradients and updates,
+            representations, outputs and errors in every mode, and of operators.
         share: This rank's part of the work where several hold the same network; every rank gets all readings.
-        known: The network's weight layers, as `repro.networks.weight_layers` gives them, if they are known: spares the
-            pass of one image that finds them.
+        known: What `repro.networks.survey` says of the network, if it is known and still holds: spares a pass.
 
     Raises:
         UserError: For an unknown measurement or mode, one that lacks what it needs, another network's optimiser, or a
@@ -60,23 +72,27 @@ def take(
     check(measurements)
     share = share or Share()
     readings: list[Reading] = []
-    network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
-    with measurement_mode(network, mode):
-        share.broadcast_buffers(network)
-        found = list(known) if known is not None else weight_layers(network, images)
+    network = unwrapped(network)
+    inputs, held_out = fitted(network, inputs), fitted(network, held_out)
+    with measurement_mode(network, mode), _same_buffers(share, network) as put_back:
+        found = known if known is not None and known.holds(network) else survey(network, inputs)
         probe = Probe(
             network=network,
-            layers=found,
-            images=images,
+            layers=found.layers,
+            inputs=inputs,
             labels=labels,
+            output=output,
+            objective=loss,
             held_out=held_out,
             optimizer=optimizer,
-            chosen=_choose(found, layers) if "distributions" in measurements else [],
+            chosen=_choose(found.layers, layers) if "distributions" in measurements else [],
+            spectra=spectra,
             share=share,
+            aside=found.aside,
+            put_back=put_back,
         )
         for name in measurements:
-            measurement: Measurement = load(MEASUREMENTS[name])
-            readings += share.gather_sorted(list(measurement(probe)), lambda reading: reading.layer)
+            readings += share.gather_sorted(list(MEASUREMENTS[name].readings(probe)), lambda reading: reading.layer)
             network.train(mode == "train")
     for reason, names in probe.left_out.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -84,29 +100,40 @@ def take(
     return readings
 
 
-def measure(
-    network: nn.Module,
-    images: Float[Tensor, "batch channels height width"],
-    labels: Int[Tensor, " batch"] | None = None,
-    **options: Any,
-) -> pd.DataFrame:
-    """Measure any network on a batch of images: conditioning of its weights and representations, or what is asked for.
+def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: Any) -> pd.DataFrame:
+    """Measure any network: conditioning of its weights and representations, or what is asked for.
 
-    The network is left as it was: parameters, buffers, gradients, modes and random generators.
+    The network is left as it was: parameters, buffers, gradients, modes and random generators. What share of its
+    matrix parameters was seen is said on stderr and stands in ``frame.attrs["seen"]``.
 
     Args:
-        network: Any network that maps images to class scores.
-        images: Images as the network reads them, on its device.
-        labels: Their classes. Needed for gradients, updates and errors.
-        **options: As of `take`: ``measurements``, ``held_out``, ``optimizer``, ``layers``, ``mode``.
+        network: Any network.
+        inputs: What it takes, on its device: a tensor, a tuple (by position) or a dict (by name).
+        labels: Their classes, or what the loss takes in their place. Needed for gradients, updates and errors.
+        **options: As of `take`: ``measurements``, ``output``, ``loss``, ``held_out``, ``optimizer``, ``layers``,
+            ``mode``.
 
     Returns:
         Columns measurement, layer, name, mode, quantity, value; one row a number.
 
     Raises:
-        UserError: For an unknown measurement, one that lacks what it needs, or a layer that does not exist.
+        UserError: As `take` and `repro.networks.survey`.
     """
-    return table(take(network, images, labels, **options))
+    check(options.get("measurements", ()))
+    with measurement_mode(unwrapped(network)):
+        known = survey(network, inputs)
+    frame = table(take(network, inputs, labels, **{"known": known, **options}))
+    frame.attrs["seen"] = known.seen.as_dict()
+    print(f"repro: {known.seen.line}", file=sys.stderr)
+    return frame
+
+
+@contextmanager
+def _same_buffers(share: Share, network: nn.Module) -> Iterator[Callable[[], None]]:
+    """Rank 0's buffers on every rank; yields what puts them back after a pass."""
+    share.broadcast_buffers(network)
+    with preserve_state(network) as put_back:
+        yield put_back
 
 
 def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:

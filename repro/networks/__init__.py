@@ -13,7 +13,7 @@ from repro.networks.registry import NETWORKS
 
 if TYPE_CHECKING:
     from repro.networks.create import create_network
-    from repro.networks.layers import WeightLayer, weight_layers
+    from repro.networks.layers import WeightLayer, survey, weight_layers
 
 __all__ = [
     "ACTIVATIONS",
@@ -24,10 +24,11 @@ __all__ = [
     "WeightLayer",
     "check",
     "create_network",
+    "survey",
     "weight_layers",
 ]
 
-_NEEDS_TORCH = {"create_network": "create", "weight_layers": "layers", "WeightLayer": "layers"}
+_NEEDS_TORCH = {"create_network": "create", "weight_layers": "layers", "WeightLayer": "layers", "survey": "layers"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
+from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, unwrapped
 from repro.networks.preserve_state import preserve_state
+from repro.networks.products import weight_modes
+from repro.networks.seen import SHORTCUT, Seen, look_over
+from repro.networks.tracer import Tracer, Use
 
 SHORTCUTS = ("downsample", "shortcut")
 """Names under which networks keep their shortcut projections."""
@@ -18,13 +23,40 @@ SHORTCUTS = ("downsample", "shortcut")
 
 @dataclass(frozen=True)
 class WeightLayer:
-    """One convolution or linear layer."""
+    """One product with a weight in a forward pass: a convolution, a linear layer, a projection of attention ..."""
 
     index: int
     """From 1, in forward order."""
     name: str
-    """As in ``network.named_modules()``."""
+    """The module as in ``network.named_modules()``, or the parameter; ``name#2`` where it is used a second time."""
     module: nn.Module
+    """The module that multiplies."""
+    kind: str = "linear"
+    """As `repro.networks.products.Product.kind`."""
+    modes: tuple[str, ...] = ("output", "input")
+    """What each axis of its weight is."""
+    channel: int = -1
+    """The axis of what it reads that its weight sums over."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """A convolution's stride, padding, dilation and so on."""
+    parameter: nn.Parameter | None = None
+    """The parameter that acts as it is; None for a weight that every pass makes anew."""
+    view: tuple[tuple[int, ...], tuple[int, ...], int] | None = None
+    """Shape, strides and offset of the part of the parameter that acts; None for the whole."""
+    first: int = 0
+    """Number of the first layer with the same weight; its own if it is that."""
+    sources: frozenset[int] = frozenset()
+    """Identities of the parameters that the weight is made of."""
+
+    def part(self, tensor: Tensor) -> Tensor:
+        """What is this layer's of a tensor like its parameter (the parameter itself, its gradient, its update)."""
+        if self.view is None:
+            return tensor
+        assert self.parameter is not None
+        shape, strides, offset = self.view
+        if tensor.stride() != self.parameter.stride():
+            tensor = tensor.new_empty_strided(tensor.shape, self.parameter.stride()).copy_(tensor)
+        return tensor.as_strided(shape, strides, tensor.storage_offset() + offset)
 
 
 @runtime_checkable
@@ -36,62 +68,163 @@ class ListsWeightLayers(Protocol):
         ...
 
 
-def weight_layers(
-    network: nn.Module, images: Float[Tensor, "batch channels height width"] | None = None
-) -> list[WeightLayer]:
-    """The convolutions and linear layers in the order in which a forward pass first calls them.
+@dataclass(frozen=True)
+class Survey:
+    """The weight layers of a network, and what of its parameters they are."""
+
+    layers: list[WeightLayer]
+    seen: Seen
+    aside: frozenset[str] | None
+    """Names of the products that are no weight layers: projections of shortcuts. None: not known."""
+    parameters: tuple[int, ...]
+    """Identities of the network's parameters when it was surveyed."""
+
+    def holds(self, network: nn.Module) -> bool:
+        """Whether the network still has the same parameters."""
+        return self.parameters == _identities(network)
+
+
+def weight_layers(network: nn.Module, inputs: Inputs | None = None) -> list[WeightLayer]:
+    """The products with a weight in the order of a forward pass; see `survey`."""
+    return survey(network, inputs).layers
+
+
+def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
+    """Find the weight layers of a network: every product with a weight, in the order of a forward pass.
 
     Shortcut projections are left out. In a network that does not list its layers itself (timm's, a user's), a
     projection is whatever lies inside a submodule named ``downsample`` or ``shortcut`` that reads the very tensor which
     a weight layer outside of it reads, too; ConvNeXt's downsampling layers, which stand in the main path, stay in.
-    Only layers that are called as modules are seen: ``nn.MultiheadAttention`` uses its weights without calling any.
 
     Args:
         network: Any network. Modes, buffers and the random generators are left as they were.
-        images: Images for one forward pass in eval mode, on the network's device; the first is used. Needed for
-            networks that do not list their layers.
+        inputs: What it takes, on its device: a tensor, a tuple (by position) or a dict (by name), for a forward pass in
+            eval mode. Needed for networks that do not list their layers.
 
     Raises:
-        UserError: Images are needed and missing, or the network has no weight layer.
+        UserError: Inputs are needed and missing, or refused by the network, or it multiplies with no parameter; it has
+            parameters without values (lazy modules, the device ``meta``).
     """
+    network = unwrapped(network)
+    refuse(network)
+    inputs = fitted(network, inputs)
     if isinstance(network, ListsWeightLayers):
-        names = network.weight_layer_names()
-    elif images is None:
+        layers = [_listed(index, name, network) for index, name in enumerate(network.weight_layer_names(), 1)]
+        firsts = {id(layer.parameter): layer.index for layer in reversed(layers) if layer.parameter is not None}
+        layers = [replace(layer, first=firsts.get(id(layer.parameter), layer.index)) for layer in layers]
+        seen, aside = look_over(network, _sources(layers), {}, {id(each) for each in network.parameters()}, ()), None
+    elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
-        names = _trace(network, images[:1])
-    if not names:
-        raise UserError(f"{type(network).__name__} calls no convolution and no linear layer")
-    return [WeightLayer(index, name, network.get_submodule(name)) for index, name in enumerate(names, 1)]
+        layers, seen, aside = _by_a_pass(network, inputs)
+    if not layers:
+        raise UserError(
+            f"{type(network).__name__} multiplies with no matrix of parameters that can be seen (no convolution and no "
+            f"linear layer, by whatever name); {seen.line}"
+        )
+    return Survey(layers, seen, aside, _identities(network))
 
 
-def _trace(network: nn.Module, images: Tensor) -> list[str]:
-    # The tensors are kept until the end: the identity of one that is freed may go to another.
-    readings: dict[str, list[Tensor]] = {}
-
-    def listen(name: str, module: nn.Module) -> Any:
-        def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-            readings.setdefault(name, []).extend(tensors[:1])
-
-        return module.register_forward_pre_hook(note, with_kwargs=True)
-
-    layers = [name for name, module in network.named_modules() if isinstance(module, _ConvNd | nn.Linear)]
-    shortcuts = [name for name, _ in network.named_modules() if name.rpartition(".")[2] in SHORTCUTS]
-    with preserve_state(network):
-        hooks = [listen(name, network.get_submodule(name)) for name in {*layers, *shortcuts}]
+def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
+    """Of one sample if that is enough: some networks take whole batches only, or send no single sample everywhere."""
+    one = few(inputs)
+    if one is not inputs:
         try:
-            network.eval()
-            network(images.clone())
-        finally:
-            for hook in hooks:
-                hook.remove()
+            found = _traced(network, one)
+        except UserError:
+            return _traced(network, inputs)
+        if not found[1].unused:
+            return found
+    return _traced(network, inputs)
 
-    called = [name for name in readings if name in set(layers)]
+
+def _identities(network: nn.Module) -> tuple[int, ...]:
+    return tuple(id(parameter) for parameter in network.parameters())
+
+
+def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
+    return frozenset().union(*(layer.sources for layer in layers))
+
+
+def _listed(index: int, name: str, network: nn.Module) -> WeightLayer:
+    module = network.get_submodule(name)
+    weight = module._parameters.get("weight")
+    plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
+    sources = frozenset(id(each) for each in module.parameters() if each.ndim > 1)
+    layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
+    if not isinstance(module, _ConvNd):
+        return layer
+    options = {key: getattr(module, key) for key in ("stride", "padding", "dilation", "output_padding", "groups")}
+    kind = "transposed" if module.transposed else "convolution"
+    modes = weight_modes(len(module.kernel_size) + 2, transposed=module.transposed)
+    return replace(layer, kind=kind, modes=modes, channel=1, options=options)
+
+
+def _traced(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
+    uses: list[tuple[Use, Tensor]] = []
+    tracer = Tracer(network, lambda use: uses.append((use, use.product.weight.detach())))
+    with preserve_state(network), refusing(network, inputs), torch.compiler.set_stance("force_eager"):
+        network.eval()
+        call(network, inputs, tracer)
+    left_out = _shortcuts(tracer, [use for use, _ in uses])
+    own = {id(parameter): parameter for parameter in network.parameters()}
+    layers: list[WeightLayer] = []
+    weights: list[Tensor] = []
+    for use, weight in uses:
+        if use.name in left_out:
+            continue
+        layer = _layer(len(layers) + 1, use, own)
+        layers.append(replace(layer, first=_first(layer, weight, layers, weights)))
+        weights.append(weight)
+    aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
+    seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched)
+    return layers, seen, frozenset(left_out)
+
+
+def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer:
+    product = use.product
+    weight, parameter, view = product.weight, None, None
+    base = weight if weight._base is None else weight._base
+    if id(base) in own:
+        parameter = own[id(base)]
+        if weight.shape != base.shape or weight.stride() != base.stride():
+            view = tuple(weight.shape), weight.stride(), int(weight.storage_offset() - base.storage_offset())
+    return WeightLayer(
+        index,
+        use.name,
+        use.module,
+        product.kind,
+        product.modes,
+        product.channel,
+        product.options,
+        parameter,
+        view,
+        index,
+        use.sources,
+    )
+
+
+def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], weights: Sequence[Tensor]) -> int:
+    """The first layer with this weight: the same parameter, or one made of the same that is equal."""
+    for other, theirs in zip(layers, weights, strict=True):
+        if layer.sources != other.sources or (layer.parameter is None) != (other.parameter is None):
+            continue
+        if layer.parameter is not None:
+            whole = weight.numel() == theirs.numel() == layer.parameter.numel()
+            if whole or layer.view == other.view:
+                return other.first
+        elif weight is theirs or (weight.shape == theirs.shape and bool((weight == theirs).all())):
+            return other.first
+    return layer.index
+
+
+def _shortcuts(tracer: Tracer, uses: Sequence[Use]) -> set[str]:
+    """Names of what lies in a shortcut that reads what something outside of it reads, too."""
     left_out = set()
-    for shortcut in shortcuts:
-        inside = {name for name in called if f"{name}.".startswith(f"{shortcut}.")}
-        read = {id(tensor) for tensor in readings.get(shortcut, [])}
-        if any(id(tensor) in read for name in called if name not in inside for tensor in readings[name]):
+    for shortcut, read in tracer.module_reads.items():
+        if shortcut.rpartition(".")[2] not in SHORTCUTS:
+            continue
+        inside = {use.name for use in uses if shortcut in use.inside}
+        if any(use.reads & read for use in uses if use.name not in inside):
             left_out |= inside
-    return [name for name in called if name not in left_out]
+    return left_out

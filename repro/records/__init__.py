@@ -4,6 +4,7 @@ from repro.records.environment import environment, now
 from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
+from repro.records.spectrum import append_spectra, derived, spectra
 from repro.records.tables import metrics, readings
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "NO_SPACE",
     "RunDirectory",
     "append_lines",
+    "append_spectra",
+    "derived",
     "dump_json",
     "environment",
     "find_runs",
@@ -21,4 +24,5 @@ __all__ = [
     "read_lines",
     "readings",
     "replace_text",
+    "spectra",
 ]

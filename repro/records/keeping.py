@@ -12,6 +12,7 @@ import yaml
 
 from repro.errors import UserError
 from repro.records.run_directory import RunDirectory
+from repro.records.spectrum import FILE
 from repro.records.surface import PLAN, SURFACE
 
 
@@ -39,9 +40,9 @@ def keep(run: RunDirectory, target: Path) -> int:
         (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         if (run.path / "metrics.jsonl").exists():
             shutil.copyfile(run.path / "metrics.jsonl", target / "metrics.jsonl")
-        if (run.path / "readings.jsonl").exists():
-            content = (run.path / "readings.jsonl").read_bytes()
-            (target / "readings.jsonl.gz").write_bytes(gzip.compress(content, mtime=0))
+        for name in ("readings.jsonl", FILE):
+            if (run.path / name).exists():
+                (target / f"{name}.gz").write_bytes(gzip.compress((run.path / name).read_bytes(), mtime=0))
         if (surface := run.path / SURFACE).is_dir():
             (target / SURFACE).mkdir(exist_ok=True)
             for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:

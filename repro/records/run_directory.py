@@ -28,13 +28,14 @@ class RunDirectory:
     ``config.yaml``       the complete configuration
     ``environment.json``  one entry for each life of the run: versions, commit, device, SLURM, command
     ``metrics.jsonl``     ``{"step", "epoch", "metrics": {name: value}}``
-    ``readings.jsonl``    ``{"step", "epoch", "measurement", "layer", "name", "mode", "values": {...}}``
+    ``readings.jsonl``    ``{"step", "epochs", "measurement", "layer", "name", "mode", "values": {...}}``
+    ``spectra.jsonl``     with ``--measure.spectra true``, all singular values (`repro.records.spectra`)
     ``state.json``        status, progress, final metrics; ``running`` without a lock's owner means killed
     ``checkpoints/``      ``step-00000300.ckpt`` ...
     ``features-0.npy``    while the run has not ended: features that do not fit into memory, one file a machine
     ====================  =============================================================================
 
-    Both record files are append-only; after a resume the later line for the same key wins. Non-finite numbers are the
+    All record files are append-only; after a resume the later line for the same key wins. Non-finite numbers are the
     strings "inf", "-inf" and "nan".
     """
 
@@ -119,8 +120,11 @@ class RunDirectory:
         append_lines(self.path / "metrics.jsonl", [{"step": step, "epoch": epoch, "metrics": metrics}])
 
     def append_readings(self, step: int, epoch: int, readings: Iterable[Mapping[str, Any]]) -> None:
-        """Record readings taken after `step` optimiser steps."""
-        append_lines(self.path / "readings.jsonl", ({"step": step, "epoch": epoch, **reading} for reading in readings))
+        """Record readings taken after `step` optimiser steps, in this epoch: 0 before the training, then 1, 2, ...
+
+        The key is ``epochs``: readings of older versions have ``epoch``, which counts from 0.
+        """
+        append_lines(self.path / "readings.jsonl", ({"step": step, "epochs": epoch, **reading} for reading in readings))
 
     def update_state(self, **changes: Any) -> None:
         """Replace entries of the state; None removes one."""

@@ -27,13 +27,16 @@ def metrics(run: RunDirectory) -> pd.DataFrame:
 
 
 def readings(run: RunDirectory) -> pd.DataFrame:
-    """The readings of a run, one row each: step, epoch, measurement, layer, name, mode, quantity, value."""
+    """The readings of a run, one row each: step, epoch, measurement, layer, name, mode, quantity, value.
+
+    The epoch is 0 before the training, then 1, 2, ...
+    """
     import pandas as pd
 
     rows = [
         (
             line["step"],
-            line["epoch"],
+            line["epochs"] if "epochs" in line else line["epoch"] + (line["step"] > 0),  # older ones count from 0
             line["measurement"],
             line["layer"],
             line["name"],

@@ -64,7 +64,7 @@ def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
         name: Which.
         runs: Label, number of classes and `Print.drawn` of each, in order.
     """
-    return of(code("errors.py", "figures", "records"), name, list(runs))
+    return of(code("errors.py", "figures", "measurements", "records"), name, list(runs))
 
 
 @cache

@@ -10,9 +10,9 @@ from typing import Any
 from repro.data.registry import DATASETS
 from repro.figures import RunRecords
 from repro.records import RunDirectory
-from repro.report.quantities import quantities
 from repro.report.sources import ReportCell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
+from repro.studies.quantities import quantities
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 

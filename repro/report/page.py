@@ -14,7 +14,7 @@ from repro.report import svg
 from repro.report.outcomes import RunResult
 from repro.report.sources import Section
 from repro.report.tables import Table, to_html
-from repro.report.words import HEADINGS, caption, claim_in_words, reservations
+from repro.report.words import caption, claim_in_words, heading, reservations
 from repro.studies.claims import Verdict
 from repro.studies.plan import duration
 
@@ -126,7 +126,7 @@ def study_section(
     ]
     for name, drawn in figures.items():
         sentences = caption(section, name, records)
-        parts.append(f"<h3>{escape(HEADINGS[name])}</h3>")
+        parts.append(f"<h3>{escape(heading(name))}</h3>")
         parts.append(figure(svg.place(drawn, label=" ".join(sentences[:2])), sentences))
     parts.append("<h3>Runs</h3>")
     for number, outcome in enumerate(found):

@@ -7,84 +7,54 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from repro.figures import RunRecords, kappa
+from repro.figures import RunRecords
 from repro.figures.style import title
+from repro.measurements.description import FigureSpec
+from repro.measurements.kappa import Kappa, first_layer_growth
+from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.quantities import in_words
 
 _SIGNS = {"<=": "≤", ">=": "≥"}
 
-HEADINGS = {
-    "training-curves": "Training",
-    "first-layer": "The first layer's weights during training",
-    "landscape": "The loss around the solution",
-    "weights": "Conditioning of the weights",
-    "representations": "Conditioning of the representations",
-    "outputs": "Conditioning of the outputs before normalisation",
-    "gradients": "Conditioning of gradients and updates",
-    "errors": "Conditioning of the error gradients",
-    "distributions-activations": "Distribution of the activations",
-    "distributions-outputs": "Distribution of the outputs before normalisation",
-    "distributions-weights": "Distribution of the weights",
-    "distributions-gradients": "Distribution of the gradients",
-    "amplification": "From training to held-out images",
-    "distance": "Distance from the input",
-    "diagonals": "DiracNet's diagonals",
-    "features": "Features that skip to the output",
-    "weights-map": "Conditioning of the weights, layer by layer over training",
-    "representations-map": "Conditioning of the representations, layer by layer over training",
+_OF_A_RUN = {
+    "training-curves": (
+        "Training",
+        """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy against the
+        optimiser step. Lines are training batches, marks the whole held-out set at the ends of epochs.""",
+    ),
+    "first-layer": (
+        "The first layer's weights during training",
+        """Largest singular value of the first layer's weights against the optimiser step, both axes logarithmic (step
+        0, before training, stands at the left).""",
+    ),
+    "landscape": (
+        "The loss around the solution",
+        """Mean loss (left, with contours; right, in three dimensions) and share of wrongly classified training images
+        (middle) where the weights are moved from the solution (cross) along two directions as long as the weights
+        themselves; the scale of the loss is logarithmic and shared.""",
+    ),
 }
+"""Headings and what is plotted of the figures that are no measurement's."""
 
-_PLOTTED = {
-    "training-curves": """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy
-        against the optimiser step. Lines are training batches, marks the whole held-out set at the ends of epochs.""",
-    "first-layer": """Largest singular value of the first layer's weights against the optimiser step, both axes
-        logarithmic (step 0, before training, stands at the left).""",
-    "landscape": """Mean loss (left, with contours; right, in three dimensions) and share of wrongly classified training
-        images (middle) where the weights are moved from the solution (cross) along two directions as long as the
-        weights themselves; the scale of the loss is logarithmic and shared.""",
-    "weights": """Condition number κ = σmax / σmin of every weight layer, the larger of its output- and input-channel
-        modes: thin before training, thick at the last measurement.""",
-    "representations": """Condition number κ of every hidden representation of the fixed probe batch: left in the
-        channel mode, right as the matrix of n features by N samples (Definition 2); thin before training, thick at the
-        last measurement.""",
-    "outputs": """Condition number κ of what every weight layer returns, before its normalisation and activation, on the
-        fixed probe batch: left in the channel mode, right as the matrix of n features by N samples.""",
-    "gradients": """Condition number κ of the gradient of every layer's weights (mean cross-entropy of the probe, in
-        training mode) and of the update that the optimiser would make with it, momentum and penalty included: the
-        larger of the output- and input-channel modes.""",
-    "errors": """Condition number κ of the gradient of the probe's mean cross-entropy with respect to every hidden
-        representation (training mode): left in the channel mode, right as the matrix of n features by N samples.""",
-    "distributions-activations": """What the next weight layer reads, on the fixed probe batch with the running
-        statistics of the normalisation, against the optimiser step; the vertical axis is linear around 0 and
-        logarithmic beyond.""",
-    "distributions-outputs": """What the layer returns before its normalisation, on the fixed probe batch, against the
-        optimiser step; the vertical axis is linear around 0 and logarithmic beyond.""",
-    "distributions-weights": """The layer's weights against the optimiser step; the vertical axis is linear around 0 and
-        logarithmic beyond.""",
-    "distributions-gradients": """The gradient of the layer's weights (mean cross-entropy of the probe, in training
-        mode) against the optimiser step; the vertical axis is linear around 0 and logarithmic beyond.""",
-    "amplification": """Left, how far every representation moves in the spectral norm, relative to its own, from the
-        probe of training images to as many held-out ones; right, that times κ of the representation as a matrix, which
-        bounds the relative change of a linear layer's solution (Proposition 3).""",
-    "distance": """Left, the distance of every representation from the first one, which the identity shortcuts carry
-        (subsampled and padded with zeros where the shape changes), relative to its norm; right, the linear centred
-        kernel alignment with the input images: 1 where the samples lie alike up to rotation and scale.""",
-    "diagonals": """How far the diagonal a of every DiracNet layer is from 1, relative to the norm of 1.""",
-    "features": """Left, the rank of the matrix Ψ of the chosen neurons' outputs on the fixed probe batch over its
-        number of images, singular values under 1.2e-7 of the largest counted as zero; right, the probe's cross-entropy
-        over log 2 / N, below which every image is classified rightly (Lemma 2.1).""",
-    "weights-map": """The same κ of the weights as colour, for every layer (upwards) and every measurement (to the
-        right; epoch 0 is before training).""",
-    "representations-map": """The channel-mode κ of the representations as colour, for every layer (upwards) and every
-        measurement (to the right; epoch 0 is before training).""",
-}
+
+def _spec(figure: str) -> FigureSpec | None:
+    return next((spec for _, spec in figure_specs() if spec.name == figure), None)
+
+
+def heading(figure: str) -> str:
+    """What stands above a figure."""
+    spec = _spec(figure)
+    return spec.heading if spec else _OF_A_RUN[figure][0]
 
 
 def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[str]:
     """What a figure plots, what was found, what the paper shows, and what is reduced: a sentence or two each."""
-    of_paper = section.paper_shows.get(figure, "")
-    sentences = [_PLOTTED[figure], _found(figure, runs), of_paper, reservations(section)]
+    spec, of_paper = _spec(figure), section.paper_shows.get(figure, "")
+    plotted = spec.caption if spec else _OF_A_RUN[figure][1]
+    kappas = [panel for panel in spec.panels if isinstance(panel, Kappa)] if spec else []
+    found = [_infinite(runs, kappa) for kappa in kappas] if figure != "first-layer" else [_growth(runs)]
+    sentences = [plotted, " ".join(filter(None, found)), of_paper, reservations(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
 
@@ -110,36 +80,21 @@ def claim_in_words(claim: str) -> str:
     return " ".join(words)
 
 
-def _found(figure: str, runs: Sequence[RunRecords]) -> str:
-    """One sentence of numbers: where κ is infinite, or how far the first layer has grown."""
-    if figure == "first-layer":
-        return _growth(runs)
-    if figure == "weights":
-        return _infinite(runs, "weights", "headline", "At the last measurement")
-    if figure in ("representations", "outputs", "errors"):
-        channel = _infinite(runs, figure, "headline", "At the last measurement, in the channel mode")
-        return f"{channel} {_infinite(runs, figure, 'matrix', 'As a matrix')}"
-    if figure == "gradients":
-        gradients = _infinite(runs, "gradients", "headline", "At the last measurement the gradient's")
-        return f"{gradients} {_infinite(runs, 'updates', 'quoted', 'The update’s')}"
-    return ""
-
-
 def _growth(runs: Sequence[RunRecords]) -> str:
     found: dict[str, list[float]] = {}
     for run in runs:
-        growth = kappa.first_layer_growth(run.readings)
+        growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
             found.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
     parts = [f"{name} {_span(values)}" for name, values in found.items()]
     return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
 
 
-def _infinite(runs: Sequence[RunRecords], measurement: str, form: str, start: str) -> str:
+def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
     found: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
-        table = kappa.headline_kappa(run.readings, measurement, form=form)
+        table = kappa.table(run.readings)
         table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
         if len(table):
             found.setdefault(title(run.label), []).append(table)
@@ -154,7 +109,7 @@ def _infinite(runs: Sequence[RunRecords], measurement: str, form: str, start: st
     sound = [name for name, tables in found.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
     if sound:
         parts.append(f"finite in every layer of {_listed(sound)}")
-    return f"{start} κ is {_listed(parts)}." if parts else ""
+    return f"{kappa.found} κ is {_listed(parts)}." if parts else ""
 
 
 def _span(values: Sequence[float | int]) -> str:

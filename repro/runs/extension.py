@@ -11,7 +11,7 @@ from repro.distributed.processes import several
 from repro.errors import UserError
 from repro.records import RunDirectory
 
-_RECORDS = ("metrics.jsonl", "readings.jsonl")
+_RECORDS = ("metrics.jsonl", "readings.jsonl", "spectra.jsonl")
 
 
 def longest_shorter(run: RunDirectory, config: Config, fingerprint: str) -> RunDirectory | None:

@@ -97,6 +97,7 @@ def _measuring(config: Config) -> MeasureCallback:
         at_steps=measure.at_steps,
         layers=measure.layers,
         mode=measure.probe_mode,
+        spectra=measure.spectra,
     )
 
 

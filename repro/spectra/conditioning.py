@@ -31,11 +31,15 @@ class Conditioning:
     """How many singular values are over tolerance · σmax; floating, since NaN where entries are not finite."""
     finite: Bool[Tensor, " matrices"]
     """Whether all entries are finite."""
+    values: tuple[Float[Tensor, " _"], ...] | None = None
+    """All singular values of each matrix, descending, if they were asked for."""
 
     def split(self, lengths: Sequence[int]) -> list[Conditioning]:
         """Consecutive parts with so many entries each."""
-        columns = (getattr(self, field.name).split(list(lengths)) for field in fields(self))
-        return [Conditioning(*parts) for parts in zip(*columns, strict=True)]
+        columns = [getattr(self, each.name).split(list(lengths)) for each in fields(self) if each.name != "values"]
+        ends = list(accumulate(lengths))
+        values = [self.values and self.values[end - some : end] for some, end in zip(lengths, ends, strict=True)]
+        return [Conditioning(*parts) for parts in zip(*columns, values, strict=True)]
 
 
 def default_tolerance(dtype: torch.dtype, shape: Sequence[int]) -> float:
@@ -84,12 +88,19 @@ def conditioning(
 
 @torch.no_grad()
 def assess(
-    tensors: Sequence[Shaped[Tensor, "..."]], *, modes: int | None, tolerance: float | None, block: int | None
+    tensors: Sequence[Shaped[Tensor, "..."]],
+    *,
+    modes: int | None,
+    tolerance: float | None,
+    block: int | None,
+    keep: bool = False,
 ) -> Conditioning:
     """Conditioning of the unfoldings of tensors along their first `modes` modes (all if None), tensor by tensor."""
     lengths = [tensor.ndim if modes is None else modes for tensor in tensors]
     starts = list(accumulate(lengths, initial=0))
     table = torch.empty(4, starts[-1], dtype=torch.float64, device="cpu")
+
+    every: list[Tensor] = [torch.empty(0)] * (starts[-1] if keep else 0)
 
     def bound(tensor: Tensor, mode: int) -> float:
         return default_tolerance(tensor.dtype, unfolded_shape(tensor.shape, mode)) if tolerance is None else tolerance
@@ -102,11 +113,15 @@ def assess(
         start = 0
         for unfoldings, values in singular_values(some, modes=modes, block=block):
             bounds: list[float] = []
+            first = start
             for each in unfoldings:
                 bounds += [bound(each.tensors[0], each.modes[0])] * len(each.places)
                 for mode in each.modes:
                     rows += range(start, start + len(each.places))
                     entries += [starts[items[place]] + mode for place in each.places]
+                    if keep:
+                        for row, place in enumerate(each.places, start - first):
+                            every[starts[items[place]] + mode] = values[row]
                 start += len(each.places)
             summaries.append(_summarise(values, values.new_tensor(bounds)))
         if summaries:
@@ -121,7 +136,7 @@ def assess(
     # Without entries there is no singular value and the rank is 0; with NaN among them the rank is NaN.
     finite = ~(sigma_max.isnan() & rank.isnan())
     number = torch.where(sigma_min <= bounds * sigma_max, torch.inf, sigma_max / sigma_min)
-    return Conditioning(sigma_max, sigma_min, number, rank, finite)
+    return Conditioning(sigma_max, sigma_min, number, rank, finite, tuple(every) if keep else None)
 
 
 @cache

@@ -42,7 +42,7 @@ def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = 
 
 
 def mode_conditioning(
-    tensor: Shaped[Tensor, "..."], *, tolerance: float | None = None, block: int | None = None
+    tensor: Shaped[Tensor, "..."], *, tolerance: float | None = None, block: int | None = None, keep: bool = False
 ) -> Conditioning:
     """Conditioning of every mode-n unfolding of one tensor, in the order of its dimensions.
 
@@ -55,20 +55,25 @@ def mode_conditioning(
             width).
         tolerance: As for `conditioning`.
         block: As for `conditioning`.
+        keep: Whether all singular values are wanted, as `Conditioning.values`.
 
     Raises:
         UserError: The tensor is complex or has no dimension.
     """
-    return mode_conditionings([tensor], tolerance=tolerance, block=block)[0]
+    return mode_conditionings([tensor], tolerance=tolerance, block=block, keep=keep)[0]
 
 
 def mode_conditionings(
-    tensors: Sequence[Shaped[Tensor, "..."]], *, tolerance: float | None = None, block: int | None = None
+    tensors: Sequence[Shaped[Tensor, "..."]],
+    *,
+    tolerance: float | None = None,
+    block: int | None = None,
+    keep: bool = False,
 ) -> list[Conditioning]:
     """`mode_conditioning` of many tensors: those of the same shape are converted once and go through together."""
     for tensor in tensors:
         _check(tensor)
-    together = assess(tensors, modes=None, tolerance=tolerance, block=block)
+    together = assess(tensors, modes=None, tolerance=tolerance, block=block, keep=keep)
     return together.split([tensor.ndim for tensor in tensors])
 
 

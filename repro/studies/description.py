@@ -27,7 +27,7 @@ class Description:
     paper_shows: Mapping[str, str] = field(default_factory=dict)
     """What the paper's figure shows, in words, by the name of ours."""
     figures: Sequence[str] | None = None
-    """Figures to show, by name (`repro.figures.NAMES`); all that the runs suffice for if not given."""
+    """Figures to show, by name (`repro.figures.names`); all that the runs suffice for if not given."""
     claims: Sequence[str] = ()
     """Checkable statements (`repro.studies.claims`)."""
 

@@ -1,83 +1,89 @@
-"""What a claim or a paper's value may speak of, in words; `repro.report.quantities` computes them."""
+"""What claims, papers' values and tables may speak of: each quantity's name, in words, and its value of a run.
+
+Those of training are here; those of measurements are where each measurement is (`repro.measurements.description`).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from repro.errors import unknown
+from repro.measurements import MEASUREMENTS
 
-QUANTITIES = {
+if TYPE_CHECKING:
+    from repro.figures import RunRecords
+
+_OF_TRAINING = {
     "train_accuracy": "training accuracy (%)",
     "test_accuracy": "test accuracy (%)",
     "train_loss": "training cross-entropy",
     "test_loss": "test cross-entropy",
     "largest_loss": "largest cross-entropy of a training batch",
     "largest_objective": "largest objective (with the L2 penalty) of a training batch",
-    "first_layer_growth": "growth of the first layer's σmax",
-    "first_layer_weights": "σmax of the first layer's weights at the end",
-    "weights_infinite": "layers whose weights have infinite κ",
-    "weights_median": "median κ of the weights",
-    "weights_trend": "rank correlation of the weights' κ with depth",
-    "representations_infinite": "representations with infinite channel-mode κ",
-    "representations_infinite_to": "last representation with infinite channel-mode κ",
-    "representations_median": "median channel-mode κ of the representations",
-    "representations_trend": "rank correlation of the representations' channel-mode κ with depth",
-    "matrix_infinite": "representations that are singular as a matrix",
-    "matrix_median": "median κ of the representations as matrices",
-    "matrix_trend": "rank correlation of the representations' κ as matrices with depth",
-    **{
-        f"{measurement}_{figure}": words.format(of)
-        for measurement, of in (
-            ("gradients", "the gradients of the layers' weights"),
-            ("updates", "the updates of the layers' weights"),
-            ("errors", "the error gradients of the representations (channel mode)"),
-            ("errors_matrix", "the error gradients of the representations (as matrices)"),
-        )
-        for figure, words in (
-            ("infinite", "how many of {} have infinite κ"),
-            ("median", "median κ of {}"),
-            ("trend", "rank correlation of the κ of {} with depth"),
-        )
-    },
-    "bound_median": "median over the representations of Proposition 3's bound",
-    "distance_median": "median distance of the representations from the first, relative to it",
-    "likeness_median": "median likeness (CKA) of the representations to the first",
     "seconds": "seconds",
 }
-"""Of a whole run: accuracies and losses after the final epoch, κ at the last measurement."""
-
-OF_LAYER = {
-    "weights_kappa": "κ of the weights of layer {}",
-    "representations_kappa": "channel-mode κ of representation {}",
-    "matrix_kappa": "κ of representation {} as a matrix",
-    "gradients_kappa": "κ of the gradient of the weights of layer {}",
-    "updates_kappa": "κ of the update of the weights of layer {}",
-    "errors_kappa": "channel-mode κ of the error gradient of representation {}",
-    "errors_matrix_kappa": "κ of the error gradient of representation {} as a matrix",
-    **{
-        f"{kind}_{name}": words.format(kind)
-        for kind in ("activations", "outputs", "weights", "gradients")
-        for name, words in (
-            ("extreme", "largest of the {} of layer {{}} in magnitude, over training"),
-            ("most", "bound on the magnitude of the central 98 % of the {} of layer {{}}, over training"),
-            ("final", "largest of the {} of layer {{}} in magnitude, at the end"),
-        )
-    },
-}
-"""Of one layer, written ``weights_kappa[108]``."""
-
 _LAYER = re.compile(r"(\w+)\[(\d+)\]")
+
+
+def names() -> dict[str, str]:
+    """Every quantity in words, with a ``{}`` where one of a layer, written ``weights_kappa[108]``, has its number.
+
+    Of a whole run: accuracies and losses after the final epoch, κ at the last measurement.
+    """
+    measured = [each.words for measurement in MEASUREMENTS.values() for each in measurement.all_quantities]
+    return {name: words for of_some in (_OF_TRAINING, *measured) for name, words in of_some.items()}
 
 
 def in_words(quantity: str) -> str | None:
     """What a quantity's name stands for; None for no quantity's name."""
-    if match := _LAYER.fullmatch(quantity):
-        name, layer = match.groups()
-        return OF_LAYER[name].format(layer) if name in OF_LAYER else None
-    return QUANTITIES.get(quantity)
+    match = _LAYER.fullmatch(quantity)
+    words = names().get(match[1] if match else quantity)
+    if words is None or ("{}" in words) != bool(match):
+        return None
+    return words.format(match[2]) if match else words
 
 
 def check(quantity: str, where: str) -> None:
     """Refuse what is no quantity's name, naming those that there are."""
     if in_words(quantity) is None:
-        raise unknown("quantity", quantity, [*QUANTITIES, *(f"{name}[LAYER]" for name in OF_LAYER)], extra=where)
+        allowed = [f"{name}[LAYER]" if "{}" in words else name for name, words in names().items()]
+        raise unknown("quantity", quantity, allowed, extra=where)
+
+
+def quantities(final: Mapping[str, float], seconds: float | None, records: RunRecords | None) -> dict[str, float]:
+    """Every quantity that a run's records suffice for, accuracies in per cent.
+
+    Args:
+        final: Accuracies (fractions) and cross-entropies over whole sets after the final epoch.
+        seconds: How long the run took.
+        records: Its metrics and readings.
+    """
+    found: dict[str, float] = {}
+    for subset in ("train", "test"):
+        if (accuracy := final.get(f"{subset}_accuracy")) is not None:
+            found[f"{subset}_accuracy"] = 100 * accuracy
+        if (loss := final.get(f"{subset}_cross_entropy")) is not None:
+            found[f"{subset}_loss"] = loss
+    if seconds is not None:
+        found["seconds"] = seconds
+    return found if records is None else found | _of_metrics(records) | _of_readings(records)
+
+
+def _of_metrics(records: RunRecords) -> dict[str, float]:
+    found = {}
+    for name, metric in (("largest_loss", "cross_entropy"), ("largest_objective", "objective")):
+        _, values = records.series(f"train/largest_{metric}", f"step/{metric}")  # older records have only some steps
+        if len(values):
+            found[name] = float(values.max())  # NaN if any is
+    return found
+
+
+def _of_readings(records: RunRecords) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for measurement in MEASUREMENTS.values():
+        rows = records.readings[records.readings["measurement"] == measurement.name]
+        for each in measurement.all_quantities if len(rows) else ():
+            found |= each.values(rows)
+    return found

@@ -10,11 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from repro.figures import RunRecords, draw_measurements, kappa, to_png
-from repro.measurements.distributions import edges
-
-OVER_TIME = ("distributions",)
-"""Measurements whose chart is of all steps so far."""
+from repro.figures import RunRecords, draw_measurements, to_png
+from repro.measurements import MEASUREMENTS
+from repro.measurements.kinds.distributions import edges
 
 
 class Charts:
@@ -31,7 +29,7 @@ class Charts:
 
     def note(self, frame: pd.DataFrame) -> None:
         """Take in the readings of a step that are not shown now but belong into later charts."""
-        often = frame["measurement"].isin(OVER_TIME)
+        often = _often(frame)
         self._over_time.append(frame[often])
         if len(frame) and frame["step"].iloc[0] == 0 and not often.all():
             self._untrained = frame[~often]
@@ -47,7 +45,7 @@ class Charts:
         import wandb
 
         self.note(frame)
-        often = frame["measurement"].isin(OVER_TIME)
+        often = _often(frame)
         found: dict[str, Any] = histograms(frame[often])
         now = frame[~often]
         if not len(now):
@@ -60,6 +58,10 @@ class Charts:
                 columns=list(part.columns), data=list(part.itertuples(index=False, name=None))
             )
         return found | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
+
+
+def _often(frame: pd.DataFrame) -> pd.Series[bool]:
+    return frame["measurement"].isin([each.name for each in MEASUREMENTS.values() if each.over_time])
 
 
 def histograms(frame: pd.DataFrame) -> dict[str, Any]:
@@ -81,16 +83,22 @@ def histograms(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def summary(frame: pd.DataFrame) -> dict[str, float]:
-    """Medians and maxima over the layers of the quoted κ of each measurement, and how many are infinite."""
+    """Medians and maxima over the layers of each measurement's κ, and how many are infinite; other quantities."""
     found: dict[str, float] = {}
-    for measurement in kappa.MODES:
-        values = kappa.headline_kappa(frame, measurement)["kappa"].to_numpy(float)
-        if len(values):
-            finite = values[np.isfinite(values)]
-            found[f"condition_number/{measurement}/infinite"] = float(np.isinf(values).sum())
-            if len(finite):
-                found[f"condition_number/{measurement}/median"] = float(np.median(finite))
-                found[f"condition_number/{measurement}/maximum"] = float(finite.max())
+    for measurement in MEASUREMENTS.values():
+        for kappa in measurement.kappas[:1]:
+            values = kappa.table(frame)["kappa"].to_numpy(float)
+            if len(values):
+                finite = values[np.isfinite(values)]
+                found[f"condition_number/{measurement.name}/infinite"] = float(np.isinf(values).sum())
+                if len(finite):
+                    found[f"condition_number/{measurement.name}/median"] = float(np.median(finite))
+                    found[f"condition_number/{measurement.name}/maximum"] = float(finite.max())
+        rows = frame[frame["measurement"] == measurement.name]
+        for quantities in measurement.quantities if len(rows) else ():
+            of_all = {name for name, words in quantities.words.items() if "{}" not in words}
+            values_of = quantities.values(rows)
+            found |= {f"{measurement.name}/{name}": values_of[name] for name in of_all & values_of.keys()}
     return found
 
 

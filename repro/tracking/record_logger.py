@@ -10,7 +10,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from repro.measurements import Reading
-from repro.records import RunDirectory
+from repro.records import RunDirectory, append_spectra
 
 
 class RecordLogger(Logger):
@@ -44,5 +44,7 @@ class RecordLogger(Logger):
 
     @rank_zero_only
     def log_readings(self, readings: Sequence[Reading], *, step: int, epoch: int) -> None:
-        """Append readings taken after `step` steps."""
+        """Append readings taken after `step` steps, and the spectra that they keep."""
         self.run.append_readings(step, epoch, (reading.as_dict() for reading in readings))
+        kept = (reading.spectrum_dict() for reading in readings if reading.spectrum is not None)
+        append_spectra(self.run, step, epoch, kept)

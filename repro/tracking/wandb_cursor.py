@@ -55,7 +55,7 @@ def rows(run: RunDirectory) -> Iterator[Row]:
         assert last is not None
         yield Row(
             step=int(step),
-            epoch=int(last["epoch"].iloc[-1]),
+            epoch=int(last["epoch"].iloc[-1]) - (values is None and step > 0),  # metrics count epochs from 0
             metrics={} if values is None else dict(zip(values["metric"], values["value"], strict=True)),
             readings=measured,
         )

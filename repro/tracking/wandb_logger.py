@@ -170,7 +170,7 @@ class RunWandbLogger(Logger):
     def log_readings(self, readings: Sequence[Reading], *, step: int, epoch: int) -> None:
         """Log a table of each measurement, and the charts."""
         frame = table(readings).assign(step=step, epoch=epoch)
-        self._attempt(self._send, Row(step=step, epoch=epoch, metrics={}, readings=frame))
+        self._attempt(self._send, Row(step=step, epoch=max(epoch - 1, 0), metrics={}, readings=frame))
 
     def _send(self, row: Row) -> None:
         if self._remote is not None:

@@ -17,6 +17,7 @@ from torchmetrics import MetricCollection
 
 from repro.config import TrainingConfig
 from repro.distributed.ranks import Ranks
+from repro.training import epoch_sums
 from repro.training.compiled import Compiled
 from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
 from repro.training.losses import LOSSES
@@ -27,11 +28,6 @@ from repro.training.spectral_penalty import total_spread, weight_matrices
 from repro.training.sync_batchnorm import is_synchronised, over_all_ranks
 
 Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
-
-
-def _epoch_sums(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The states of the running epoch's means in a checkpoint: sums and counts over images."""
-    return {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("train_metrics.")}
 
 
 class Classifier(LightningModule):
@@ -86,6 +82,11 @@ class Classifier(LightningModule):
         """Class scores."""
         scores: Tensor = self.network(images)
         return scores
+
+    def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """What a step's gradients are of: the loss and the spectral penalty; weight decay is the optimiser's part."""
+        loss = self.loss(scores, labels)
+        return loss + self._spectral_penalty() if self.training_config.spectral_penalty else loss
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
         """Class scores of what the training batches hold: images, unless a subclass knows better."""
@@ -324,23 +325,11 @@ class Classifier(LightningModule):
         checkpoint["metrics"] = dict(self.latest)
         checkpoint["first_non_finite"] = self.divergence.first()
         checkpoint["largest"] = self.largest.values()
-        if self.trainer.world_size > 1:  # only rank 0's would be written
-            by_rank = {}
-            for name, value in _epoch_sums(checkpoint).items():
-                by_rank[name] = [torch.empty_like(value) for _ in range(self.trainer.world_size)]
-                dist.all_gather(by_rank[name], value)
-                checkpoint["state_dict"][name] = torch.stack(by_rank[name]).sum(0).to(value.dtype)
-            checkpoint["epoch_sums"] = by_rank
+        epoch_sums.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the metrics recorded last, and the epoch's sums: one's own, else on rank 0 those of all."""
+        """Take up the metrics recorded last, and the epoch's sums."""
         self.latest = dict(checkpoint.get("metrics", {}))
         self.divergence = Divergence(checkpoint.get("first_non_finite"))
         self.largest = Largest(checkpoint.get("largest"))
-        here = Ranks.of_process_group()
-        by_rank = checkpoint.get("epoch_sums", {})
-        for name, value in _epoch_sums(checkpoint).items():
-            if len(by_rank.get(name, ())) == here.ranks > 1:  # added in the same order as without the stop: bit for bit
-                checkpoint["state_dict"][name] = by_rank[name][here.rank]
-            elif here.rank:
-                checkpoint["state_dict"][name] = torch.zeros_like(value)
+        epoch_sums.load(checkpoint)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from repro.data import ImageData
 from repro.distributed.share import Share
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
-from repro.networks import WeightLayer, weight_layers
+from repro.measurements.mode import measurement_mode
+from repro.measurements.scoring import Loss, Pick
+from repro.networks.layers import Survey, survey
+from repro.networks.passing import Inputs, mapped
 from repro.records import RunDirectory
 from repro.tracking.charts import Charts, summary
+from repro.tracking.record_logger import RecordLogger
+from repro.training.subject import loss_of, network_of, optimizer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,29 +46,35 @@ class NotesDivergence(Protocol):
 
 
 class MeasureCallback(Callback):
-    """Takes measurements on a fixed probe: before the first step, at epoch ends, at named steps.
+    """Takes measurements on a fixed probe: before the first step, at epoch ends, at named steps, at the end.
 
     The training goes on exactly as it would without it. It works in anyone's Trainer::
 
         images, labels = next(iter(loader))
         trainer = Trainer(callbacks=[repro.MeasureCallback(images, labels)])
 
-    What is looked at is the module's attribute ``network`` if it is a module, else the LightningModule itself. Loggers
-    get the condition numbers' medians and maxima as metrics, W&B tables and charts as well; `table` has everything.
-    With several processes each reduces a part of the layers.
+    What is looked at is the module's attribute ``network`` if it is a module, else the LightningModule itself, or the
+    module that ``network`` names. Loggers get the condition numbers' medians and maxima as metrics, W&B tables and
+    charts as well; `table` has everything. With several processes each reduces a part of the layers. The first time it
+    says in a line on stderr how much of the network it sees, and whose loss the gradients are of.
 
     Args:
-        images: The probe, as the network reads it. Default: the first `probe_size` training images of the trainer's
-            DataModule, if it is one of `repro.data.ImageData`, and their labels.
-        labels: The probe's classes; needed for gradients, updates and errors.
+        inputs: The probe, as the network takes it: a tensor, a tuple (by position), a dict (by name). Default: the
+            first `probe_size` training images of the trainer's DataModule, if it is one of `repro.data.ImageData`, and
+            their labels.
+        labels: The probe's classes, or what the loss takes in their place; needed for gradients, updates and errors.
+        network: Name of the module's attribute that is looked at (``generator``, ``model.encoder``).
+        output: Which part of what the network returns is scored: a key, a place, or a function of it.
+        loss: A function of the output and the labels; the module's own if None, else the mean cross-entropy.
         measurements: Names in `repro.measurements.MEASUREMENTS`, for epoch ends and named steps.
-        held_out: As many images that are not trained on; needed for amplification.
-        every_n_epochs: Measure at the end of every n-th epoch, and of the last.
+        held_out: As many inputs that are not trained on; needed for amplification.
+        every_n_epochs: Measure at the end of every n-th epoch; the end of the training is always measured.
         every_n_steps: Measurements by name that are also taken after every so many steps.
-        at_steps: Measure after these steps as well.
+        at_steps: Measure after these steps as well; ``log``: after 1, 2, 4, 8 and so on.
         layers: Layers whose distributions are taken, from 1; negative ones count from the end.
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
         probe_size: How many images, where none are given.
+        spectra: Keep all singular values, in ``spectra.jsonl`` (`repro.records.spectra`).
         directory: Folder for ``readings.jsonl``, to which everything is appended; None writes no file.
 
     Raises:
@@ -74,30 +83,39 @@ class MeasureCallback(Callback):
 
     def __init__(
         self,
-        images: Float[Tensor, "batch channels height width"] | None = None,
-        labels: Int[Tensor, " batch"] | None = None,
+        inputs: Inputs = None,
+        labels: Inputs = None,
         *,
+        network: str | None = None,
+        output: Pick = None,
+        loss: Loss | None = None,
         measurements: Sequence[str] = DEFAULT,
-        held_out: Float[Tensor, "others channels height width"] | None = None,
+        held_out: Inputs = None,
         every_n_epochs: int = 1,
         every_n_steps: Mapping[str, int] | None = None,
-        at_steps: Sequence[int] = (),
+        at_steps: Sequence[int] | Literal["log"] = (),
         layers: Sequence[int] = CHOSEN,
         mode: str = "eval",
         probe_size: int = 128,
+        spectra: bool = False,
         directory: str | Path | None = None,
     ) -> None:
         self.every_n_steps = dict(every_n_steps or {})
         check([*measurements, *self.every_n_steps])
-        self.images, self.labels, self.held_out = images, labels, held_out
+        self.inputs, self.labels, self.held_out = inputs, labels, held_out
+        self.network, self.output, self.loss = network, output, loss
         self.measurements = tuple(measurements)
         self.every_n_epochs = every_n_epochs
-        self.at_steps = frozenset(at_steps)
+        self.at_steps = at_steps
         self.layers = tuple(layers)
         self.mode = mode
         self.probe_size = probe_size
+        self.spectra = spectra
         self.directory = None if directory is None else Path(directory)
-        self._layers: list[WeightLayer] | None = None  # a network's structure does not change while it trains
+        self._known: Survey | None = None
+        self._step = 0  # the last one after which it was asked whether to measure
+        self._epoch = 0  # from 1; 0 before the training
+        self._taken: dict[str, int] = {}  # after which step each measurement was taken last
         self._tables: list[pd.DataFrame] = []
         self._charts = Charts("network")
 
@@ -109,20 +127,21 @@ class MeasureCallback(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Take the probe from the data, if it was not given."""
-        if stage != "fit" or self.images is not None:
+        if stage != "fit" or self.inputs is not None:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ImageData):
             raise UserError(
-                f"MeasureCallback has no images, and the trainer has {'no' if data is None else 'another kind of'} "
-                "DataModule; pass it images, or the trainer one of repro.data.ImageData"
+                f"MeasureCallback has no inputs, and the trainer has {'no' if data is None else 'another kind of'} "
+                "DataModule; pass it inputs, or the trainer one of repro.data.ImageData"
             )
-        self.images, self.labels = data.probe(self.probe_size)
+        self.inputs, self.labels = data.probe(self.probe_size)
         if "amplification" in (*self.measurements, *self.every_n_steps) and self.held_out is None:
             self.held_out = data.held_out_probe(self.probe_size)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure before the first step; a resumed run has done so already."""
+        self._step = trainer.global_step
         if trainer.global_step == 0:
             self._measure(trainer, pl_module, [*self.measurements, *self.every_n_steps])
 
@@ -135,48 +154,73 @@ class MeasureCallback(Callback):
         batch_idx: int,
     ) -> None:
         """Measure at named steps; what is measured at the epoch's end waits for it."""
-        step = trainer.global_step
-        due = [name for name, n in self.every_n_steps.items() if step % n == 0]
+        self._epoch = trainer.current_epoch + 1
+        before, step = self._step, trainer.global_step
+        if step == before:  # a batch of those whose gradients are added up
+            return
+        self._step = step
+        due = [name for name, n in self.every_n_steps.items() if step // n > before // n]
         if batch_idx + 1 >= trainer.num_training_batches and self._due(trainer):
             due = [name for name in due if name not in self.measurements]
-        elif step in self.at_steps:
+        elif self._named(before, step):
             due = [*self.measurements, *due]
         self._measure(trainer, pl_module, due)
+
+    def _named(self, before: int, step: int) -> bool:
+        if self.at_steps == "log":
+            return step.bit_length() > before.bit_length()
+        return any(before < int(at) <= step for at in self.at_steps)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure at the end of every n-th epoch."""
         if self._due(trainer):
             self._measure(trainer, pl_module, self.measurements)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure the network as it is left, whatever ended its training."""
+        self._measure(trainer, pl_module, self.measurements)
+
     def _due(self, trainer: Trainer) -> bool:
         epoch = trainer.current_epoch + 1
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, names: Sequence[str]) -> None:
+        step = trainer.global_step
+        names = [name for name in dict.fromkeys(names) if self._taken.get(name) != step]
         if not names:
             return
         if isinstance(pl_module, NotesDivergence):  # what is measured is the same however soon it would be seen
             pl_module.require_convergence(now=True)
-        network = pl_module.network if isinstance(getattr(pl_module, "network", None), nn.Module) else pl_module
-        assert isinstance(network, nn.Module)
-        assert self.images is not None
-        device = pl_module.device
-        images = self.images.to(device)
-        self._layers = self._layers or weight_layers(network, images)
+        self._taken |= dict.fromkeys(names, step)
+        network = network_of(pl_module, self.network)
+        inputs, labels, held_out = (
+            mapped(lambda tensor: tensor.to(pl_module.device), each)
+            for each in (self.inputs, self.labels, self.held_out)
+        )
+        loss, whose = (self.loss, "the loss given") if self.loss is not None or labels is None else loss_of(pl_module)
+        if self._known is None or not self._known.holds(network):
+            with measurement_mode(network):
+                self._known = survey(network, inputs)
+            if trainer.is_global_zero:
+                of = f"; gradients are of {whose}" if labels is not None else ""
+                print(f"repro: {self._known.seen.line}{of}", file=sys.stderr)
         readings = take(
             network,
-            images,
-            None if self.labels is None else self.labels.to(device),
-            held_out=None if self.held_out is None else self.held_out.to(device),
-            optimizer=_optimizer(trainer) if "updates" in names else None,
-            measurements=list(dict.fromkeys(names)),
+            inputs,
+            labels,
+            output=self.output,
+            loss=loss,
+            held_out=held_out,
+            optimizer=optimizer_of(trainer, network) if "updates" in names else None,
+            measurements=names,
             layers=self.layers,
             mode=self.mode,
+            spectra=self.spectra,
             share=Share.of_process_group() if trainer.world_size > 1 else None,
-            known=self._layers,
+            known=self._known,
         )
         if trainer.is_global_zero:
-            self._record(trainer, readings, trainer.global_step, trainer.current_epoch)
+            self._record(trainer, readings, step, self._epoch if step else 0)
 
     def _record(self, trainer: Trainer, readings: Sequence[Reading], step: int, epoch: int) -> None:
         takers = [logger for logger in trainer.loggers if isinstance(logger, TakesReadings)]
@@ -184,7 +228,7 @@ class MeasureCallback(Callback):
             logger.log_readings(readings, step=step, epoch=epoch)
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)
-            RunDirectory(self.directory).append_readings(step, epoch, (reading.as_dict() for reading in readings))
+            RecordLogger(RunDirectory(self.directory)).log_readings(readings, step=step, epoch=epoch)
         if takers:  # the run directory has everything: nothing is held in memory
             return
         frame = table(readings)
@@ -195,9 +239,3 @@ class MeasureCallback(Callback):
             other.log_metrics(summary(frame), step=step)
             if isinstance(other, WandbLogger):
                 other.experiment.log({"trainer/global_step": step, **self._charts.content(frame)})
-
-
-def _optimizer(trainer: Trainer) -> Optimizer | None:
-    if len(trainer.optimizers) > 1:
-        raise UserError(f"updates are those of one optimiser; this module has {len(trainer.optimizers)}")
-    return trainer.optimizers[0] if trainer.optimizers else None

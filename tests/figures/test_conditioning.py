@@ -8,7 +8,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from repro.figures import conditioning, draw, to_svg
+from repro.figures import conditioning, draw, draw_one, to_svg
 
 INF, NAN = math.inf, math.nan
 
@@ -29,7 +29,7 @@ def texts(figure: Figure) -> str:
 
 def test_infinite_and_non_finite_values_are_marks_in_named_strips(recorded) -> None:
     run = recorded(weights={0: [2, 3, 4, 5], 9: [10, INF, NAN, INF]})
-    figure = conditioning.weights([run])
+    figure = draw_one("weights", [run])
     assert line(figure, "finite-plainnet110-faint").get_ydata().tolist() == [2, 3, 4, 5]
     assert line(figure, "finite-plainnet110-line").get_ydata().tolist() == pytest.approx(
         [10, NAN, NAN, NAN], nan_ok=True
@@ -46,14 +46,14 @@ def test_infinite_and_non_finite_values_are_marks_in_named_strips(recorded) -> N
 
 
 def test_strips_appear_only_where_they_are_needed(recorded) -> None:
-    figure = conditioning.weights([recorded(weights={0: [2, 3], 9: [10, 20]})])
+    figure = draw_one("weights", [recorded(weights={0: [2, 3], 9: [10, 20]})])
     assert len(figure.axes) == 1
     assert "∞" not in texts(figure)
 
 
 def test_marks_of_different_networks_do_not_cover_each_other(recorded) -> None:
     runs = [recorded(label, weights={0: [INF, 1], 9: [INF, INF]}) for label in ("plainnet110", "resnet110")]
-    figure = conditioning.weights(runs)
+    figure = draw_one("weights", runs)
     marks = [
         line(figure, f"infinite-{label}-{kind}") for label in ("plainnet110", "resnet110") for kind in ("line", "faint")
     ]
@@ -69,12 +69,12 @@ def test_only_infinite_values_can_be_drawn(recorded) -> None:
 
 
 def test_a_run_measured_once_is_drawn_as_its_last_measurement(recorded) -> None:
-    assert gids(conditioning.weights([recorded(weights={0: [2, 3]})])) == {"finite-plainnet110-line"}
+    assert gids(draw_one("weights", [recorded(weights={0: [2, 3]})])) == {"finite-plainnet110-line"}
 
 
 def test_both_forms_of_a_representation_share_their_scale(recorded) -> None:
     run = recorded(channel={0: [1, 2], 9: [INF, 5]}, matrix={0: [10, 20], 9: [1e5, 1e6]})
-    figure = conditioning.representations([run])
+    figure = draw_one("representations", [run])
     scales = {axes.get_ylim() for axes in figure.axes if axes.get_yscale() == "log"}
     assert len(scales) == 1
     assert "channel mode" in texts(figure)
@@ -84,7 +84,7 @@ def test_both_forms_of_a_representation_share_their_scale(recorded) -> None:
 def test_the_input_images_are_no_layer(recorded) -> None:
     run = recorded(channel={0: [1.0, 2.0]})
     run.readings.loc[run.readings["layer"] == 1, "layer"] = 0
-    x = line(conditioning.representations([run]), "finite-plainnet110-line").get_xdata()
+    x = line(draw_one("representations", [run]), "finite-plainnet110-line").get_xdata()
     assert x.tolist() == [2]
 
 

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from repro.figures import MEASURED, RunRecords, depth, distributions, draw_measurements
+from repro.figures import RunRecords, distributions, draw_measurements, draw_one
 from repro.measurements import MEASUREMENTS, take
+from repro.measurements.registry import figure_specs
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
 from repro.records import RunDirectory
@@ -49,7 +50,7 @@ def lines(figure: Figure) -> list[Line2D]:
 
 
 def test_every_measurement_has_its_figure(measured: RunRecords, drawn: dict[str, Figure]) -> None:
-    assert set(drawn) == set(MEASURED)
+    assert set(drawn) == {spec.name for _, spec in figure_specs() if spec.chart}
     only_weights = RunRecords(
         label="a", metrics=measured.metrics, readings=measured.readings[measured.readings["measurement"] == "weights"]
     )
@@ -64,7 +65,7 @@ def test_no_text_is_a_formula_that_nobody_typesets(measured: RunRecords) -> None
 
 
 def test_lines_are_what_was_read_at_the_last_step(measured: RunRecords) -> None:
-    figure = depth.diagonals([measured])
+    figure = draw_one("diagonals", [measured])
     (line,) = [each for each in lines(figure) if each.get_gid() == "finite-diracnet8-line"]
     rows = measured.readings
     rows = rows[(rows["measurement"] == "diagonals") & (rows["step"] == 7) & (rows["quantity"] == "relative_distance")]

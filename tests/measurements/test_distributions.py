@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.measurements import Reading, take
-from repro.measurements.distributions import PERCENTILES, describe, edges
+from repro.measurements.kinds.distributions import PERCENTILES, describe, edges
 from repro.networks import create_network, weight_layers
 
 LABELS = torch.arange(24) % 10

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.measurements import take
-from repro.measurements.geometry import carry, centred_gram
+from repro.measurements.kinds.geometry import carry, centred_gram, debiased_cka
 from repro.networks import create_network, weight_layers
 from repro.networks.families.residual import ZeroPaddedIdentity
 
@@ -80,7 +80,7 @@ def test_a_network_that_is_its_shortcuts_stays_where_it_began() -> None:
             layer.module.bias.zero_()
     found = distances(network, "first")
     ends_of_blocks = [1, *range(3, 19, 2)]
-    assert set(found[19]) == {"cka"}  # pooled: nothing to carry the image to
+    assert set(found[19]) == {"cka", "cka_debiased"}  # pooled: nothing to carry the image to
     for number in ends_of_blocks:
         assert found[number]["relative_distance"] == pytest.approx(0, abs=1e-6)
     assert all(found[number]["cka"] == pytest.approx(1, abs=1e-6) for number in ends_of_blocks[:4])
@@ -103,6 +103,42 @@ def test_cka_is_kornblith_et_al_s_for_linear_kernels() -> None:
         # Kornblith et al. 2019, Eq. 5: the feature form, where ours goes by samples.
         expected = np.linalg.norm(y.T @ x) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
         assert found[number]["cka"] == pytest.approx(expected, rel=1e-6)
+
+
+def hsic(k: np.ndarray, other: np.ndarray) -> float:
+    """The unbiased estimator, Song et al. 2012, Eq. 5."""
+    m = len(k)
+    k, other, one = k - np.diag(np.diag(k)), other - np.diag(np.diag(other)), np.ones(m)
+    product = np.trace(k @ other) + (one @ k @ one) * (one @ other @ one) / ((m - 1) * (m - 2))
+    return float(product - 2 / (m - 2) * one @ k @ other @ one) / (m * (m - 3))
+
+
+def test_debiased_cka_is_the_unbiased_hsic_s_of_uncentred_kernels() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(9, 30)) + 5
+    y = x[:, :7] @ generator.normal(size=(7, 12)) + generator.normal(size=(9, 12))
+    k, other = x @ x.T, y @ y.T
+    wanted = hsic(k, other) / (hsic(k, k) * hsic(other, other)) ** 0.5
+    grams = [centred_gram(torch.from_numpy(each)) for each in (x, y)]
+    assert debiased_cka(grams[0], grams[1]) == pytest.approx(wanted, rel=1e-10)
+    assert debiased_cka(grams[0], grams[0]) == pytest.approx(1)
+
+
+def test_independent_representations_are_alike_only_by_the_bias() -> None:
+    one, other = (torch.randn(128, 16_384, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    grams = [centred_gram(each) for each in (one, other)]
+    biased = float((grams[0] * grams[1]).sum() / (grams[0].norm() * grams[1].norm()))
+    assert biased > 0.99
+    assert abs(debiased_cka(*grams)) < 0.03
+
+
+def test_the_debiased_value_stands_beside_the_other() -> None:
+    torch.manual_seed(0)
+    found = distances(create_network("resnet8", width=4).eval(), "input")
+    assert all(set(values) >= {"cka", "cka_debiased"} for values in found.values())
+    assert found[0]["cka_debiased"] == pytest.approx(1)
+    few = take(create_network("resnet8", width=4).eval(), images()[:3], measurements=["distance"])
+    assert all("cka_debiased" not in each.values for each in few)
 
 
 def test_the_gram_is_the_same_in_blocks() -> None:

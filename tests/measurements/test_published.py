@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from repro.data import create_data
-from repro.figures import kappa
-from repro.measurements import measure
+from repro.measurements import MEASUREMENTS, kappa, measure
 from repro.networks import create_network
 
 STEPS = 3
@@ -38,7 +37,7 @@ def test_plainnet_110_explodes_and_becomes_singular_within_a_few_steps_and_resne
             optimiser.step()
         frame = measure(network, probe, mode="train").assign(step=STEPS, epoch=0)
         largest[name] = kappa.first_layer(frame)["sigma_max"].item()
-        values = kappa.headline_kappa(frame, "representations")
+        values = MEASUREMENTS["representations"].kappas[0].table(frame)
         singular[name] = int(np.isinf(values[values["layer"] >= 1]["kappa"]).sum())
     assert largest["plainnet110"] > 1e4
     assert largest["resnet110"] < 1e2

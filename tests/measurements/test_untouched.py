@@ -108,14 +108,8 @@ def hooked(network: nn.Module, images: Tensor, keep) -> Tensor:
 
 def test_layers_that_have_no_update_are_named() -> None:
     torch.manual_seed(0)
-    first = parametrizations.weight_norm(nn.Linear(432, 20))
-    network = nn.Sequential(nn.Flatten(), first, nn.Tanh(), nn.Linear(20, 10))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(432, 20), nn.Tanh(), nn.Linear(20, 10))
     images, _, labels = probe(torch.float32)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with pytest.warns(UserWarning, match=r"not measured: .*what they are made of.* 1$"):
-        readings = take(network, images, labels, optimizer=optimizer, measurements=["updates"])
-    assert {each.layer for each in readings} == {2}
-    network[1] = nn.Linear(432, 20)
     part = torch.optim.SGD(network[1].parameters(), lr=0.1)
     with pytest.warns(UserWarning, match="does not have the weights of 3"):
         take(network, images, labels, optimizer=part, measurements=["updates"])

@@ -117,8 +117,10 @@ class Twisted(nn.Module):
         return self.last(h)
 
 
-def test_a_layer_is_listed_once_at_its_first_call_and_an_uncalled_one_never():
-    assert [layer.name for layer in weight_layers(Twisted(), IMAGES)] == ["first", "shared", "last"]
+def test_a_layer_is_listed_at_each_of_its_calls_and_an_uncalled_one_never():
+    layers = weight_layers(Twisted(), IMAGES)
+    assert [layer.name for layer in layers] == ["first", "shared", "shared#2", "last"]
+    assert [layer.first for layer in layers] == [1, 2, 2, 4]
 
 
 def test_tracing_leaves_modes_buffers_and_hooks_as_they_were():
@@ -163,7 +165,7 @@ def test_a_network_that_caches_in_its_forward_pass_can_still_be_trained():
 
 def test_modes_come_back_and_hooks_go_when_the_forward_pass_fails():
     network = Twisted().train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UserError, match=r"refuses the inputs \(float32 \(2, 5, 8, 8\)\)"):
         weight_layers(network, torch.randn(2, 5, 8, 8))
     assert network.training
     assert not any(module._forward_pre_hooks for module in network.modules())

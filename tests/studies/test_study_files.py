@@ -99,8 +99,8 @@ def test_a_file_opens_with_its_facts(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_figures_exist_and_claims_can_be_read(name: str) -> None:
     study = load(name)
-    assert set(study.figures or ()) <= set(figures.NAMES)
-    assert set(study.paper_shows) <= set(figures.NAMES)
+    assert set(study.figures or ()) <= set(figures.names())
+    assert set(study.paper_shows) <= set(figures.names())
     if study.figures is not None:
         assert set(study.paper_shows) <= set(study.figures), "what the paper shows is printed below a figure"
     for claim in study.claims:

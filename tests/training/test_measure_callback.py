@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import warnings
@@ -13,13 +14,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 import wandb
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import repro
 from repro.errors import UserError
+from repro.networks import weight_layers
+from repro.training.spectral_penalty import total_spread, weight_matrices
 
 IMAGES = torch.randn(48, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(48) % 4
@@ -46,9 +49,16 @@ class Theirs(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
 
 
-def trained(*callbacks: Any, logger: Logger | bool = False, epochs: int = 2) -> Theirs:
+def trained(
+    *callbacks: Any,
+    logger: Logger | bool = False,
+    epochs: int = 2,
+    module: LightningModule | None = None,
+    data: Any = None,
+    **options: Any,
+) -> Any:
     torch.manual_seed(0)
-    module = Theirs()
+    module = module or Theirs()
     loader = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's hints
@@ -61,7 +71,8 @@ def trained(*callbacks: Any, logger: Logger | bool = False, epochs: int = 2) -> 
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=1,
-        ).fit(module, loader)
+            **options,
+        ).fit(module, loader if data is None else data)
     return module
 
 
@@ -161,3 +172,164 @@ def test_their_wandb_logger_gets_tables_and_charts(tmp_path: Path, monkeypatch: 
 def test_mistakes_are_refused_when_the_callback_is_made() -> None:
     with pytest.raises(UserError, match="unknown measurement 'weigths'; nearest: weights"):
         repro.MeasureCallback(IMAGES, measurements=["weigths"])
+
+
+def steps(callback: Any) -> list[tuple[int, int]]:
+    """What was measured when: step and epoch."""
+    frame = callback.table()
+    assert not frame.duplicated(["step", "measurement", "layer", "mode", "quantity"]).any()
+    return sorted(set(zip(frame["step"].tolist(), frame["epoch"].tolist(), strict=True)))
+
+
+def test_the_epoch_is_0_before_training_and_then_counts_from_1() -> None:
+    callback = repro.MeasureCallback(IMAGES[:12], measurements=["weights"], at_steps=[2, 5])
+    trained(callback)
+    assert steps(callback) == [(0, 0), (2, 1), (4, 1), (5, 2), (8, 2)]
+
+
+def test_added_up_gradients_are_one_step() -> None:
+    callback = repro.MeasureCallback(IMAGES[:12], measurements=[], every_n_steps={"weights": 1})
+    trained(callback, accumulate_grad_batches=2)
+    assert steps(callback) == [(0, 0), (1, 1), (2, 1), (3, 2), (4, 2)]
+
+
+def test_steps_may_be_spaced_by_their_logarithm() -> None:
+    callback = repro.MeasureCallback(IMAGES[:12], measurements=["weights"], at_steps="log", every_n_epochs=9)
+    trained(callback, epochs=5)
+    assert [step for step, _ in steps(callback)] == [0, 1, 2, 4, 8, 16, 20]
+
+
+class Stops(Callback):
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= 6
+
+
+@pytest.mark.parametrize("how", ["max_steps", "stopped", "max_time"])
+def test_the_end_is_measured_whatever_brought_it(how: str) -> None:
+    callback = repro.MeasureCallback(IMAGES[:12], measurements=["weights"], every_n_epochs=10**6)
+    if how == "max_steps":
+        trained(callback, epochs=20, max_steps=6)
+    elif how == "stopped":
+        trained(callback, Stops(), epochs=20, min_epochs=0)
+    else:
+        trained(callback, epochs=200_000, max_time={"seconds": 1})
+    measured = steps(callback)
+    assert measured[0] == (0, 0)
+    assert len(measured) == 2
+    if how != "max_time":
+        assert measured[1] == (6, 2)
+
+
+class ByCriterion(Theirs):
+    """A stranger's module that keeps its loss, and adds a penalty by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.criterion = nn.MultiMarginLoss()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_gradients_are_of_the_loss_that_is_trained(given: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    square = lambda scores, labels: (scores - F.one_hot(labels, 4)).square().mean()  # noqa: E731
+    callback = repro.MeasureCallback(
+        IMAGES[:12], LABELS[:12], measurements=["gradients"], loss=square if given else None
+    )
+    torch.manual_seed(0)
+    module = ByCriterion()
+    torch.manual_seed(0)
+    twin = ByCriterion()
+    trained(callback, module=module, epochs=1)
+    loss = (square if given else twin.criterion)(twin.train()(IMAGES[:12]), LABELS[:12])
+    loss.backward()
+    frame = callback.table()
+    first = frame[(frame["step"] == 0) & (frame["name"] == "head") & (frame["quantity"] == "sigma_max")]
+    expected = torch.linalg.matrix_norm(twin.head.weight.grad, 2).item()
+    assert first["value"].iloc[0] == pytest.approx(expected, rel=1e-5)
+    said = capsys.readouterr().err
+    assert said.count("repro: seen: 100 % of 186 matrix parameters") == 1
+    assert ("the loss given" if given else "ByCriterion.criterion (MultiMarginLoss)") in said
+
+
+class Pair(LightningModule):
+    """A generator and a discriminator with an optimiser each, and no forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator = nn.Linear(4, 192), nn.Linear(192, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        fake = self.generator(torch.ones(len(batch[0]), 4))
+        for optimizer, loss in zip(
+            self.optimizers(),
+            (self.discriminator(fake).mean(), -self.discriminator(fake.detach()).mean()),
+            strict=True,
+        ):
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(part.parameters(), lr=0.1) for part in (self.generator, self.discriminator)]
+
+
+def test_a_part_of_a_module_with_several_optimisers_is_measured() -> None:
+    callback = repro.MeasureCallback(
+        torch.randn(6, 192),
+        network="discriminator",
+        loss=lambda scores, _: scores.mean(),
+        measurements=["weights", "updates"],
+    )
+    trained(callback, module=Pair(), epochs=1)
+    assert [step for step, _ in steps(callback)] == [0, 8]
+    for network, message in (
+        (None, "Pair has no forward; pass network= .*generator, discriminator"),
+        ("no", "is no module of Pair"),
+    ):
+        with pytest.raises(UserError, match=message):
+            trained(repro.MeasureCallback(torch.randn(6, 4), network=network), module=Pair(), epochs=1)
+
+
+class Quasi(Theirs):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(self.parameters(), max_iter=2)
+
+
+def test_an_optimiser_that_calls_the_step_itself_is_measured() -> None:
+    callback = repro.MeasureCallback(IMAGES[:12], LABELS[:12], measurements=["weights", "gradients"])
+    trained(callback, module=Quasi(), epochs=1)
+    assert [step for step, _ in steps(callback)] == [0, 4]
+    with pytest.raises(UserError, match="updates cannot be taken of LBFGS"):
+        trained(repro.MeasureCallback(IMAGES[:12], LABELS[:12], measurements=["updates"]), module=Quasi(), epochs=1)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed", "64-true"])
+def test_every_precision_of_lightnings_is_measured(precision: Any) -> None:
+    callback = repro.MeasureCallback(IMAGES[:12], LABELS[:12], measurements=["weights", "representations", "gradients"])
+    trained(callback, epochs=1, precision=precision)
+    assert [step for step, _ in steps(callback)] == [0, 4]
+
+
+@pytest.mark.parametrize("network", ["plainnet8", "diracnet8"])
+def test_our_modules_objective_is_what_is_measured(network: str) -> None:
+    parts = repro.build(
+        model={"network": network, "width": 4},
+        data={"train_size": 40, "batch_size": 20},
+        training={"loss": "square", "spectral_penalty": 0.1},
+        measure={"probe_size": 6},
+    )
+    callback = repro.MeasureCallback(
+        torch.randn(6, 1, 28, 28), LABELS[:6], measurements=["gradients"], every_n_epochs=9
+    )
+    twin = copy.deepcopy(parts.module.network)
+    inputs = callback.inputs.clone()
+    trained(callback, module=parts.module, epochs=1, data=parts.data, max_steps=1)
+    targets = F.one_hot(LABELS[:6], 10)
+    scores = twin.train()(inputs)
+    loss = (scores - targets).square().sum() / 12 + 0.1 * total_spread(weight_matrices(twin))
+    loss.backward()
+    frame = callback.table()
+    for layer in weight_layers(twin):
+        found = frame[(frame["step"] == 0) & (frame["layer"] == layer.index) & (frame["mode"] == "output")]
+        expected = torch.linalg.matrix_norm(layer.module.weight.grad.double().flatten(1), 2).item()
+        assert found[found["quantity"] == "sigma_max"]["value"].item() == pytest.approx(expected, rel=1e-4)

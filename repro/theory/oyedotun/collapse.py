@@ -98,8 +98,7 @@ def matrices(network: nn.Module, images: Float[Tensor, "batch channels height wi
         share = float(known.sigma_max[0] ** 2 / matrix.double().square().sum())
         found.append((float(known.condition_number[0]), share))
 
-    with passes.reading(weight_layers(network), note):
-        network.eval()(images)
+    passes.run(network.eval(), images, weight_layers(network), read=note)
     return found[1:]
 
 

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.measurements import passes
 from repro.networks import WeightLayer, weight_layers
 from repro.networks.skip import SkipToOutput
 
@@ -45,8 +44,11 @@ class OutputLayer(nn.Module):
         """ψ and then h, as far as the output reads them."""
         (network,) = self._network
         read: list[Tensor] = []
-        with passes.reading([self._last], lambda _layer, tensor: read.append(tensor)):
+        hook = self._last.module.register_forward_pre_hook(lambda _module, args: read.append(args[0]))
+        try:
             psi = [network.features(images)[0]] if isinstance(network, SkipToOutput) else [network(images)][:0]
+        finally:
+            hook.remove()
         if read[-1].ndim != 2:
             raise UserError(f"the output layer reads features of shape {tuple(read[-1].shape)}; it must read a vector")
         return torch.cat([*psi, *(read[-1:] if self._keeps_head else [])], 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from repro.figures import kappa
+from repro.measurements import MEASUREMENTS, kappa
 from repro.records import RunDirectory, readings
 
 
@@ -35,7 +35,7 @@ def test_a_weights_kappa_is_the_largest_over_its_channel_modes(
 ) -> None:
     modes = {"height": 1e9, "output": output, "input": given, "width": math.nan}
     run.append_readings(7, 2, [line("weights", 1, mode, value) for mode, value in modes.items()])
-    found = kappa.headline_kappa(readings(run), "weights")
+    found = MEASUREMENTS["weights"].kappas[0].table(readings(run))
     assert found[["step", "epoch", "layer", "name"]].to_numpy().tolist() == [[7, 2, 1, "layer1"]]
     assert found["kappa"].tolist() == pytest.approx([expected], nan_ok=True)
 
@@ -51,16 +51,17 @@ def test_a_representations_kappa_is_the_channel_modes_with_the_matrix_beside_it(
     )
     run.append_readings(0, 0, [line("representations", 2, "matrix", 7.0)])  # flat: it has no channel mode
     table = readings(run)
-    assert kappa.headline_kappa(table, "representations")["kappa"].tolist() == [4.0, 7.0]
-    assert kappa.headline_kappa(table, "representations", form="matrix")["kappa"].tolist() == [40.0, 7.0]
-    assert kappa.headline_kappa(table, "weights").empty
+    channel, matrix = MEASUREMENTS["representations"].kappas
+    assert channel.table(table)["kappa"].tolist() == [4.0, 7.0]
+    assert matrix.table(table)["kappa"].tolist() == [40.0, 7.0]
+    assert MEASUREMENTS["weights"].kappas[0].table(table).empty
 
 
 def test_rows_are_sorted_and_a_repeated_line_wins(run: RunDirectory) -> None:
     run.append_readings(5, 1, [line("weights", 2, "output", 20.0), line("weights", 1, "output", 10.0)])
     run.append_readings(0, 0, [line("weights", 1, "output", 1.0)])
     run.append_readings(5, 1, [line("weights", 1, "output", 11.0)])  # after a resume
-    found = kappa.headline_kappa(readings(run), "weights")
+    found = MEASUREMENTS["weights"].kappas[0].table(readings(run))
     assert found[["step", "layer", "kappa"]].to_numpy().tolist() == [[0, 1, 1.0], [5, 1, 11.0], [5, 2, 20.0]]
 
 

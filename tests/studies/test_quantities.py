@@ -9,10 +9,9 @@ import pytest
 from scipy import stats
 
 from repro.figures import RunRecords
-from repro.measurements.distributions import describe
+from repro.measurements.kinds.distributions import describe
 from repro.records.tables import METRIC_COLUMNS
-from repro.report.quantities import quantities
-from repro.studies.quantities import OF_LAYER, QUANTITIES, in_words
+from repro.studies.quantities import in_words, names, quantities
 
 
 def kappas(measurement: str, mode: str, values: list[float], *, step: int = 8) -> list[dict[str, Any]]:
@@ -110,10 +109,11 @@ def test_losses_and_what_is_not_finite() -> None:
     assert (found["train_accuracy"], found["train_loss"], found["seconds"], found["largest_loss"]) == (25, 1.5, 12, 90)
     assert math.isnan(found["test_loss"])
     assert math.isnan(found["largest_objective"])
-    assert set(found) <= set(QUANTITIES)
+    assert set(found) <= set(names())
 
 
 def test_names_that_mean_nothing() -> None:
     assert in_words("weights_kappa") is None, "of which layer?"
     assert in_words("test_accuracy[3]") is None
-    assert all("{}" not in str(in_words(f"{name}[3]")) for name in OF_LAYER)
+    of_layers = [name for name, words in names().items() if "{}" in words]
+    assert all("{}" not in str(in_words(f"{name}[3]")) for name in of_layers)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from repro.measurements.probe import Probe
+from repro.measurements.description import FigureSpec, Measurement, PanelSpec
 from repro.measurements.reading import Reading
-from repro.networks.families.dirac import DiracConv2d
+
+if TYPE_CHECKING:
+    from repro.measurements.probe import Probe
 
 
 def diagonals(probe: Probe) -> Iterator[Reading]:
@@ -14,6 +17,8 @@ def diagonals(probe: Probe) -> Iterator[Reading]:
 
     ``distance`` is ‖a − 1‖ (Euclidean), ``relative_distance`` that over ‖1‖; ``minimum`` and ``maximum`` are a's.
     """
+    from repro.networks.families.dirac import DiracConv2d
+
     if probe.share.rank != 0:
         return
     for layer in probe.layers:
@@ -23,3 +28,26 @@ def diagonals(probe: Probe) -> Iterator[Reading]:
             values = {"distance": moved, "relative_distance": moved / len(a) ** 0.5}
             values |= {"minimum": float(a.min()), "maximum": float(a.max())}
             yield Reading("diagonals", layer.index, layer.name, "", values)
+
+
+DIAGONALS = Measurement(
+    name="diagonals",
+    says="a DiracNet's ‖a − 1‖",
+    take=diagonals,
+    figures=(
+        FigureSpec(
+            name="diagonals",
+            heading="DiracNet's diagonals",
+            caption="How far the diagonal a of every DiracNet layer is from 1, relative to the norm of 1.",
+            panels=(
+                PanelSpec(
+                    title="DiracNet's diagonals",
+                    y="‖a − 1‖ / ‖1‖",
+                    mode="",
+                    quantity="relative_distance",
+                    scale="linear",
+                ),
+            ),
+        ),
+    ),
+)

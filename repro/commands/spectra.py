@@ -1,0 +1,63 @@
+"""`repro spectra`: what follows from all singular values of a run (``--measure.spectra true``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repro.commands.options import Action, Request, argument, command_parser, option
+from repro.errors import UserError
+from repro.records import RunDirectory, derived, spectra
+from repro.text import shell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spectra(Request):
+    run: Path = argument("a run directory")
+    tolerance: float = option("size over σmax up to which σ is zero", default=2.0**-23)
+    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None, metavar="DIR")
+
+
+def main(request: _Spectra) -> int:
+    """Print medians over the layers at the last measurement; write everything, if a folder is named."""
+    path, tolerance, out = request.run, request.tolerance, request.out
+    if not 0 <= tolerance < 1:
+        raise UserError(f"--tolerance is {tolerance}; allowed: 0 to below 1")
+    run = RunDirectory.open(path)
+    table = spectra(run)
+    if not len(table):
+        again = shell("repro", "fit", "--measure.spectra", "true")
+        raise UserError(f"'{path}' kept no singular values; train it with {again} ...")
+    found = derived(table, tolerance)
+    last = found[(found["step"] == found["step"].max()) & (found["layer"] >= 1)]
+    medians = last.groupby(["measurement", "mode"], sort=False).median(numeric_only=True)
+    print(f"{run.name}, step {found['step'].max():,}: medians over the layers")
+    print(medians.drop(columns=["step", "epoch", "layer"]).to_string(float_format=lambda value: f"{value:.4g}"))
+    if out is not None:
+        _write(run.name, table, found, out)
+    return 0
+
+
+parser = partial(
+    command_parser, examples=("runs/single/RUN", "runs/single/RUN --out spectra"), actions=Action(_Spectra, main)
+)
+
+
+def _write(name: str, table: pd.DataFrame, found: pd.DataFrame, out: Path) -> None:
+    from repro.figures import to_svg
+    from repro.figures.spectrum import spectrum
+
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+        found.to_csv(out / "spectra.csv", index=False)
+        for measurement, mode in table[["measurement", "mode"]].drop_duplicates().itertuples(index=False):
+            figure = to_svg(spectrum(name, table, measurement, mode))
+            (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write to '{out}': {error.strerror}; name another folder with --out") from error
+    print(f"{len(found):,} spectra: {out}/spectra.csv, figures/")

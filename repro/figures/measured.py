@@ -1,0 +1,112 @@
+"""The figures of measurements, as `repro.measurements` describes them: a panel a quantity, against layer or step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from repro.figures.panels import Panel, Trace, draw_panels, finite_range, note_line
+from repro.figures.source import RunRecords
+from repro.figures.style import looks, styled
+from repro.importing import load
+from repro.measurements.description import FigureSpec, Measurement, PanelSpec
+from repro.measurements.kappa import Kappa
+
+KAPPA = "condition number κ"
+_STRIPS = {"infinite": "∞", "non-finite": "not a number"}
+
+Runs = Sequence[RunRecords]
+
+
+def suffices(runs: Runs, measurement: Measurement, figure: FigureSpec) -> bool:
+    """Whether any of the runs has readings for this figure."""
+    if measurement.kappas:
+        own = [panel for panel in figure.panels if isinstance(panel, Kappa) and panel.measurement in figure.of]
+        kappas = own or measurement.kappas[:1]
+        return any(kappa.has(run.readings) for run in runs for kappa in kappas)
+    return any(len(_rows(run, measurement, figure.mode)) for run in runs)
+
+
+def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
+    """The figure: its panels side by side, those of κ on one scale; or what its own function draws."""
+    if figure.draw:
+        drawn = load(figure.draw)(runs, figure.argument)
+        assert isinstance(drawn, Figure)
+        return drawn
+    kappas = [(kappa, _of_kappa(runs, kappa)) for kappa in figure.panels if isinstance(kappa, Kappa)]
+    kappas = [(kappa, traces) for kappa, traces in kappas if traces]
+    limits = finite_range(trace.y for _, traces in kappas for trace in traces) if len(kappas) > 1 else None
+    panels = [
+        Panel(
+            title=kappa.title,
+            x=kappa.x,
+            y=KAPPA,
+            traces=traces,
+            y_limits=(limits[0] / 1.6, limits[1] * 1.6) if limits else None,
+        )
+        for kappa, traces in kappas
+    ]
+    others = [_panel(runs, measurement, panel) for panel in figure.panels if isinstance(panel, PanelSpec)]
+    panels += [panel for panel in others if panel.traces] or others
+    by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
+    size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
+    with styled():
+        return draw_panels(panels, looks(run.label for run in runs), size=size, notes=_when() if by_layer else ())
+
+
+def _when() -> list[Any]:
+    return [note_line("thin: untrained", lw=0.9, alpha=0.7), note_line("thick: trained", lw=1.8)]
+
+
+def _of_kappa(runs: Runs, kappa: Kappa) -> list[Trace]:
+    tables = ((run.label, kappa.table(run.readings).rename(columns={"kappa": "value"})) for run in runs)
+    return [trace for label, table in tables for trace in _against_layer(label, table)]
+
+
+def _panel(runs: Runs, measurement: Measurement, spec: PanelSpec) -> Panel:
+    traces: list[Trace] = []
+    for run in runs:
+        rows = _rows(run, measurement, spec.mode)
+        if spec.over:
+            wide = rows.pivot_table(
+                index=["step", "layer"], columns="quantity", values="value", aggfunc="last", observed=True
+            )
+            rows = (wide[spec.quantity] / wide[spec.over]).rename("value").reset_index() if len(wide) else rows
+        else:
+            rows = rows[rows["quantity"] == spec.quantity]
+        if spec.against == "layer":
+            traces += _against_layer(run.label, rows)
+        elif len(rows):
+            x, y = (rows[column].to_numpy(float) for column in ("step", "value"))
+            traces.append(Trace(label=run.label, x=x, y=y))
+    return Panel(
+        title=spec.title,
+        x="step" if spec.against == "step" else "layer, from the input",
+        y=spec.y,
+        traces=traces,
+        y_scale=spec.scale,
+        y_limits=spec.limits,
+        reference=spec.reference,
+        strips=_STRIPS,
+    )
+
+
+def _rows(run: RunRecords, measurement: Measurement, mode: str | None) -> pd.DataFrame:
+    rows = run.readings
+    rows = rows[rows["measurement"] == measurement.name]
+    return rows if mode is None else rows[rows["mode"] == mode]
+
+
+def _against_layer(label: str, table: pd.DataFrame) -> list[Trace]:
+    """A faint trace before training and a full one at the last measurement; layer 0, the input, is no layer's."""
+    table = table[table["layer"] >= 1].sort_values("layer")
+    last, traces = table["step"].max(), []
+    for step in dict.fromkeys((0, last)):
+        rows = table[table["step"] == step]
+        if len(rows):
+            x, y = rows["layer"].to_numpy(float), rows["value"].to_numpy(float)
+            traces.append(Trace(label=label, x=x, y=y, kind="line" if step == last else "faint"))
+    return traces

@@ -1,0 +1,130 @@
+"""Which recorded condition number stands for a layer: the rule that figures, tables, W&B and the page share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from repro.measurements.description import Quantities
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY = ["step", "layer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kappa:
+    """One condition number κ for every layer, of one measurement.
+
+    A weight tensor (and its gradient, and its update) has one κ for each mode; the largest over the output and the
+    input channels stands for the layer. Of a representation (and of a layer's output, and of an error gradient) it is
+    that of the channel mode, as in Oyedotun's Fig. 9, 11 and 13; the theorems speak of Definition 2's matrix. A
+    representation without a channel mode is a matrix, and its κ stands for both.
+    """
+
+    measurement: str
+    modes: tuple[str, ...]
+    largest: bool = False
+    """The largest over these modes, or of the first of them that a layer has."""
+    key: str
+    """What claims call it: ``weights_median``, ``weights_kappa[108]``."""
+    words: Mapping[str, str]
+    """Of ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
+    title: str
+    """Of its panel."""
+    found: str = "At the last measurement"
+    """How the sentence begins that says where it is infinite."""
+    x: str = "layer, from the input"
+
+    def table(self, readings: pd.DataFrame) -> pd.DataFrame:
+        """κ of every layer at every measured step.
+
+        Args:
+            readings: A run's readings, as `repro.records.readings` returns them.
+
+        Returns:
+            Columns step, epoch, layer, name, kappa; sorted by step and layer. κ is infinite where the layer is singular
+            to float32, and NaN where it has non-finite entries.
+        """
+        rows = _of(readings, self.measurement, "condition_number", self.modes)
+        if self.largest:
+            rows = rows.sort_values("value", na_position="last", kind="stable")  # the largest last, NaN above all
+        else:
+            ranks = {mode: -rank for rank, mode in enumerate(self.modes)}
+            rows = rows.sort_values("mode", key=lambda modes: modes.astype(object).map(ranks), kind="stable")
+        rows = rows.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
+        return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa"]]
+
+    def has(self, readings: pd.DataFrame) -> bool:
+        """Whether `table` has a row of a layer, the images themselves left out."""
+        return bool((_of(readings, self.measurement, "condition_number", self.modes)["layer"] >= 1).any())
+
+    def last_by_layer(self, readings: pd.DataFrame) -> pd.Series[float]:
+        """κ at the last measurement by layer (from 1: the images themselves are left out)."""
+        table = self.table(readings)
+        last = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+        by_layer: pd.Series[float] = last.set_index("layer")["kappa"]
+        return by_layer
+
+    @cached_property
+    def quantities(self) -> Quantities:
+        """What claims may say of it."""
+        return Quantities(words={f"{self.key}_{name}": text for name, text in self.words.items()}, values=self._values)
+
+    def _values(self, readings: pd.DataFrame) -> dict[str, float]:
+        values = self.last_by_layer(readings)
+        if not len(values):
+            return {}
+        infinite = values[values.abs() == math.inf]
+        found = {
+            "infinite": float(len(infinite)),
+            "infinite_to": float(infinite.index.max()) if len(infinite) else 0.0,
+            "median": float(values.median(skipna=False)),
+        }
+        if values.notna().all() and (values != values.iloc[0]).any():
+            found["trend"] = _rank_correlation(values)
+        of_layers = {f"{self.key}_kappa[{layer}]": float(value) for layer, value in values.items()}
+        return {f"{self.key}_{name}": value for name, value in found.items() if name in self.words} | of_layers
+
+
+def in_words(of: str, of_layer: str) -> dict[str, str]:
+    """`Kappa.words`: of all layers, and of the one with a number."""
+    return {
+        "infinite": f"how many of {of} have infinite κ",
+        "median": f"median κ of {of}",
+        "trend": f"rank correlation of the κ of {of} with depth",
+        "kappa": of_layer,
+    }
+
+
+def first_layer(readings: pd.DataFrame) -> pd.DataFrame:
+    """σmax of the first layer's weights, the largest over its modes, by step: columns step, epoch, sigma_max."""
+    rows = _of(readings, "weights", "sigma_max", ("output", "input"))
+    rows = rows[rows["layer"] == 1].sort_values("value", na_position="last", kind="stable")
+    rows = rows.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
+    return rows.rename(columns={"value": "sigma_max"})[["step", "epoch", "sigma_max"]]
+
+
+def first_layer_growth(readings: pd.DataFrame) -> float | None:
+    """How many times σmax of the first layer's weights has grown from step 0 to the last measurement.
+
+    None if it was not measured before training and once more.
+    """
+    rows = first_layer(readings)
+    if len(rows) < 2 or rows["step"].iloc[0] != 0:
+        return None
+    return float(rows["sigma_max"].iloc[-1] / rows["sigma_max"].iloc[0])
+
+
+def _rank_correlation(values: pd.Series[float]) -> float:
+    """Spearman's, of values with their index; infinite values are ties above all others."""
+    return float(values.rank().corr(values.index.to_series().rank()))
+
+
+def _of(readings: pd.DataFrame, measurement: str, quantity: str, modes: tuple[str, ...]) -> pd.DataFrame:
+    wanted = (readings["measurement"] == measurement) & (readings["quantity"] == quantity)
+    return readings[wanted & readings["mode"].isin(modes)]

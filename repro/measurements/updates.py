@@ -1,0 +1,134 @@
+"""What an optimiser's next step would do to the weights that act."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+
+from repro.errors import UserError
+from repro.measurements import passes
+from repro.measurements.probe import Probe, gradients, trained_parameter
+from repro.networks import WeightLayer
+from repro.networks.passing import mapped
+from repro.networks.preserve_state import preserve_state
+
+Step = Mapping[int, tuple[Tensor, Tensor]]
+"""Parameters before and after, in float64, by the parameter's identity."""
+
+
+def next_updates(probe: Probe) -> dict[int, Tensor]:
+    """W(t) − W(t−1) of each layer's weight, by number, if the optimiser made its next step on the probe.
+
+    The step is made by a copy of the optimiser, with its momentum and penalty, on copies of the parameters in float64,
+    so that rounding of W does not hide a singular update. A weight that is made of parameters (normalised,
+    parametrised) is made anew of both, in float64.
+
+    Raises:
+        UserError: The optimiser is another network's, or its step needs more than gradients.
+    """
+    optimizer = probe.optimizer
+    assert optimizer is not None
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if probe.gradients and not own & {id(parameter) for parameter in probe.network.parameters()}:
+        raise UserError("the optimizer has no parameter of this network; pass the one that trains it")
+    direct: dict[int, nn.Parameter] = {}
+    made: list[WeightLayer] = []
+    for layer in probe.firsts:
+        parameter = trained_parameter(layer)
+        if layer.index not in probe.gradients:
+            continue
+        if not own & (layer.sources if parameter is None else {id(parameter)}):
+            probe.leave_out("the optimiser does not have the weights of", layer)
+        elif parameter is None:
+            made.append(layer)
+        else:
+            direct[layer.index] = parameter
+    needed = {id(parameter) for parameter in direct.values()}.union(*(layer.sources for layer in made))
+    step = _step(optimizer, _by_parameter(probe, direct, needed))
+    # In the weights' own precision: its infinity rule is the one that applies.
+    found = {
+        index: probe.layers[index - 1].part((step[id(each)][1] - step[id(each)][0]).to(each.dtype))
+        for index, each in direct.items()
+    }
+    return dict(sorted({**found, **(_of_made(probe, made, step) if made else {})}.items()))
+
+
+def _by_parameter(probe: Probe, direct: Mapping[int, nn.Parameter], needed: set[int]) -> dict[int, Tensor]:
+    """Gradients of whole parameters; those of layers that are one are known."""
+    known = {
+        id(parameter): probe.gradients[index]
+        for index, parameter in direct.items()
+        if probe.layers[index - 1].view is None
+    }
+    rest = [each for each in probe.network.parameters() if id(each) in needed - known.keys() and each.requires_grad]
+    if rest:
+        with probe.training() as loss:
+            found = gradients(loss, rest)
+        known |= {id(each): grad for each, grad in zip(rest, found, strict=True) if grad is not None}
+    return known
+
+
+def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
+    twin = copy.deepcopy(optimizer)
+    before: dict[int, tuple[Tensor, Tensor]] = {}
+    for group, of_twin in zip(optimizer.param_groups, twin.param_groups, strict=True):
+        for parameter, double in zip(group["params"], of_twin["params"], strict=True):
+            double.grad = None
+            if id(parameter) not in by_parameter:
+                continue
+            double.data = double.data.double()
+            double.grad = by_parameter[id(parameter)].to(torch.float64, copy=True)  # some optimisers change it in place
+            state = twin.state.get(double, {})
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value.is_floating_point() and value.shape == double.shape:
+                    state[key] = value.double()
+            before[id(parameter)] = double.detach().clone(), double
+    try:
+        twin.step()
+    except (TypeError, RuntimeError) as error:  # it wants a closure, or takes no float64
+        reason = next(iter(str(error).splitlines()), "no message")
+        raise UserError(f"updates cannot be taken of {type(twin).__name__} ({reason}); measure gradients") from error
+    return {number: (old, after.detach()) for number, (old, after) in before.items()}
+
+
+def _of_made(probe: Probe, layers: list[WeightLayer], step: Step) -> dict[int, Tensor]:
+    """The change of weights that are made of parameters: made in training mode, in float64, of both."""
+    try:
+        old, new = (_made(probe, layers, step, after) for after in (0, 1))
+    except (RuntimeError, TypeError, ValueError):
+        for layer in layers:
+            probe.leave_out("updates: the network does not run in float64, which is needed for the weights of", layer)
+        return {}
+    return {number: (new[number] - weight).to(probe.gradients[number].dtype) for number, weight in old.items()}
+
+
+def _made(probe: Probe, layers: list[WeightLayer], step: Step, after: int) -> dict[int, Tensor]:
+    found: dict[int, Tensor] = {}
+
+    def keep(layer: WeightLayer, tensor: Tensor) -> None:
+        found[layer.index] = tensor.detach().clone()
+
+    def double(tensor: Tensor) -> Tensor:
+        return tensor.double() if tensor.is_floating_point() else tensor.clone()
+
+    once: dict[int, Tensor] = {}
+    parameters = {
+        name: once.setdefault(id(each), step[id(each)][after] if id(each) in step else each.detach().double())
+        for name, each in probe.network.named_parameters(remove_duplicate=False)
+    }
+    everything = {**parameters, **{name: double(each).clone() for name, each in probe.network.named_buffers()}}
+
+    def stands_for(*args: Any, **kwargs: Any) -> Any:
+        return functional_call(probe.network, everything, args, kwargs)
+
+    with preserve_state(probe.network):
+        probe.network.train()
+        inputs = mapped(double, probe.inputs)
+        passes.run(probe.network, inputs, layers, weight=keep, function=stands_for, parameters=parameters)
+    return found

@@ -1,0 +1,145 @@
+"""Handing a network what it takes, whatever that is, and saying what it will not take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from repro.errors import UserError
+from repro.networks.tracer import Tracer, clean, tensors
+
+Inputs = Any
+"""A tensor, a tuple (by position), a dict (by name); anything else is the one argument."""
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """What is inside torch.compile's, DataParallel's and DDP's wrappers; FSDP's are needed to have the weights."""
+    while True:
+        wrapper = isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inner = network.module if wrapper else getattr(network, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return network
+        network = inner
+
+
+def refuse(network: nn.Module) -> None:
+    """Refuse a network whose parameters have no values.
+
+    Raises:
+        UserError: It is lazy, lies on ``meta``, or is TorchScript, whose products are not seen.
+    """
+    kind = type(network).__name__
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            raise UserError(
+                f"{kind} has lazy modules ('{clean(name)}' has no shape yet); run it on a batch once, then measure"
+            )
+        if tensor.device.type == "meta":
+            raise UserError(f"{kind} has no values: '{clean(name)}' lies on the device meta; load its weights first")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UserError(f"{kind} is TorchScript, whose products are not seen; pass the module that it was made of")
+
+
+def mapped(function: Callable[[Tensor], Any], inputs: Inputs) -> Inputs:
+    """The inputs with a function of each tensor in its place; what is one tensor stays one: attention asks for that."""
+    return _mapped(function, inputs, {})
+
+
+def _mapped(function: Callable[[Tensor], Any], inputs: Inputs, known: dict[int, Any]) -> Inputs:
+    if isinstance(inputs, Tensor):
+        if id(inputs) not in known:
+            known[id(inputs)] = function(inputs)
+        return known[id(inputs)]
+    if isinstance(inputs, dict):
+        return type(inputs)({key: _mapped(function, value, known) for key, value in inputs.items()})
+    if isinstance(inputs, list | tuple):
+        values = [_mapped(function, value, known) for value in inputs]
+        return type(inputs)(*values) if hasattr(inputs, "_fields") else type(inputs)(values)
+    return inputs
+
+
+def fitted(network: nn.Module, inputs: Inputs) -> Inputs:
+    """Float32 inputs in the precision of the parameters, where they have one: half, bfloat16 or float64."""
+    dtypes = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
+    if len(dtypes) != 1 or dtypes == {torch.float32}:
+        return inputs
+    (dtype,) = dtypes
+    return mapped(lambda tensor: tensor.to(dtype) if tensor.dtype == torch.float32 else tensor, inputs)
+
+
+def few(inputs: Inputs) -> Inputs:
+    """One sample, where that can be told; else all."""
+    return inputs[:1] if isinstance(inputs, Tensor) and inputs.ndim > 1 and len(inputs) > 1 else inputs
+
+
+def samples(inputs: Inputs) -> int:
+    """How many samples there are: the length of the first tensor, or of a list of images."""
+    if isinstance(inputs, list) and inputs and isinstance(inputs[0], Tensor):
+        return len(inputs)
+    return next((len(tensor) for tensor in tensors(inputs) if tensor.ndim), 0)
+
+
+def call(network: Callable[..., Any], inputs: Inputs, tracer: Tracer | None = None) -> Any:
+    """What the network makes of a copy of the inputs, since some networks change what they read.
+
+    Args:
+        network: The network, or what stands for it.
+        inputs: What it takes.
+        tracer: Looks on.
+    """
+    inputs = mapped(torch.clone, inputs)
+    if tracer is not None:
+        tracer.start(inputs)
+    with nullcontext() if tracer is None else tracer:
+        if isinstance(inputs, tuple):
+            return network(*inputs)
+        return network(**inputs) if isinstance(inputs, dict) else network(inputs)
+
+
+@contextmanager
+def refusing(network: nn.Module, inputs: Inputs) -> Iterator[None]:
+    """Tell in one line that the network does not take the inputs.
+
+    Raises:
+        UserError: It does not.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        raise UserError(
+            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: {reason}; "
+            "pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its device"
+        ) from error
+
+
+def joined(one: Inputs, other: Inputs) -> Inputs:
+    """Two batches as one.
+
+    Raises:
+        UserError: They are not alike.
+    """
+    mine, theirs = list(tensors(one)), list(tensors(other))
+    pairs = {id(a): (a, b) for a, b in zip(mine, theirs, strict=False)}
+    if len(mine) != len(theirs) or any(a.shape[1:] != b.shape[1:] for a, b in pairs.values()):
+        raise UserError(f"held_out is {described(other)}, not like the inputs: {described(one)}")
+    return mapped(lambda tensor: torch.cat(pairs[id(tensor)]) if tensor.ndim else tensor, one)
+
+
+def described(value: Any) -> str:
+    """A value's kind and shapes in a few words."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return f"{type(value).__name__} of {', '.join(f'{key}: {described(each)}' for key, each in value.items())}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} of {', '.join(described(each) for each in value[:4]) or 'nothing'}"
+    names = list(getattr(value, "__dataclass_fields__", ()))
+    return type(value).__name__ + (f" with {', '.join(names)}" if names else "")

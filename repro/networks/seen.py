@@ -1,0 +1,117 @@
+"""How much of a network its weight layers are, and why the rest is not seen."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from repro.networks.tracer import clean
+
+SHORTCUT = "projections of shortcuts, which are left out"
+DYNAMIC = "made from the data, sample by sample"
+UNUSED = "not used in this pass"
+LOOKED_UP = "looked up, not multiplied"
+ELSE = "no weight of a product that is known: added, scaled entry by entry, or inside an operation that hides it"
+_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What share of the matrix parameters (those with two axes or more) the weight layers are."""
+
+    total: int
+    """Numbers in matrix parameters."""
+    seen: int
+    """Those of them that act in a weight layer."""
+    missing: Mapping[str, Sequence[str]]
+    """Names of the other matrix parameters, by the reason."""
+
+    @property
+    def unused(self) -> bool:
+        """Whether a matrix parameter took no part in the pass."""
+        return UNUSED in self.missing
+
+    @property
+    def line(self) -> str:
+        """In one line."""
+        share = 100 * self.seen / self.total if self.total else 0.0
+        told = f"{share:.0f}" if share in (0.0, 100.0) else f"{min(max(share, 0.1), 99.9):.1f}"
+        parts = [
+            f"{', '.join(names[:_NAMED])}{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''} ({reason})"
+            for reason, names in self.missing.items()
+        ]
+        rest = f"; not seen: {'; '.join(parts)}" if parts else ""
+        return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "matrix_parameters": self.total,
+            "seen": self.seen,
+            "not_seen": {reason: list(names) for reason, names in self.missing.items()},
+            "line": self.line,
+        }
+
+
+def _short(count: int) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {letter}"
+    return str(count)
+
+
+def look_over(
+    network: nn.Module,
+    known: frozenset[int],
+    aside: Mapping[int, str],
+    used: Iterable[int],
+    dynamic: Iterable[str],
+    operations: Mapping[int, set[str]] | None = None,
+) -> Seen:
+    """What of a network's matrix parameters its layers are.
+
+    Args:
+        network: The network.
+        known: Identities of the parameters that its weight layers are made of.
+        aside: Why parameters are left out on purpose, by identity.
+        used: Identities of the parameters that took part in the pass.
+        dynamic: Names of modules whose weights are made of the data.
+        operations: Names of the operations that took a parameter, by its identity.
+    """
+    used, dynamic, operations = set(used), set(dynamic), operations or {}
+    missing: defaultdict[str, list[str]] = defaultdict(list)
+    total = seen = 0
+    for name, parameter in network.named_parameters():
+        if sum(side > 1 for side in parameter.shape) < 2 and not (parameter.ndim > 1 and id(parameter) in known):
+            continue
+        total += parameter.numel()
+        if id(parameter) in known:
+            seen += parameter.numel()
+            continue
+        missing[_reason(clean(name), id(parameter), aside, used, dynamic, operations)].append(clean(name))
+    return Seen(total, seen, dict(missing))
+
+
+def _reason(
+    name: str,
+    number: int,
+    aside: Mapping[int, str],
+    used: set[int],
+    dynamic: set[str],
+    operations: Mapping[int, set[str]],
+) -> str:
+    if number in aside:
+        return aside[number]
+    if ".shortcut." in f".{name}" and not operations:
+        return SHORTCUT
+    if number not in used:
+        return UNUSED
+    if name.rpartition(".")[0] in dynamic:
+        return DYNAMIC
+    if operations.get(number, set()) & {"embedding", "embedding_bag", "index", "index_select", "gather"}:
+        return LOOKED_UP
+    return ELSE

@@ -1,0 +1,129 @@
+"""All singular values of a run, and what follows from them.
+
+They stand in ``spectra.jsonl``, a line for each layer, mode and time, written and read as ``readings.jsonl`` is: lines
+are appended, a torn one is left out, and of two for the same key, as after a resume, the later wins. The values are
+float32, their bytes sorted by significance, deflated, in base 64. Parquet and npz keep an index at their end: neither
+can be appended to without writing it anew, and a torn end loses the whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from repro.records.files import append_lines, read_lines
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from repro.records.run_directory import RunDirectory
+
+COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "singular_values"]
+FILE = "spectra.jsonl"
+
+
+def append_spectra(run: RunDirectory, step: int, epoch: int, spectra: Iterable[Mapping[str, Any]]) -> None:
+    """Record singular values after `step` optimiser steps; nothing if there are none."""
+    lines = [
+        {"step": step, "epoch": epoch, **each, "singular_values": pack(each["singular_values"])} for each in spectra
+    ]
+    if lines:
+        append_lines(run.path / FILE, lines)
+
+
+def spectra(run: RunDirectory) -> pd.DataFrame:
+    """The spectra of a run: step, epoch, measurement, layer, name, mode, and all singular values as an array.
+
+    Args:
+        run: One that was trained with ``--measure.spectra true``; without, the table is empty.
+    """
+    import pandas as pd
+
+    plain = run.path / FILE
+    lines = read_lines(plain if plain.exists() else plain.with_name(f"{FILE}.gz"))
+    rows = [[*(line[name] for name in COLUMNS[:-1]), unpack(line["singular_values"])] for line in lines]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = table.drop_duplicates(["step", "measurement", "layer", "mode"], keep="last")
+    return table.sort_values("step", kind="stable", ignore_index=True)
+
+
+def pack(values: np.ndarray) -> str:
+    """Values as text."""
+    import numpy as np
+
+    parts = np.ascontiguousarray(values, "<f4").view(np.uint8).reshape(-1, 4).T
+    return base64.b64encode(zlib.compress(parts.tobytes(), 6)).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """The values that `pack` made a text of, as float32."""
+    import numpy as np
+
+    parts = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return np.ascontiguousarray(parts.reshape(4, -1).T).view("<f4").ravel().astype(np.float32)
+
+
+def stable_rank(values: np.ndarray) -> float:
+    """Sum of the squared singular values over the largest squared: between 1 and the rank."""
+    squares = _squares(values)
+    return float(squares.sum())
+
+
+def effective_rank(values: np.ndarray) -> float:
+    """The exponential of the entropy of the singular values over their sum (Roy and Vetterli 2007)."""
+    import numpy as np
+
+    shares = _squares(values) ** 0.5
+    shares = shares / shares.sum()
+    shares = shares[shares > 0]
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def participation_ratio(values: np.ndarray) -> float:
+    """(Σ σ²)² / Σ σ⁴: in how many directions the energy lies."""
+    squares = _squares(values)
+    return float(squares.sum() ** 2 / (squares**2).sum())
+
+
+def condition_number(values: np.ndarray, tolerance: float = 2.0**-23) -> float:
+    """The largest over the smallest singular value, infinite where that is at most `tolerance` times the largest."""
+    import numpy as np
+
+    largest, smallest = float(values[0]), float(values[-1])
+    return float("inf") if smallest <= tolerance * largest else float(np.divide(largest, smallest))
+
+
+def derived(table: pd.DataFrame, tolerance: float = 2.0**-23) -> pd.DataFrame:
+    """The four of every spectrum in place of the values, and how many values are over tolerance · σmax (rank).
+
+    NaN where values are not finite or there are none. κ and rank have the precision of float32.
+
+    Args:
+        table: As `spectra` returns it.
+        tolerance: Relative size up to which a singular value counts as zero.
+    """
+
+    def of(values: np.ndarray) -> dict[str, float]:
+        if not len(values) or not values[0] < float("inf"):  # a layer with NaN has nothing else
+            return dict.fromkeys(_NAMES, float("nan"))
+        numbers = [condition_number(values, tolerance), float((values > tolerance * values[0]).sum())]
+        of_all = (stable_rank, effective_rank, participation_ratio)
+        return dict(zip(_NAMES, [*numbers, *(each(values) if values[0] else 0.0 for each in of_all)], strict=True))
+
+    import pandas as pd
+
+    found = pd.DataFrame([of(values) for values in table["singular_values"]], columns=_NAMES, index=table.index)
+    return pd.concat([table[COLUMNS[:-1]], found.astype(float)], axis=1)
+
+
+_NAMES = ["condition_number", "rank", "stable_rank", "effective_rank", "participation_ratio"]
+
+
+def _squares(values: np.ndarray) -> np.ndarray:
+    """In double precision, the largest 1."""
+    scaled = values.astype("float64") / float(values[0])
+    squares: np.ndarray = scaled * scaled
+    return squares

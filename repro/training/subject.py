@@ -1,0 +1,82 @@
+"""What of a LightningModule is measured: its network, the loss that it trains, the optimiser that trains it."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Protocol, runtime_checkable
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from repro.errors import UserError
+from repro.measurements.scoring import Loss
+
+_LOSSES = ("criterion", "loss_fn", "loss_function", "loss_func", "loss")
+
+
+@runtime_checkable
+class KnowsItsObjective(Protocol):
+    """A module that says what the gradients of its training step are of."""
+
+    def objective(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The loss, and the penalties that are differentiated with it."""
+        ...
+
+
+def network_of(module: LightningModule, name: str | None) -> nn.Module:
+    """The network that is looked at: the one named, the attribute ``network``, or the module itself.
+
+    Raises:
+        UserError: There is none by that name, or the module has no forward pass of its own.
+    """
+    parts = [key for key, _ in module.named_children()]
+    if name is not None:
+        try:
+            named = attrgetter(name)(module)
+        except AttributeError:
+            named = None
+        if not isinstance(named, nn.Module):
+            raise UserError(f"network='{name}' is no module of {type(module).__name__}; it has {', '.join(parts)}")
+        return named
+    own = getattr(module, "network", None)
+    if isinstance(own, nn.Module):
+        return own
+    if type(module).forward is LightningModule.forward:
+        raise UserError(
+            f"{type(module).__name__} has no forward; pass network= with the name of what is to be measured: "
+            f"{', '.join(parts) or 'it has no modules'}"
+        )
+    return module
+
+
+def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
+    """The loss that a module trains, None for cross-entropy, and how it is called."""
+    kind = type(module).__name__
+    if isinstance(module, KnowsItsObjective):
+        return module.objective, f"{kind}'s objective"
+    for name in _LOSSES:
+        found = getattr(module, name, None)
+        if isinstance(found, nn.Module):
+            return found, f"{kind}.{name} ({type(found).__name__})"
+    return None, "the cross-entropy of what the network returns (pass loss= for another)"
+
+
+def optimizer_of(trainer: Trainer, network: nn.Module) -> Optimizer | None:
+    """The optimiser that has the network's parameters.
+
+    Raises:
+        UserError: Several have.
+    """
+    own = {id(parameter) for parameter in network.parameters()}
+    having = [
+        optimizer
+        for optimizer in trainer.optimizers
+        if own & {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    ]
+    if len(having) > 1:
+        raise UserError(
+            f"updates are those of one optimiser, and {len(having)} train this network; pass network= with a part that "
+            "one of them trains, or leave updates out"
+        )
+    return next(iter([*having, *trainer.optimizers]), None)
