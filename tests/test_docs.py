@@ -76,8 +76,8 @@ def test_the_verdicts_that_are_told_are_those_on_record(document: str) -> None:
     verdicts = [json.loads(file.read_text(encoding="utf-8"))["verdict"] for file in files]
     holds, under = verdicts.count("holds"), sum(each.startswith("holds under") for each in verdicts)
     told = (
-        f"{len(verdicts)} statements, of which {holds} hold as stated, {under} under a condition that the paper does not "
-        f"say, and {len(verdicts) - holds - under} are not supported"
+        f"{len(verdicts)} statements, of which {holds} hold as stated, {under} under a condition that the paper does "
+        f"not say, and {len(verdicts) - holds - under} are not supported"
     )
     assert told in " ".join((ROOT / document).read_text(encoding="utf-8").split())
     assert {file.stem for file in (ROOT / "results" / "theory" / "numbers").glob("*.json")} == set(STATEMENTS)

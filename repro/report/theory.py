@@ -30,8 +30,8 @@ _NUMBERS, _FIGURE = "numbers/{}.json", "figures/{}-{}.svg"
 _TITLE = "The theory of two papers on skip connections, checked by experiment"
 _INTRODUCTION = """Each statement, in the paper's words, was made an experiment and judged by its numbers. “Holds”: its
     conclusion was found wherever the paper's conditions were met. “Holds under …”: it was missed somewhere under the
-    paper's conditions, and found where what is named, which the paper does not say, was met as well. “Not supported”: it
-    was missed where all of that was met. A case that drops a condition of the paper's, or looks for something else,
+    paper's conditions, and found where what is named, which the paper does not say, was met as well. “Not supported”:
+    it was missed where all of that was met. A case that drops a condition of the paper's, or looks for something else,
     stands beside the statement and decides nothing."""
 
 
