@@ -37,6 +37,7 @@ def quantities(final: Mapping[str, float], seconds: float | None, records: RunRe
     if records is not None:
         readings = records.readings
         found |= _of_metrics(records) | _of_readings(readings) | _of_distributions(readings) | _medians(readings)
+        found |= _of_diagonals(readings)
     return found
 
 
@@ -63,7 +64,8 @@ def _of_readings(readings: pd.DataFrame) -> dict[str, float]:
         infinite = values[np.isinf(values)]
         found[f"{name}_infinite"] = float(len(infinite))
         if name == "representations":
-            found["representations_infinite_to"] = float(infinite.index.max()) if len(infinite) else 0.0
+            below = infinite.index[infinite.index < values.index.max()]  # the last one is pooled to a vector an image
+            found["representations_infinite_to"] = float(below.max()) if len(below) else 0.0
         found[f"{name}_median"] = float(values.median(skipna=False))
         if values.notna().all() and (values != values.iloc[0]).any():
             found[f"{name}_trend"] = _rank_correlation(values)
@@ -81,6 +83,16 @@ def _medians(readings: pd.DataFrame) -> dict[str, float]:
             last = rows[rows["step"] == rows["step"].max()]
             found[name] = float(last["value"].median(skipna=False))
     return found
+
+
+def _of_diagonals(readings: pd.DataFrame) -> dict[str, float]:
+    """How far a DiracNet's diagonals are from 1 at the end, and how many times as far as at the first measurement."""
+    rows = readings[(readings["measurement"] == "diagonals") & (readings["quantity"] == "relative_distance")]
+    medians = rows.groupby("step")["value"].median()
+    medians = medians[medians.index > 0]
+    if not len(medians):
+        return {}
+    return {"diagonals_median": float(medians.iloc[-1]), "diagonals_growth": float(medians.iloc[-1] / medians.iloc[0])}
 
 
 def _rank_correlation(values: pd.Series[float]) -> float:

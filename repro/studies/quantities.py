@@ -19,7 +19,7 @@ QUANTITIES = {
     "weights_median": "median κ of the weights",
     "weights_trend": "rank correlation of the weights' κ with depth",
     "representations_infinite": "representations with infinite channel-mode κ",
-    "representations_infinite_to": "last representation with infinite channel-mode κ",
+    "representations_infinite_to": "last representation with infinite channel-mode κ (but for the pooled one)",
     "representations_median": "median channel-mode κ of the representations",
     "representations_trend": "rank correlation of the representations' channel-mode κ with depth",
     "matrix_infinite": "representations that are singular as a matrix",
@@ -42,6 +42,8 @@ QUANTITIES = {
     "bound_median": "median over the representations of Proposition 3's bound",
     "distance_median": "median distance of the representations from the first, relative to it",
     "likeness_median": "median likeness (CKA) of the representations to the first",
+    "diagonals_median": "median distance of the diagonals from 1, relative to it",
+    "diagonals_growth": "median distance of the diagonals from 1 over that at the first measurement of the training",
     "seconds": "seconds",
 }
 """Of a whole run: accuracies and losses after the final epoch, κ at the last measurement."""
