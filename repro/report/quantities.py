@@ -90,9 +90,10 @@ def _of_diagonals(readings: pd.DataFrame) -> dict[str, float]:
     rows = readings[(readings["measurement"] == "diagonals") & (readings["quantity"] == "relative_distance")]
     medians = rows.groupby("step")["value"].median()
     medians = medians[medians.index > 0]
-    if not len(medians):
-        return {}
-    return {"diagonals_median": float(medians.iloc[-1]), "diagonals_growth": float(medians.iloc[-1] / medians.iloc[0])}
+    found = {"diagonals_median": float(medians.iloc[-1])} if len(medians) else {}
+    if len(medians) and medians.iloc[0] > 0:  # held at 1 they do not move
+        found["diagonals_growth"] = float(medians.iloc[-1] / medians.iloc[0])
+    return found
 
 
 def _rank_correlation(values: pd.Series[float]) -> float:
