@@ -80,7 +80,7 @@ class ModelConfig:
     groups: int | None = None
     """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
     diagonal: Literal["free", "held", "published"] = "free"
-    """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1; published: free, and W normalised and scaled by 0.1."""
+    """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, and W normalised, scaled by 0.1."""
     initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
     """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
     pooling: Literal["maxpool", "stride"] | None = None
@@ -132,11 +132,11 @@ class DataConfig:
     test_size: int | None = None
     """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
     split: Literal["balanced", "random", "first"] = "balanced"
-    """Draw those three class-balanced or at random, with `seed`; or take the files' first (validation, then training)."""
+    """Draw those three class-balanced or at random, with `seed`; or take the files' first (validation, training)."""
     seed: int = 0
     """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation"
-    """Subtract the training set's mean and divide by its deviation, per channel; leave pixels in [0, 1], or 0 to 255."""
+    """Subtract the training set's mean and divide by its deviation, per channel; leave them in [0, 1]; or 0 to 255."""
     augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
     """Random crop after 4 pixels of padding and random flip; ImageNet: crop of random area and shape, and flip."""
     padding: Literal["zero", "reflect"] = "zero"

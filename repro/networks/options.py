@@ -37,8 +37,8 @@ class Options:
     groups: int | None = None
     """ResNeXt's number of paths m: 8 in the small form, 32 in the ImageNet form."""
     diagonal: str = "free"
-    """DiracNet's diagonal a (Oyedotun, Eq. 28): ``free`` trains it from 1, ``held`` keeps it at 1; ``published`` is free,
-    with W normalised and scaled by a trained 0.1, as in the DiracNets that were published (arXiv:1706.00388)."""
+    """DiracNet's diagonal a (Oyedotun, Eq. 28): ``free`` trains it from 1, ``held`` keeps it at 1; ``published`` is
+    free, with W normalised and scaled by a trained 0.1, as in the published DiracNets (arXiv:1706.00388)."""
     pretrained: bool = False
     """Pretrained weights, for ``timm/...`` networks."""
     initialization: str = "he"
