@@ -80,7 +80,7 @@ class ModelConfig:
     groups: int | None = None
     """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
     diagonal: Literal["free", "held", "published"] = "free"
-    """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, and W normalised, scaled by 0.1."""
+    """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, W normalised, scaled by 0.1."""
     initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
     """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
     pooling: Literal["maxpool", "stride"] | None = None
