@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from repro.cli import COMMANDS
-from repro.config import load, parse
+from repro.config import Config, load, parse
 from repro.data import dataset
 from repro.runs.validation import check
 from repro.theory import STATEMENTS
@@ -81,3 +82,11 @@ def test_the_verdicts_that_are_told_are_those_on_record(document: str) -> None:
     )
     assert told in " ".join((ROOT / document).read_text(encoding="utf-8").split())
     assert {file.stem for file in (ROOT / "results" / "theory" / "numbers").glob("*.json")} == set(STATEMENTS)
+
+
+def test_the_choices_name_flags_that_there_are() -> None:
+    groups = {field.name: field.type for field in dataclasses.fields(Config)}
+    for flag in re.findall(r"--(\w+\.\w+)", (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")):
+        group, name = flag.split(".")
+        assert group in groups, flag
+        assert hasattr(getattr(Config(), group), name), flag
