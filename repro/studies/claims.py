@@ -114,7 +114,7 @@ def parse(claim: str) -> Claim:
             f"claim '{claim}' cannot be read; write CELL.QUANTITY, one of < <= == >= >, then a number or cell, or LOW "
             "<= CELL.QUANTITY <= HIGH"
         )
-    low = match["low"] and _operand(match["low"], claim)
+    low = _operand(match["low"], claim) if match["low"] else None
     sides = (_operand(match[name], claim) for name in ("left", "right"))
     left, right = sides
     return Claim(left, match["sign"], right, source, low, match["first"] or "", one_bound)

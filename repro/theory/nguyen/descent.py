@@ -126,9 +126,9 @@ def theorem_3_4_2(seed: int) -> Result:
         "stuck (sigmoid CNN13)": skip_points.stuck(seed),
     }
     rays = {name: ray(point) for name, point in points.items()}
-    trained = points["trained"]
-    proof = segment(trained, 1.8 * float(losses.cross_entropy(trained.scores, trained.labels)))
+    proof = segment(points["trained"], 1.8 * float(rays["trained"].loss[0]))
     level, down, before, after = from_equal_features(seed)
+    paths = {**rays, "U = 0": down}
     cases = [
         *(
             _goes_down(
@@ -159,12 +159,11 @@ def theorem_3_4_2(seed: int) -> Result:
         "itself.",
         numbers={
             "ends": {
-                name: {"start": float(p.loss[0]), "end": float(p.loss[-1]), "rise": p.rise}
-                for name, p in {**rays, "U = 0": down}.items()
+                n: {"start": float(p.loss[0]), "end": float(p.loss[-1]), "rise": p.rise} for n, p in paths.items()
             },
             "proof_segment": proof.loss.tolist(),
         },
-        figures=[_panels({**rays, "U = 0": down}, proof)],
+        figures=[_panels(paths, proof)],
         caption="Left: from each point the loss never rises, from U = 0 after two level stretches. Right: the proof's "
         "segment from the trained point to one of 0.9 times its loss dips and rises again, below the dotted level of "
         "its start.",

@@ -140,7 +140,7 @@ class _Setting:
 
 def _settings() -> list[_Setting]:
     """The lemma's networks, and those that lack some of its conditions."""
-    every = fully_connected("ReLU", every=True)
+    every, relu = fully_connected("ReLU", every=True), ["analytic", "limit"]
     convolution = "3 × 3 convolutions (a bias for each map), units over the digits"
     return [
         _Setting(
@@ -177,15 +177,13 @@ def _settings() -> list[_Setting]:
             ["bias", "analytic"],
         ),
         _Setting("fully connected, tanh", "tanh", fully_connected("tanh"), ["limit"]),
-        _Setting(
-            "fully connected, ReLU", "ReLU: units that no digit wakes", fully_connected("ReLU"), ["analytic", "limit"]
-        ),
-        _Setting("fully connected, ReLU, all neurons", "ReLU, all 72 chosen", every, ["analytic", "limit"]),
+        _Setting("fully connected, ReLU", "ReLU: units that no digit wakes", fully_connected("ReLU"), relu),
+        _Setting("fully connected, ReLU, all neurons", "ReLU, all 72 chosen", every, relu),
         _Setting(
             "four ReLU units",
             "four ReLU units on four points of the plane: a set of positive measure",
             small_relu,
-            ["analytic", "limit"],
+            relu,
             50 * _DRAWS,
         ),
     ]
