@@ -132,8 +132,7 @@ def lemma_3(seed: int) -> Result:
     return Result(
         computed=f"Ranks of {_DRAWS} products of random matrices with sides up to {_SIDE}, and of factors that cancel.",
         cases=cases,
-        remark="In Eq. 24 the inner side is the number of samples N: at critical points ΔHᵀ = 0, though Δ and H may "
-        "have full rank.",
+        remark="At every critical point ΔHᵀ = 0 (Eq. 24), though Δ and H may have full rank.",
         numbers={"full_rank_where_shapes_leave_it_open": sum(by_shape[None]), "of": len(by_shape[None])},
         figures=[[_ranks(generator)]],
         caption="Below n = 8 the product cannot have full rank, at 8 it must, above it depends on the factors.",
