@@ -23,8 +23,11 @@ ARTEFACTS = {
     ("Oyedotun", "Table 2"),
     ("Oyedotun", "Table 3"),
     ("Oyedotun", "Table 4"),
+    ("Oyedotun", "section 6.2"),
     ("Oyedotun", "section 6.3"),
     ("Oyedotun", "section 6.4"),
+    ("Oyedotun", "section 6.5 (a)"),
+    ("Oyedotun", "section 6.5 (b)"),
     ("Oyedotun", "section 6.5 (c)"),
     ("Oyedotun", "section 6.5 (d)"),
     ("Oyedotun", "Remarks 4 to 6"),
@@ -37,6 +40,7 @@ ARTEFACTS = {
     ("Nguyen", "Table 5"),
     ("Nguyen", "Fig. 3"),
     ("Nguyen", "Fig. 5"),
+    ("Nguyen", "section F"),
 }
 """Those that consist of trained networks. Theorems and lemmas are checked by computation, not by training."""
 
