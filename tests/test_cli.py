@@ -244,8 +244,8 @@ def test_the_smallest_study_from_command_to_report(
         "title: Mine\nquestion: Which?\npaper: Oyedotun\nartefact: Table 1\nexpected: '?'\n"
         "base: {model: {width: 4}, data: {train_size: 64, batch_size: 32, evaluation_batch_size: 1000},"
         " measure: {probe_size: 16}, trainer: {max_epochs: 1}}\n"
-        "grid: {model.network: [plainnet8, resnet8]}\npresets: {smoke: {reductions: [two steps]}}\n"
-        "claims: [resnet8.test_accuracy <= 100]\n"
+        "grid: {model.network: [plainnet8, resnet8]}\npresets: {smoke: {reductions: [two steps]}}\nfull_size: demo\n"
+        "claims: [0 <= resnet8.test_accuracy <= 100 | Table 1]\n"
     )
     done = command("study", "run", str(study), folder=tmp_path)
     assert done.returncode == 0, done.stderr

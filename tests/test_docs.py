@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +15,7 @@ from repro.commands.fit import Fit
 from repro.config import Config, load
 from repro.data import dataset
 from repro.runs.validation import check
+from repro.theory import STATEMENTS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").rglob("*.md")])
@@ -68,3 +71,24 @@ def test_nothing_names_a_registry_or_this_machine() -> None:
     assert hosts.search("".join(("python", "hosted")))
     for path in [*DOCUMENTS, *(ROOT / "repro").rglob("*.py"), *(ROOT / "configs").rglob("*.yaml"), ROOT / "Makefile"]:
         assert not hosts.search(path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("document", ["README.md", "FINDINGS.md"])
+def test_the_verdicts_that_are_told_are_those_on_record(document: str) -> None:
+    files = (ROOT / "results" / "theory" / "numbers").glob("*.json")
+    verdicts = [json.loads(file.read_text(encoding="utf-8"))["verdict"] for file in files]
+    holds, under = verdicts.count("holds"), sum(each.startswith("holds under") for each in verdicts)
+    told = (
+        f"{len(verdicts)} statements, of which {holds} hold as stated, {under} under a condition that the paper does "
+        f"not say, and {len(verdicts) - holds - under} are not supported"
+    )
+    assert told in " ".join((ROOT / document).read_text(encoding="utf-8").split())
+    assert {file.stem for file in (ROOT / "results" / "theory" / "numbers").glob("*.json")} == set(STATEMENTS)
+
+
+def test_the_choices_name_flags_that_there_are() -> None:
+    groups = {field.name: field.type for field in dataclasses.fields(Config)}
+    for flag in re.findall(r"--(\w+\.\w+)", (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")):
+        group, name = flag.split(".")
+        assert group in groups, flag
+        assert hasattr(getattr(Config(), group), name), flag

@@ -114,12 +114,12 @@ class DataConfig:
     """Training images set aside for validation."""
     test_size: int | None = None
     """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
-    split: Literal["balanced", "first"] = "balanced"
-    """Draw those three class-balanced, with `seed`; or take the files' first images (validation, then training)."""
+    split: Literal["balanced", "random", "first"] = "balanced"
+    """Draw those three class-balanced or at random, with `seed`; or take the files' first (validation, training)."""
     seed: int = 0
     """Seed of these draws; the run's own seed does not change which images are used."""
-    normalization: Literal["mean_deviation", "none"] = "mean_deviation"
-    """Subtract the training set's mean and divide by its deviation, per channel; or leave pixels in [0, 1]."""
+    normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation"
+    """Subtract the training set's mean and divide by its deviation, per channel; leave them in [0, 1]; or 0 to 255."""
     augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
     """Random crop after 4 pixels of padding and random flip; ImageNet: crop of random area and shape, and flip."""
     padding: Literal["zero", "reflect"] = "zero"

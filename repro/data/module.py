@@ -34,9 +34,9 @@ class SplitDataModule(LightningDataModule):
         train_size: Keep this many training images.
         validation_size: Training images set aside.
         test_size: Keep this many test images.
-        split: Draw those three class-balanced, or take the first images in the files' order.
+        split: Draw those three class-balanced or at random, or take the first images in the files' order.
         split_seed: Seed of the draws.
-        normalization: Standardise the pixels, or leave them in [0, 1].
+        normalization: Standardise the pixels, or leave them in [0, 1], or (raw) from 0 to 255.
         augmentation: What training images go through.
     """
 
@@ -56,9 +56,9 @@ class SplitDataModule(LightningDataModule):
         train_size: int | None = None,
         validation_size: int = 0,
         test_size: int | None = None,
-        split: Literal["balanced", "first"] = "balanced",
+        split: Literal["balanced", "random", "first"] = "balanced",
         split_seed: int = 0,
-        normalization: Literal["mean_deviation", "none"] = "mean_deviation",
+        normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation",
         augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none",
     ) -> None:
         super().__init__()
@@ -108,12 +108,17 @@ class SplitDataModule(LightningDataModule):
         return {
             "batch_size": self.batch_size if training else self.evaluation_batch_size * ranks,
             "mean": self.mean if standard else (0.0,) * self.in_channels,
-            "deviation": self.deviation if standard else (1.0,) * self.in_channels,
+            "deviation": self.deviation if standard else (self._unit,) * self.in_channels,
             "seed": self.seed if training else None,
             "position": (lambda: trainer.global_step) if trainer and training else (lambda: 0),
             "rank": trainer.global_rank if trainer else 0,
             "ranks": ranks,
         }
+
+    @property
+    def _unit(self) -> float:
+        """What pixels in [0, 1] are divided by where they are not standardised."""
+        return 1 / 255 if self.normalization == "raw" else 1.0
 
     def _split(self, labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Indices of the training images that are trained on, and of those set aside for validation."""
@@ -136,6 +141,8 @@ class SplitDataModule(LightningDataModule):
         return self._chosen(labels, self.test_size, self.split_seed + 2)
 
     def _chosen(self, labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
+        if self.split == "random":
+            return np.sort(np.random.default_rng(seed).permutation(len(labels))[:size])
         return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
 
     def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:

@@ -80,9 +80,10 @@ class Kappa:
         if not len(values):
             return {}
         infinite = values[values.abs() == math.inf]
+        below = infinite.index[infinite.index < values.index.max()]  # the last one is pooled to a vector an image
         found = {
             "infinite": float(len(infinite)),
-            "infinite_to": float(infinite.index.max()) if len(infinite) else 0.0,
+            "infinite_to": float(below.max()) if len(below) else 0.0,
             "median": float(values.median(skipna=False)),
         }
         if values.notna().all() and (values != values.iloc[0]).any():

@@ -30,7 +30,7 @@ def unmet(
     found = [sentence for name, module in kinds.items() if (sentence := _activation(name, module))]
     convolutions = [module for module in modules.values() if isinstance(module, nn.Conv2d)]
     if any(isinstance(module, nn.Softplus) for module in kinds.values()):
-        if convolutions:
+        if convolutions and any(site is not model.sites[0] for site in model.connected()):
             found.append("with softplus no chosen neuron may share weights with those on its path, as convolutions do")
         elif model.filled_layers():
             found.append("with softplus every layer below a chosen neuron needs a neuron that is not chosen")

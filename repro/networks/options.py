@@ -37,8 +37,8 @@ class NetworkOptions:
     """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
     groups: int | None = None
     """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
-    diagonal: Literal["free", "held"] = "free"
-    """DiracNet's a (Oyedotun Eq. 28): trained from 1, or held at 1."""
+    diagonal: Literal["free", "held", "published"] = "free"
+    """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, W normalised, scaled by 0.1."""
     initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
     """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
     pooling: Literal["maxpool", "stride"] | None = None

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,11 @@ Record = Mapping[str, Any]
 """What is written down of a statement."""
 _NUMBERS, _FIGURE = "numbers/{}.json", "figures/{}-{}.svg"
 _TITLE = "The theory of two papers on skip connections, checked by experiment"
-_CONDITIONS = {"complete": "all that it needs", "as stated": "as stated", "beside": "for comparison"}
-_INTRODUCTION = """Each statement was made an experiment and judged by its numbers. “Holds”: its conclusion was found
-    wherever its conditions were met. “Holds under …”: the words alone are not enough, and with the condition named they
-    are. “Not supported”: it was not found where its conditions were met. Cases for comparison decide nothing."""
+_INTRODUCTION = """Each statement, in the paper's words, was made an experiment and judged by its numbers. “Holds”: its
+    conclusion was found wherever the paper's conditions were met. “Holds under …”: it was missed somewhere under the
+    paper's conditions, and found where what is named, which the paper does not say, was met as well. “Not supported”:
+    it was missed where all of that was met. A case that drops a condition of the paper's, or looks for something else,
+    stands beside the statement and decides nothing."""
 
 
 def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, kept: Path | None = None) -> Path:
@@ -155,7 +157,7 @@ def _section(record: Record, drawn: Sequence[str]) -> str:
     shown = kind.removesuffix(" …")
     parts = [
         f"<h2>{escape(heading(name))}</h2>",
-        f'<p class="question">{escape(record["text"])}</p>',
+        f'<p class="question">“{escape(record["text"])}”</p>',
         f'<p><span class="verdict {css}">{escape(shown)}</span> {escape(rest)}</p>',
         f"<p>{escape(record['computed'])}</p>",
         _cases(record),
@@ -174,10 +176,23 @@ def _section(record: Record, drawn: Sequence[str]) -> str:
 def _cases(record: Record) -> str:
     columns = [Column("", text, numeric=False) for text in ("setting", "conditions", "conclusion", "found")]
     rows = [
-        [each["setting"], _CONDITIONS[each["conditions"]], "holds" if each["holds"] else "fails", each["found"]]
-        for each in record["cases"]
+        [each["setting"], _kept(each), "holds" if each["holds"] else "fails", each["found"]] for each in record["cases"]
     ]
     return to_html(Table(columns, rows), [None] * len(rows))
+
+
+def _kept(case: Record) -> str:
+    """Which conditions a case meets: all, or without which; or what it looks for instead."""
+    without = [f"“{each['text']}” ({each['place']})" if each["place"] else each["text"] for each in case["drops"]]
+    if case["conditions"] == "as stated":
+        return f"the paper's; without {' and '.join(without)}"
+    return "; ".join(
+        [
+            {"complete": "all", "beside": "beside the statement"}[case["conditions"]],
+            *([f"without {' and '.join(without)}"] if without else []),
+            *([f"looks for {case['instead']}"] if case["instead"] else []),
+        ]
+    )
 
 
 def _record(name: str, result: Result, seed: int, command: str) -> Record:
@@ -193,6 +208,6 @@ def _record(name: str, result: Result, seed: int, command: str) -> Record:
         "computed": result.computed,
         "remark": result.remark,
         "caption": result.caption,
-        "cases": [vars(each) for each in result.cases],
+        "cases": [{**asdict(each), "conditions": each.conditions} for each in result.cases],
         "numbers": result.numbers,
     }

@@ -15,7 +15,7 @@ from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.quantities import in_words
 
-_SIGNS = {"<=": "≤", ">=": "≥"}
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
 _OF_A_RUN = {
     "training-curves": (
@@ -59,10 +59,10 @@ def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[s
 
 
 def reservations(section: Section) -> str:
-    """What is smaller than in the paper, and data that are not the published ones; empty if there is nothing to say."""
+    """What is smaller than our full size, and data that are not the published ones; empty if there is nothing."""
     notes = []
     if section.reduced:
-        notes.append(f"Reduced against the paper: {'; '.join(section.reductions) or 'see the configuration'}.")
+        notes.append(f"Reduced against our full size: {'; '.join(section.reductions) or 'see the configuration'}.")
     last = [cell.run.lives[-1] for cell in section.cells if cell.run is not None and cell.run.lives]
     data = [life["data"] for life in last if "source" in life.get("data", {})]
     unpublished = {f"{each['name']} from {each['source']}" for each in data if not each["published"]}
@@ -71,13 +71,18 @@ def reservations(section: Section) -> str:
 
 
 def claim_in_words(claim: str) -> str:
-    """``resnet110.test_accuracy >= 90`` as ``ResNet-110 test accuracy (%) ≥ 90``."""
+    """``resnet110.test_accuracy >= 90 | Table 2 (93.29)`` as ``ResNet-110 test accuracy (%) ≥ 90 (Table 2, 93.29)``.
+
+    Where a claim has one bound, why it has one follows.
+    """
+    text, *rest = (part.strip() for part in claim.split("|"))
     words = []
-    for word in claim.split():
+    for word in text.split():
         label, _, quantity = word.rpartition(".")
         known = in_words(quantity) if label else None
         words.append(f"{title(label)} {known}" if known else _SIGNS.get(word, word))
-    return " ".join(words)
+    source = [rest[0].replace(" (", ", ").removesuffix(")")] if rest else []
+    return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
 
 
 def _growth(runs: Sequence[RunRecords]) -> str:

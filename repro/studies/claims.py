@@ -21,8 +21,13 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
+    "==": operator.eq,
 }
-_CLAIM = re.compile(r"^\s*(\S+)\s*(<=|>=|<|>)\s*(\S+)\s*$")
+_CLAIM = re.compile(r"(?:(?P<low>\S+)\s+(?P<first><=|<)\s+)?(?P<left>\S+)\s+(?P<sign><=|>=|<|>|==)\s+(?P<right>\S+)")
+_SOURCE = re.compile(
+    r"(Abstract|Table|Fig\.|Eq\.|[Ss]ection|Theorem|Lemma|Proposition|Remarks?|Assumption|Definition)(?!\w)"
+)
+_FORM = "CLAIM | SOURCE IN THE PAPER, and where a number is claimed with one bound | WHY ONE"
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,56 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
+    """A quantity of a study's cell."""
+
     label: str
     quantity: str
 
 
-def _operand(text: str, claim: str) -> float | _Cell:
+@dataclass(frozen=True)
+class Claim:
+    """A statement about numbers: ``low first left sign right``, most often without the first two."""
+
+    left: float | Cell
+    sign: str
+    right: float | Cell
+    source: str
+    """Where in the paper, with the paper's value where it has one."""
+    low: float | Cell | None = None
+    first: str = ""
+    one_bound: str = ""
+    """Why there is one bound, where the paper's value is a number and the claim has one bound only."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The quantities that it speaks of."""
+        return [side for side in (self.low, self.left, self.right) if isinstance(side, Cell)]
+
+    @property
+    def compares_cells(self) -> bool:
+        """Whether it is an order of two cells, which the paper has without numbers."""
+        return len(self.cells) > 1
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value that it allows; infinite where it says nothing."""
+        low, high = -math.inf, math.inf
+        for a, sign, b in self.parts:
+            if isinstance(a, Cell) and not isinstance(b, Cell):
+                low, high = (b if sign in (">", ">=", "==") else low), (b if sign in ("<", "<=", "==") else high)
+            elif isinstance(b, Cell) and not isinstance(a, Cell):
+                low, high = (a if sign in ("<", "<=", "==") else low), (a if sign in (">", ">=", "==") else high)
+        return low, high
+
+    @property
+    def parts(self) -> list[tuple[float | Cell, str, float | Cell]]:
+        """The comparisons that it makes, each to hold."""
+        first = [] if self.low is None else [(self.low, self.first, self.left)]
+        return [*first, (self.left, self.sign, self.right)]
+
+
+def _operand(text: str, claim: str) -> float | Cell:
     try:
         return float(text)
     except ValueError:
@@ -49,58 +98,90 @@ def _operand(text: str, claim: str) -> float | _Cell:
             raise UserError(
                 f"claim '{claim}': '{text}' is neither a number nor CELL.QUANTITY, such as resnet110.test_accuracy"
             ) from None
-        return _Cell(label, quantity)
+        return Cell(label, quantity)
 
 
-def _parse(claim: str) -> tuple[float | _Cell, str, float | _Cell]:
-    match = _CLAIM.match(claim)
+def parse(claim: str) -> Claim:
+    """Read ``90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)``.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    text, source, one_bound = (part.strip() for part in [*claim.split("|"), "", ""][:3])
+    match = _CLAIM.fullmatch(text)
     if match is None:
-        raise UserError(f"claim '{claim}' cannot be read; write CELL.QUANTITY, one of < <= >= >, then a number or cell")
-    left, sign, right = match.groups()
-    return _operand(left, claim), sign, _operand(right, claim)
+        raise UserError(
+            f"claim '{claim}' cannot be read; write CELL.QUANTITY, one of < <= == >= >, then a number or cell, or LOW "
+            "<= CELL.QUANTITY <= HIGH"
+        )
+    low = _operand(match["low"], claim) if match["low"] else None
+    sides = (_operand(match[name], claim) for name in ("left", "right"))
+    left, right = sides
+    return Claim(left, match["sign"], right, source, low, match["first"] or "", one_bound)
 
 
 def check(claim: str, labels: Iterable[str]) -> None:
-    """Refuse a claim that cannot be read or that speaks of a cell or quantity that the study does not have."""
-    left, _, right = _parse(claim)
-    for side in (left, right):
-        if isinstance(side, _Cell):
-            if side.label not in labels:
-                raise unknown("cell", side.label, labels, extra=f"in claim '{claim}'")
-            quantities.check(side.quantity, f"in claim '{claim}'")
+    """Refuse a claim that cannot be read, that is not the paper's, or that speaks of what the study does not have.
+
+    Raises:
+        UserError: It names no place in the paper; it has one bound on a number without saying why; or there is no such
+            cell or quantity.
+    """
+    known = parse(claim)
+    if not _SOURCE.search(known.source):
+        raise UserError(f"claim '{claim}' names no source in the paper, as Table 1 or section 6.2; write {_FORM}")
+    one = any(map(math.isinf, known.bounds)) and known.sign != "==" and not known.compares_cells
+    if one and not known.one_bound:
+        raise UserError(f"claim '{claim}' has one bound; write LOW <= CELL.QUANTITY <= HIGH | SOURCE, or {_FORM}")
+    for side in known.cells:
+        if side.label not in labels:
+            raise unknown("cell", side.label, labels, extra=f"in claim '{claim}'")
+        quantities.check(side.quantity, f"in claim '{claim}'")
 
 
 def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> Verdict:
     """Check a claim against measured values.
 
-    A cell against a number must hold for every seed. A cell against a cell compares the means over seeds; where both
+    A cell against numbers must hold for every seed. A cell against a cell compares the means over seeds; where both
     have several seeds, the difference must also be beyond their spread by Welch's one-sided t-test (`LEVEL`). A value
     that is not a number makes any claim about it fail.
 
     Args:
-        claim: ``"plainnet110.test_accuracy <= 20"`` or ``"resnet110.test_accuracy > plainnet110.test_accuracy"``.
+        claim: See `parse`.
         values: Values by cell and quantity, one for each seed that was run.
     """
-    left, sign, right = _parse(claim)
-    sides: list[list[float]] = []
-    for side in (left, right):
-        found = list(values.get(side.label, {}).get(side.quantity, [])) if isinstance(side, _Cell) else [side]
-        if not found:
-            return Verdict(claim, "not run", f"{side.label} has no {side.quantity}" if isinstance(side, _Cell) else "")
-        sides.append(found)
-    note = ""
-    if isinstance(left, _Cell) and isinstance(right, _Cell):
-        if min(len(side) for side in sides) > 1:
-            larger, smaller = sides if ">" in sign else reversed(sides)
-            p = welch(summary(larger), summary(smaller)) / 2
-            p = p if fmean(larger) > fmean(smaller) else 1 - p
-            note = f" (Welch's one-sided p = {p:.2g})"
-            if p >= LEVEL:
-                means = f"{fmean(sides[0]):.4g} {sign} {fmean(sides[1]):.4g}"
-                return Verdict(claim, "fails", f"{means} is within the spread{note}")
-        sides = [[fmean(side)] for side in sides]
-    holds = all(not (math.isnan(a) or math.isnan(b)) and _OPERATORS[sign](a, b) for a in sides[0] for b in sides[1])
-    return Verdict(claim, "holds" if holds else "fails", f"{_shown(sides[0])} {sign} {_shown(sides[1])}{note}")
+    known = parse(claim)
+    for side in known.cells:
+        if not values.get(side.label, {}).get(side.quantity):
+            return Verdict(claim, "not run", f"{side.label} has no {side.quantity}")
+    verdicts, shown = [], ""
+    for left, sign, right in known.parts:
+        sides = [
+            list(values[side.label][side.quantity]) if isinstance(side, Cell) else [side] for side in (left, right)
+        ]
+        holds, note = _compare(sides, sign) if known.compares_cells else (_all(sides, sign), "")
+        if known.compares_cells:
+            sides = [[fmean(side)] for side in sides]
+        verdicts.append(holds)
+        shown = f"{shown or _shown(sides[0])} {sign} {_shown(sides[1])}{note}"
+    return Verdict(claim, "holds" if all(verdicts) else "fails", shown)
+
+
+def _all(sides: Sequence[Sequence[float]], sign: str) -> bool:
+    pairs = [(a, b) for a in sides[0] for b in sides[1]]
+    return all(not (math.isnan(a) or math.isnan(b)) and _OPERATORS[sign](a, b) for a, b in pairs)
+
+
+def _compare(sides: Sequence[Sequence[float]], sign: str) -> tuple[bool, str]:
+    """Whether means are in this order, beyond the spread where both have one, and Welch's p in words."""
+    holds, note = _all([[fmean(side)] for side in sides], sign), ""
+    if min(len(side) for side in sides) > 1:
+        larger, smaller = sides if ">" in sign else reversed(sides)
+        p = welch(summary(larger), summary(smaller)) / 2
+        p = p if fmean(larger) > fmean(smaller) else 1 - p
+        note = f"{'' if p < LEVEL else ' is within the spread'} (Welch's one-sided p = {p:.2g})"
+        holds = holds and p < LEVEL
+    return holds, note
 
 
 def _shown(values: Sequence[float]) -> str:

@@ -51,7 +51,7 @@ class Preset:
     adjust: Sequence[Adjustment] = ()
     """What is different for some cells at this size; the study's own adjustments come first."""
     reductions: Sequence[str] = ()
-    """What is smaller than in the paper, in words; none means full size."""
+    """What is smaller than our full size, in words; none means full size."""
     cost: str = ""
     """Measured or estimated cost, with the machine."""
 
@@ -86,6 +86,8 @@ class Study(Description):
     """What is different for some cells."""
     seed_key: str = "seed"
     """The configuration key that the seeds are values of."""
+    full_size: str | None = None
+    """The study whose preset full the reductions are against, where this one has no such preset."""
     runs_of: str | None = None
     """The study whose runs these are; its own file then says only what is different."""
 
@@ -281,6 +283,12 @@ def _check(study: Study, where: str) -> None:
     for name, size in study.presets.items():
         if varied := [key for key in flatten(size.settings, source=where) if key in study.grid]:
             raise UserError(f"{where}, preset {name} sets {varied[0]}, which the grid varies; adjust cells instead")
+    reduced = [name for name, size in study.presets.items() if size.reductions]
+    if reduced and "full" not in study.presets and study.full_size is None:
+        raise UserError(
+            f"{where}, preset {reduced[0]} lists reductions and not against what; add a preset full, or full_size: "
+            "STUDY"
+        )
     for name in study.preset_claims:
         study.preset(name)
     for claim in (*study.claims, *itertools.chain.from_iterable(study.preset_claims.values())):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from repro.theory.registry import PAPERS, STATEMENTS, Statement, chosen, examine
+from repro.theory.registry import PAPERS, STATEMENTS, chosen, examine
+from repro.theory.statement import Condition, Statement
 
 if TYPE_CHECKING:
     from repro.theory.result import Case, Result
 
-__all__ = ["PAPERS", "STATEMENTS", "Case", "Result", "Statement", "chosen", "examine"]
+__all__ = ["PAPERS", "STATEMENTS", "Case", "Condition", "Result", "Statement", "chosen", "examine"]
 
 
 def __getattr__(name: str) -> Any:

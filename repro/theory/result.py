@@ -7,24 +7,34 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from repro.figures.panels import Panel
-
-Conditions = Literal["complete", "as stated", "beside"]
+from repro.theory.statement import Condition
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A setting in which a statement's conclusion was looked for."""
+    """A setting in which a statement's conclusion was looked for. What it does not drop, it meets."""
 
     setting: str
     """What was set up, in half a sentence."""
-    conditions: Conditions
-    """``complete``: everything that the statement needs, also what it does not say. ``as stated``: the paper's own
-    conditions, one that it does not say left out. ``beside``: one of the paper's own conditions dropped, or another
-    way to the same end: shown for comparison."""
     holds: bool
     """Whether the conclusion was found."""
     found: str
     """The numbers, in words."""
+    drops: Sequence[Condition] = ()
+    """The conditions of the statement that are not met here."""
+    instead: str = ""
+    """What was looked for in place of the statement's conclusion; empty: that conclusion."""
+
+    @property
+    def conditions(self) -> Literal["complete", "as stated", "beside"]:
+        """How the case stands to the statement.
+
+        ``beside``: one of the paper's own conditions is dropped, or something else was looked for; it decides nothing.
+        ``as stated``: the paper's conditions are met, one that it does not say is not. ``complete``: all are met.
+        """
+        if self.instead or any(each.place for each in self.drops):
+            return "beside"
+        return "as stated" if self.drops else "complete"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +44,6 @@ class Result:
     computed: str
     """What was computed, in a sentence or two."""
     cases: Sequence[Case]
-    under: str = ""
-    """What the statement needs beyond its words, where a case without it fails."""
     remark: str = ""
     """What else a reader should know."""
     numbers: Mapping[str, object] = field(default_factory=dict)
@@ -46,14 +54,19 @@ class Result:
     """What the figures show."""
 
     @property
+    def under(self) -> str:
+        """The conditions that the paper does not say and without which the conclusion was missed."""
+        failing = [case for case in self.cases if case.conditions == "as stated" and not case.holds]
+        return " and ".join(dict.fromkeys(each.text for case in failing for each in case.drops))
+
+    @property
     def verdict(self) -> str:
         """``holds``, ``holds under …`` or ``not supported``, from the cases.
 
         Not supported: it fails in a case with complete conditions, or no such case was found. Holds under …: it fails
-        somewhere under the paper's own conditions. What stands beside the statement decides nothing.
+        where only something is missing that the paper does not say. What stands beside the statement decides nothing.
         """
         complete = [case.holds for case in self.cases if case.conditions == "complete"]
-        as_stated = [case.holds for case in self.cases if case.conditions == "as stated"]
         if not complete or not all(complete):
             return "not supported"
-        return "holds" if all(as_stated) else f"holds under {self.under}"
+        return f"holds under {self.under}" if self.under else "holds"

@@ -52,7 +52,7 @@ def test_one_help_has_all_that_fit_takes_in_groups(capsys: pytest.CaptureFixture
     text = shown("fit", capsys)
     assert text.count("  repro fit ") == 3
     groups = re.findall(r"^(\w+):$", text, re.MULTILINE)
-    assert groups == ["examples", "run", "model", "data", "training", "trainer", "measure", "log"]
+    assert groups == ["examples", "run", "model", "data", "training", "trainer", "measure", "log", "measurements"]
     words = " ".join(text.split())
     for option in ("--again", "--budget MINUTES", "--trust NAME", "--config FILE", "--seed N", "--model.width N"):
         assert option in words
@@ -99,7 +99,7 @@ print(sorted({"torch", "lightning", "pandas", "matplotlib", "wandb", "timm"} & s
     [
         ("networks", [*NETWORKS, *CHOSEN, "timm/NAME", "6n+2"]),
         ("data", [*DATASETS, "package.module:Name"]),
-        ("measurements", [*MEASUREMENTS, "(default)", "Definition 2"]),
+        ("measurements", [*MEASUREMENTS, "(default)", "Proposition 3"]),
         ("studies", [*names(), "full"]),
         ("trust", ["REPRO_TRUST", "--trust"]),
         ("slurm", ["sbatch/ddp.sbatch", "--trainer.num_nodes 2", "repro doctor"]),

@@ -86,6 +86,28 @@ def test_the_test_images_can_be_fewer() -> None:
     assert first.batches("test").labels.tolist() == [0, 1]
 
 
+def test_images_can_be_drawn_without_balancing_classes() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        data = Tiny(batch_size=4, validation_size=6, train_size=12, split="random", split_seed=seed)
+        data.setup()
+        drawn.append(data.batches("train").labels.tolist())
+        held_out = {image.numpy().tobytes() for image in data.batches("validation").images}
+        assert not held_out & {image.numpy().tobytes() for image in data.batches("train").images}
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(set(np.bincount(drawn[0]))) > 1
+
+
+def test_raw_pixels_are_from_0_to_255() -> None:
+    probes = {}
+    for normalization in ("none", "raw"):
+        data = Tiny(batch_size=4, normalization=normalization)
+        data.setup()
+        probes[normalization] = data.probe(4)[0]
+    torch.testing.assert_close(probes["raw"], 255 * probes["none"])
+    assert torch.equal(probes["raw"], probes["raw"].round())
+
+
 def test_the_first_images_of_the_files_can_be_set_aside() -> None:
     data = Tiny(batch_size=4, validation_size=6, train_size=20, split="first")
     data.setup()

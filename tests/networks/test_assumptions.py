@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from repro.networks import create_network
 from repro.networks.assumptions import unmet
@@ -42,6 +43,12 @@ def test_a_layer_that_is_chosen_whole_blocks_the_path_of_softplus() -> None:
         "with softplus every layer below a chosen neuron needs a neuron that is not chosen"
     ]
     assert conditions("mlp", 11, hidden=[5, 6], activation="sigmoid") == []
+
+
+def test_softplus_neurons_of_the_first_convolution_have_no_path_to_share() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Softplus(), nn.Flatten(), nn.Linear(1800, 10))
+    model = SkipToOutput(network, 60, 0, image=IMAGES[:1], num_classes=10)
+    assert not any("its path" in each for each in unmet(model, IMAGES))
 
 
 def test_equal_patches_are_seen() -> None:

@@ -120,7 +120,7 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
         "network: plainnet20",
     ):
         assert part in page.text
-    assert page.text.count("Reduced against the paper: base width 8") == len(FIGURES) + 1
+    assert page.text.count("Reduced against our full size: base width 8") == len(FIGURES) + 1
     assert "0123456789abcdef (with uncommitted changes)" in page.text
     assert "some-host" not in page.text
 

@@ -86,7 +86,7 @@ def test_claims_are_judged_by_runs_that_ended(run, manifest) -> None:
     assert text.startswith(
         "## A study\n\nWhich of them learn?\n\n- **holds** (reduced): PlainNet-20 test accuracy (%) ≤ 20"
     )
-    assert "\n\nReduced against the paper: base width 8 (full size: 16); 3 epochs (200).\n\n" in text
+    assert "\n\nReduced against our full size: base width 8 (full size: 16); 3 epochs (200).\n\n" in text
 
 
 def test_without_a_study_there_is_no_column_of_the_paper(run) -> None:

@@ -29,7 +29,7 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
         "As a matrix κ is finite in every layer of PlainNet-20, ResNet-20 and ResNeXt-20."
     )
     assert paper == shows["representations"]
-    assert reduced.startswith("Reduced against the paper: base width 8")
+    assert reduced.startswith("Reduced against our full size: base width 8")
 
 
 def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
@@ -60,6 +60,14 @@ def test_ranges(layers: list[int], text: str) -> None:
         ("resnet110.test_accuracy >= 90", "ResNet-110 test accuracy (%) ≥ 90"),
         ("vgg11-skip-0.5.seconds < vgg11.seconds", "vgg11-skip-0.5 seconds < vgg11 seconds"),
         ("11.5 <= 20", "11.5 ≤ 20"),
+        (
+            "90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)",
+            "90 ≤ ResNet-110 test accuracy (%) ≤ 95 (Table 2, 93.29)",
+        ),
+        (
+            "resnet110.seconds == 1 | Fig. 9 | no number",
+            "ResNet-110 seconds = 1 (Fig. 9; one bound, as no number)",
+        ),
     ],
 )
 def test_claims_in_words(claim: str, text: str) -> None:

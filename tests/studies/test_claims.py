@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from repro.errors import UserError
-from repro.studies.claims import Summary, check, evaluate, published, summary, welch
+from repro.studies.claims import Summary, check, evaluate, parse, published, summary, welch
 
 VALUES = {
     "a": {"test_accuracy": [90.0, 92.0], "seconds": [3.0]},
@@ -14,6 +14,7 @@ VALUES = {
     "c": {"test_accuracy": [91.0, 80.0]},
     "one": {"test_accuracy": [91.0]},
     "n": {"test_accuracy": [math.nan]},
+    "infinite": {"seconds": [math.inf]},
 }
 
 
@@ -28,6 +29,12 @@ VALUES = {
         ("one.test_accuracy > c.test_accuracy", "holds"),  # one value has no spread: the means alone
         ("b.c-1.test_accuracy > a.test_accuracy", "fails"),
         ("80 <= b.c-1.test_accuracy", "holds"),
+        ("80 <= b.c-1.test_accuracy <= 81 | Table 1", "holds"),
+        ("80 < b.c-1.test_accuracy <= 81 | Table 1", "fails"),
+        ("80 <= b.c-1.test_accuracy < 81 | Table 1", "fails"),
+        ("one.test_accuracy == 91 | Table 1", "holds"),
+        ("one.test_accuracy == 90 | Table 1", "fails"),
+        ("infinite.seconds == inf | Fig. 9", "holds"),
         ("a.train_accuracy > 0", "not run"),
         ("missing.test_accuracy > 0", "not run"),
         ("n.test_accuracy > 0", "fails"),
@@ -44,20 +51,47 @@ def test_the_compared_numbers_are_told() -> None:
     assert detail == f"91 > 80.5 (Welch's one-sided p = {p:.2g})"
     assert "91 > 85.5 is within the spread" in evaluate("a.test_accuracy > c.test_accuracy", VALUES).detail
     assert evaluate("a.test_accuracy >= 90", VALUES).detail == "90, 92 >= 90"
+    assert evaluate("80 <= a.test_accuracy < 99 | Table 1", VALUES).detail == "80 <= 90, 92 < 99"
 
 
 @pytest.mark.parametrize(
     ("claim", "text"),
     [
         ("a.test_accuracy is good", "cannot be read"),
-        ("good > 3", "'good' is neither a number nor CELL.QUANTITY"),
-        ("x.test_accuracy > 3", "unknown cell 'x'"),
-        ("a.test_acuracy > 3", "nearest: test_accuracy"),
+        ("80 >= a.test_accuracy >= 70 | Table 1", "cannot be read"),
+        ("good > 3 | Table 1 | why", "'good' is neither a number nor CELL.QUANTITY"),
+        ("1 < x.test_accuracy < 3 | Table 1", "unknown cell 'x'"),
+        ("1 < a.test_acuracy < 3 | Table 1", "nearest: test_accuracy"),
+        ("a.test_accuracy > one.test_accuracy", "names no source in the paper"),
+        ("a.test_accuracy == 3 | our own idea", "names no source in the paper"),
+        ("a.test_accuracy == 3 | Figures of ours", "names no source in the paper"),
+        ("a.test_accuracy > 3 | Table 1 (99)", "has one bound; write LOW <= CELL.QUANTITY <= HIGH"),
+        ("3 <= a.test_accuracy | Fig. 2", "has one bound"),
     ],
 )
-def test_claims_that_make_no_sense_are_refused(claim: str, text: str) -> None:
-    with pytest.raises(UserError, match=text):
+def test_claims_that_make_no_sense_or_are_not_the_papers_are_refused(claim: str, text: str) -> None:
+    with pytest.raises(UserError, match=text) as refusal:
         check(claim, VALUES)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "90 <= a.test_accuracy <= 92 | Table 1 (91)",
+        "a.test_accuracy == 3 | Fig. 9",
+        "a.test_accuracy > b.c-1.test_accuracy | section 6.5 (c)",
+        "a.test_accuracy > 90 | Remarks 4 to 6 | the paper gives no number",
+    ],
+)
+def test_a_claim_has_a_source_and_both_bounds_or_says_why_not(claim: str) -> None:
+    check(claim, VALUES)
+
+
+def test_a_claim_knows_its_bounds() -> None:
+    bounds = {"3 <= a.seconds <= 4 | x": (3, 4), "a.seconds == 3 | x": (3, 3), "4 > a.seconds | x": (-math.inf, 4)}
+    assert {claim: parse(claim).bounds for claim in bounds} == bounds
+    assert parse("a.seconds < b.c-1.seconds | x").bounds == (-math.inf, math.inf)
 
 
 def test_papers_values_with_and_without_deviations() -> None:

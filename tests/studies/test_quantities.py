@@ -25,6 +25,24 @@ def records(rows: list[dict[str, Any]], metrics: list[tuple[int, str, float]] = 
     return RunRecords(label="a", metrics=table, readings=pd.DataFrame(rows, columns=columns))
 
 
+def test_the_pooled_representation_is_not_the_last_infinite_one() -> None:
+    for values, last in (([math.inf, 2.0, math.inf], 1), ([3.0, 2.0, math.inf], 0), ([3.0, math.inf, 2.0], 2)):
+        found = quantities({}, None, records(kappas("representations", "channel", values)))
+        assert found["representations_infinite_to"] == last
+
+
+def test_diagonals_at_the_end_and_over_the_training() -> None:
+    def moved(step: int, *values: float) -> list[dict[str, Any]]:
+        rows = kappas("diagonals", "", list(values), step=step)
+        return [{**row, "quantity": "relative_distance"} for row in rows]
+
+    found = quantities({}, None, records([*moved(0, 0, 0, 0), *moved(4, 1, 2, 9), *moved(8, 3, 3, 1)]))
+    assert (found["diagonals_median"], found["diagonals_growth"]) == (3, 1.5)
+    held = quantities({}, None, records([*moved(0, 0.0), *moved(4, 0.0)]))
+    assert held["diagonals_median"] == 0
+    assert "diagonals_growth" not in held
+
+
 def test_condition_numbers_by_layer_and_over_depth() -> None:
     channel = [math.inf, 900.0, math.inf, 50.0, 20.0]
     weights = [3.0, 5.0, 4.0, 9.0, 8.0]

@@ -39,7 +39,8 @@ CONTENT = {
     "presets": {"cpu": {"settings": {"trainer": {"max_epochs": 2}}, "reductions": ["everything"], "cost": "seconds"}},
     "paper_values": {"plain": {"test_accuracy": "11.35 ± 0.2"}},
     "paper_runs": 8,
-    "claims": ["res.test_accuracy >= 0"],
+    "full_size": "oyedotun-table1",
+    "claims": ["0 <= res.test_accuracy <= 100 | Table 1"],
 }
 
 
@@ -397,7 +398,7 @@ def test_a_mistake_that_only_building_shows_stops_its_own_cell(
     monkeypatch.chdir(tmp_path)
     neurons = {"some": 10, "too-many": 10**9, "more": 20}
     grid = {"run": {name: {"model.network": "resnet8", "model.skip_neurons": count} for name, count in neurons.items()}}
-    file = write(tmp_path, grid=grid, paper_values={}, claims=["more.test_accuracy >= 0"])
+    file = write(tmp_path, grid=grid, paper_values={}, claims=["0 <= more.test_accuracy <= 100 | Table 1"])
     assert run(["study", "run", file, "--jobs", "1"]) == 1
     said = capsys.readouterr()
     assert "too-many seed 0 (2/3): model.skip_neurons is 1000000000; allowed: 1 to " in said.err

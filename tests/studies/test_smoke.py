@@ -25,7 +25,7 @@ def runs_to_its_page(name: str, folder: Path) -> None:
     results = json.loads((report / "results.json").read_text())
     assert {each["status"].split(" at step")[0] for each in results} <= {"finished", "diverged"}
     assert len(results) == len(load(name).cells("smoke"))
-    assert "Reduced against the paper" in (report / "tables.md").read_text()
+    assert "Reduced against our full size" in (report / "tables.md").read_text()
 
 
 @pytest.mark.slow

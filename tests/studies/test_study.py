@@ -18,7 +18,7 @@ CONTENT = {
     "grid": {"model.network": ["plainnet8", "resnet8"], "data.batch_size": [32, 64]},
     "presets": {"cpu": {"settings": {"trainer": {"max_epochs": 2}}, "seeds": [1, 2]}, "full": None},
     "paper_values": {"plainnet8-32": {"test_accuracy": 10.0}},
-    "claims": ["resnet8-64.test_accuracy > 50"],
+    "claims": ["50 < resnet8-64.test_accuracy <= 60 | Table 1"],
 }
 
 
@@ -56,11 +56,14 @@ def test_other_presets_have_a_folder_of_their_own_and_seeds_can_be_given(tmp_pat
         ({"grid": {"model.network": []}}, "grid without runs"),
         ({"grid": {}}, "grid without runs"),
         ({"presets": {}}, "lacks presets"),
+        ({"presets": {"cpu": {"reductions": ["width 4"]}}}, "preset cpu lists reductions and not against what; add"),
         ({"presets": {"cpu": {"seed": 1}}}, "unknown key 'seed'; nearest: seeds"),
-        ({"claims": ["resnet9-64.test_accuracy > 50"]}, "unknown cell 'resnet9-64'"),
-        ({"claims": ["resnet8-64.weights_kappa[x] > 50"]}, "unknown quantity 'weights_kappa\\[x\\]'"),
-        ({"preset_claims": {"ful": ["resnet8-64.test_accuracy > 50"]}}, "unknown preset of study mine 'ful'"),
-        ({"preset_claims": {"full": ["resnet9-64.test_accuracy > 50"]}}, "unknown cell 'resnet9-64'"),
+        ({"claims": ["50 < resnet9-64.test_accuracy < 60 | Table 1"]}, "unknown cell 'resnet9-64'"),
+        ({"claims": ["1 < resnet8-64.weights_kappa[x] < 50 | Fig. 7"]}, "unknown quantity 'weights_kappa\\[x\\]'"),
+        ({"claims": ["resnet8-64.test_accuracy > 50 | Table 1 (60)"]}, "has one bound"),
+        ({"claims": ["50 < resnet8-64.test_accuracy < 60"]}, "names no source in the paper"),
+        ({"preset_claims": {"ful": []}}, "unknown preset of study mine 'ful'"),
+        ({"preset_claims": {"full": ["50 < resnet9-64.test_accuracy < 60 | Table 1"]}}, "unknown cell 'resnet9-64'"),
         ({"paper_values": {"resnet8-64": {"accuracy": 3}}}, "unknown quantity 'accuracy'"),
         (
             {"presets": {"cpu": {"settings": {"data": {"batch_size": 8}}}}},
@@ -107,9 +110,10 @@ def test_a_presets_settings_come_after_the_studys_adjustments_and_before_its_own
 
 
 def test_some_claims_are_made_at_one_preset_only(tmp_path: Path) -> None:
-    study = load(write(tmp_path, preset_claims={"full": ["resnet8-64.test_accuracy > 90"]}))
-    assert study.at(None, "").claims == study.at("cpu", "").claims == ["resnet8-64.test_accuracy > 50"]
-    assert study.at("full", "").claims == ["resnet8-64.test_accuracy > 50", "resnet8-64.test_accuracy > 90"]
+    claim, more = "50 < resnet8-64.test_accuracy <= 60 | Table 1", "resnet8-64.test_accuracy == 55 | Table 1"
+    study = load(write(tmp_path, preset_claims={"full": [more]}))
+    assert study.at(None, "").claims == study.at("cpu", "").claims == [claim]
+    assert study.at("full", "").claims == [claim, more]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ ARTEFACTS = {
     ("Oyedotun", "Table 2"),
     ("Oyedotun", "Table 3"),
     ("Oyedotun", "Table 4"),
+    ("Oyedotun", "section 6.2"),
     ("Oyedotun", "section 6.3"),
     ("Oyedotun", "section 6.4"),
+    ("Oyedotun", "section 6.5 (a)"),
+    ("Oyedotun", "section 6.5 (b)"),
     ("Oyedotun", "section 6.5 (c)"),
     ("Oyedotun", "section 6.5 (d)"),
     ("Oyedotun", "Remarks 4 to 6"),
@@ -36,6 +40,7 @@ ARTEFACTS = {
     ("Nguyen", "Table 5"),
     ("Nguyen", "Fig. 3"),
     ("Nguyen", "Fig. 5"),
+    ("Nguyen", "section F"),
 }
 """Those that consist of trained networks. Theorems and lemmas are checked by computation, not by training."""
 
@@ -106,6 +111,44 @@ def test_figures_exist_and_claims_can_be_read(name: str) -> None:
     for claim in study.claims:
         claims.check(claim, study.labels())
     assert all(text.strip() for text in (study.title, study.question, study.expected))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_papers_own_numbers_meet_its_claims(name: str) -> None:
+    study = load(name)
+    values = {
+        label: {quantity: [claims.published(value, study.paper_runs).mean] for quantity, value in of_cell.items()}
+        for label, of_cell in study.paper_values.items()
+    }
+    for claim in (*study.claims, *study.preset_claims.get("full", ())):
+        verdict = claims.evaluate(claim, values)
+        assert verdict.verdict != "fails", (claim, verdict.detail)
+
+
+def test_every_claim_has_the_papers_bound_on_both_sides_or_says_why_there_is_one() -> None:
+    one_sided: dict[str, str] = {}
+    for study in map(load, names()):
+        for text in (*study.claims, *study.preset_claims.get("full", ())):
+            claim = claims.parse(text)
+            assert claim.source, text
+            if not claim.compares_cells and claim.sign != "==" and math.inf in map(abs, claim.bounds):
+                one_sided[text] = claim.one_bound
+        assert not any(claims.parse(text).one_bound for text in study.preset_claims.get("full", ())), (
+            "at full size both"
+        )
+    assert set(one_sided.values()) == {
+        "a reduced run need not come up to it",
+        "the paper gives no number",
+        "the paper gives ranges of weights, not singular values",
+        "the paper says less than, and no more",
+    }
+
+
+@pytest.mark.parametrize("name", OF_THEIR_OWN)
+def test_crops_at_full_size_are_filled_with_reflections(name: str) -> None:
+    for cell in cells(name, "full") if "full" in load(name).presets else []:
+        data = cell.config.data
+        assert data.augmentation != "crop_flip" or data.padding == "reflect", cell.label
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)

@@ -108,7 +108,7 @@ _REPRESENTATIONS = _of_pass(
     "Representations",
     {
         "infinite": "representations with infinite channel-mode κ",
-        "infinite_to": "last representation with infinite channel-mode κ",
+        "infinite_to": "last representation with infinite channel-mode κ (but for the pooled one)",
         "median": "median channel-mode κ of the representations",
         "trend": "rank correlation of the representations' channel-mode κ with depth",
         "kappa": "channel-mode κ of representation {}",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from repro.measurements.description import FigureSpec, Measurement, PanelSpec
+from repro.measurements.description import FigureSpec, Measurement, PanelSpec, Quantities
 from repro.measurements.reading import Reading
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from repro.measurements.probe import Probe
 
 
@@ -30,10 +32,29 @@ def diagonals(probe: Probe) -> Iterator[Reading]:
             yield Reading("diagonals", layer.index, layer.name, "", values)
 
 
+def _quantities(readings: pd.DataFrame) -> dict[str, float]:
+    """At the end, and how many times as far as at the first measurement of the training."""
+    medians = readings[readings["quantity"] == "relative_distance"].groupby("step")["value"].median()
+    medians = medians[medians.index > 0]
+    found = {"diagonals_median": float(medians.iloc[-1])} if len(medians) else {}
+    if len(medians) and medians.iloc[0] > 0:  # held at 1 they do not move
+        found["diagonals_growth"] = float(medians.iloc[-1] / medians.iloc[0])
+    return found
+
+
 DIAGONALS = Measurement(
     name="diagonals",
     says="a DiracNet's ‖a − 1‖",
     take=diagonals,
+    quantities=(
+        Quantities(
+            words={
+                "diagonals_median": "median distance of the diagonals from 1, relative to it",
+                "diagonals_growth": "median distance of the diagonals from 1 over that at the first measurement of it",
+            },
+            values=_quantities,
+        ),
+    ),
     figures=(
         FigureSpec(
             name="diagonals",

@@ -14,8 +14,8 @@ class DiracConv2d(nn.Conv2d):
     Delta is the kernel that maps an image to itself (`torch.nn.init.dirac_`), so that with a = 1 the layer computes
     W x + x. Where it has more output than input channels, delta is a partial identity, as in DiracNets: the first
     channels carry the input, the others nothing; with stride 2 it carries every second pixel. With W = 0 and a = 1 it
-    is therefore ResNet's identity shortcut, subsampled and zero-padded. DiracNets' scale b and its normalisation of W
-    are left out, since Eq. 28 has neither.
+    is therefore ResNet's identity shortcut, subsampled and zero-padded. Eq. 28 has neither DiracNets' normalisation of
+    W, to norm 1 for every output channel, nor its scale b, which starts at 0.1: ``published`` has both.
 
     Args:
         in_channels: Channels read.
@@ -23,11 +23,13 @@ class DiracConv2d(nn.Conv2d):
         kernel_size: Odd side of the kernel; the padding keeps the image's size.
         stride: Stride.
         bias: Whether there is a bias.
-        diagonal: ``free`` makes a, of min(in, out) entries, a parameter that starts at 1; ``held`` a buffer of ones.
+        diagonal: ``free`` makes a, of min(in, out) entries, a parameter that starts at 1; ``held`` a buffer of ones;
+            ``published`` is free, with b and the normalised W.
     """
 
     diagonal: Tensor
     delta: Tensor
+    scale: Tensor | None
 
     def __init__(
         self,
@@ -41,17 +43,23 @@ class DiracConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias)
         ones = torch.ones(min(in_channels, out_channels))
-        if diagonal == "free":
-            self.diagonal = nn.Parameter(ones)
-        else:
+        if diagonal == "held":
             self.register_buffer("diagonal", ones)
+        else:
+            self.diagonal = nn.Parameter(ones)
+        self.register_parameter(
+            "scale", nn.Parameter(torch.full((out_channels,), 0.1)) if diagonal == "published" else None
+        )
         self.register_buffer("delta", nn.init.dirac_(torch.empty_like(self.weight)).detach(), persistent=False)
 
     def effective_weight(self) -> Float[Tensor, "out in kernel kernel"]:
-        """W + diag(a) · delta, the weight that the convolution applies."""
+        """W + diag(a) · delta, the weight that the convolution applies; as published, diag(b) · W/‖W‖ in W's place."""
         # delta's entries lie at equal output and input channel, so a may run along whichever is the shorter.
         shape = (1, -1, 1, 1) if self.in_channels <= self.out_channels else (-1, 1, 1, 1)
-        return torch.addcmul(self.weight, self.diagonal.view(shape), self.delta)
+        weight = self.weight
+        if self.scale is not None:
+            weight = self.scale.view(-1, 1, 1, 1) * F.normalize(weight.flatten(1), dim=1).view_as(weight)
+        return torch.addcmul(weight, self.diagonal.view(shape), self.delta)
 
     def forward(
         self,

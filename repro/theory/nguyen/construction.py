@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import mpmath
 import numpy as np
-from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
 from repro.theory.result import Case, Result
 
 _DIGITS_LIMIT = 2000
+_DEPTHS = (1, 2, 4, 8, 16, 32)
 
 
 def sigmoid(t: mpmath.mpf) -> mpmath.mpf:
@@ -110,97 +110,147 @@ def digits_for_next_layer(made: Construction, values: Sequence[float]) -> float:
     return float(mpmath.log10(exponent))
 
 
-def proof_of_lemma_3_2(seed: int) -> Result:
-    """The construction for N = 4 with the chosen neurons in one layer, and one in each layer."""
-    generator = np.random.default_rng(seed)
-    values: Float[np.ndarray, " four"] = np.sort(generator.uniform(-1, 1, 4))
-    count = len(values)
-    depths = (1, 2, 4, 8, 16, 32)
-    last_layer: dict[int, tuple[float, float, float]] = {}
-    ratios = []
+def softplus(t: mpmath.mpf, gamma: float = 20) -> mpmath.mpf:
+    """(1/γ) log(1 + e^γt), with the paper's γ."""
+    return mpmath.log1p(mpmath.exp(gamma * t)) / gamma
+
+
+def softplus_determinant(values: Sequence[float], layer_of: Sequence[int], alpha: float, *, beta: float = 0.0) -> float:
+    """Det Ψ over Π σ(β) in the proof's second half: α for all chosen neurons, 1 for those on their paths (Eq. 13).
+
+    Args:
+        values: g(x_i) of the first layer, all different.
+        layer_of: The layer of each chosen neuron, from 1; its path has none that is chosen.
+        alpha: α.
+        beta: β.
+    """
+    carried = sorted((mpmath.mpf(value) for value in values), reverse=True)
+    count, beta_ = len(carried), mpmath.mpf(beta)
+    psi = mpmath.matrix(count, count)
+    for layer in range(1, max(layer_of) + 1):
+        for j in (j for j, its in enumerate(layer_of) if its == layer):
+            for i in range(count):
+                psi[i, j] = softplus(beta_ + alpha * (carried[i] - carried[j]))
+        carried = [softplus(value) for value in carried]
+    return float(mpmath.det(psi) / softplus(beta_) ** count)
+
+
+@dataclass(frozen=True)
+class _Depths:
+    """The construction with all chosen neurons in the last of so many layers, by depth."""
+
+    ratios: Mapping[int, float]
+    """Det Ψ over its bound."""
+    digits: Mapping[int, float]
+    """log₁₀ of the last layer's α."""
+    exact: Mapping[int, float]
+    """The smallest difference between samples that the last layer reads."""
+    rounded: Mapping[int, float]
+    """The same in float64."""
+
+
+def _by_depth(values: Sequence[float]) -> _Depths:
     with mpmath.workdps(200):
-        for depth in depths:
-            made = construct(values.tolist(), [depth] * count)
-            ratios.append(float(made.determinant / made.bound))
-            digits = float(mpmath.log10(made.alphas[-1]))
-            last_layer[depth] = (digits, float(made.gaps[-1]), float64_gaps(values.tolist(), made.alphas)[-1])
+        made = {depth: construct(values, [depth] * len(values)) for depth in _DEPTHS}
+        return _Depths(
+            {depth: float(each.determinant / each.bound) for depth, each in made.items()},
+            {depth: float(mpmath.log10(each.alphas[-1])) for depth, each in made.items()},
+            {depth: float(each.gaps[-1]) for depth, each in made.items()},
+            {depth: float64_gaps(values, each.alphas)[-1] for depth, each in made.items()},
+        )
+
+
+def _of_two_layers(values: Sequence[float]) -> list[Case]:
+    """Two chosen neurons in each of two layers: with many digits, in float64, and what a third layer would need."""
     with mpmath.workdps(_DIGITS_LIMIT):
-        spread = construct(values.tolist(), [1, 1, 2, 2])
-        spread_ratio = float(spread.determinant / spread.bound)
-        gap_second = spread.gaps[1]
-        in_float64 = float64_gaps(values.tolist(), [*spread.alphas, mpmath.mpf(1)])
-        digits_second = float(-mpmath.log10(gap_second))
-        digits_third = digits_for_next_layer(spread, values.tolist())
-        beta_cases = {
-            beta: float((made := construct(values.tolist(), [2] * count, beta=beta)).determinant / made.bound)
-            for beta in (-2.0, 0.0, 2.0)
-        }
-    lost = [depth for depth in depths if last_layer[depth][2] <= 0]
-    cases = [
-        Case(
-            setting=f"N = {count} sigmoid neurons in the last of 1 to {depths[-1]} layers",
-            conditions="complete",
-            holds=min(ratios) >= 1,
-            found=f"det Ψ is {min(ratios):.4f} to {max(ratios):.4f} times the bound ½ Π σ(β); α grows to "
-            f"10^{last_layer[depths[-1]][0]:.0f}",
-        ),
+        spread = construct(values, [1, 1, 2, 2])
+        ratio = float(spread.determinant / spread.bound)
+        in_float64 = float64_gaps(values, [*spread.alphas, mpmath.mpf(1)])
+        second = float(-mpmath.log10(spread.gaps[1]))
+        third = digits_for_next_layer(spread, values)
+    return [
         Case(
             setting="two of them in the first layer and two in the second, with 2,000 digits",
-            conditions="complete",
-            holds=spread_ratio >= 1,
-            found=f"det Ψ is {spread_ratio:.4f} times the bound; the second layer reads values that differ by "
-            f"10^−{digits_second:.0f}",
+            holds=ratio >= 1,
+            found=f"det Ψ is {ratio:.4f} times the bound; the second layer reads values that differ by "
+            f"10^−{second:.0f}",
+        ),
+        Case(
+            setting="the same computed in float64",
+            instead="whether two samples differ in what a third layer reads",
+            holds=in_float64[2] > 0,
+            found=f"their difference is {in_float64[1]:.0e} in the second layer and {in_float64[2]:g} in the third",
+        ),
+        Case(
+            setting="neurons in three layers",
+            instead=f"whether {_DIGITS_LIMIT:,} digits are enough",
+            holds=third < math.log10(_DIGITS_LIMIT),
+            found=f"the third layer reads values that agree in about 10^{third:.0f} digits",
+        ),
+    ]
+
+
+def _of_softplus(values: Sequence[float]) -> tuple[Case, dict[str, float]]:
+    with mpmath.workdps(200):
+        ratios = {f"{alpha:g}": softplus_determinant(values, [1, 2, 3, 4], alpha) for alpha in (1e2, 1e6, 1e10, 1e12)}
+    found = ", ".join(f"{ratio:.4g} (α = {alpha})" for alpha, ratio in ratios.items())
+    case = Case(
+        setting="four softplus neurons, one in each of four layers, whose paths have no chosen neuron: det Ψ → Π σ(β)",
+        holds=abs(ratios["1e+12"] - 1) < 1e-6,
+        found=f"det Ψ / Π σ(β) is {found}",
+    )
+    return case, ratios
+
+
+def proof_of_lemma_3_2(seed: int) -> Result:
+    """The construction for N = 4: sigmoid neurons in one layer and in two, softplus neurons in four."""
+    values = np.sort(np.random.default_rng(seed).uniform(-1, 1, 4)).tolist()
+    depths = _by_depth(values)
+    with mpmath.workdps(_DIGITS_LIMIT):
+        by_beta = {
+            beta: float((made := construct(values, [2] * 4, beta=beta)).determinant / made.bound)
+            for beta in (-2.0, 0.0, 2.0)
+        }
+    softplus_case, softplus_ratios = _of_softplus(values)
+    lasts = max((depth for depth in _DEPTHS if depths.rounded[depth] > 0), default=0)
+    ratios = depths.ratios.values()
+    cases = [
+        Case(
+            setting=f"N = 4 sigmoid neurons in the last of 1 to {_DEPTHS[-1]} layers",
+            holds=min(ratios) >= 1,
+            found=f"det Ψ is {min(ratios):.4f} to {max(ratios):.4f} times the bound ½ Π σ(β); α grows to "
+            f"10^{depths.digits[_DEPTHS[-1]]:.0f}, and float64 tells the samples apart up to {lasts} layers",
         ),
         Case(
             setting="the same for β = −2, 0 and 2",
-            conditions="complete",
-            holds=min(beta_cases.values()) >= 1,
-            found=", ".join(f"{value:.3f} (β = {beta:g})" for beta, value in beta_cases.items()) + " times the bound",
+            holds=min(by_beta.values()) >= 1,
+            found=", ".join(f"{value:.3f} (β = {beta:g})" for beta, value in by_beta.items()) + " times the bound",
         ),
-        Case(
-            setting="the same computed in float64: two samples differ in what a third layer reads",
-            conditions="beside",
-            holds=in_float64[2] > 0,
-            found=f"their difference is {in_float64[1]:.0e} in the second layer and {in_float64[2]:g} in the third; "
-            "with all neurons in the last layer float64 lasts "
-            f"{'up to ' + str(max(d for d in depths if d not in lost)) if lost else 'all'} layers",
-        ),
-        Case(
-            setting="neurons in three layers, by multiple precision",
-            conditions="beside",
-            holds=digits_third < math.log10(_DIGITS_LIMIT),
-            found=f"the third layer reads values that agree in about 10^{digits_third:.0f} digits, and a fourth would "
-            "read values that agree in 10 to that power",
-        ),
+        *_of_two_layers(values),
+        softplus_case,
     ]
-    places = np.array(depths, dtype=float)
-    exact = np.array([last_layer[depth][1] for depth in depths])
-    rounded = np.array([last_layer[depth][2] for depth in depths])
-    kept = rounded > 0
     return Result(
-        computed=f"The weights of Eq. 9 for N = {count} samples, sigmoid, one carrying neuron a layer, by mpmath.",
+        computed="The weights of Eq. 9 and 13 for N = 4 samples, one carrying neuron a layer, by mpmath.",
         cases=cases,
-        remark="The construction is an existence proof: a determinant that is nowhere zero for one U makes it non-zero "
-        "for almost all. Where neurons of several layers are chosen, α grows doubly exponentially with the layers.",
-        numbers={
-            "determinant_over_bound": dict(zip(map(str, depths), ratios, strict=True)),
-            "spread_over_two_layers": spread_ratio,
-            "digits_second_layer": digits_second,
-            "log10_digits_third_layer": digits_third,
-        },
-        figures=[
-            [
-                Panel(
-                    title="All chosen neurons in the last layer",
-                    x="layers",
-                    y="smallest difference between samples",
-                    x_scale="log",
-                    traces=[
-                        Trace(label="200 digits", x=places, y=exact),
-                        Trace(label="float64", x=places[kept], y=rounded[kept], kind="points"),
-                    ],
-                )
-            ]
-        ],
+        remark="The construction is an existence proof: a determinant that is not zero for one U makes it non-zero for "
+        "almost all. Where sigmoid neurons of several layers are chosen, α grows doubly exponentially with the layers.",
+        numbers={"determinant_over_bound": {str(d): r for d, r in depths.ratios.items()}, "softplus": softplus_ratios},
+        figures=[[_panel(depths)]],
         caption="What the last layer reads. Where a mark is missing, float64 has made two samples equal.",
+    )
+
+
+def _panel(depths: _Depths) -> Panel:
+    places = np.array(_DEPTHS, dtype=float)
+    rounded = np.array(list(depths.rounded.values()))
+    kept = rounded > 0
+    return Panel(
+        title="All chosen neurons in the last layer",
+        x="layers",
+        y="smallest difference between samples",
+        x_scale="log",
+        traces=[
+            Trace(label="200 digits", x=places, y=np.array(list(depths.exact.values()))),
+            Trace(label="float64", x=places[kept], y=rounded[kept], kind="points"),
+        ],
     )

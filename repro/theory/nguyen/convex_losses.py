@@ -13,6 +13,7 @@ from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.descent import Path
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
+from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
 
 
@@ -52,22 +53,21 @@ def theorem_c_3(seed: int) -> Result:
         *(
             Case(
                 setting=f"{name}: straight to G = Y",
-                conditions="complete",
                 holds=path.rise <= 1e-9 and float(path.loss[-1] / path.loss[0]) < 1e-12,
                 found=f"from {path.loss[0]:.3g} without rising to {path.loss[-1]:.0e}",
             )
             for name, path in paths.items()
         ),
         Case(
-            setting="“φ attains its infimum”: cross-entropy",
-            conditions="as stated",
+            setting="cross-entropy of large margins",
+            instead="a sentence of the proof, “φ attains its infimum”",
             holds=infimum[1] <= 0,
             found=f"at margin 10 it is {mpmath.nstr(infimum[0], 3)}, at 1,000 {mpmath.nstr(infimum[1], 3)}: above 0 at "
             "every point. The proof needs only points within ε of it",
         ),
         Case(
-            setting="no local maximum: hinge loss, for which the theorem does not claim it",
-            conditions="beside",
+            setting="no local maximum: hinge loss",
+            drops=[STATEMENTS["nguyen-theorem-c.3"].conditions["loss"]],
             holds=around > 0,
             found=f"at margins of 3 the loss is 0 all around (largest of 100 neighbours {around:.0f}): every such "
             "point is a local maximum, though not a strict one",
@@ -76,7 +76,6 @@ def theorem_c_3(seed: int) -> Result:
     return Result(
         computed="Losses along the straight way in V to scores G = Y, in float64.",
         cases=cases,
-        under="an infimum that is approached, not attained",
         remark=f"Along it the square loss is (1 − s)² of its start (to {parabola:.0e}).",
         numbers={
             "paths": {name: path.loss.tolist() for name, path in paths.items()},

@@ -62,13 +62,11 @@ def theorem_3_4_1(seed: int) -> Result:
     cases = [
         Case(
             setting=f"{_DRAWS} random U, V from ΨV = Y",
-            conditions="complete",
             holds=solved == _DRAWS,
             found=f"zero errors for {solved}; the smallest margin is {min(margins):.6f}",
         ),
         Case(
             setting="for each of them V + sK with ΨK = 0 (more neurons than samples), and multiples of V",
-            conditions="complete",
             holds=along == _DRAWS,
             found=f"zero errors along the line for {along}: a continuum of solutions for each U",
         ),
@@ -112,14 +110,12 @@ def theorem_3_4_3(seed: int) -> Result:
     cases = [
         Case(
             setting=f"{_DRAWS} random points, a trained one and a stuck one",
-            conditions="complete",
             holds=max(slopes) < 0,
             found=f"the slope along D is −{-max(slopes):.2g} to −{-min(slopes):.2g}: none is a local minimum at all "
             f"(finite differences agree to {max(checked):.0e})",
         ),
         Case(
             setting="the critical point U = 0, V = 0 with as many samples of each class",
-            conditions="as stated",
             holds=all(abs(value - math.log(CLASSES)) < 1e-12 for value in around),
             found=f"the gradient is {gradient:.0e} and the loss log 10, also when U moves: flat, so not strict",
         ),
@@ -144,13 +140,12 @@ def theorem_3_4_4(seed: int) -> Result:
     cases = [
         Case(
             setting=f"{_DRAWS} random points",
-            conditions="complete",
             holds=min(curvatures) > 0,
             found=f"the second derivative along D is {min(curvatures):.2g} or more: upwards in one direction at least",
         ),
         Case(
             setting="the proof's Hessian with respect to a column of V, by automatic differentiation",
-            conditions="beside",
+            instead="a formula of the proof",
             holds=abs(ratio - 1) < 1e-6,
             found=f"the printed formula is {ratio:.3f} = N times it; with 1/N it agrees to {corrected:.0e}. The "
             "conclusion needs only its sign",

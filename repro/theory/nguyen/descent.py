@@ -1,10 +1,10 @@
-"""Paths in V along which the loss never rises and ends near 0 (Nguyen, Theorem 3.4 (2))."""
+"""Paths along which the loss never rises and ends near 0 (Nguyen, Theorem 3.4 (2))."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from repro.figures.panels import Panel, Trace
 from repro.spectra import conditioning
 from repro.theory.nguyen import losses, skip_points
-from repro.theory.nguyen.skip_points import CLASSES, Point, direction
+from repro.theory.nguyen.skip_points import CLASSES, Hidden, Point, direction
 from repro.theory.result import Case, Result
 
 DISTANCES = np.concatenate([[0.0], np.logspace(-3, math.log10(60), 100)])
@@ -67,10 +67,41 @@ def rank(point: Point) -> int:
     return int(conditioning([point.features]).rank[0])
 
 
-def entropy_of_classes(point: Point) -> float:
-    """The least cross-entropy where all samples have the same scores: the entropy of the labels' distribution."""
-    shares = torch.bincount(point.labels, minlength=CLASSES).double() / len(point.labels)
-    return float(-torch.xlogy(shares, shares).sum())
+def joined(*paths: Path) -> Path:
+    """One path after another; each begins where the one before ends."""
+    ends = np.cumsum([0.0, *(path.at[-1] for path in paths)])
+    at = np.concatenate([path.at + start for path, start in zip(paths, ends[:-1], strict=True)])
+    return Path(at, np.concatenate([path.loss for path in paths]))
+
+
+def from_equal_features(seed: int) -> tuple[Path, Path, int, int]:
+    """From U = 0, where all samples have the same features and no move of V alone helps, down to nothing.
+
+    First all of V goes to one neuron: the features are equal, so no score changes. Then U of all other neurons goes to
+    a random one: their V is zero, so no score changes. Then Ψ has full rank and the ray leads down.
+
+    Returns:
+        The first two parts, on which the loss is constant; the whole; the rank of Ψ at the start and before the ray.
+    """
+    start = skip_points.equal_features(seed, 0.0)
+    x, _ = skip_points.inputs(len(start.labels))
+    neurons = len(start.v)
+    gathered = torch.zeros_like(start.v)
+    gathered[0] = start.v.sum(0)
+    goal = skip_points.random_hidden((neurons,), x.shape[1], torch.Generator().manual_seed(seed))
+    moves = (torch.arange(neurons) > 0).double()  # neuron 0 stays as it is
+    at = np.linspace(0, 1, 51)
+
+    def moved(s: float) -> Point:
+        weights, biases = goal.weights[0] * (s * moves)[:, None], goal.biases[0] * (s * moves)
+        return replace(start, features=Hidden([weights], [biases]).neurons(x), v=gathered)
+
+    level = joined(
+        along(start, gathered - start.v, at.tolist()),
+        Path(at, np.array([float(losses.cross_entropy((here := moved(s)).scores, here.labels)) for s in at])),
+    )
+    end = moved(1.0)
+    return level, joined(level, ray(end)), rank(start), rank(end)
 
 
 def _trace(label: str, path: Path) -> Trace:
@@ -78,88 +109,82 @@ def _trace(label: str, path: Path) -> Trace:
     return Trace(label=label, x=path.at[shown], y=path.loss[shown])
 
 
+def _goes_down(setting: str, path: Path) -> Case:
+    return Case(
+        setting=setting,
+        holds=path.rise <= 1e-12 and float(path.loss[-1]) < 1e-20,
+        found=f"the largest rise between points is {path.rise:.0e} of the start, and the loss ends at "
+        f"{path.loss[-1]:.0e}",
+    )
+
+
 def theorem_3_4_2(seed: int) -> Result:
-    """Rays from drawn, trained, stuck and rank-deficient points; the proof's segment beside them."""
+    """Rays from drawn, trained and stuck points, a path from U = 0; the proof's segment beside them."""
     points = {
         "as drawn": skip_points.initial(seed),
         "trained": skip_points.trained(seed),
         "stuck (sigmoid CNN13)": skip_points.stuck(seed),
-        "equal features, moved by 1e-4": skip_points.equal_features(seed, 1e-4),
     }
     rays = {name: ray(point) for name, point in points.items()}
-    trained = points["trained"]
-    start = float(losses.cross_entropy(trained.scores, trained.labels))
-    proof = segment(trained, 1.8 * start)
-    degenerate = skip_points.equal_features(seed, 0.0)
-    least = entropy_of_classes(degenerate)
-    jumps = []
-    for size in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
-        moved = skip_points.equal_features(seed, size)
-        before = losses.cross_entropy(degenerate.scores, degenerate.labels)
-        # The same V as before the move, so that only U has changed.
-        after = losses.cross_entropy(moved.features @ degenerate.v, moved.labels)
-        jumps.append((size, rank(moved), float((after - before).abs())))
+    proof = segment(points["trained"], 1.8 * float(rays["trained"].loss[0]))
+    level, down, before, after = from_equal_features(seed)
+    paths = {**rays, "U = 0": down}
     cases = [
-        Case(
-            setting=f"from the point {name}: loss {path.loss[0]:.3g}, rank {rank(points[name])} "
-            f"of N = {len(points[name].labels)}",
-            conditions="complete",
-            holds=path.rise <= 1e-12 and float(path.loss[-1]) < 1e-20,
-            found=f"the largest rise between points is {path.rise:.0e} of the start, and the loss ends at "
-            f"{path.loss[-1]:.0e}",
-        )
-        for name, path in rays.items()
-    ]
-    small = jumps[-1]
-    cases += [
-        Case(
-            setting="from every point: U = 0, where all samples have the same features",
-            conditions="as stated",
-            holds=least < 0.1,
-            found=f"Ψ has rank {rank(degenerate)}: all samples have the same scores, and no V has a loss below "
-            f"{least:.3f}, the entropy of the classes; "
-            f"moving U by {small[0]:.0e} makes the rank {small[1]} and changes the loss by {small[2]:.0e}",
+        *(
+            _goes_down(
+                f"from the point {name}: loss {path.loss[0]:.3g}, rank {rank(points[name])} of N = "
+                f"{len(points[name].labels)}; along the ray V + sD",
+                path,
+            )
+            for name, path in rays.items()
+        ),
+        _goes_down(
+            f"from U = 0: rank {before}, all samples have the same features; V to one neuron, U of the others to a "
+            f"random one (rank {after}), along the ray",
+            down,
         ),
         Case(
             setting="along the proof's own segment, to a point with 0.9 times the loss",
-            conditions="beside",
+            instead="a path that stays below its start, which is all that the proof needs",
             holds=proof.rise <= 1e-12,
-            found=f"from {proof.loss[0]:.3g} down to {proof.loss.min():.2g} and up again to {proof.loss[-1]:.3g}: "
-            "it stays below where it began, which is all that the proof needs",
+            found=f"from {proof.loss[0]:.3g} down to {proof.loss.min():.2g} and up again to {proof.loss[-1]:.3g}",
         ),
     ]
     return Result(
-        computed=f"Cross-entropy on real digits along V + sD with ΨD = Y, in float64, U held. N = {skip_points.SAMPLES}"
-        " digits (50 for equal features).",
+        computed=f"Cross-entropy on real digits along V + sD with ΨD = Y, in float64. N = {skip_points.SAMPLES} digits "
+        "(50 from U = 0).",
         cases=cases,
-        under="a Ψ of full rank, or a small move of U that makes it so, which may raise the loss by as little as one "
-        "likes",
         remark="The slope along the ray is −(1/N) Σ (1 − p_y) whatever the point, so that one formula serves every "
-        "start.",
+        f"start. On the way from U = 0 to full rank the loss varies by {np.ptp(level.loss) / level.loss[0]:.0e} of "
+        "itself.",
         numbers={
-            "ends": {name: {"start": float(p.loss[0]), "end": float(p.loss[-1])} for name, p in rays.items()},
+            "ends": {
+                n: {"start": float(p.loss[0]), "end": float(p.loss[-1]), "rise": p.rise} for n, p in paths.items()
+            },
             "proof_segment": proof.loss.tolist(),
-            "moves_of_equal_features": [{"size": s, "rank": r, "change": c} for s, r, c in jumps],
         },
-        figures=[
-            [
-                Panel(
-                    title="Along the ray V + sD",
-                    x="s",
-                    y="cross-entropy",
-                    x_scale="log",
-                    traces=[_trace(name, path) for name, path in rays.items()],
-                ),
-                Panel(
-                    title="Along the proof's segment",
-                    x="share of the way to V*",
-                    y="cross-entropy",
-                    traces=[_trace("trained", proof)],
-                    whole=False,
-                    reference=float(proof.loss[0]),
-                ),
-            ]
-        ],
-        caption="Left: from each point the loss falls strictly. Right: the proof's segment from the trained point to "
-        "one of 0.9 times its loss dips and rises again, below the dotted level of its start.",
+        figures=[_panels(paths, proof)],
+        caption="Left: from each point the loss never rises, from U = 0 after two level stretches. Right: the proof's "
+        "segment from the trained point to one of 0.9 times its loss dips and rises again, below the dotted level of "
+        "its start.",
     )
+
+
+def _panels(paths: Mapping[str, Path], proof: Path) -> list[Panel]:
+    return [
+        Panel(
+            title="Down to nothing",
+            x="way gone (s along the ray)",
+            y="cross-entropy",
+            x_scale="log",
+            traces=[_trace(name, path) for name, path in paths.items()],
+        ),
+        Panel(
+            title="Along the proof's segment",
+            x="share of the way to V*",
+            y="cross-entropy",
+            traces=[_trace("trained", proof)],
+            whole=False,
+            reference=float(proof.loss[0]),
+        ),
+    ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from repro.figures.panels import Panel, Trace
 from repro.spectra import conditioning
 from repro.theory.nguyen import skip_points
 from repro.theory.nguyen.skip_points import ACTIVATIONS
+from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.real_networks import digits
 from repro.theory.result import Case, Result
 
+_NEEDS = STATEMENTS["nguyen-lemma-3.2"].conditions
 _SAMPLES, _DRAWS, _WIDTHS = 32, 20, (24, 24, 24)
 
 Features = Float[Tensor, "samples neurons"]
@@ -122,85 +125,102 @@ def full_ranks(draw: DrawFeatures, draws: int, seed: int) -> tuple[int, Float[np
     return full, ordered[len(ordered) // 2]
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """A kind of network to draw."""
+
+    name: str
+    """In the figures."""
+    text: str
+    draw: DrawFeatures
+    drops: Sequence[str] = ()
+    """Names of the lemma's conditions."""
+    draws: int = _DRAWS
+
+
+def _settings() -> list[_Setting]:
+    """The lemma's networks, and those that lack some of its conditions."""
+    every, relu = fully_connected("ReLU", every=True), ["analytic", "limit"]
+    convolution = "3 × 3 convolutions (a bias for each map), units over the digits"
+    return [
+        _Setting(
+            "fully connected, sigmoid", f"{_SAMPLES} of 72 units in 3 layers, sigmoid", fully_connected("sigmoid")
+        ),
+        _Setting(
+            "fully connected, softplus",
+            "the same with softplus, some neurons of each layer not chosen",
+            fully_connected("softplus"),
+        ),
+        _Setting(
+            "a bias for each unit",
+            "1 × 1 convolution, two constant images, two places, a bias for each unit",
+            constant_images(shared_bias=False),
+        ),
+        _Setting(
+            "a shared bias",
+            "the same with one bias for the map: both columns are equal for every U",
+            constant_images(shared_bias=True),
+            ["bias"],
+        ),
+        _Setting("convolutions, sigmoid, middle", f"{convolution}, sigmoid", convolutional("sigmoid"), ["bias"]),
+        _Setting(
+            "convolution, sigmoid, borders",
+            "the same, units anywhere: many see a black patch in every digit",
+            borders("sigmoid"),
+            ["bias", "patches"],
+        ),
+        _Setting("convolutions, softplus", f"{convolution}, softplus", convolutional("softplus"), ["bias", "path"]),
+        _Setting(
+            "max-pooling, sigmoid",
+            "the same after max-pooling, sigmoid",
+            convolutional("sigmoid", pooled=True),
+            ["bias", "analytic"],
+        ),
+        _Setting("fully connected, tanh", "tanh", fully_connected("tanh"), ["limit"]),
+        _Setting("fully connected, ReLU", "ReLU: units that no digit wakes", fully_connected("ReLU"), relu),
+        _Setting("fully connected, ReLU, all neurons", "ReLU, all 72 chosen", every, relu),
+        _Setting(
+            "four ReLU units",
+            "four ReLU units on four points of the plane: a set of positive measure",
+            small_relu,
+            relu,
+            50 * _DRAWS,
+        ),
+    ]
+
+
 def lemma_3_2(seed: int) -> Result:
     """Ranks over random draws: the lemma's networks, and those that lack one of its conditions."""
-    many = 50 * _DRAWS
-    settings: dict[str, tuple[DrawFeatures, int]] = {
-        "fully connected, sigmoid": (fully_connected("sigmoid"), _DRAWS),
-        "fully connected, softplus": (fully_connected("softplus"), _DRAWS),
-        "a bias for each unit": (constant_images(shared_bias=False), _DRAWS),
-        "a shared bias": (constant_images(shared_bias=True), _DRAWS),
-        "convolutions, sigmoid, middle": (convolutional("sigmoid"), _DRAWS),
-        "convolution, sigmoid, borders": (borders("sigmoid"), _DRAWS),
-        "convolutions, softplus": (convolutional("softplus"), _DRAWS),
-        "max-pooling, sigmoid": (convolutional("sigmoid", pooled=True), _DRAWS),
-        "fully connected, tanh": (fully_connected("tanh"), _DRAWS),
-        "fully connected, ReLU": (fully_connected("ReLU"), _DRAWS),
-        "fully connected, ReLU, all neurons": (fully_connected("ReLU", every=True), _DRAWS),
-        "four ReLU units": (small_relu, many),
-    }
-    found = {name: full_ranks(draw, draws, seed) for name, (draw, draws) in settings.items()}
-
-    def case(name: str, setting: str, conditions: str, note: str = "") -> Case:
-        full, values = found[name]
-        draws = settings[name][1]
-        last = f"σmin/σmax {values[-1]:.0e} in the median one"
-        return Case(
-            setting=setting,
-            conditions=conditions,  # type: ignore[arg-type]
-            holds=full == draws,
-            found=f"full rank in {full} of {draws:,} draws, {last}{note}",
-        )
-
+    settings = _settings()
+    found = {each.name: full_ranks(each.draw, each.draws, seed) for each in settings}
     cases = [
-        case("fully connected, sigmoid", f"N = {_SAMPLES} of 72 sigmoid neurons in 3 layers, on digits", "complete"),
-        case("fully connected, softplus", "the same with softplus, some neurons of each layer not chosen", "complete"),
-        case("a bias for each unit", "1 × 1 convolution, two constant images, two places, a bias for each", "complete"),
-        case(
-            "a shared bias",
-            "the same with the one bias of a convolution, as in the paper's networks",
-            "as stated",
-            "; both columns are equal for every U, since each image is constant",
-        ),
-        case("convolutions, sigmoid, middle", "3 × 3 convolution with shared biases, units over the digits", "beside"),
-        case(
-            "convolution, sigmoid, borders",
-            "units anywhere: many see a black patch in every digit (patches not distinct)",
-            "beside",
-        ),
-        case(
-            "convolutions, softplus",
-            "softplus, convolutions, units over the digits: no path free of shared weights",
-            "beside",
-        ),
-        case("max-pooling, sigmoid", "units after max-pooling, sigmoid (not analytic), over the digits", "beside"),
-        case("fully connected, tanh", "tanh (no limit 0 at −∞)", "beside"),
-        case("fully connected, ReLU", "ReLU (not analytic)", "beside", ": units that no digit wakes"),
-        case("fully connected, ReLU, all neurons", "ReLU, all 72 neurons chosen", "beside"),
-        case("four ReLU units", "four ReLU units on four points of the plane", "beside", ": a set of positive measure"),
+        Case(
+            setting=each.text,
+            drops=[_NEEDS[name] for name in each.drops],
+            holds=found[each.name][0] == each.draws,
+            found=f"full rank in {found[each.name][0]} of {each.draws:,} draws, σmin/σmax "
+            f"{found[each.name][1][-1]:.0e} in the median one",
+        )
+        for each in settings
     ]
-    shown = [name for name in settings if len(found[name][1]) == _SAMPLES]
-    left, right = shown[:4], shown[4:]
-
-    def traces(names: list[str]) -> list[Trace]:
-        order = np.arange(1, _SAMPLES + 1, dtype=float)
-        return [Trace(label=name, x=order, y=np.maximum(found[name][1], 1e-18)) for name in names]
-
+    shown = [name for name, (_, values) in found.items() if len(values) == _SAMPLES]
+    order = np.arange(1, _SAMPLES + 1, dtype=float)
+    figures = []
+    for part in (shown[:4], shown[4:]):
+        traces = [Trace(label=name, x=order, y=np.maximum(found[name][1], 1e-18)) for name in part]
+        figures.append([Panel(title="Singular values of Ψ", x="number", y="σ / σmax", traces=traces, reference=1.2e-7)])
     return Result(
         computed=f"Rank of Ψ for N = {_SAMPLES} digits and as many neurons over {_DRAWS} random draws of U, in "
         f"float64, columns scaled to norm 1 (singular values under {3 * 2.2e-16:.1e} of the largest count as zero).",
         cases=cases,
-        under="a bias for each unit, which convolutions do not have",
-        remark="The conditions are sufficient: without them the rank is often full all the same. Full is not "
-        "well-conditioned: to float32 (1.2e-7) many of these Ψ lack rank.",
+        remark="The paper counts convolutional networks among those of its section 2, which have a bias for each unit; "
+        "the usual convolution has one for a map. The conditions are sufficient: without them the rank is often full "
+        "all the same. Full is not well-conditioned: to float32 (1.2e-7) many of these Ψ lack rank.",
         numbers={
-            name: {"full": full, "draws": settings[name][1], "smallest_over_largest": float(values[-1])}
-            for name, (full, values) in found.items()
+            each.name: {"full": full, "draws": each.draws, "smallest_over_largest": float(values[-1])}
+            for each, (full, values) in zip(settings, found.values(), strict=True)
         },
-        figures=[
-            [Panel(title="Singular values of Ψ", x="number", y="σ / σmax", traces=traces(part), reference=1.2e-7)]
-            for part in (left, right)
-        ],
+        figures=figures,
         caption="Singular values of the median draw. The dotted line is float32's precision; those below 1e-18 are "
         "drawn there.",
     )

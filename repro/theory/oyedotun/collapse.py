@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -15,10 +16,16 @@ from repro.figures.panels import Panel, Trace
 from repro.measurements import passes
 from repro.networks import weight_layers
 from repro.spectra import conditioning
+from repro.theory.oyedotun.diagonalizable import constant, log10_condition, resnet, resnext
+from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import DEPTH, FAMILIES, STEPS, WIDTH, digits, trained
 from repro.theory.result import Case, Result
 
+_NEEDS = STATEMENTS["oyedotun-remarks-1-3"].conditions
 _SIZE, _BLOCKS, _PATHS, _SAMPLES = 32, 100, 4, 128
+_SINGULAR = -np.log10(np.finfo(np.float32).eps)
+"""log₁₀ of the κ from which a matrix is singular to float32."""
+_SKIPS = ("ResNet", "ResNeXt")
 
 
 def random_blocks(family: str, blocks: int, n: int, generator: np.random.Generator) -> Float[np.ndarray, "blocks n n"]:
@@ -102,6 +109,133 @@ def matrices(network: nn.Module, images: Float[Tensor, "batch channels height wi
     return found[1:]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """κ against depth by family."""
+
+    joint: Mapping[str, Float[np.ndarray, " _"]]
+    """log₁₀ κ for jointly diagonalizable layers."""
+    random: Mapping[str, Float[np.ndarray, " _"]]
+    """log₁₀ κ of the product of random linear layers."""
+    relu_kappa: Mapping[str, Float[np.ndarray, " _"]]
+    relu_share: Mapping[str, Float[np.ndarray, " _"]]
+    trained_kappa: Mapping[str, Float[np.ndarray, " _"]]
+    trained_share: Mapping[str, Float[np.ndarray, " _"]]
+
+    @property
+    def slopes(self) -> dict[str, float]:
+        """log₁₀ of the factor by which a random layer multiplies κ, over the second half."""
+        half = _BLOCKS // 2
+        return {name: float((log[-1] - log[half - 1]) / (2 * (_BLOCKS - half))) for name, log in self.random.items()}
+
+
+def _find(seed: int) -> _Found:
+    generator = np.random.default_rng(seed)
+    shared = constant(1.0, 0.75, 0.5, 0.25)
+    random = {name: log_condition(random_blocks(key, _BLOCKS, _SIZE, generator)) for key, name in FAMILIES.items()}
+    inputs = generator.normal(size=(_SIZE, _SAMPLES))
+    deep = {name: relu_representations(key, 50, inputs, generator) for key, name in FAMILIES.items()}
+    images, _ = digits(_SAMPLES)
+    after = {name: np.array(matrices(trained(key, seed).network, images)) for key, name in FAMILIES.items()}
+    return _Found(
+        joint={
+            "PlainNet": log10_condition(shared),
+            "ResNet": log10_condition(resnet(shared)),
+            "ResNeXt": log10_condition(resnext(np.stack([shared / 2] * _PATHS, 1))),
+        },
+        random=random,
+        # The tolerance is float64's own here: these are no float32 data.
+        relu_kappa={
+            name: conditioning([torch.from_numpy(h) for h in each]).condition_number.numpy()
+            for name, each in deep.items()
+        },
+        relu_share={name: np.array([leading_share(h) for h in each]) for name, each in deep.items()},
+        trained_kappa={name: values[:, 0] for name, values in after.items()},
+        trained_share={name: values[:, 1] for name, values in after.items()},
+    )
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{value} ({name})" for name, value in values.items())
+
+
+def _cases(found: _Found) -> list[Case]:
+    joint = {name: float(values[-1]) for name, values in found.joint.items()}
+    growth = {name: f"{10 ** (value / len(found.joint[name])):.2f}" for name, value in joint.items()}
+    ends = {name: f"10^{value:.1f}" for name, value in joint.items()}
+    determinant = exact_determinant(_BLOCKS)
+    block = log10_condition(resnet(constant(2.0, -1.0)))
+    median = {name: float(np.median(values)) for name, values in found.trained_kappa.items()}
+    singular = {name: str(int(np.isinf(values).sum())) for name, values in found.trained_kappa.items()}
+    slopes = found.slopes
+    return [
+        Case(
+            setting="λ = (1, 0.75, 0.5, 0.25) in every layer: κ grows faster in PlainNet",
+            holds=all(joint["PlainNet"] > joint[name] for name in _SKIPS),
+            found=f"per layer by a factor of {_listed(growth)}",
+        ),
+        Case(
+            setting="the same, one rule for all: singular to float32 (κ > 8.4e6)",
+            drops=[_NEEDS["reading"]],
+            holds=joint["PlainNet"] > _SINGULAR and all(joint[name] <= _SINGULAR for name in _SKIPS),
+            found=f"at depth {len(found.joint['PlainNet'])} κ is {_listed(ends)}: by this rule all three are singular",
+        ),
+        Case(
+            setting="one rule for all: singular in exact arithmetic, layers diag(1, 1/3)",
+            drops=[_NEEDS["reading"]],
+            holds=determinant == 0,
+            found=f"after {_BLOCKS} layers PlainNet's det is 3^−{_BLOCKS} ≠ 0: by this rule neither PlainNet nor the "
+            "others are singular",
+        ),
+        Case(
+            setting="a ResNet block with λ = (2, −1)",
+            drops=[_NEEDS["block"]],
+            holds=bool(np.isfinite(block[-1])),
+            found="the first block maps v₂ to 0: singular by any rule",
+        ),
+        Case(
+            setting=f"random linear layers of {_SIZE} units: κ grows faster in PlainNet",
+            drops=[_NEEDS["joint"]],
+            holds=all(slopes["PlainNet"] > 1.5 * slopes[name] for name in _SKIPS),
+            found=f"per layer by a factor of {_listed({name: f'{10**slope:.2f}' for name, slope in slopes.items()})}; "
+            f"the law for PlainNet says {10 ** plain_growth(_SIZE):.2f}",
+        ),
+        Case(
+            setting=f"trained {DEPTH}-layer networks (width {WIDTH}, {STEPS} steps): PlainNet worse conditioned",
+            drops=[_NEEDS["joint"]],
+            holds=all(median["PlainNet"] > median[name] for name in _SKIPS),
+            found=f"median κ {_listed({name: f'{value:.3g}' for name, value in median.items()})}; singular to float32 "
+            f"{_listed(singular)} of {len(found.trained_kappa['PlainNet'])}",
+        ),
+    ]
+
+
+def remarks_1_to_3(seed: int) -> Result:
+    """κ of representations against depth in the three families: jointly diagonalizable, random, trained."""
+    found = _find(seed)
+    accuracy = {name: trained(key, seed).accuracy for key, name in FAMILIES.items()}
+    return Result(
+        computed="κ of the n × N matrix of representations and σ₁²/Σσ² (v₁'s share without a common basis) against "
+        "depth: jointly diagonalizable layers, random linear ones, random ones with ReLU, networks trained on digits.",
+        cases=_cases(found),
+        remark="Every family collapses in the end; skip connections change the rate. With ReLU and without "
+        "normalisation one unit that is 0 for every sample makes H singular, which happens in all three. Trained "
+        f"networks reached {_listed({name: f'{100 * value:.0f} %' for name, value in accuracy.items()})} of their "
+        "training digits.",
+        numbers={
+            "log10_growth_per_layer": found.slopes,
+            "law": plain_growth(_SIZE),
+            "trained_median_kappa": {name: float(np.median(values)) for name, values in found.trained_kappa.items()},
+            "trained_singular": {name: int(np.isinf(values).sum()) for name, values in found.trained_kappa.items()},
+            "accuracy": accuracy,
+            "relu_leading_share": {name: float(values[-1]) for name, values in found.relu_share.items()},
+        },
+        figures=_panels(found),
+        caption="Above: κ against depth. Below: the share of the first singular direction, 1 where all samples look "
+        "alike up to scale.",
+    )
+
+
 def _traces(curves: Mapping[str, Float[np.ndarray, " points"]], layers: float = 1.0) -> list[Trace]:
     return [
         Trace(label=label, x=layers * np.arange(1, len(values) + 1, dtype=float), y=values)
@@ -109,128 +243,23 @@ def _traces(curves: Mapping[str, Float[np.ndarray, " points"]], layers: float = 
     ]
 
 
-def remarks_1_to_3(seed: int) -> Result:
-    """κ of representations against depth in the three families: random linear, random with ReLU, trained."""
-    generator = np.random.default_rng(seed)
-    linear = {name: log_condition(random_blocks(key, _BLOCKS, _SIZE, generator)) for key, name in FAMILIES.items()}
-    half = _BLOCKS // 2
-    slopes = {name: float((values[-1] - values[half - 1]) / (2 * (_BLOCKS - half))) for name, values in linear.items()}
-    law = plain_growth(_SIZE)
-    relu_kappa, relu_share = {}, {}
-    inputs = generator.normal(size=(_SIZE, _SAMPLES))
-    for key, name in FAMILIES.items():
-        deep = relu_representations(key, 50, inputs, generator)
-        # The tolerance is float64's own here: these are no float32 data.
-        known = conditioning([torch.from_numpy(h) for h in deep])
-        relu_kappa[name] = known.condition_number.numpy()
-        relu_share[name] = np.array([leading_share(h) for h in deep])
-    images, _ = digits(_SAMPLES)
-    after = {name: matrices(trained(key, seed).network, images) for key, name in FAMILIES.items()}
-    trained_kappa = {name: np.array([kappa for kappa, _ in values]) for name, values in after.items()}
-    trained_share = {name: np.array([share for _, share in values]) for name, values in after.items()}
-    median = {name: float(np.median(values)) for name, values in trained_kappa.items()}
-    singular = {name: int(np.isinf(values).sum()) for name, values in trained_kappa.items()}
-    accuracy = {name: trained(key, seed).accuracy for key, name in FAMILIES.items()}
-    determinant = exact_determinant(_BLOCKS)
-    skips = ("ResNet", "ResNeXt")
-    cases = [
-        Case(
-            setting=f"random linear layers of {_SIZE} units, slope of κ over the second half of {2 * _BLOCKS} layers",
-            conditions="complete",
-            holds=all(slopes["PlainNet"] > 1.5 * slopes[name] for name in skips),
-            found="κ grows per layer by a factor of "
-            + ", ".join(f"{10**slope:.2f} ({name})" for name, slope in slopes.items())
-            + f"; the law for PlainNet says {10**law:.2f}",
-        ),
-        Case(
-            setting=f"trained {DEPTH}-layer networks (width {WIDTH}, {STEPS} steps): PlainNet worse conditioned",
-            conditions="complete",
-            holds=all(median["PlainNet"] > median[name] for name in skips),
-            found="median κ "
-            + ", ".join(f"{value:.3g} ({name})" for name, value in median.items())
-            + "; singular to float32 "
-            + ", ".join(f"{value} ({name})" for name, value in singular.items())
-            + f" of {len(after['PlainNet'])}",
-        ),
-        Case(
-            setting="H is singular in exact arithmetic, PlainNet of non-singular layers diag(1, 1/3)",
-            conditions="as stated",
-            holds=determinant == 0,
-            found=f"after {_BLOCKS} layers det = 3^−{_BLOCKS} ≠ 0: ill-conditioned, never singular",
-        ),
-        Case(
-            setting="ResNet's and ResNeXt's H stay well-conditioned at any depth (random linear layers)",
-            conditions="as stated",
-            holds=all(linear[name][-1] < 7 for name in skips),
-            found="κ at depth "
-            + f"{2 * _BLOCKS}: "
-            + ", ".join(f"10^{values[-1]:.0f} ({name})" for name, values in linear.items()),
-        ),
-    ]
-    shown = {name: 10.0 ** np.minimum(values, 300) for name, values in linear.items()}
-    reference = {"PlainNet's law": 10.0 ** (2 * law * np.arange(1, _BLOCKS + 1))}
-    trained_traces = [
-        Trace(label=name, x=np.arange(1, len(values) + 1, dtype=float), y=values)
-        for name, values in trained_kappa.items()
-    ]
-    share_traces = [
-        Trace(label=name, x=np.arange(1, len(values) + 1, dtype=float), y=values)
-        for name, values in trained_share.items()
-    ]
-    return Result(
-        computed="κ of the n × N matrix of representations and σ₁²/Σσ² (v₁'s share without a common basis) against "
-        "depth: products of random linear layers, random layers with ReLU, and networks trained on digits.",
-        cases=cases,
-        under="“singular” read as “ill-conditioned, and the sooner so without skip connections”",
-        remark="Every family collapses in the end; skip connections change the rate. With ReLU and without "
-        "normalisation one unit that is 0 for every sample makes H singular, which happens in all three. "
-        "Trained networks reached "
-        + ", ".join(f"{100 * value:.0f} % ({name})" for name, value in accuracy.items())
-        + " of their training digits.",
-        numbers={
-            "log10_growth_per_layer": slopes,
-            "law": law,
-            "trained_median_kappa": median,
-            "trained_singular": singular,
-            "accuracy": accuracy,
-            "relu_leading_share": {name: float(values[-1]) for name, values in relu_share.items()},
-        },
-        figures=[
-            [
-                Panel(
-                    title="Random linear layers",
-                    x="depth (layers)",
-                    y="κ of the product",
-                    traces=_traces({**shown, **reference}, 2.0),
-                ),
-                Panel(
-                    title="Random layers with ReLU",
-                    x="depth (layers)",
-                    y="κ of H",
-                    traces=_traces(relu_kappa, 2.0),
-                    strips={"infinite": "∞ (singular to float64)", "non-finite": "non-finite entries"},
-                ),
-                Panel(title="Trained networks", x="layer, from the input", y="κ of H", traces=trained_traces),
-            ],
-            [
-                Panel(
-                    title="Random layers with ReLU",
-                    x="depth (layers)",
-                    y="σ₁² / Σσ²",
-                    traces=_traces(relu_share, 2.0),
-                    y_scale="linear",
-                    y_limits=(0.0, 1.04),
-                ),
-                Panel(
-                    title="Trained networks",
-                    x="layer, from the input",
-                    y="σ₁² / Σσ²",
-                    traces=share_traces,
-                    y_scale="linear",
-                    y_limits=(0.0, 1.04),
-                ),
-            ],
+def _panels(found: _Found) -> list[list[Panel]]:
+    random, trained_x = "Random layers with ReLU", "layer, from the input"
+    shown = {name: 10.0 ** np.minimum(values, 300) for name, values in found.random.items()}
+    shown["PlainNet's law"] = 10.0 ** (2 * plain_growth(_SIZE) * np.arange(1, _BLOCKS + 1))
+    strips = {"infinite": "∞ (singular to float64)", "non-finite": "non-finite entries"}
+    depth, kappa, share = "depth (layers)", "κ of H", "σ₁² / Σσ²"
+    return [
+        [
+            Panel(title="Random linear layers", x=depth, y="κ of the product", traces=_traces(shown, 2.0)),
+            Panel(title=random, x=depth, y=kappa, traces=_traces(found.relu_kappa, 2.0), strips=strips),
+            Panel(title="Trained networks", x=trained_x, y=kappa, traces=_traces(found.trained_kappa)),
         ],
-        caption="Above: κ against depth. Below: the share of the first singular direction, 1 where all samples look "
-        "alike up to scale.",
-    )
+        [
+            Panel(title=title, x=x, y=share, traces=traces, y_scale="linear", y_limits=(0.0, 1.04))
+            for title, x, traces in (
+                (random, depth, _traces(found.relu_share, 2.0)),
+                ("Trained networks", trained_x, _traces(found.trained_share)),
+            )
+        ],
+    ]

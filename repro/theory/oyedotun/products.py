@@ -6,10 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
+from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
 
 Matrix = Float[np.ndarray, "_ _"]
-_DRAWS = 200
+_KERNEL = STATEMENTS["oyedotun-lemma-2"].conditions["kernel"]
+_DRAWS, _SIDE = 200, 8
 
 
 def full_rank(matrix: Matrix) -> bool:
@@ -65,13 +67,12 @@ def lemma_2(seed: int) -> Result:
     cases = [
         Case(
             setting="singular: some u ≠ 0 has Vu = 0 (what the proof uses)",
-            conditions="complete",
             holds=all(kernels),
             found=f"XV has one too in {sum(kernels)} of {len(kernels)} products of random shapes up to 8",
         ),
         Case(
             setting="singular: not of full rank min(rows, columns)",
-            conditions="as stated",
+            drops=[_KERNEL],
             holds=all(deficient),
             found=f"XV lacks rank in {sum(deficient)} of {len(deficient)}; with X = [1 2 3] and V of rank 1 "
             f"the product {product[0].astype(int).tolist()} has full rank {np.linalg.matrix_rank(product)}",
@@ -80,7 +81,6 @@ def lemma_2(seed: int) -> Result:
     return Result(
         computed=f"{_DRAWS} random products XV whose V lacks one rank.",
         cases=cases,
-        under="“singular” meaning dependent columns, Vu = 0 for some u ≠ 0",
         remark="By that reading every matrix with more columns than rows is singular, so that a batch of N > n samples "
         "always gives a singular H.",
         numbers={"products_with_kernel": sum(kernels), "of": len(kernels), "deficient": sum(deficient)},
@@ -90,69 +90,70 @@ def lemma_2(seed: int) -> Result:
 def lemma_3(seed: int) -> Result:
     """Products of full-rank matrices over shapes, and factors that cancel."""
     generator = np.random.default_rng(seed)
-    shapes = generator.integers(1, 9, size=(_DRAWS, 3))
+    injective: list[bool] = []
     by_shape: dict[bool | None, list[bool]] = {True: [], False: [], None: []}
-    for m, n, p in shapes:
-        found = full_rank(generator.normal(size=(m, n)) @ generator.normal(size=(n, p)))
-        by_shape[shapes_decide(int(m), int(n), int(p))].append(found)
-    side = 8
-    inner = np.arange(1, 2 * side + 1)
-    generic = [full_rank(generator.normal(size=(side, n)) @ generator.normal(size=(n, side))) for n in inner]
-    generic_rank = [
-        np.linalg.matrix_rank(generator.normal(size=(side, n)) @ generator.normal(size=(n, side))) for n in inner
-    ]
-    worst_rank = [np.linalg.matrix_rank(np.matmul(*cancelling(side, int(n), side))) for n in inner]
+    for m, n, p in generator.integers(1, 9, size=(_DRAWS, 3)):
+        x, v = generator.normal(size=(m, n)), generator.normal(size=(n, p))
+        by_shape[shapes_decide(int(m), int(n), int(p))].append(full_rank(x @ v))
+        if not has_kernel(x) and not has_kernel(v):
+            injective.append(not has_kernel(x @ v))
     x, v = cancelling(1, 2, 1)
     cases = [
         Case(
-            setting="m ≥ n ≥ p or m ≤ n ≤ p",
-            conditions="complete",
-            holds=all(by_shape[True]),
-            found=f"the product has full rank in {sum(by_shape[True])} of {len(by_shape[True])} random products, "
-            "and must have",
+            setting="non-singular: independent columns",
+            holds=all(injective),
+            found=f"XV has them too in {sum(injective)} of {len(injective)} products",
         ),
         Case(
-            setting="n larger than m and p, random factors",
-            conditions="complete",
+            setting="non-singular: of full rank, m ≥ n ≥ p or m ≤ n ≤ p",
+            drops=[_KERNEL],
+            holds=all(by_shape[True]),
+            found=f"the product has full rank in {sum(by_shape[True])} of {len(by_shape[True])}, and must have",
+        ),
+        Case(
+            setting="of full rank, n larger than m and p, random factors",
+            drops=[_KERNEL],
             holds=all(by_shape[None]),
             found=f"{sum(by_shape[None])} of {len(by_shape[None])}: the kernel of a random X misses the image of V",
         ),
         Case(
             setting="X = [1 0], V = [0 1]ᵀ, both of full rank: ker X is im V",
-            conditions="as stated",
+            drops=[_KERNEL],
             holds=full_rank(x @ v),
             found=f"XV = {float((x @ v)[0, 0]):.0f}",
         ),
         Case(
-            setting="n smaller than m and p",
-            conditions="as stated",
+            setting="of full rank, n smaller than m and p",
+            drops=[_KERNEL],
             holds=all(by_shape[False]),
             found=f"full rank in {sum(by_shape[False])} of {len(by_shape[False])}: the rank is at most n",
         ),
     ]
-    places = inner.astype(float)
     return Result(
-        computed=f"Ranks of {_DRAWS} products of random full-rank matrices with sides up to {side}, and of factors "
-        "chosen to cancel.",
+        computed=f"Ranks of {_DRAWS} products of random matrices with sides up to {_SIDE}, and of factors that cancel.",
         cases=cases,
-        under="shapes m ≥ n ≥ p or m ≤ n ≤ p, or else that the kernel of X and the image of V meet only in 0",
-        remark="In Eq. 24 the inner side is the number of samples N: Δ and H may both have full rank and ΔHᵀ be 0, as "
-        "at every critical point.",
-        numbers={"generic_full_rank_at_8": [bool(each) for each in generic]},
-        figures=[
-            [
-                Panel(
-                    title=f"Rank of an {side} × n times an n × {side} matrix, both of full rank",
-                    x="inner side n",
-                    y="rank of the product",
-                    traces=[
-                        Trace(label="random factors", x=places, y=np.array(generic_rank, dtype=float)),
-                        Trace(label="factors that cancel", x=places, y=np.array(worst_rank, dtype=float)),
-                    ],
-                    y_scale="linear",
-                    reference=float(side),
-                )
-            ]
-        ],
+        remark="At every critical point ΔHᵀ = 0 (Eq. 24), though Δ and H may have full rank.",
+        numbers={"full_rank_where_shapes_leave_it_open": sum(by_shape[None]), "of": len(by_shape[None])},
+        figures=[[_ranks(generator)]],
         caption="Below n = 8 the product cannot have full rank, at 8 it must, above it depends on the factors.",
+    )
+
+
+def _ranks(generator: np.random.Generator) -> Panel:
+    """Ranks of products against the inner side, for random factors and for those that cancel."""
+    inner = np.arange(1, 2 * _SIDE + 1)
+    random = [
+        np.linalg.matrix_rank(generator.normal(size=(_SIDE, n)) @ generator.normal(size=(n, _SIDE))) for n in inner
+    ]
+    least = [np.linalg.matrix_rank(np.matmul(*cancelling(_SIDE, int(n), _SIDE))) for n in inner]
+    return Panel(
+        title=f"Rank of an {_SIDE} × n times an n × {_SIDE} matrix, both of full rank",
+        x="inner side n",
+        y="rank of the product",
+        traces=[
+            Trace(label=name, x=inner.astype(float), y=np.array(ranks, dtype=float))
+            for name, ranks in (("random factors", random), ("factors that cancel", least))
+        ],
+        y_scale="linear",
+        reference=float(_SIDE),
     )

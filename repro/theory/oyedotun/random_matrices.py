@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
+from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
 
 _DRAWS, _SIZE = 2000, 32
@@ -66,26 +67,22 @@ def proposition_1(seed: int) -> Result:
     singular = {n: float(np.mean(np.linalg.matrix_rank(signs(generator, (_DRAWS, n, n))) < n)) for n in (2, 3, 4, 8)}
     least = {name: float(values[0]) for name, values in smallest.items()}
     cases = [
-        *(
-            Case(
-                setting=f"entries {name}, n = {_SIZE}",
-                conditions="complete",
-                holds=least[name] > 0,
-                found=f"the smallest √n σmin of {_DRAWS:,} draws is {least[name]:.1e}"
-                + ("" if name.endswith("1") else f"; distance from the limit law {distances[name]:.3f}"),
-            )
-            for name in CONTINUOUS
-        ),
         Case(
-            setting="entries −1 and 1 (no continuous distribution), n = 2",
-            conditions="beside",
+            setting=f"entries {name}, n = {_SIZE}",
+            holds=least[name] > 0,
+            found=f"the smallest √n σmin of {_DRAWS:,} draws is {least[name]:.1e}"
+            + ("" if name.endswith("1") else f"; distance from the limit law {distances[name]:.3f}"),
+        )
+        for name in CONTINUOUS
+    ]
+    cases.append(
+        Case(
+            setting="entries −1 and 1, n = 2",
+            drops=[STATEMENTS["oyedotun-proposition-1"].conditions["continuous"]],
             holds=singular[2] == 0,
             found=f"{100 * singular[2]:.0f} % are singular (n = 8: {100 * singular[8]:.1f} %)",
-        ),
-    ]
-    grid = np.linspace(0, 3, 61)
-    places = np.linspace(0, _DRAWS - 1, 200).astype(int)
-    sizes = np.array(_SIZES, dtype=float)
+        )
+    )
     return Result(
         computed=f"Singular values of {_DRAWS:,} random {_SIZE} × {_SIZE} matrices of each distribution.",
         cases=cases,
@@ -97,34 +94,34 @@ def proposition_1(seed: int) -> Result:
             "mean_log_kappa": {str(n): value for n, value in kappas.items()},
             "singular_share_of_sign_matrices": {str(n): value for n, value in singular.items()},
         },
-        figures=[
-            [
-                Panel(
-                    title=f"Smallest singular value, n = {_SIZE}",
-                    x="√n · σmin",
-                    y="share of draws below",
-                    traces=[
-                        Trace(label="limit law", x=grid, y=edelman(grid), marked=False),
-                        *(
-                            Trace(label=name, x=values[places], y=(places + 1) / _DRAWS)
-                            for name, values in smallest.items()
-                        ),
-                    ],
-                    y_scale="linear",
-                    whole=False,
-                ),
-                Panel(
-                    title="Condition number of Gaussian matrices",
-                    x="size n",
-                    y="exp E log κ",
-                    x_scale="log",
-                    traces=[
-                        Trace(label="limit law", x=sizes, y=np.exp([mean_log_condition(n) for n in _SIZES])),
-                        Trace(label="Gaussian", x=sizes, y=np.exp(list(kappas.values())), kind="points"),
-                    ],
-                ),
-            ]
-        ],
+        figures=[_panels(smallest, kappas)],
         caption="Left: the distribution of the smallest singular value (a mean that is not 0 changes σmax, and σmin "
         "hardly). Right: the typical κ against the size.",
     )
+
+
+def _panels(smallest: Mapping[str, Float[np.ndarray, " draws"]], kappas: Mapping[int, float]) -> list[Panel]:
+    grid = np.linspace(0, 3, 61)
+    places = np.linspace(0, _DRAWS - 1, 200).astype(int)
+    sizes = np.array(_SIZES, dtype=float)
+    drawn = [Trace(label=name, x=values[places], y=(places + 1) / _DRAWS) for name, values in smallest.items()]
+    return [
+        Panel(
+            title=f"Smallest singular value, n = {_SIZE}",
+            x="√n · σmin",
+            y="share of draws below",
+            traces=[Trace(label="limit law", x=grid, y=edelman(grid), marked=False), *drawn],
+            y_scale="linear",
+            whole=False,
+        ),
+        Panel(
+            title="Condition number of Gaussian matrices",
+            x="size n",
+            y="exp E log κ",
+            x_scale="log",
+            traces=[
+                Trace(label="limit law", x=sizes, y=np.exp([mean_log_condition(n) for n in _SIZES])),
+                Trace(label="Gaussian", x=sizes, y=np.exp(list(kappas.values())), kind="points"),
+            ],
+        ),
+    ]

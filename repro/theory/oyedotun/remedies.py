@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 
 from repro.figures.panels import Panel, Trace
 from repro.theory.oyedotun.information import with_singular_values
+from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import seeded
 from repro.theory.result import Case, Result
 
@@ -22,66 +26,62 @@ def bound_on_product(largest_ratio: float, layers: int) -> float:
 
 def conditions_of_products(ratio: float, layers: int, n: int, generator: np.random.Generator) -> list[float]:
     """κ of products of 1, 2, … random layers whose singular values lie evenly between 1 and `ratio`."""
-    product, found = np.eye(n), []
-    for _ in range(layers):
-        layer, _ = with_singular_values(np.linspace(1.0, ratio, n), generator)
-        product = layer @ product
-        product /= np.linalg.norm(product, 2)
+    values = np.linspace(1.0, ratio, n)
+    return condition_of_product(with_singular_values(values, generator)[0] for _ in range(layers))
+
+
+def _unit_triangular(n: int, generator: np.random.Generator) -> Float[np.ndarray, "n n"]:
+    """All eigenvalues 1, singular values far apart."""
+    return np.eye(n) + np.triu(generator.normal(size=(n, n)), 1)
+
+
+def condition_of_product(layers: Iterable[Float[np.ndarray, "n n"]]) -> list[float]:
+    """κ of the product of the first layers, for every number of them; float64 ends at 1e16."""
+    product: Float[np.ndarray, "n n"] | None = None
+    found = []
+    for layer in layers:
+        product = layer if product is None else layer @ product
+        product = product / np.linalg.norm(product, 2)
         found.append(float(np.linalg.cond(product)))
     return found
 
 
 def section_6_5_b(seed: int) -> Result:
     """κ of deep products of layers whose largest singular value is little larger than the others."""
+    needs = STATEMENTS["oyedotun-section-6.5b"].conditions
     generator = np.random.default_rng(seed)
     ratios = (1.02, 1.1, 2.0)
     curves = {f"σmax/σmin = {ratio:g}": conditions_of_products(ratio, _LAYERS, _SIZE, generator) for ratio in ratios}
-    gaussian: list[float] = []
-    product = np.eye(_SIZE)
-    for _ in range(_LAYERS):
-        product = generator.normal(size=(_SIZE, _SIZE)) @ product
-        product /= np.linalg.norm(product, 2)
-        gaussian.append(float(np.linalg.cond(product)))
-    curves["Gaussian"] = gaussian
+    curves["Gaussian"] = condition_of_product(generator.normal(size=(_LAYERS, _SIZE, _SIZE)))
+    curves["eigenvalues 1"] = condition_of_product(_unit_triangular(_SIZE, generator) for _ in range(_LAYERS))
     last = {name: values[-1] for name, values in curves.items()}
+    bound = bound_on_product(1.02, _LAYERS)
+    others = {
+        "σmax/σmin = 2": ("σmax/σmin = 2", needs["equal"]),
+        "Gaussian": ("Gaussian layers", needs["equal"]),
+        "eigenvalues 1": ("all eigenvalues 1 and no common basis (triangular layers)", needs["joint"]),
+    }
     cases = [
         Case(
             setting=f"σmax/σmin = 1.02 in each of {_LAYERS} layers",
-            conditions="complete",
-            holds=last["σmax/σmin = 1.02"] <= bound_on_product(1.02, _LAYERS) < 10,
-            found=f"κ = {last['σmax/σmin = 1.02']:.2f} at depth {_LAYERS}, at most 1.02^{_LAYERS} = "
-            f"{bound_on_product(1.02, _LAYERS):.1f}",
+            holds=last["σmax/σmin = 1.02"] <= bound < 10,
+            found=f"κ = {last['σmax/σmin = 1.02']:.2f} at depth {_LAYERS}, at most 1.02^{_LAYERS} = {bound:.1f}",
         ),
-        Case(
-            setting="σmax/σmin = 2",
-            conditions="beside",
-            holds=last["σmax/σmin = 2"] < 10,
-            found=f"κ = {last['σmax/σmin = 2']:.1e}",
-        ),
-        Case(
-            setting="Gaussian layers",
-            conditions="beside",
-            holds=last["Gaussian"] < 10,
-            found=f"κ = {last['Gaussian']:.1e} (float64 ends at 1e16)",
+        *(
+            Case(setting=setting, drops=[dropped], holds=last[name] < 10, found=f"κ = {last[name]:.1e}")
+            for name, (setting, dropped) in others.items()
         ),
     ]
     depth = np.arange(1, _LAYERS + 1, dtype=float)
+    traces = [Trace(label=name, x=depth, y=np.array(values)) for name, values in curves.items()]
     return Result(
         computed=f"κ of products of {_LAYERS} random layers with given singular values.",
         cases=cases,
-        remark="This is the linear map alone. Whether a PlainNet that is regularised so then trains is the study "
-        "oyedotun-regularised (--training.spectral_penalty).",
+        remark="In layers with one orthogonal basis singular values are the magnitudes of the eigenvalues. This is the "
+        "linear map alone: whether a PlainNet that is regularised so then trains is the study oyedotun-regularised "
+        "(--training.spectral_penalty).",
         numbers={"kappa_at_depth_100": last},
-        figures=[
-            [
-                Panel(
-                    title="Conditioning of the product",
-                    x="depth (layers)",
-                    y="κ",
-                    traces=[Trace(label=name, x=depth, y=np.array(values)) for name, values in curves.items()],
-                )
-            ]
-        ],
+        figures=[[Panel(title="Conditioning of the product", x="depth (layers)", y="κ", traces=traces)]],
         caption="How nearly equal the singular values of a layer must be for the product to stay well-conditioned.",
     )
 
@@ -110,76 +110,86 @@ class LinearDirac(nn.Module):
             return float(torch.linalg.cond(self(torch.eye(self.a.shape[1], dtype=torch.float64))))
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """A linear DiracNet over its fit to a random map."""
+
+    start: float
+    """Difference from ResNet's form before it, relative."""
+    away: Sequence[float]
+    kappas: Sequence[float]
+    outputs: Sequence[float]
+    """‖h − x‖ / ‖x‖ at every step."""
+    loss: float
+
+
+def fit(seed: int, *, held: bool, layers: int = 20, rate: float = 2e-3) -> _Fit:
+    """Gradient descent on a linear DiracNet towards a random linear map, with a free or held at 1."""
+    with seeded(seed):
+        network = LinearDirac(layers, _SIZE, held=held)
+        x = torch.randn(_SIZE, 64, dtype=torch.float64)
+        y = torch.randn(_SIZE, _SIZE, dtype=torch.float64) @ x / _SIZE**0.5
+    residual_form = x
+    for w in network.w.detach():
+        residual_form = w @ residual_form + residual_form
+    optimizer = torch.optim.SGD([each for each in network.parameters() if each.requires_grad], lr=rate)
+    start, away, kappas, outputs = 0.0, [], [], []
+    for step in range(_STEPS + 1):
+        optimizer.zero_grad()
+        output = network(x)
+        loss = (output - y).square().mean()
+        output = output.detach()
+        if step == 0:
+            start = float((output - residual_form).norm() / residual_form.norm())
+        away.append(network.away())
+        kappas.append(network.condition())
+        outputs.append(float((output - x).norm() / x.norm()))
+        loss.backward()
+        optimizer.step()
+    return _Fit(start, away, kappas, outputs, loss.item())
+
+
 def section_6_5_c(seed: int) -> Result:
-    """A linear DiracNet of 20 layers fitted to a random map, with a free and with a held at 1, beside ResNet's sum."""
-    layers, rate = 20, 2e-3
-    away: dict[str, list[float]] = {}
-    kappas: dict[str, list[float]] = {}
-    start = 0.0
-    losses: dict[str, float] = {}
-    for name, held in (("a free", False), ("a held at 1", True)):
-        with seeded(seed):
-            network = LinearDirac(layers, _SIZE, held=held)
-            x = torch.randn(_SIZE, 64, dtype=torch.float64)
-            y = torch.randn(_SIZE, _SIZE, dtype=torch.float64) @ x / _SIZE**0.5
-        residual_form = x
-        for w in network.w.detach():
-            residual_form = w @ residual_form + residual_form
-        with torch.no_grad():
-            start = max(start, float((network(x) - residual_form).norm() / residual_form.norm()))
-        optimizer = torch.optim.SGD([each for each in network.parameters() if each.requires_grad], lr=rate)
-        away[name], kappas[name] = [network.away()], [network.condition()]
-        for _ in range(_STEPS):
-            optimizer.zero_grad()
-            loss = (network(x) - y).square().mean()
-            loss.backward()
-            optimizer.step()
-            away[name].append(network.away())
-            kappas[name].append(network.condition())
-        losses[name] = loss.item()
+    """A linear DiracNet of 20 layers fitted to a random map, with a free and held at 1, which is ResNet's sum."""
+    needs = STATEMENTS["oyedotun-section-6.5c"].conditions
+    fits = {"a free": fit(seed, held=False), "a held at 1": fit(seed, held=True)}
+    free, held = fits.values()
     cases = [
         Case(
             setting="before training, a = 1",
-            conditions="complete",
-            holds=start < 1e-12,
-            found=f"equals ResNet's x + Wx, layer by layer, to {start:.0e}",
+            holds=max(free.start, held.start) < 1e-12,
+            found=f"equals ResNet's x + Wx, layer by layer, to {max(free.start, held.start):.0e}",
         ),
         Case(
-            setting=f"after {_STEPS} steps of gradient descent with a free",
-            conditions="complete",
-            holds=away["a free"][-1] > 1e-3,
-            found=f"‖a − 1‖ / ‖1‖ = {away['a free'][-1]:.3f}",
+            setting=f"after {_STEPS} steps of gradient descent with a free: diag(a) is not I",
+            holds=free.away[-1] > 1e-3,
+            found=f"‖a − 1‖ / ‖1‖ = {free.away[-1]:.3f}, and grows with the steps",
         ),
         Case(
-            setting="“far from x, and thus optimization becomes difficult”: a free fits worse than a held",
-            conditions="as stated",
-            holds=losses["a free"] > losses["a held at 1"],
-            found=f"loss {losses['a free']:.4f} (free), {losses['a held at 1']:.4f} (held); κ of the map "
-            f"{kappas['a free'][-1]:.3g} and {kappas['a held at 1'][-1]:.3g}",
+            setting="“far from x”, and “optimization becomes difficult”: farther, and a worse fit, than with a held at "
+            "1",
+            drops=[needs["difficult"]],
+            holds=free.loss > held.loss and free.outputs[-1] > held.outputs[-1],
+            found=f"loss {free.loss:.4f} (free), {held.loss:.4f} (held); ‖h − x‖ / ‖x‖ {free.outputs[-1]:.3f} and "
+            f"{held.outputs[-1]:.3f}; κ of the map {free.kappas[-1]:.3g} and {held.kappas[-1]:.3g}",
         ),
     ]
     steps = np.arange(_STEPS + 1, dtype=float)
+    away = [Trace(label=name, x=steps, y=np.array(each.away)) for name, each in fits.items()]
+    kappas = [Trace(label=name, x=steps, y=np.array(each.kappas)) for name, each in fits.items()]
     return Result(
-        computed=f"Gradient descent on a linear DiracNet of {layers} layers towards a random linear map.",
+        computed="Gradient descent on a linear DiracNet of 20 layers towards a random linear map.",
         cases=cases,
-        under="“does not stay one” alone: here the free diagonal makes the fit no harder",
-        remark="The study oyedotun-diracnet trains networks of 110 layers with a free and with a held at 1.",
-        numbers={"loss": losses, "distance": {k: v[-1] for k, v in away.items()}},
+        remark="The study oyedotun-diracnet trains networks of 110 layers: with a free, with a held at 1, and as the "
+        "DiracNets that were published.",
+        numbers={
+            "loss": {name: each.loss for name, each in fits.items()},
+            "distance": {name: each.away[-1] for name, each in fits.items()},
+        },
         figures=[
             [
-                Panel(
-                    title="How far the diagonals move",
-                    x="step",
-                    y="‖a − 1‖ / ‖1‖",
-                    traces=[Trace(label=k, x=steps, y=np.array(v)) for k, v in away.items()],
-                    y_scale="linear",
-                ),
-                Panel(
-                    title="Conditioning of the whole map",
-                    x="step",
-                    y="κ",
-                    traces=[Trace(label=k, x=steps, y=np.array(v)) for k, v in kappas.items()],
-                ),
+                Panel(title="How far the diagonals move", x="step", y="‖a − 1‖ / ‖1‖", traces=away, y_scale="linear"),
+                Panel(title="Conditioning of the whole map", x="step", y="κ", traces=kappas),
             ]
         ],
         caption="The diagonals leave 1 as soon as they may.",

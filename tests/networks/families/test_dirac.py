@@ -67,6 +67,20 @@ def test_network_is_plainnet_with_effective_weights():
     torch.testing.assert_close(dirac(images), plain(images))
 
 
+def test_as_published_w_is_normalised_and_scaled():
+    layer = DiracConv2d(5, 7, diagonal="published")
+    nn.init.normal_(layer.diagonal)
+    x = torch.randn(2, 5, 8, 8)
+    unit = layer.weight / layer.weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    expected = F.conv2d(x, 0.1 * unit, padding=1)
+    expected[:, :5] += layer.diagonal.view(1, -1, 1, 1) * x
+    torch.testing.assert_close(layer(x), expected)
+    with torch.no_grad():
+        layer.weight *= 3
+    torch.testing.assert_close(layer(x), expected)
+    assert {name for name, _ in layer.named_parameters()} == {"weight", "diagonal", "scale"}
+
+
 def test_free_and_held_share_one_state_dict():
     free, held = create_network("diracnet8"), create_network("diracnet8", diagonal="held")
     held.load_state_dict(free.state_dict())

@@ -1,0 +1,46 @@
+"""Statements stand in the papers' words, and cases cite the conditions of their statement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repro.errors import UserError
+from repro.theory import STATEMENTS, Condition
+from repro.theory.statement import require_words
+
+QUOTATIONS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("quotations.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_and_its_conditions_are_in_the_papers_words(name: str) -> None:
+    require_words(name, STATEMENTS[name], QUOTATIONS[name])
+    assert len(STATEMENTS[name].text) < 500, "quoted, not copied out"
+
+
+def test_every_passage_is_a_statements() -> None:
+    assert set(QUOTATIONS) == set(STATEMENTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "piece"),
+    [
+        ({"text": "If Φ(U, V) < log(2)/N, then the training error is zero, and so is the test error."}, "and so is"),
+        ({"text": "then the training error is zero. … If Φ(U, V) < log(2)/N"}, "“If Φ"),
+        ({"conditions": {"own": Condition(text="for ten classes", place="Lemma 2.1")}}, "for ten classes"),
+    ],
+)
+def test_nothing_can_be_added_to_the_paper(changes: dict[str, object], piece: str) -> None:
+    statement = replace(STATEMENTS["nguyen-lemma-2.1"], **changes)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="not in the paper's words") as refusal:
+        require_words("nguyen-lemma-2.1", statement, QUOTATIONS["nguyen-lemma-2.1"])
+    assert piece in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_the_paper_does_not_say_is_not_held_against_it() -> None:
+    statement = replace(STATEMENTS["nguyen-lemma-2.1"], conditions={"own": Condition(text="for ten classes")})
+    require_words("nguyen-lemma-2.1", statement, QUOTATIONS["nguyen-lemma-2.1"])
