@@ -139,9 +139,9 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", default="", help="kinds or names that contain this")
+    parser.add_argument("--only", default="", help="kinds and names in which this regular expression is found")
     given = parser.parse_args()
-    chosen = [case for case in inputs.table() if given.only in f"{case.kind}: {case.name}"]
+    chosen = [case for case in inputs.table() if re.search(given.only, f"{case.kind}: {case.name}")]
     found: list[tuple[inputs.Case, Outcome]] = []
     with tempfile.TemporaryDirectory() as name:
         template = Path(name, "template")

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
-from repro.config.yaml_file import read_yaml
+from repro.config.yaml_file import parse_yaml, read_yaml
 from repro.errors import UserError, unknown
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -98,6 +98,9 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
     Raises:
         UserError: If one is of another kind, such as text where a list is due.
     """
+    for name, value in values.items():
+        if value is None and type(None) not in get_args(_hints(kind)[name]):
+            raise UserError(f"{source}: '{name}' is empty; give it a value, or leave it out")
     try:
         return dict(_typer(kind, frozenset(values)).parse_object(dict(values), defaults=False).as_dict())
     except ArgumentError as error:
@@ -143,6 +146,9 @@ def _allowed(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
 
 
+_MAPPINGS = ("model.arguments", "data.arguments", "measure.every_n_steps")
+
+
 def _groups() -> set[str]:
     return {f"--{key.partition('.')[0]}" for key in keys() if "." in key}
 
@@ -164,9 +170,7 @@ def _one_line(error: ArgumentError) -> UserError:
     if match := re.match(r'Parser key "([\w.]+)":', text):
         key = match[1]
         given = re.search(r"(?:Got|Given) value: (.*)", text)
-        kind: Any = Config
-        for part in key.split("."):
-            kind = _hints(kind)[part]
+        kind = _hint(key)
         if dataclasses.is_dataclass(kind):
             return _is_a_group(key)
         if given and get_origin(kind) is Literal:
@@ -189,6 +193,9 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
     asked = {key: value for key, value in flat.items() if not _plain(key, value)}
+    for key, value in asked.items():
+        if value is None and type(None) not in _kinds()[key]:  # the parser takes it for everything
+            raise UserError(f"{source}: {key} is empty (null); allowed: {_allowed(_hint(key))}")
     try:
         checked = _checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
     except ArgumentError as error:
@@ -200,14 +207,20 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     return found
 
 
+def _hint(key: str) -> Any:
+    """The type of a configuration key."""
+    kind: Any = Config
+    for part in key.split("."):
+        kind = _hints(kind)[part]
+    return kind
+
+
 @cache
 def _kinds() -> dict[str, tuple[type, ...]]:
     """Of which types the plain values of each key may be; choices, lists and mappings are the parser's."""
     found: dict[str, tuple[type, ...]] = {}
     for key in keys():
-        kind: Any = Config
-        for part in key.split("."):
-            kind = _hints(kind)[part]
+        kind = _hint(key)
         several = get_origin(kind) in (Union, UnionType)
         kinds = tuple(each for each in get_args(kind) if each is not str) if several else (kind,)  # "3" may mean 3
         found[key] = tuple(each for each in kinds if each in (int, float, str, bool, type(None)))
@@ -273,6 +286,7 @@ def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | Non
             rest.append(argument)
         if argument.partition("=")[0] in _groups():  # the parser would take a file for it, or import a class
             raise _is_a_group(argument.partition("=")[0].removeprefix("--"))
+    _check_mappings(rest)
     parser = _parser(command)
     parser.set_defaults(base)
     try:
@@ -281,6 +295,14 @@ def parse(arguments: Sequence[str], *, command: str = "fit", start: Config | Non
         raise _one_line(error) from error
     del values["config"]
     return _build(Config, values), _build(Config, _nested(base))
+
+
+def _check_mappings(arguments: Sequence[str]) -> None:
+    """Refuse flags whose value is a mapping with a key twice: the parser would take the last without a word."""
+    for place, argument in enumerate(arguments):
+        flag, given, value = argument.partition("=")
+        if flag.removeprefix("--") in _MAPPINGS:
+            parse_yaml(value if given else "".join(arguments[place + 1 : place + 2]), flag)
 
 
 def to_flat(config: Config) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from repro.studies.match import match
 from repro.studies.study import Study, StudyCell
 
 
+GROUPS = ("model", "data", "training", "trainer", "measure", "log")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportCell:
     """One run that a study asks for."""
@@ -28,7 +31,9 @@ class ReportCell:
     name: str
     """Name of its folder."""
     run: RunDirectory | None
-    """None while there is no run directory."""
+    """None while there is no run directory, or none that can be read."""
+    damage: str = ""
+    """Why it cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +131,7 @@ def of_study(known: Mapping[str, Any], folder: Path, *, strays: Sequence[str] = 
         title=known["title"],
         question=known["question"],
         cells=[
-            ReportCell(
-                label=cell["label"], seed=cell["seed"], name=Path(cell["run"]).name, run=_run(folder / cell["run"])
-            )
-            for cell in known["cells"]
+            _cell(cell["label"], cell["seed"], RunDirectory(folder / cell["run"])) for cell in known["cells"]
         ],
         paper=known["paper"],
         artefact=known["artefact"],
@@ -179,6 +181,13 @@ def _run(path: Path) -> RunDirectory | None:
     return run if run.config_path.is_file() else None
 
 
+def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:
+    """A run that is reported on, whether there is one, and whether it can be read."""
+    there = run.config_path.is_file()
+    damage = f"damaged: {wrong}" if there and (wrong := run.damage) else ""
+    return ReportCell(label=label, seed=seed, name=run.name, run=run if there and not damage else None, damage=damage)
+
+
 def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
     number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
     return Section(
@@ -186,8 +195,7 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         title=f"Runs in {folder.name}",
         question=f"{number} outside of any study, so without the values of a paper and without claims.",
         cells=[
-            ReportCell(label=label, seed=configuration(run).get("seed", 0), name=run.name, run=run)
-            for run, label in zip(runs, _labels(runs), strict=True)
+            _cell(label, configuration(run).get("seed", 0), run) for run, label in zip(runs, _labels(runs), strict=True)
         ],
     )
 
@@ -218,4 +226,11 @@ def distinct(found: Sequence[Section]) -> list[Section]:
 
 def configuration(run: RunDirectory) -> dict[str, Any]:
     """A run's configuration as written, nested; not checked, so that runs of other versions can be shown too."""
-    return read_yaml(run.config_path)
+    return {key: value for key, value in _written(run).items() if isinstance(value, dict) or key not in GROUPS}
+
+
+def _written(run: RunDirectory) -> dict[str, Any]:
+    try:
+        return read_yaml(run.config_path)
+    except UserError:  # said where it is started again
+        return {}
