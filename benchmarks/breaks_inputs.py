@@ -221,7 +221,6 @@ def sizes() -> Iterator[Case]:
         "depth of 30 digits": ["--model.network", f"fc{'9' * 30}"],
         "groups 10^9": ["--model.network", "resnext11", "--model.groups", "1000000000"],
         "probe 10^9": ["--model.network", "resnet8", "--measure.measurements", "[weights]", "--measure.probe_size", "1000000000"],
-        "epochs over 64 bits": ["--model.network", "resnet8", "--trainer.max_epochs", "9" * 25],
         "image size 10^6": ["--model.network", "resnet8", "--data.name", "ImageFolder", "--data.root", "images", "--data.batch_size", "4", "--data.image_size", "1000000"],
     }.items():
         yield Case("absurd sizes", name, [*small, *more], wanted=REFUSED)
