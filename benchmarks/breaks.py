@@ -11,6 +11,7 @@ wrong result, silence where a word is due.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -50,12 +51,19 @@ class Outcome(NamedTuple):
     said: str
 
 
-def child(world: Path, arguments: Sequence[str], environment: Mapping[str, str], before: Callable[[], None]) -> None:
+def child(
+    world: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    before: Callable[[], object],
+    ends: Sequence[int],
+) -> None:
     """The command, in a process of its own; never returns."""
     os.setsid()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    for number, name in ((0, os.devnull), (1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(name if number == 0 else world / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in (1, 2):
+        os.dup2(ends[number - 1], number)
     streams = [open(number, "w", encoding=environment.get("ENCODING", "utf-8")) for number in (1, 2)]  # noqa: PTH123, SIM115
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
     os.chdir(world)
@@ -81,24 +89,48 @@ def child(world: Path, arguments: Sequence[str], environment: Mapping[str, str],
         os._exit(status)
 
 
-def life(world: Path, arguments: Sequence[str], case: inputs.Case) -> tuple[int | None, float]:
-    """Run a command; its exit status (None: it took too long), and its seconds."""
+class Life(NamedTuple):
+    """How a command ended."""
+
+    status: int | None
+    """None: it took too long."""
+    seconds: float
+    out: str
+    err: str
+
+
+def life(world: Path, arguments: Sequence[str], case: inputs.Case) -> Life:
+    """Run a command."""
     began = time.monotonic()
+    pipes = [os.pipe() for _ in range(2)]  # not files: there is a limit on their size
     process = os.fork()
     if not process:
-        child(world, arguments, {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", **case.environment}, case.before)
+        environment = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", **case.environment}
+        child(world, arguments, environment, case.before, [end for _, end in pipes])
+    said = [b"", b""]
+    for beginning, end in pipes:
+        os.close(end)
+        os.set_blocking(beginning, False)
     kill_at = began + case.kill_after if case.kill_after else None
-    while time.monotonic() - began < LIMIT:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status), time.monotonic() - began
+    status = None
+    while status is None and time.monotonic() - began < LIMIT:
+        done, ended = os.waitpid(process, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(ended) if done else None
         if kill_at is not None and time.monotonic() > kill_at:
             os.kill(process, signal.SIGTERM)
             kill_at = None
+        for number, (beginning, _) in enumerate(pipes):
+            with contextlib.suppress(BlockingIOError):
+                while piece := os.read(beginning, 2**16):
+                    said[number] += piece
         time.sleep(0.02)
-    os.killpg(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    return None, time.monotonic() - began
+    with contextlib.suppress(ProcessLookupError):  # and what it has left behind
+        os.killpg(process, signal.SIGKILL)
+    if status is None:
+        os.waitpid(process, 0)
+    for beginning, _ in pipes:
+        os.close(beginning)
+    return Life(status, time.monotonic() - began, *(each.decode("utf-8", "replace") for each in said))
 
 
 def judge(case: inputs.Case, template: Path, place: Path) -> Outcome:
@@ -107,8 +139,7 @@ def judge(case: inputs.Case, template: Path, place: Path) -> Outcome:
     shutil.copytree(template, world, symlinks=True)
     case.setup(world)
     arguments = [str(part).replace("{world}", str(world)) for part in case.arguments]
-    status, seconds = life(world, arguments, case)
-    out, err = ((world / name).read_text("utf-8", "replace") for name in ("stdout", "stderr"))
+    status, seconds, out, err = life(world, arguments, case)
     lines = [line for line in err.splitlines() if line.startswith("repro: ") and not line.startswith("repro: note")]
     said = (lines[-1] if lines else (err or out).strip().splitlines()[-1] if (err or out).strip() else "")[:300]
     outcome = _outcome(case, status, out, err, lines)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from repro import __version__
 from repro.commands.trust import take_trust
 from repro.config.gone import refuse_gone
-from repro.errors import UserError, unknown
+from repro.errors import UserError, limit_reached, unknown
 from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import CannotSave, defer_sigusr1
@@ -307,14 +307,23 @@ def run(arguments: Arguments, *, before: Callable[[], None] = lambda: None) -> i
     except CannotSave as reason:
         print(f"repro: {reason}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or (told := limit_reached(error)) is None:
+            raise
+        print(f"repro: {told}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("repro: memory is used up; give it less to do at a time, or close other programs", file=sys.stderr)
+        return 1
 
 
 def main() -> NoReturn:
     """The console command."""
     if "SLURM_JOB_ID" in os.environ:
         defer_sigusr1()
-    if sys.stdout is None:  # closed by the caller
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by the caller
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = PlainOutput(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):  # progress bars steer the terminal

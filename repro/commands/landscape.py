@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.config import Config
 from repro.errors import UserError
+from repro.machine import number
 from repro.records import RunDirectory
 from repro.records.surface import SURFACE, SurfaceRecord
 from repro.text import shell
@@ -60,14 +61,12 @@ def _check(given: argparse.Namespace) -> None:
 def _part(text: str | None) -> tuple[int, int]:
     """Which of how many parts this process computes, from 1."""
     if text is None:
-        environment = os.environ
-        if "SLURM_ARRAY_TASK_ID" in environment:
-            first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0"))
-            count = int(environment.get("SLURM_ARRAY_TASK_COUNT", "1"))
-            return int(environment["SLURM_ARRAY_TASK_ID"]) - first + 1, count
-        if int(environment.get("WORLD_SIZE", "1")) > 1:
-            return int(environment.get("RANK", "0")) + 1, int(environment["WORLD_SIZE"])
-        return int(environment.get("SLURM_PROCID", "0")) + 1, int(environment.get("SLURM_NTASKS", "1"))
+        if "SLURM_ARRAY_TASK_ID" in os.environ:
+            first, count = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_COUNT", 1)
+            return number("SLURM_ARRAY_TASK_ID", 0) - first + 1, count
+        if (ranks := number("WORLD_SIZE", 1)) > 1:
+            return number("RANK", 0) + 1, ranks
+        return number("SLURM_PROCID", 0) + 1, number("SLURM_NTASKS", 1)
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--part is '{text}'; allowed: i/n with i from 1 to n, such as 2/8")
@@ -161,7 +160,7 @@ def _plane(
 
     from repro.landscape import directions
     from repro.landscape.plane import Plane
-    from repro.runs.checkpoint_file import load_weights
+    from repro.runs.checkpoint_content import read
 
     center = directions.trained_parameters(network)
     generator = torch.Generator().manual_seed(given.seed)
@@ -177,7 +176,7 @@ def _plane(
         )
     visited = []
     for each in others:
-        content = load_weights(each)["state_dict"]
+        content = read(each)["state_dict"]
         visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
     try:
         first, second, coordinates, share = directions.principal(center, visited)

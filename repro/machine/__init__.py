@@ -4,12 +4,14 @@ from repro.machine.memory import available_memory
 from repro.machine.process import lives, this_process
 from repro.machine.processors import processors
 from repro.machine.threads import allowed, limit, prepare, prepared, told
+from repro.machine.variables import number
 
 __all__ = [
     "allowed",
     "available_memory",
     "limit",
     "lives",
+    "number",
     "prepare",
     "prepared",
     "processors",

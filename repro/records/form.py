@@ -40,13 +40,17 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
     if not isinstance(content, dict):
         raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
-        if key in content if not all_of_them else True:
+        if key in content or all_of_them:
             value = content.get(key)
             odd = not isinstance(value, kind) or isinstance(value, bool)
             if not odd and key in _OF_NUMBERS:
-                odd = any(not isinstance(decode_number(each), _NUMBER) for each in value.values())
+                odd = not all(_is_number(decode_number(each)) for each in value.values())
             if odd:
                 raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def read_json(path: Path, default: Content) -> Content:
@@ -57,7 +61,7 @@ def read_json(path: Path, default: Content) -> Content:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return default
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error

@@ -15,18 +15,17 @@ from typing import Any
 
 from repro import waiting
 from repro.errors import UserError
-from repro.machine import lives, this_process
+from repro.machine import lives, number, this_process
 
 HEARTBEAT_SECONDS = 15.0
 DEAD_AFTER_SECONDS = 120.0
 
 
 def _owner() -> dict[str, Any]:
-    restart = os.environ.get("SLURM_RESTART_COUNT", "")
     return {
         **this_process(),
         "job": os.environ.get("SLURM_JOB_ID"),
-        "restart": int(restart) if restart.isdecimal() else 0,
+        "restart": number("SLURM_RESTART_COUNT", 0),
         "token": uuid.uuid4().hex,
     }
 
@@ -119,7 +118,7 @@ class Lock:
 
     def _dead(self, holder: Mapping[str, Any], *, watch: bool = True) -> bool:
         same_job = holder.get("job") is not None and holder["job"] == self._owner["job"]
-        if same_job and holder.get("restart", 0) < self._owner["restart"]:
+        if same_job and int(holder.get("restart", 0)) < self._owner["restart"]:
             return True
         if lives(holder) is False:
             return True

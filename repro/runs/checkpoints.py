@@ -57,6 +57,11 @@ class RunCheckpoints(Checkpoint):
 
     # State
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Say what a checkpoint's weights have to fit, before one is read."""
+        if isinstance(file := trainer.strategy.checkpoint_io, CheckpointFile):
+            file.module = pl_module
+
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""
         return {"best": self.best}

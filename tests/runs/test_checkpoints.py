@@ -265,4 +265,4 @@ def test_a_write_that_fails_leaves_no_part(tmp_path: Path) -> None:
     file.save_checkpoint({"a": torch.zeros(3)}, tmp_path / "x.ckpt")
     assert file.error is None
     assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
-    assert torch.equal(file.load_checkpoint(tmp_path / "x.ckpt")["a"], torch.zeros(3))
+    assert torch.equal(torch.load(tmp_path / "x.ckpt", weights_only=True)["a"], torch.zeros(3))
