@@ -644,7 +644,7 @@ def disks() -> Iterator[Case]:
         "landscape": ["landscape", RUN, "--points", "3"],
         "keep": ["study", "keep", "small.yaml"],
         "study run": ["study", "run", "small.yaml", "--seed", "3", "--jobs", "1"],
-        "features": [*FIT, "--seed", "4", "--model.train", "output", "--model.skip_neurons", "50"],
+        "features": [*FIT, "--seed", "4", "--model.train", "output", "--model.skip_neurons", "5"],
         "prepare a zip": ["data", "prepare", "ImageFolder", "--root", "new", "--from", "images.zip"],
     }
     for name, command in commands.items():

@@ -58,7 +58,9 @@ def main(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
             print(load(chosen.prepare)(given.root, given.source, given.download))
     elif given.action == "check" and chosen.verify is not None:
         print(load(chosen.verify)(given.root))
-    print(f"{given.name} is whole: fingerprint {fingerprint(given.name, given.root)}")
+    seen = given.action == "check" or chosen.verify is None
+    state = "is whole" if seen else "is in place (repro data check decodes every image)"
+    print(f"{given.name} {state}: fingerprint {fingerprint(given.name, given.root)}")
     origin = provenance(given.name, given.root)
     if not origin.get("published", True):
         print(f"{given.name} is from {origin['source']}: not known to be the published pixels")

@@ -88,15 +88,16 @@ class RunDirectory:
         run = cls(path)
         if run.config_path.exists():
             return run
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if run.path.exists() and not _is_bare(run.path):
             raise UserError(f"'{path}' exists and is not a run directory; name another with --runs, --study or --name")
         try:
             run.checkpoints.mkdir(parents=True, exist_ok=True)
             replace_text(run.path / "state.json", dump_json({"status": "created", "created": now()}))
             replace_text(run.config_path, config)
         except OSError as error:
+            shutil.rmtree(run.path, ignore_errors=True)
             raise UserError(
-                f"cannot write run directory '{path}': {error.strerror}; name another with --runs"
+                f"cannot write run directory '{path}': {error.strerror}; make room, or name another with --runs"
             ) from error
         return run
 
@@ -232,6 +233,16 @@ class RunDirectory:
     def delete(self) -> None:
         """Delete the whole directory."""
         shutil.rmtree(self.path)
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a folder holds nothing, or what a start that was killed, or found the disk full, has left of a run."""
+    if not path.is_dir():
+        return False
+    made = [each.name for each in path.iterdir() if each.name not in ("state.json", "checkpoints", "lock")]
+    return all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made) and not any(
+        (path / "checkpoints").glob("*")
+    )
 
 
 def _decode(value: Any) -> Any:

@@ -99,7 +99,7 @@ def _study(manifest: Path) -> Section:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
         known["cells"], copies = _once(known["cells"], manifest.parent)
         return of_study(known, manifest.parent, strays=copies)
-    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
 

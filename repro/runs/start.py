@@ -122,6 +122,9 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
         _tell_namesakes(run, config, fingerprint)
     if not new and run.config_path.exists():
         _same(run, config)
+    if not new and not again and run.ended:  # nothing is written: it may lie where nothing can be
+        yield _Opened(run, config, due=False)
+        return
     if again and not new and is_first_rank():
         with run.lock():
             pass  # refuses while somebody trains here

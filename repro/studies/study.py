@@ -221,6 +221,8 @@ def _fill(kind: type, content: object, where: str) -> Any:
             raise UserError(f"{where} lacks the key '{name}'")
     if "settings" in content and not isinstance(content["settings"], Mapping):
         raise UserError(f"{where}: settings is {content['settings']!r}; allowed: configuration keys and values")
+    if isinstance(seeds := content.get("seeds"), list) and len(seeds) > MOST_RUNS:  # to look at each takes a minute
+        raise UserError(f"{where} has {len(seeds):,} seeds; allowed: {MOST_RUNS:,} runs at most")
     plain = {name: value for name, value in content.items() if name not in ("presets", "base", "grid", "adjust")}
     made = {**content, **typed(kind, plain, source=where)}
     if "adjust" in fields:

@@ -40,8 +40,8 @@ _ATTEMPTS = 10
 _CROP = 2  # stream of `generator`; 0 and 1 are order and augmentation of small images
 
 
-def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
-    """An image file as RGB.
+def decode(path: Path, *, turned: bool = False) -> UInt8[Tensor, "3 height width"]:
+    """An image file as RGB, as it is stored, or (`turned`) as its EXIF data say that it is to be shown.
 
     JPEGs go through torchvision, which is faster than Pillow and gives the same pixels; what it does not take (CMYK,
     other formats, JPEGs that it finds damaged) through Pillow.
@@ -55,13 +55,13 @@ def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
         content = np.empty(0, np.uint8)
     if decode_jpeg is not None and content[:2].tobytes() == b"\xff\xd8":
         try:
-            image: Tensor = decode_jpeg(torch.from_numpy(content))
+            image: Tensor = decode_jpeg(torch.from_numpy(content), apply_exif_orientation=turned)
         except RuntimeError:
             pass  # Pillow says what is wrong
         else:
             if len(image) in (1, 3):
                 return image.expand(3, -1, -1)
-    return torch.from_numpy(np.array(open_rgb(path))).permute(2, 0, 1)
+    return torch.from_numpy(np.array(open_rgb(path, turned=turned))).permute(2, 0, 1)
 
 
 def random_crop(height: int, width: int, source: torch.Generator) -> tuple[int, int, int, int]:
@@ -124,10 +124,11 @@ class Decoder(Dataset[Any]):
         size: Side of the square images.
         resize: The shorter side before the centre is cropped.
         seed: Of crops and flips; None: evaluation.
+        turned: See `decode`.
     """
 
-    def __init__(self, files: Files, *, size: int, resize: int, seed: int | None) -> None:
-        self.size, self.resize, self.seed = size, resize, seed
+    def __init__(self, files: Files, *, size: int, resize: int, seed: int | None, turned: bool = False) -> None:
+        self.size, self.resize, self.seed, self.turned = size, resize, seed, turned
         self._folder = files.folder
         # Tensors go to workers as shared memory, arrays as copies.
         self._names = torch.from_numpy(files.names.view(np.uint8).reshape(-1, files.names.itemsize))
@@ -143,7 +144,7 @@ class Decoder(Dataset[Any]):
         pixels = torch.empty(len(request.chosen), self.size, self.size, 3, dtype=torch.uint8)
         for number, index in enumerate(request.chosen.tolist()):
             try:
-                image = decode(self.path(index))
+                image = decode(self.path(index), turned=self.turned)
             except UserError as error:
                 return str(error)  # an exception would arrive as the worker's traceback
             if self.seed is None:
@@ -188,6 +189,7 @@ class DecodedBatches(Batches):
         resize: The shorter side before the centre is cropped, where no crop is random.
         workers: Processes that decode; 0 decodes here.
         augmentation: What training images go through.
+        turned: See `decode`.
         options: See `Batches`.
     """
 
@@ -200,13 +202,14 @@ class DecodedBatches(Batches):
         resize: int,
         workers: int,
         augmentation: Literal["none", "resized_crop_flip"] = "none",
+        turned: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(torch.from_numpy(files.labels).to(device), **options)
         cropped = augmentation == "resized_crop_flip"
         self._requests = _Requests()
         self._loader = DataLoader(
-            Decoder(files, size=size, resize=resize, seed=self.seed if cropped else None),
+            Decoder(files, size=size, resize=resize, seed=self.seed if cropped else None, turned=turned),
             batch_size=None,  # a request is a batch, and one worker's work
             sampler=self._requests,
             num_workers=workers,
