@@ -93,8 +93,7 @@ def parse_yaml(text: str, source: str) -> Any:
     """
     try:
         content = yaml.load(text, Loader=_Loader)  # a safe loader
-        if _values(content, {}) > _MOST_VALUES:
-            raise _Unwanted("its aliases stand for more than a million values")
+        _values(content, {})
     except _Unwanted as error:
         raise UserError(f"{source}: {error}") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an integer of thousands of digits
@@ -112,6 +111,8 @@ def _values(value: Any, known: dict[int, int]) -> int:
         known[id(value)] = 0  # while we are inside
         inner = value.values() if isinstance(value, dict) else value
         found = known[id(value)] = 1 + sum(_values(each, known) for each in inner)
+        if found > _MOST_VALUES:
+            raise _Unwanted("its aliases stand for more than a million values")
     elif not found:
         raise _Unwanted("a list or mapping holds itself")
     return found

@@ -1,6 +1,6 @@
 """What this process may use of the machine: processors, memory, threads. Does not import torch."""
 
-from repro.machine.memory import available_memory
+from repro.machine.memory import available_memory, shared_memory
 from repro.machine.process import lives, this_process
 from repro.machine.processors import processors
 from repro.machine.threads import allowed, limit, prepare, prepared, told
@@ -15,6 +15,7 @@ __all__ = [
     "prepare",
     "prepared",
     "processors",
+    "shared_memory",
     "this_process",
     "told",
 ]

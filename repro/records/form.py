@@ -26,7 +26,15 @@ STATE: Kinds = {
 """Of those entries that there are."""
 LIFE: Kinds = {"started": str, "versions": dict, "command": list, "device": _TEXT, "host": str}
 METRICS: Kinds = {"step": int, "epoch": int, "metrics": dict}
-READINGS: Kinds = {"step": int, "epoch": int, "measurement": str, "layer": int, "name": str, "mode": _TEXT, "values": dict}
+READINGS: Kinds = {
+    "step": int,
+    "epoch": int,
+    "measurement": str,
+    "layer": int,
+    "name": str,
+    "mode": _TEXT,
+    "values": dict,
+}
 _OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
 """Entries whose values are numbers."""
 

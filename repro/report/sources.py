@@ -18,7 +18,6 @@ from repro.studies.manifest import content
 from repro.studies.match import match
 from repro.studies.study import Study, StudyCell
 
-
 GROUPS = ("model", "data", "training", "trainer", "measure", "log")
 
 
@@ -130,9 +129,7 @@ def of_study(known: Mapping[str, Any], folder: Path, *, strays: Sequence[str] = 
         key=_slug(known["study"]),
         title=known["title"],
         question=known["question"],
-        cells=[
-            _cell(cell["label"], cell["seed"], RunDirectory(folder / cell["run"])) for cell in known["cells"]
-        ],
+        cells=[_cell(cell["label"], cell["seed"], RunDirectory(folder / cell["run"])) for cell in known["cells"]],
         paper=known["paper"],
         artefact=known["artefact"],
         preset=known["preset"],

@@ -22,8 +22,6 @@ from repro.runs.stop import OUT_OF_TIME, TAKEN_OVER, CannotSave, Interrupted, St
 from repro.training.classifier import Classifier
 from repro.training.random_features.classifier import OutputClassifier
 
-EVALUATION_PATIENCE = 20.0
-"""Seconds that an evaluation may go on after a request to stop. Then the run leaves it, back to its last checkpoint."""
 BEST = "best.ckpt"
 _CRITERION = "validation/accuracy"
 _SLOWER = 1.5  # than ever so far: what a stop may take
@@ -182,7 +180,7 @@ class RunCheckpoints(Checkpoint):
             raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=asked)
 
     def _leave(self, trainer: Trainer) -> None:
-        urgent = self.stop.is_urgent(EVALUATION_PATIENCE)
+        urgent = self.stop.is_urgent()
         (asked,) = self._agreement.highest(self.stop.signal if urgent else 0)
         if asked:
             self._look()  # so that the next life stops, with a checkpoint, before this evaluation

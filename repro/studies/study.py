@@ -25,7 +25,6 @@ from repro.errors import UserError, unknown
 from repro.runs.validation import full_batch
 from repro.studies import claims, quantities
 
-
 MOST_RUNS = 10_000
 
 

@@ -23,7 +23,8 @@ from torchvision.transforms.v2 import functional as F
 
 from repro.data.loading.batches import Batches, generator
 from repro.data.loading.image_file import open_rgb
-from repro.data.loading.workers import begin_worker, worker_context
+from repro.data.loading.worker_watch import how_they_ended, listen
+from repro.data.loading.workers import PREFETCH, begin_worker, usable_workers, worker_context
 from repro.errors import UserError
 
 try:  # deprecated since torchvision 0.29, but much faster than Pillow; without it all goes through Pillow
@@ -188,6 +189,7 @@ class DecodedBatches(Batches):
         size: Side of the square images.
         resize: The shorter side before the centre is cropped, where no crop is random.
         workers: Processes that decode; 0 decodes here.
+        local_ranks: Ranks of this machine, each with as many.
         augmentation: What training images go through.
         turned: See `decode`.
         options: See `Batches`.
@@ -201,18 +203,21 @@ class DecodedBatches(Batches):
         size: int,
         resize: int,
         workers: int,
+        local_ranks: int = 1,
         augmentation: Literal["none", "resized_crop_flip"] = "none",
         turned: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(torch.from_numpy(files.labels).to(device), **options)
         cropped = augmentation == "resized_crop_flip"
+        workers = usable_workers(workers, -(-self.batch_size // self.ranks) * size * size * 3, local_ranks)
         self._requests = _Requests()
         self._loader = DataLoader(
             Decoder(files, size=size, resize=resize, seed=self.seed if cropped else None, turned=turned),
             batch_size=None,  # a request is a batch, and one worker's work
             sampler=self._requests,
             num_workers=workers,
+            prefetch_factor=PREFETCH if workers else None,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0 and self.seed is not None,
             worker_init_fn=begin_worker,
@@ -228,12 +233,21 @@ class DecodedBatches(Batches):
         self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
         device = self.labels.device
         self._iterator = iter(self._loader)
+        listen(self._iterator)
         _OPEN.add(self)
-        for found in self._iterator:
+        for found in self._decoded():
             if isinstance(found, str):
                 raise UserError(found)
             pixels, labels = (tensor.to(device, non_blocking=True) for tensor in found)
             yield self.normalise(pixels.permute(0, 3, 1, 2)), labels
+
+    def _decoded(self) -> Iterator[Any]:
+        try:
+            yield from self._iterator
+        except RuntimeError as error:
+            if (told := how_they_ended(self._iterator)) is None:
+                raise
+            raise UserError(f"{told}; the same command goes on from the last checkpoint") from error
 
     def close(self) -> None:
         """End the workers; another pass would start new ones."""

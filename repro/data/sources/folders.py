@@ -101,6 +101,7 @@ class FolderDataModule(SplitDataModule):
             size=self.image_size,
             resize=self.resize_size,
             workers=default_workers(local_ranks) if self.workers is None else self.workers,
+            local_ranks=local_ranks,
             augmentation=augmentation,
             turned=self.turned,
             **self._batch_options(training=training),
@@ -114,7 +115,9 @@ class FolderDataModule(SplitDataModule):
             self._opened.pop().close()
 
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
-        decoder = Decoder(self._sets[part], size=self.image_size, resize=self.resize_size, seed=None, turned=self.turned)
+        decoder = Decoder(
+            self._sets[part], size=self.image_size, resize=self.resize_size, seed=None, turned=self.turned
+        )
         found = decoder[Request(np.arange(size), 0, 0)]
         if isinstance(found, str):
             raise UserError(found)

@@ -67,7 +67,9 @@ def verify_imagenet(root: Path) -> str:
     tree = imagenet_tree(root, anew=True)
     turned = _verify(tree)
     whole = (len(tree.parts["train"]), len(tree.parts["test"])) == (TRAIN, VALIDATION)
-    return f"{tree}{turned}" if whole else f"{tree}{turned} (reduced: the whole ImageNet has {TRAIN:,} + {VALIDATION:,})"
+    return (
+        f"{tree}{turned}" if whole else f"{tree}{turned} (reduced: the whole ImageNet has {TRAIN:,} + {VALIDATION:,})"
+    )
 
 
 def verify_folder(root: Path) -> str:

@@ -61,7 +61,8 @@ def test_the_same_is_left_out_of_a_zip(tree: Path, tmp_path: Path, capsys: pytes
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
             archive.write(path, Path("inside") / path.relative_to(place))
-    assert run(["data", "prepare", "ImageFolder", "--root", str(tmp_path / "new"), "--from", str(tmp_path / "a.zip")]) == 0
+    places = ["--root", str(tmp_path / "new"), "--from", str(tmp_path / "a.zip")]
+    assert run(["data", "prepare", "ImageFolder", *places]) == 0
     told = capsys.readouterr().err
     assert "54 images of 60 files; left out: " in told
     for reason in ("2 in subfolders", "2 other files", "1 outside of class folders", "1 in 'valid'"):
