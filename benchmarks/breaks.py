@@ -49,6 +49,7 @@ class Outcome(NamedTuple):
     outcome: str
     seconds: float
     said: str
+    err: str
 
 
 def child(
@@ -68,6 +69,7 @@ def child(
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
     os.chdir(world)
     os.environ.update(environment)
+    del sys.modules["__main__"].__file__  # workers would import this program
     sys.argv = ["repro", *arguments]
     sys.path.insert(0, str(world))
     status = 70
@@ -146,7 +148,7 @@ def judge(case: inputs.Case, template: Path, place: Path) -> Outcome:
     if outcome not in BAD and case.check is not None and (wrong := case.check(world)):
         outcome, said = "wrong", wrong
     shutil.rmtree(world, ignore_errors=True)
-    return Outcome(outcome, round(seconds, 2), said.replace(str(world), "."))
+    return Outcome(outcome, round(seconds, 2), said.replace(str(world), "."), err)
 
 
 def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: Sequence[str]) -> str:
@@ -158,7 +160,7 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
         outcome = "refused"
     elif status == 0:
         outcome = "handled"
-    elif status in (1, 2, 130, 143) and lines:
+    elif status in (1, 2, 130, 143, *([-signal.SIGTERM] if case.kill_after else [])) and lines:
         outcome = "stopped" if status != 2 else "refused"
     else:
         return "traceback"
@@ -171,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default="", help="kinds and names in which this regular expression is found")
+    parser.add_argument("--verbose", action="store_true", help="all that a bad one said")
     given = parser.parse_args()
     chosen = [case for case in inputs.table() if re.search(given.only, f"{case.kind}: {case.name}")]
     found: list[tuple[inputs.Case, Outcome]] = []
@@ -184,8 +187,13 @@ def main() -> None:
             place.mkdir()
             outcome = judge(case, template, place)
             found.append((case, outcome))
+            if outcome.outcome in BAD and given.verbose:
+                print(outcome.err, flush=True)
             mark = "BAD" if outcome.outcome in BAD else "   "
-            print(f"{mark} {outcome.outcome:9} {outcome.seconds:5.1f} s  {case.kind}: {case.name}: {outcome.said}", flush=True)
+            print(
+                f"{mark} {outcome.outcome:9} {outcome.seconds:5.1f} s  {case.kind}: {case.name}: {outcome.said}",
+                flush=True,
+            )
     counts = Counter(outcome.outcome for _, outcome in found)
     kinds = len({case.kind for case, _ in found})
     print(f"\n{len(found)} inputs of {kinds} kinds: {', '.join(f'{n} {what}' for what, n in counts.most_common())}")

@@ -15,12 +15,13 @@ from repro.config import Config
 from repro.errors import UserError
 from repro.machine import number
 from repro.records import RunDirectory
-from repro.records.surface import SURFACE, SurfaceRecord
+from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
 from repro.text import shell
 
 if TYPE_CHECKING:
     from repro.landscape.plane import Plane
 
+_LARGEST_RADIUS = 1e6
 KINDS = ("random", "filter", "pca")
 
 
@@ -54,8 +55,12 @@ def _check(given: argparse.Namespace) -> None:
         least = 2 if name in ("points", "samples") else 1
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more")
-    if not 0 < given.radius < float("inf"):
-        raise UserError(f"--radius is {given.radius}; allowed: above 0")
+        if value is not None and value > (most := MOST_POINTS if name == "points" else 2**31 - 1):
+            raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {most:,} at most")
+    if not 0 < given.radius <= _LARGEST_RADIUS:
+        raise UserError(f"--radius is {given.radius}; allowed: above 0, up to {_LARGEST_RADIUS:g}")
+    if not 0 <= given.seed < 2**63:
+        raise UserError(f"--seed is {given.seed}; allowed: 0 to 2**63 - 1")
 
 
 def _part(text: str | None) -> tuple[int, int]:

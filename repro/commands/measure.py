@@ -117,6 +117,8 @@ def device_named(name: str) -> Any:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if not name.startswith(("cpu", "cuda")):
+            raise UserError(f"--device {name} is not to be had; allowed: auto, cpu, cuda")
         return torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
@@ -161,6 +163,10 @@ def _of_name(given: argparse.Namespace) -> Subject:
     torch.manual_seed(given.seed)
     network = create_network(given.target, **_options(given))
     device = device_named(given.device)
+    for parameter in network.parameters():
+        if parameter.is_meta or parameter.dtype != torch.float32:
+            kind = "without numbers (meta)" if parameter.is_meta else str(parameter.dtype).removeprefix("torch.")
+            raise UserError(f"{given.target} has weights {kind}; allowed: float32 (network.float() converts)")
     transform = _transform(network)
     images, labels = _read(given.images, given.probe_size, transform)
     held_out = None

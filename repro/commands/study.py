@@ -208,17 +208,18 @@ def report_or_run(study: Study, given: argparse.Namespace, *, run: bool, command
 
     seeds = f" --seed {' '.join(map(str, given.seed))}" if given.seed else ""
     preset = f" --preset {shlex.quote(given.preset)}" if given.preset else ""
+    made_by = f"{command}{preset}{seeds}{'' if given.runs == 'runs' else f' --runs {shlex.quote(given.runs)}'}"
     cells = submit.cells_of(study, given)
     place = Path(given.runs) / study.folder(given.preset)
     try:
-        failed = _run(study, given, cells, place, f"{command}{preset}{seeds}") if run else []
+        failed = _run(study, given, cells, place, made_by) if run else []
     except Interrupted as reason:
         if reason.signal != OUT_OF_TIME or not is_first_rank():
             raise
         return _used_up(given.budget, cells, place, Path(given.runs))
     if not is_first_rank():
         return 0
-    section = of_cells(study, given.preset, cells, [place], command=f"{command}{preset}{seeds}")
+    section = of_cells(study, given.preset, cells, [place], command=made_by)
     own = place / ("report" if study.runs_of is None else f"report-{study.name}")
     page = write([section], getattr(given, "out", None) or own)
     print((page.parent / "tables.md").read_text(encoding="utf-8"))

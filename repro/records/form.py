@@ -15,12 +15,13 @@ from repro.records.files import decode_number, read_lines
 Kinds = Mapping[str, type | tuple[type, ...]]
 Content = TypeVar("Content", dict[str, Any], list[dict[str, Any]])
 
-_NUMBER = (int, float)
+NUMBER = (int, float, str)
+"""In `Kinds`: a number, or the text of one that JSON lacks."""
 _TEXT = (str, type(None))
 STATE: Kinds = {
     **dict.fromkeys(("status", "reason", "created", "updated", "wandb_id", "goes_on_from"), str),
     **dict.fromkeys(("step", "epoch", "max_epochs"), int),
-    **dict.fromkeys(("seconds", "checkpoint_seconds"), _NUMBER),
+    **dict.fromkeys(("seconds", "checkpoint_seconds"), (int, float)),
     **dict.fromkeys(("final", "stop_seconds", "best", "solution", "code"), dict),
 }
 """Of those entries that there are."""
@@ -51,6 +52,8 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
         if key in content or all_of_them:
             value = content.get(key)
             odd = not isinstance(value, kind) or isinstance(value, bool)
+            if kind is NUMBER:
+                odd = not _is_number(decode_number(value))
             if not odd and key in _OF_NUMBERS:
                 odd = not all(_is_number(decode_number(each)) for each in value.values())
             if odd:

@@ -245,7 +245,10 @@ class DecodedBatches(Batches):
         try:
             yield from self._iterator
         except RuntimeError as error:
-            if (told := how_they_ended(self._iterator)) is None:
+            told = how_they_ended(self._iterator)
+            if "Too many open files" in str(error):
+                told = "too many files are open for so many --data.workers: take fewer, or raise the limit (ulimit -n)"
+            if told is None:
                 raise
             raise UserError(f"{told}; the same command goes on from the last checkpoint") from error
 

@@ -99,7 +99,7 @@ def read(folder: Path, *, missing: str, anew: bool = False) -> Tree:
         raise UserError(f"'{folder}' has no folder {lacking}; {missing}")
     found = None if anew else _from_index(folder, present)
     if found is None:
-        left_out = _beside(folder)
+        left_out = beside(folder)
         listed = {name: _list(folder / name, left_out) for name in present}
         fingerprint = _fingerprint(listed)
         _write_index(folder, listed, fingerprint, left_out)
@@ -122,7 +122,7 @@ def _roles(present: list[str]) -> dict[str, str]:
     return dict(zip(("train", "test"), present, strict=False))
 
 
-def _beside(folder: Path) -> LeftOut:
+def beside(folder: Path) -> LeftOut:
     """Images in folders beside the parts that others call their parts."""
     left_out = LeftOut()
     for entry in _scan(folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.data.preparation import unpack
 from repro.data.preparation.layout import PARTS
-from repro.data.preparation.tree import Tree, read
+from repro.data.preparation.tree import Tree, beside, read
 from repro.errors import UserError
 from repro.text import shell
 
@@ -137,6 +137,7 @@ def _prepare(target: Path, source: Path | None, kinds: str, look: Callable[[], T
         unpack.unpack_zip(source, target)
     elif any((source / name).is_dir() for name in PARTS):
         unpack.link(source, target)
+        beside(source).note(0, source)
     else:
         raise UserError(f"'{source}' is none of these: {kinds}")
     try:
