@@ -27,14 +27,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-
 import breaks_inputs as inputs
 
 import repro.data.loading.decoding
 import repro.report.build
 import repro.runs.session
-import repro.runs.start
+import repro.runs.start  # noqa: F401  # all that a command imports later
 from repro import cli
 
 LIMIT = 60.0
@@ -84,10 +82,8 @@ def child(
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-            except (OSError, ValueError):
-                pass
         os._exit(status)
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
+import ctypes
 import errno
+import fcntl
 import gzip
 import io
 import json
 import os
 import resource
 import shutil
+import signal
+import struct
 import sys
+import threading
+import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -145,10 +153,7 @@ def nulls() -> Iterator[Case]:
         yield Case("null as a flag", flag, [*FIT, flag, "null"])
     for key in ("title", "grid", "presets", "base", "claims", "figures", "paper_values", "question"):
         yield Case(
-            "null in a study file",
-            key,
-            ["study", "plan", "s.yaml"],
-            _write("s.yaml", yaml.safe_dump(STUDY_FILE | {key: None})),
+            "null in a study file", key, ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(STUDY_FILE | {key: None}))
         )
     for name, preset in (("seed", {"seeds": [None]}), ("seeds", {"seeds": None}), ("settings", {"settings": None})):
         changed = STUDY_FILE | {"presets": {"cpu": preset}}
@@ -183,12 +188,8 @@ def yamls() -> Iterator[Case]:
         yield Case("YAML", name, [*FIT, "--config", "c.yaml"], _write("c.yaml", content), check=_not_run)
     for path in ("/dev/zero", "/dev/null", "images", "missing.yaml", "c" * 300 + ".yaml", "/dev/urandom"):
         yield Case("a configuration that is no file", path[:20], [*FIT, "--config", path])
-    yield Case(
-        "a configuration that is no file", "a pipe", [*FIT, "--config", "pipe"], lambda world: os.mkfifo(world / "pipe")
-    )
-    yield Case(
-        "a configuration that is no file", "100 MB", [*FIT, "--config", "c.yaml"], _write("c.yaml", "# " + "x" * 10**8)
-    )
+    yield Case("a configuration that is no file", "a pipe", [*FIT, "--config", "pipe"], lambda world: os.mkfifo(world / "pipe"))
+    yield Case("a configuration that is no file", "100 MB", [*FIT, "--config", "c.yaml"], _write("c.yaml", "# " + "x" * 10**8))
 
 
 def _not_run(world: World) -> str | None:
@@ -228,38 +229,15 @@ def sizes() -> Iterator[Case]:
         "depth 10^6": ["--model.network", "resnet1000002"],
         "depth of 30 digits": ["--model.network", f"fc{'9' * 30}"],
         "groups 10^9": ["--model.network", "resnext11", "--model.groups", "1000000000"],
-        "probe 10^9": [
-            "--model.network",
-            "resnet8",
-            "--measure.measurements",
-            "[weights]",
-            "--measure.probe_size",
-            "1000000000",
-        ],
-        "image size 10^6": [
-            "--model.network",
-            "resnet8",
-            "--data.name",
-            "ImageFolder",
-            "--data.root",
-            "images",
-            "--data.batch_size",
-            "4",
-            "--data.image_size",
-            "1000000",
-        ],
+        "probe 10^9": ["--model.network", "resnet8", "--measure.measurements", "[weights]", "--measure.probe_size", "1000000000"],
+        "image size 10^6": ["--model.network", "resnet8", "--data.name", "ImageFolder", "--data.root", "images", "--data.batch_size", "4", "--data.image_size", "1000000"],
     }.items():
         yield Case("absurd sizes", name, [*small, *more], wanted=REFUSED)
     many = STUDY_FILE | {"grid": {"seed": list(range(10**5))}}
     yield Case("absurd grids", "10^5 values", ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(many)))
     seeds = STUDY_FILE | {"presets": {"cpu": {"seeds": list(range(10**5))}}}
     yield Case("absurd grids", "10^5 seeds", ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(seeds)))
-    axes = STUDY_FILE | {
-        "grid": {
-            f"training.{key}": [n / 100 for n in range(1, 90)]
-            for key in ("learning_rate", "momentum", "factor", "warmup_learning_rate")
-        }
-    }
+    axes = STUDY_FILE | {"grid": {f"training.{key}": [n / 100 for n in range(1, 90)] for key in ("learning_rate", "momentum", "factor", "warmup_learning_rate")}}
     yield Case("absurd grids", "89^4 cells", ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(axes)))
 
 
@@ -293,9 +271,7 @@ def studies() -> Iterator[Case]:
         "paper_runs 0": STUDY_FILE | {"paper_runs": 0},
         "a seed key that does not exist": STUDY_FILE | {"seed_key": "x"},
     }.items():  # fmt: skip
-        yield Case(
-            "a study file of another form", name, ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(content))
-        )
+        yield Case("a study file of another form", name, ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(content)))
     ring = {"title": "T", "question": "Q", "artefact": "A", "expected": "E"}
     yield Case(
         "a study file of another form",
@@ -307,32 +283,12 @@ def studies() -> Iterator[Case]:
         ),
         wanted=REFUSED,
     )
-    yield Case(
-        "a study file of another form",
-        "nested 10,000 deep",
-        ["study", "plan", "s.yaml"],
-        _write("s.yaml", "a: " + "[" * 10_000),
-    )
-    for claim in (
-        "",
-        "x",
-        "0.1.test_accuracy",
-        "0.1.test_accuracy == 3",
-        "a.b > c.d",
-        "0.1.nothing > 1",
-        "nan > nan",
-        "0.1.test_accuracy > " + "9" * 400,
-        3,
-    ):
+    yield Case("a study file of another form", "nested 10,000 deep", ["study", "plan", "s.yaml"], _write("s.yaml", "a: " + "[" * 10_000))
+    for claim in ("", "x", "0.1.test_accuracy", "0.1.test_accuracy == 3", "a.b > c.d", "0.1.nothing > 1", "nan > nan", "0.1.test_accuracy > " + "9" * 400, 3):
         changed = STUDY_FILE | {"claims": [claim]}
         yield Case("a claim", repr(claim)[:30], ["study", "plan", "s.yaml"], _write("s.yaml", yaml.safe_dump(changed)))
     for name in ("my study.yaml", "étude (lr=0.1).yaml", "a&b;c.yaml"):
-        yield Case(
-            "names of study files",
-            name,
-            ["study", "run", name, "--jobs", "1"],
-            _write(name, yaml.safe_dump(STUDY_FILE)),
-        )
+        yield Case("names of study files", name, ["study", "run", name, "--jobs", "1"], _write(name, yaml.safe_dump(STUDY_FILE)))
 
 
 def _checkpoint(change: Callable[[dict[str, Any]], object]) -> Callable[[World], object]:
@@ -368,9 +324,7 @@ def checkpoints() -> Iterator[Case]:
         return buffer.getvalue()
 
     def shapes(content: dict[str, Any]) -> None:
-        content["state_dict"] = {
-            key: value[:1] if value.ndim else value for key, value in content["state_dict"].items()
-        }
+        content["state_dict"] = {key: value[:1] if value.ndim else value for key, value in content["state_dict"].items()}
 
     changes: dict[str, Callable[[World], object]] = {
         "empty": raw(b""),
@@ -398,9 +352,7 @@ def checkpoints() -> Iterator[Case]:
         yield Case("a checkpoint, going on", name, [*FIT, "--seed", "1"], change, check=_not_run)
     for name in ("text", "no state_dict", "a list", "other shapes", "no optimiser state", "code in it", "no step"):
         yield Case("a checkpoint, tested", name, ["test", HALF], changes[name], check=_not_run)
-        yield Case(
-            "a checkpoint, measured", name, ["measure", HALF, "--probe-size", "16"], changes[name], check=_not_run
-        )
+        yield Case("a checkpoint, measured", name, ["measure", HALF, "--probe-size", "16"], changes[name], check=_not_run)
 
     def kept(world: World) -> str | None:
         return "a checkpoint was set aside" if list((world / HALF / "checkpoints").glob("*.damaged")) else None
@@ -438,61 +390,26 @@ def records() -> Iterator[Case]:
     }.items():  # fmt: skip
         for name, content in contents.items():
             setup = _write(f"{RUN}/{file}", content)
-            yield Case(
-                f"{file} of another form, reported",
-                name,
-                ["report", "runs", "--out", "page"],
-                setup,
-                check=_others_shown,
-            )
+            yield Case(f"{file} of another form, reported", name, ["report", "runs", "--out", "page"], setup, check=_others_shown)
             if file != "lock":
                 yield Case(f"{file} of another form, listed", name, ["runs", "list"], setup)
             yield Case(f"{file} of another form, started again", name, [*FIT], setup)
     for file in ("environment.json", "state.json", "metrics.jsonl", "readings.jsonl", "lock", "checkpoints"):
-        setup = (
-            _folder(f"{RUN}/{file}")
-            if file != "checkpoints"
-            else _all(lambda world: shutil.rmtree(world / RUN / "checkpoints"), _write(f"{RUN}/checkpoints", "x"))
-        )
-        yield Case(
-            "a folder where a file is due", file, ["report", "runs", "--out", "page"], setup, check=_others_shown
-        )
+        setup = _folder(f"{RUN}/{file}") if file != "checkpoints" else _all(lambda world: shutil.rmtree(world / RUN / "checkpoints"), _write(f"{RUN}/checkpoints", "x"))
+        yield Case("a folder where a file is due", file, ["report", "runs", "--out", "page"], setup, check=_others_shown)
         yield Case("a folder where a file is due, started", file, [*FIT], setup)
     for name, content in {"cut": gzip.compress(b"x" * 10_000)[:40], "not gzip": b"hello", "empty": b""}.items():
-        setup = _all(
-            lambda world: (world / RUN / "readings.jsonl").unlink(missing_ok=True),
-            _write(f"{RUN}/readings.jsonl.gz", content),
-        )
+        setup = _all(lambda world: (world / RUN / "readings.jsonl").unlink(missing_ok=True), _write(f"{RUN}/readings.jsonl.gz", content))
         yield Case("gzipped readings", name, ["report", "runs", "--out", "page"], setup, check=_others_shown)
-    bad = _write(f"{STUDY}/0.1-seed0-bad/state.json", "[1]")
     for name, command in {"status": "status", "plan": "plan", "report": "report"}.items():
         for what, change in {
-            "state a list": lambda world: [
-                (path / "state.json").write_text("[1]") for path in (world / STUDY).glob("0.1-*")
-            ],
-            "environment empty": lambda world: [
-                (path / "environment.json").write_text("") for path in (world / STUDY).glob("0.1-*")
-            ],
-            "metrics wrong": lambda world: [
-                (path / "metrics.jsonl").write_text('{"step": 1}\n') for path in (world / STUDY).glob("0.1-*")
-            ],
+            "state a list": lambda world: [(path / "state.json").write_text("[1]") for path in (world / STUDY).glob("0.1-*")],
+            "environment empty": lambda world: [(path / "environment.json").write_text("") for path in (world / STUDY).glob("0.1-*")],
+            "metrics wrong": lambda world: [(path / "metrics.jsonl").write_text('{"step": 1}\n') for path in (world / STUDY).glob("0.1-*")],
         }.items():
             yield Case(f"a damaged run of a study: study {name}", what, ["study", command, "small.yaml"], change)
-    del bad
-    for name, content in {
-        "empty": "",
-        "a list": "[1]",
-        "no cells": "{}",
-        "a cell elsewhere": '{"cells": [{"run": "../../x"}]}',
-        "cells text": '{"cells": "abc"}',
-        "nested": deep,
-    }.items():
-        yield Case(
-            "a manifest of another form",
-            name,
-            ["report", "runs", "--out", "page"],
-            _write(f"{STUDY}/manifest.json", content),
-        )
+    for name, content in {"empty": "", "a list": "[1]", "no cells": "{}", "a cell elsewhere": '{"cells": [{"run": "../../x"}]}', "cells text": '{"cells": "abc"}', "nested": deep}.items():
+        yield Case("a manifest of another form", name, ["report", "runs", "--out", "page"], _write(f"{STUDY}/manifest.json", content))
 
 
 def _others_shown(world: World) -> str | None:
@@ -510,8 +427,6 @@ def locks() -> Iterator[Case]:
         os.utime(world / HALF / "lock", (0, 0))
 
     def tomorrow(world: World) -> None:
-        import time
-
         os.utime(world / HALF / "lock", (time.time() + 86_400,) * 2)
 
     dead = json.dumps({"host": host, "pid": 2**22 - 3, "job": None, "restart": 0, "token": "t"})
@@ -545,12 +460,7 @@ def environments() -> Iterator[Case]:
         *(("COLUMNS", each) for each in ("abc", "0")),
     ):
         yield Case(f"the variable {name}", repr(value[:20]), FIT, environment={name: value})
-    yield Case(
-        "the variable SLURM_ARRAY_TASK_ID",
-        "'abc'",
-        ["landscape", RUN, "--points", "3"],
-        environment={"SLURM_ARRAY_TASK_ID": "abc"},
-    )
+    yield Case("the variable SLURM_ARRAY_TASK_ID", "'abc'", ["landscape", RUN, "--points", "3"], environment={"SLURM_ARRAY_TASK_ID": "abc"})
     for base in ("no url", "http://", "ftp://x", "http://[::1"):
         yield Case(
             "the variable WANDB_BASE_URL",
@@ -558,12 +468,7 @@ def environments() -> Iterator[Case]:
             FIT,
             environment={"WANDB_MODE": "online", "WANDB_BASE_URL": base, "WANDB_API_KEY": "x" * 40},
         )
-    yield Case(
-        "the variable WANDB_BASE_URL",
-        "sync",
-        ["wandb-sync", RUN],
-        environment={"WANDB_BASE_URL": "no url", "WANDB_API_KEY": "x" * 40},
-    )
+    yield Case("the variable WANDB_BASE_URL", "sync", ["wandb-sync", RUN], environment={"WANDB_BASE_URL": "no url", "WANDB_API_KEY": "x" * 40})
 
 
 def platforms() -> Iterator[Case]:
@@ -574,65 +479,24 @@ def platforms() -> Iterator[Case]:
 
     long_folder = f"{{world}}/{'t' * 60}/{'u' * 60}"
     workers = [*FOLDER, "--data.workers", "1"]
-    yield Case(
-        "a long TMPDIR", "one worker", workers, long, before=partial(_set_world, "TMPDIR", long_folder), wanted=HANDLED
-    )
-    yield Case(
-        "a long TMPDIR",
-        "report",
-        ["report", "runs", "--out", "page"],
-        long,
-        before=partial(_set_world, "TMPDIR", long_folder),
-        wanted=HANDLED,
-    )
+    yield Case("a long TMPDIR", "one worker", workers, long, before=partial(_set_world, "TMPDIR", long_folder), wanted=HANDLED)
+    yield Case("a long TMPDIR", "report", ["report", "runs", "--out", "page"], long, before=partial(_set_world, "TMPDIR", long_folder), wanted=HANDLED)
     yield Case("a TMPDIR that is not there", "one worker", workers, environment={"TMPDIR": "/nowhere"}, wanted=HANDLED)
     for code in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
-        yield Case(
-            "no hard links",
-            errno.errorcode[code],
-            [*FIT, "--seed", "1"],
-            before=partial(_no_links, code),
-            wanted=HANDLED,
-            check=_finished,
-        )
+        yield Case("no hard links", errno.errorcode[code], [*FIT, "--seed", "1"], before=partial(_no_links, code), wanted=HANDLED, check=_finished)
     for encoding in ("ascii", "latin-1", "cp1252", "utf-16"):
         yield Case("terminals that are not UTF-8", encoding, ["theory", "--list"], environment={"ENCODING": encoding})
-        yield Case(
-            "terminals that are not UTF-8",
-            f"{encoding}, measure",
-            ["measure", RUN, "--probe-size", "16"],
-            environment={"ENCODING": encoding},
-            wanted=HANDLED,
-        )
-        yield Case(
-            "terminals that are not UTF-8",
-            f"{encoding}, status",
-            ["study", "status", "small.yaml"],
-            environment={"ENCODING": encoding},
-        )
+        yield Case("terminals that are not UTF-8", f"{encoding}, measure", ["measure", RUN, "--probe-size", "16"], environment={"ENCODING": encoding}, wanted=HANDLED)
+        yield Case("terminals that are not UTF-8", f"{encoding}, status", ["study", "status", "small.yaml"], environment={"ENCODING": encoding})
     yield Case("few open files", "8", FIT, before=partial(_limit, resource.RLIMIT_NOFILE, 8))
     yield Case("few open files", "24", FIT, before=partial(_limit, resource.RLIMIT_NOFILE, 24))
     yield Case("few open files", "24, one worker", workers, before=partial(_limit, resource.RLIMIT_NOFILE, 24))
     yield Case("no standard output", "closed", ["runs", "list"], before=partial(_closed, "stdout"))
     yield Case("no standard error", "closed", ["runs", "list"], before=partial(_closed, "stderr"), wanted=HANDLED)
-    yield Case(
-        "a small /dev/shm",
-        "2 kB free, two workers",
-        [*FOLDER, "--data.workers", "2"],
-        before=partial(_shm, 2_000),
-        wanted=HANDLED,
-    )
-    yield Case(
-        "a small /dev/shm",
-        "none, two workers",
-        [*FOLDER, "--data.workers", "2"],
-        before=partial(_shm, None),
-        wanted=HANDLED,
-    )
+    yield Case("a small /dev/shm", "2 kB free, two workers", [*FOLDER, "--data.workers", "2"], before=partial(_shm, 2_000), wanted=HANDLED)
+    yield Case("a small /dev/shm", "none, two workers", [*FOLDER, "--data.workers", "2"], before=partial(_shm, None), wanted=HANDLED)
     yield Case("no fork server", "refused", workers, before=_no_server)
-    yield Case(
-        "a killed worker", "SIGKILL", [*workers, "--trainer.max_epochs", "2000"], before=_kill_worker, says="(?i)memory"
-    )
+    yield Case("a killed worker", "SIGKILL", [*workers, "--trainer.max_epochs", "2000"], before=_kill_worker, says="(?i)memory")
     for name, command in {
         "test": ["test", RUN],
         "report": ["report", "runs", "--out", "/proc/page"],
@@ -652,9 +516,7 @@ def platforms() -> Iterator[Case]:
         "data show": ["data", "show", "MNIST5k"],
         "keep": ["study", "keep", "small.yaml"],
     }.items():
-        ends_well = (
-            HANDLED if name in ("test", "runs list", "runs show", "fit again", "study status", "data check") else ()
-        )
+        ends_well = HANDLED if name in ("test", "runs list", "runs show", "fit again", "study status", "data check") else ()
         yield Case("a read-only place", name, command, _readable, before=_ordinary, wanted=ends_well, check=_unchanged)
 
     def closed(world: World) -> None:
@@ -683,8 +545,6 @@ def _readable(world: World) -> None:
 
 def _ordinary() -> None:
     """Permissions count, for root too."""
-    import ctypes
-
     libc = ctypes.CDLL(None)
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
@@ -730,25 +590,15 @@ def _no_server() -> None:
 
 def _kill_worker() -> None:
     """As the kernel does when memory runs out."""
-    import signal
-    import threading
-
-    def work() -> None:
-        import time
-
-        import torch.utils.data.dataloader as loaders
-
-        while True:
-            time.sleep(0.2)
-            for each in [each for each in _iterators if each._workers]:
-                time.sleep(1.0)
-                os.kill(each._workers[0].pid, signal.SIGKILL)
-                return
-
-        del loaders
+    from torch.utils.data import dataloader
 
     _iterators: list[Any] = []
-    from torch.utils.data import dataloader
+
+    def work() -> None:
+        while not any(each._workers for each in _iterators):
+            time.sleep(0.2)
+        time.sleep(1.0)
+        os.kill(_iterators[0]._workers[0].pid, signal.SIGKILL)
 
     begin = dataloader._MultiProcessingDataLoaderIter.__init__
 
@@ -762,9 +612,7 @@ def _kill_worker() -> None:
 
 def _fault_open(part: str, code: int) -> None:
     """Opening files whose path contains this fails."""
-    import builtins
-
-    usual, of_io = builtins.open, io.open
+    of_io = io.open
 
     def opened(file: Any, *arguments: Any, **keywords: Any) -> Any:
         if part in str(file):
@@ -772,7 +620,6 @@ def _fault_open(part: str, code: int) -> None:
         return of_io(file, *arguments, **keywords)
 
     builtins.open = io.open = opened  # type: ignore[assignment]
-    del usual
 
 
 def disks() -> Iterator[Case]:
@@ -792,21 +639,12 @@ def disks() -> Iterator[Case]:
     }
     for name, command in commands.items():
         for size in (0, 600, 4096, 40_000):
-            limit = partial(_limit, resource.RLIMIT_FSIZE, size)
-            check = partial(_goes_on, command)
+            limit, check = partial(_limit, resource.RLIMIT_FSIZE, size), partial(_goes_on, command)
             yield Case("a full disk", f"{name}, {size:,} bytes", command, _zip_images, before=limit, check=check)
     for size in (600, 40_000):
         command = [*FIT, "--seed", "7"]
-        limit = partial(_limit, resource.RLIMIT_FSIZE, size)
-        offline = {"WANDB_MODE": "offline"}
-        yield Case(
-            "a full disk",
-            f"W&B offline, {size:,} bytes",
-            command,
-            before=limit,
-            environment=offline,
-            check=partial(_goes_on, command),
-        )
+        limit, check = partial(_limit, resource.RLIMIT_FSIZE, size), partial(_goes_on, command)
+        yield Case("a full disk", f"W&B offline, {size:,} bytes", command, before=limit, environment={"WANDB_MODE": "offline"}, check=check)
 
 
 def _goes_on(command: Sequence[object], world: World) -> str | None:
@@ -816,12 +654,7 @@ def _goes_on(command: Sequence[object], world: World) -> str | None:
             return f"{name} has lost its state"
         if not list((world / name / "checkpoints").glob("step-*.ckpt")):
             return f"{name} has lost its checkpoint"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-        "WANDB_MODE": "disabled",
-    }
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     process = os.fork()
     if not process:
         os.chdir(world)
@@ -857,9 +690,7 @@ def pictures() -> Iterator[Case]:
 
     def saved(mode: str, name: str, **options: Any) -> Callable[[World], object]:
         def save(world: World) -> None:
-            Image.fromarray(draw.integers(0, 256, (20, 24, 3), np.uint8)).convert(mode).save(
-                world / f"images/train/a/x{name}", **options
-            )
+            Image.fromarray(draw.integers(0, 256, (20, 24, 3), np.uint8)).convert(mode).save(world / f"images/train/a/x{name}", **options)
 
         return save
 
@@ -881,10 +712,9 @@ def pictures() -> Iterator[Case]:
         ("grey and alpha", saved("LA", ".png"), HANDLED),
         ("YCbCr", saved("YCbCr", ".tif"), HANDLED),
         ("CIELab", saved("LAB", ".tif"), ()),
-        ("HSV", lambda world: None, ()),
     ):
         yield Case("pixels, checked", name, check, setup, wanted=wanted)
-        yield Case("pixels, trained on", name, FOLDER + ["--data.workers", "0"], setup, wanted=wanted)
+        yield Case("pixels, trained on", name, [*FOLDER, "--data.workers", "0"], setup, wanted=wanted)
     for name, content in {
         "middle zeroed": bytes(middle),
         "cut in half": jpeg[: len(jpeg) // 2],
@@ -897,26 +727,15 @@ def pictures() -> Iterator[Case]:
         yield Case("a damaged JPEG", name, check, _write("images/train/a/x.jpg", content), wanted=REFUSED, says="x.jpg")
     png = io.BytesIO()
     Image.new("RGB", (64, 64)).save(png, "PNG")
-    for name, content in {
-        "cut": png.getvalue()[:-20],
-        "a byte changed": png.getvalue()[:60] + b"\xff" + png.getvalue()[61:],
-    }.items():
+    for name, content in {"cut": png.getvalue()[:-20], "a byte changed": png.getvalue()[:60] + b"\xff" + png.getvalue()[61:]}.items():
         yield Case("a damaged PNG", name, check, _write("images/train/a/x.png", content), wanted=REFUSED, says="x.png")
 
     def bomb(world: World) -> None:
-        import struct
-        import zlib
-
         def chunk(kind: bytes, content: bytes) -> bytes:
             return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
         header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-        content = (
-            b"\x89PNG\r\n\x1a\n"
-            + chunk(b"IHDR", header)
-            + chunk(b"IDAT", zlib.compress(bytes(10**6)))
-            + chunk(b"IEND", b"")
-        )
+        content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
         (world / "images/train/a/x.png").write_bytes(content)
 
     yield Case("a decompression bomb", "3.6 gigapixels, checked", check, bomb, wanted=REFUSED)
@@ -948,13 +767,7 @@ def pictures() -> Iterator[Case]:
         ("a folder valid", beside("valid/a/1.png", "valid/b/1.png"), "valid"),
     ):
         yield Case("what lies beside images", name, check, setup, says=says)
-        yield Case(
-            "what lies beside images, prepared",
-            name,
-            ["data", "prepare", "ImageFolder", "--root", "new", "--from", "images"],
-            setup,
-            says=says,
-        )
+        yield Case("what lies beside images, prepared", name, ["data", "prepare", "ImageFolder", "--root", "new", "--from", "images"], setup, says=says)
 
     def only_valid(world: World) -> None:
         (world / "images/val").rename(world / "images/validation")
@@ -974,9 +787,7 @@ def archives() -> Iterator[Case]:
     prepare = ["data", "prepare", "ImageFolder", "--root", "new", "--from", "x.zip"]
     image = io.BytesIO()
     Image.new("RGB", (20, 20)).save(image, "PNG")
-    members = {
-        f"{part}/{label}/{n}.png": image.getvalue() for part in ("train", "val") for label in "ab" for n in range(3)
-    }
+    members = {f"{part}/{label}/{n}.png": image.getvalue() for part in ("train", "val") for label in "ab" for n in range(3)}
 
     def zipped(change: Callable[[zipfile.ZipFile], object], **options: Any) -> Callable[[World], object]:
         def make(world: World) -> None:
@@ -1030,13 +841,7 @@ def archives() -> Iterator[Case]:
         "one class": {"train/a/0.png": image.getvalue(), "test/a/0.png": image.getvalue()},
         "text called .png": {"train/a.png": b"x", "test/a.png": b"x"},
     }.items():
-        yield Case(
-            "a zip of small images",
-            name,
-            ["data", "prepare", "cifar10", "--from", "c.zip"],
-            cifar(content),
-            wanted=REFUSED,
-        )
+        yield Case("a zip of small images", name, ["data", "prepare", "cifar10", "--from", "c.zip"], cifar(content), wanted=REFUSED)
 
 
 def idx() -> Iterator[Case]:
@@ -1054,25 +859,12 @@ def idx() -> Iterator[Case]:
         ("a zip of them", "mnist.zip", b"PK"),
         ("nothing", "readme.txt", b""),
     ):
-        yield Case(
-            "MNIST's files",
-            what,
-            prepare,
-            _write(f"digits/{file}", content),
-            wanted=REFUSED,
-            says=file if "dots" in what or "zip" in what else "",
-        )
-    yield Case(
-        "MNIST's files",
-        "a folder in a file's place",
-        prepare,
-        lambda world: (world / f"digits/{name}").mkdir(parents=True),
-        wanted=REFUSED,
-    )
+        yield Case("MNIST's files", what, prepare, _write(f"digits/{file}", content), wanted=REFUSED, says=file if "dots" in what or "zip" in what else "")
+    yield Case("MNIST's files", "a folder in a file's place", prepare, lambda world: (world / f"digits/{name}").mkdir(parents=True), wanted=REFUSED)
     yield Case("MNIST's files", "no such folder", prepare, wanted=REFUSED)
 
 
-NETWORKS = """
+NETWORKS = '''
 import torch
 from torch import nn
 
@@ -1134,7 +926,7 @@ def none(num_classes, in_channels) -> nn.Module:
     return None
 def exits(num_classes, in_channels) -> nn.Module:
     raise SystemExit(3)
-"""
+'''
 
 
 def networks() -> Iterator[Case]:
@@ -1142,33 +934,12 @@ def networks() -> Iterator[Case]:
     names = "Conv1d Tuple Dict Scalar Spatial Five Raises BadInit Signature NoArguments Weightless InPlace Nothing frozen half double meta lazy nan none exits"
     for name in names.split():
         own = name in ("Raises", "BadInit", "Conv1d")
-        yield Case(
-            "a network that does not fit",
-            name,
-            [*FIT, "--model.network", f"nets:{name}"],
-            _write("nets.py", NETWORKS),
-            own_traceback=own,
-        )
+        yield Case("a network that does not fit", name, [*FIT, "--model.network", f"nets:{name}"], _write("nets.py", NETWORKS), own_traceback=own)
     for name in ("Tuple", "Five", "Weightless", "half", "double", "meta", "lazy", "Scalar"):
         images = ["measure", f"nets:{name}", "--images", "images/train", "--probe-size", "4", "--num-classes", "10"]
         yield Case("a network that does not fit, measured", name, images, _write("nets.py", NETWORKS))
-    for path in (
-        "nets:Missing",
-        "nets:torch",
-        "nets:",
-        ":x",
-        "missing:x",
-        "os:system",
-        "nets:Base.forward",
-        "broken:X",
-    ):
-        yield Case(
-            "code by name",
-            path,
-            [*FIT, "--model.network", path],
-            _all(_write("nets.py", NETWORKS), _write("broken.py", "1/0")),
-            wanted=REFUSED,
-        )
+    for path in ("nets:Missing", "nets:torch", "nets:", ":x", "missing:x", "os:system", "nets:Base.forward", "broken:X"):
+        yield Case("code by name", path, [*FIT, "--model.network", path], _all(_write("nets.py", NETWORKS), _write("broken.py", "1/0")), wanted=REFUSED)
 
 
 def landscapes() -> Iterator[Case]:
@@ -1186,35 +957,12 @@ def landscapes() -> Iterator[Case]:
     ):
         small = [] if more[0] == "--points" else ["--points", "3"]
         yield Case("arguments of landscape", " ".join(more)[:30], ["landscape", RUN, *small, *more])
-    for what, content in {
-        "values text": "hello\n",
-        "a point outside": '{"point": 99, "loss": 1, "errors": 0}\n',
-        "a point that is text": '{"point": "x", "loss": 1, "errors": 0}\n',
-        "no loss": '{"point": 1}\n',
-        "a folder": None,
-    }.items():
-        change = (
-            _folder(f"{RUN}/landscape/values-1of1.jsonl")
-            if content is None
-            else _write(f"{RUN}/landscape/values-1of1.jsonl", content)
-        )
-        plan = _write(
-            f"{RUN}/landscape/surface.json",
-            json.dumps({"points": 3, "radius": 1.0, "directions": "random", "samples": 500}),
-        )
+    for what, content in {"values text": "hello\n", "a point outside": '{"point": 99, "loss": 1, "errors": 0}\n', "a point that is text": '{"point": "x", "loss": 1, "errors": 0}\n', "no loss": '{"point": 1}\n', "a folder": None}.items():
+        change = _folder(f"{RUN}/landscape/values-1of1.jsonl") if content is None else _write(f"{RUN}/landscape/values-1of1.jsonl", content)
+        plan = _write(f"{RUN}/landscape/surface.json", json.dumps({"points": 3, "radius": 1.0, "directions": "random", "samples": 500}))
         yield Case("a surface of another form", what, ["report", "runs", "--out", "page"], _all(plan, change))
-    for what, content in {
-        "empty": "",
-        "a list": "[1]",
-        "points 10^6": '{"points": 1000000, "radius": 1, "directions": "x", "samples": 1}',
-        "points text": '{"points": "x"}',
-    }.items():
-        yield Case(
-            "a surface's plan of another form",
-            what,
-            ["report", "runs", "--out", "page"],
-            _write(f"{RUN}/landscape/surface.json", content),
-        )
+    for what, content in {"empty": "", "a list": "[1]", "points 10^6": '{"points": 1000000, "radius": 1, "directions": "x", "samples": 1}', "points text": '{"points": "x"}'}.items():
+        yield Case("a surface's plan of another form", what, ["report", "runs", "--out", "page"], _write(f"{RUN}/landscape/surface.json", content))
     for more in (
         *(["--layers", text] for text in ("0", "99", "9" * 30)),
         *(["--probe-size", text] for text in ("1", "99999999", "9" * 30)),
@@ -1223,40 +971,16 @@ def landscapes() -> Iterator[Case]:
     ):
         usual = ["--measurements", "distributions"] if more[0] == "--layers" else []
         yield Case("arguments of measure", " ".join(more)[:30], ["measure", RUN, *usual, *more])
-    for target in (
-        "missing",
-        "small.yaml",
-        "runs",
-        "images",
-        "timm/nothing",
-        f"{RUN}/state.json",
-        f"{RUN}/checkpoints/missing.ckpt",
-    ):
-        yield Case(
-            "targets of measure",
-            target,
-            ["measure", target, "--images", "images/train"] if target.startswith("timm") else ["measure", target],
-            wanted=REFUSED,
-        )
+    for target in ("missing", "small.yaml", "runs", "images", "timm/nothing", f"{RUN}/state.json", f"{RUN}/checkpoints/missing.ckpt"):
+        yield Case("targets of measure", target, ["measure", target, "--images", "images/train"] if target.startswith("timm") else ["measure", target], wanted=REFUSED)
 
 
 def texts() -> Iterator[Case]:
     """Names in figures, pages and terminals."""
     for name in (r"$\frac{", "学习率_高", "a<b>&\"'", "=cmd|' /C calc'!A0", "%s{}", "x" * 140, "é\u0301", "🙂"):
         yield Case("a name", name[:20], [*FIT, "--name", name, "--seed", "5"])
-        changed = STUDY_FILE | {
-            "title": name,
-            "grid": {"x": {name: {"seed": 0}, "other": {"seed": 1}}},
-            "claims": [],
-            "seed_key": "data.seed",
-        }
-        yield Case(
-            "a name in a study's figures",
-            name[:20],
-            ["study", "run", "s.yaml", "--jobs", "1"],
-            _write("s.yaml", yaml.safe_dump(changed)),
-            check=_no_formula,
-        )
+        changed = STUDY_FILE | {"title": name, "grid": {"x": {name: {"seed": 0}, "other": {"seed": 1}}}, "claims": [], "seed_key": "data.seed"}
+        yield Case("a name in a study's figures", name[:20], ["study", "run", "s.yaml", "--jobs", "1"], _write("s.yaml", yaml.safe_dump(changed)), check=_no_formula)
 
 
 def _no_formula(world: World) -> str | None:
@@ -1268,34 +992,18 @@ def _no_formula(world: World) -> str | None:
 
 
 def _no_evil(world: World) -> str | None:
-    return "a file lies outside" if [path for path in world.parent.rglob("evil.png")] else None
+    return "a file lies outside" if list(world.parent.rglob("evil.png")) else None
 
 
 def commands() -> Iterator[Case]:
     """Commands in the wrong form."""
     for arguments in (
         *(["fit", "x"], ["fit", "--unknown"], ["nothing"], ["study"], ["study", "run"], ["study", "run", "nothing"]),
-        *(
-            ["runs", "show", "nowhere"],
-            ["runs", "compare", RUN],
-            ["runs", "clean", "--keep", "-1"],
-            ["runs", "list", "images"],
-        ),
-        *(
-            ["report"],
-            ["report", "--all"],
-            ["report", "images", "--out", "page"],
-            ["report", "runs", "--out", "small.yaml"],
-        ),
+        *(["runs", "show", "nowhere"], ["runs", "compare", RUN], ["runs", "clean", "--keep", "-1"], ["runs", "list", "images"]),
+        *(["report"], ["report", "--all"], ["report", "images", "--out", "page"], ["report", "runs", "--out", "small.yaml"]),
         *(["data", "prepare", "nothing"], ["data", "check", "cifar10"], ["data", "show", "MNIST5k", "--images", "0"]),
         *(["data", "show", "MNIST5k", "--images", "99999999"], ["data", "show", "MNIST5k", "--out", "x.jpg"]),
-        *(
-            ["wandb-sync", "nowhere"],
-            ["wandb-sync", "images"],
-            ["test", "nowhere"],
-            ["validate", RUN],
-            ["test", "runs"],
-        ),
+        *(["wandb-sync", "nowhere"], ["wandb-sync", "images"], ["test", "nowhere"], ["validate", RUN], ["test", "runs"]),
         *(["theory", "nothing"], ["demo", "--seed", "x"], ["doctor", "nothing"], ["doctor", "missing.yaml"]),
         *(["study", "run", "small.yaml", "--jobs", "0"], ["study", "run", "small.yaml", "--budget", "0.01"]),
         *(["study", "run", "small.yaml", "--seed", "-1"], ["study", "plan", "small.yaml", "--preset", "x"]),
@@ -1306,12 +1014,6 @@ def commands() -> Iterator[Case]:
 
 def waits() -> Iterator[Case]:
     """What waits hears a signal and the budget."""
-    held = """
-import fcntl, os, time
-file = open("data/.CIFAR10.lock", "w")
-fcntl.flock(file, fcntl.LOCK_EX)
-"""
-
     def lock(world: World) -> None:
         (world / "data").mkdir(exist_ok=True)
         draw = np.random.default_rng(0)
@@ -1323,29 +1025,14 @@ fcntl.flock(file, fcntl.LOCK_EX)
                     archive.writestr(f"{part}/{label}/0.png", content.getvalue())
 
     def hold() -> None:
-        import fcntl
-
         if not os.fork():
-            with open("data/.CIFAR10.lock", "w") as file:
-                import time
-
+            with Path("data/.CIFAR10.lock").open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 time.sleep(40)
             os._exit(0)
-        import time
-
         time.sleep(0.5)
 
-    del held
-    yield Case(
-        "a wait for another process",
-        "data prepare",
-        ["data", "prepare", "cifar10", "--from", "c.zip"],
-        lock,
-        before=hold,
-        kill_after=9,
-        says="wait",
-    )
+    yield Case("a wait for another process", "data prepare", ["data", "prepare", "cifar10", "--from", "c.zip"], lock, before=hold, kill_after=9, says="wait")
 
 
 KINDS = (nulls, yamls, flags, sizes, studies, checkpoints, records, locks, environments, platforms, disks, pictures, archives, idx, networks, landscapes, texts, commands, waits)  # fmt: skip
