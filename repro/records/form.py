@@ -13,7 +13,7 @@ from repro.errors import UserError
 from repro.records.files import decode_number, read_lines
 
 Kinds = Mapping[str, type | tuple[type, ...]]
-Content = TypeVar("Content", dict[str, Any], list[dict[str, Any]])
+Content = TypeVar("Content", dict[str, Any], list[Any])
 
 NUMBER = (int, float, str)
 """In `Kinds`: a number, or the text of one that JSON lacks."""
