@@ -262,33 +262,34 @@ def load(name: str, *, above: Sequence[Path] = ()) -> Study:
     presets = content.get("presets") or {}
     if not isinstance(presets, Mapping) or not presets:
         raise UserError(f"{where} lacks presets; it needs at least one")
-    if odd := [key for key in (*presets, *(content.get("paper_values") or ())) if not isinstance(key, str)]:
+    values = content.get("paper_values")
+    if odd := [key for key in (*presets, *(values if isinstance(values, dict) else ())) if not isinstance(key, str)]:
         raise UserError(f"{where}: {odd[0]!r} is no text; put the names of presets and cells in quotes")
     content["presets"] = {
         preset: _fill(Preset, {} if settings is None else settings, f"{where}, preset {preset}")
         for preset, settings in presets.items()
     }
+    _check_forms(content, where)
     study: Study = _fill(Study, content, where)
-    _check_forms(study, where)
     if not study.grid or not study.labels():
         raise UserError(f"{where} has a grid without runs; every key of the grid needs at least one value")
     _check(study, where)
     return study
 
 
-def _check_forms(study: Study, where: str) -> None:
+def _check_forms(content: Mapping[str, Any], where: str) -> None:
     """Refuse a base or a grid of another form, and one of more runs than anybody means."""
-    if not isinstance(study.base, Mapping | str):
-        raise UserError(f"{where}: base is {study.base!r}; allowed: keys and values, or the name of a file in configs/")
-    grid: object = study.grid
+    if not isinstance(base := content.get("base", {}), Mapping | str):
+        raise UserError(f"{where}: base is {base!r}; allowed: keys and values, or the name of a file in configs/")
+    grid = content.get("grid", {})
     if not isinstance(grid, Mapping) or not all(isinstance(each, list | dict) for each in grid.values()):
         raise UserError(f"{where}: grid is {grid}; allowed: keys with lists of values, or names with variants")
     for axis, choices in grid.items():
         for variant, settings in choices.items() if isinstance(choices, dict) else ():
             if not isinstance(settings, Mapping):
                 raise UserError(f"{where}, {axis} {variant} is {settings!r}; allowed: configuration keys and values")
-    seeds = max(len(preset.seeds) for preset in study.presets.values())
-    if (runs := seeds * math.prod(map(len, study.grid.values()))) > MOST_RUNS:
+    seeds = max(len(preset.seeds) for preset in content["presets"].values())
+    if (runs := seeds * math.prod(map(len, grid.values()))) > MOST_RUNS:
         raise UserError(f"{where} has {runs:,} runs; allowed: {MOST_RUNS:,} at most")
 
 
