@@ -232,7 +232,7 @@ def test_what_failed_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", CONTENTS)
-@settings(max_examples=int(os.environ.get("FUZZ", "60")), suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(os.environ.get("FUZZ", "12")), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_anything_is_read_or_refused_in_a_line(kind: str, data: st.DataObject) -> None:
     attempt(kind, data.draw(CONTENTS[kind]))

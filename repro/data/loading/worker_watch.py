@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from repro.waiting import Wait
+from repro.waiting import Wait, until
 
 POLL_SECONDS = 0.5
+_REAPING_SECONDS = 4.0  # until the server has told how one of its processes ended
 
 
 def listen(iterator: Any) -> None:
@@ -35,10 +36,9 @@ def listen(iterator: Any) -> None:
 
 def how_they_ended(iterator: Any) -> str | None:
     """How workers of a DataLoader that are gone have ended, and the likely cause; None while all are there."""
-    codes = []
-    for worker in getattr(iterator, "_workers", ()):
-        worker.join(0.2)
-        codes += [worker.exitcode] if worker.exitcode else []
+    workers = getattr(iterator, "_workers", ())
+    until(lambda: any(worker.exitcode for worker in workers), "how a worker ended", seconds=_REAPING_SECONDS)
+    codes = [worker.exitcode for worker in workers if worker.exitcode]
     if not codes:
         return None
     name = signal.Signals(-codes[0]).name if codes[0] < 0 else f"status {codes[0]}"

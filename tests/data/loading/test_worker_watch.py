@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from repro import waiting
-from repro.data.loading import workers
+from repro.data.loading import worker_watch, workers
 from repro.data.loading.worker_watch import how_they_ended, listen
 from repro.data.loading.workers import usable_workers
 
@@ -83,9 +83,12 @@ def test_the_wait_for_a_worker_is_heard_and_told(
     ("code", "words"),
     [(-signal.SIGKILL, "SIGKILL.*memory"), (-signal.SIGBUS, "SIGBUS.*/dev/shm"), (1, "status 1.*image")],
 )
-def test_how_a_worker_ended_is_told_with_its_likely_cause(code: int, words: str) -> None:
-    ended = SimpleNamespace(exitcode=code, join=lambda timeout: None)
-    alive = SimpleNamespace(exitcode=None, join=lambda timeout: None)
+def test_how_a_worker_ended_is_told_with_its_likely_cause(
+    code: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_watch, "_REAPING_SECONDS", 0.0)
+    ended = SimpleNamespace(exitcode=code)
+    alive = SimpleNamespace(exitcode=None)
     assert how_they_ended(SimpleNamespace(_workers=[alive])) is None
     told = how_they_ended(SimpleNamespace(_workers=[alive, ended]))
     assert told is not None
