@@ -95,8 +95,8 @@ def _configurations(configs: Sequence[Config]) -> tuple[list[Config], list[Check
         Check(name="data", ok=True, found=f"{name} in '{root}', fingerprint {fingerprint[:12]}")
         for (name, root), fingerprint in fingerprints.items()
     ]
-    for mistake, runs in Counter(wrong).items():
-        found = mistake if runs == 1 else f"{mistake} ({runs} runs)"
+    for reason, runs in Counter(wrong).items():
+        found = reason if runs == 1 else f"{reason} ({runs} runs)"
         checks.append(Check(name="configuration", ok=False, found=found))
     if not wrong:
         checks.append(Check(name="configuration", ok=True, found=f"{len(configs)} of {len(configs)} runs are sound"))

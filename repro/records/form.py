@@ -50,7 +50,7 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
         raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
         if key in content or all_of_them:
-            value = content.get(key)
+            value: Any = content.get(key)
             odd = not isinstance(value, kind) or isinstance(value, bool)
             if kind is NUMBER:
                 odd = not _is_number(decode_number(value))

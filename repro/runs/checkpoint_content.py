@@ -64,12 +64,11 @@ def _wrong(content: object) -> str:
 def _wrong_generators(generators: Any) -> str:
     """Of every rank; a run that went on without them would draw other numbers without a word."""
     usual = torch.get_rng_state()
-    for each in generators if isinstance(generators, list) and generators else [None]:
-        found = each.get("torch") if isinstance(each, dict) else None
-        whole = isinstance(found, Tensor) and found.shape == usual.shape and found.dtype == usual.dtype
-        if not whole or not {"python", "numpy", "device"} <= each.keys():
-            return "its random generators are not there or not whole"
-    return ""
+    whole = isinstance(generators, list) and len(generators) > 0
+    for each in generators if whole else ():
+        found = each.get("torch") if isinstance(each, dict) and {"python", "numpy", "device"} <= each.keys() else None
+        whole = whole and isinstance(found, Tensor) and found.shape == usual.shape and found.dtype == usual.dtype
+    return "" if whole else "its random generators are not there or not whole"
 
 
 def other_weights(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:

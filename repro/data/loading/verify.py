@@ -88,6 +88,6 @@ def _is_turned(path: Path) -> bool:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")  # of EXIF data that are damaged: the pixels are whole
-            return image.getexif().get(_ORIENTATION, 1) != 1
+            return bool(image.getexif().get(_ORIENTATION, 1) != 1)
     except Exception:  # whatever Pillow raises for them
         return False
