@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check types fast-tests gpu-check format env lock clean ready ready-to-test ready-to-check FORCE
+.PHONY: help demo test check types fast-tests fuzz gpu-check format env lock clean ready ready-to-test ready-to-check FORCE
 
 stamp := .venv/.installed
 
@@ -58,6 +58,9 @@ types: # beside the tests: it takes one processor, and without its cache half a 
 # worksteal: half of the files for each of two workers, so that most of what a file's tests share is made once.
 fast-tests:
 	@$(run) pytest -m "not slow" -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+fuzz: ready-to-test ## for some minutes, every night: contents that no reader expects; what fails lands in tests/fuzz/corpus
+	@FUZZ=2000; export FUZZ; $(run) pytest tests/fuzz -n auto --maxprocesses 8 --timeout 3600 $(ARGS)
 
 has-gpu := import sys, torch; sys.exit(not torch.cuda.is_available())
 

@@ -45,7 +45,7 @@ sys.exit(run(arguments))
 NETWORK = """
 from torch import nn
 
-def make(num_classes, in_channels):
+def make(num_classes, in_channels) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(784 * in_channels, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(0.3),
         nn.Linear(256, num_classes),

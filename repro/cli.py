@@ -15,7 +15,7 @@ from repro import __version__
 from repro.commands import parser_of
 from repro.commands.options import Asked, Request
 from repro.commands.stopped import tell
-from repro.errors import UserError
+from repro.errors import UserError, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
@@ -71,7 +71,15 @@ class _Answer(AbstractContextManager["_Answer"]):
             print(f"repro: {error}", file=sys.stderr)
             self.status = 2 if isinstance(error, UserError) else 1
             return True
-        return False
+        told = None
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            told = limit_reached(error)
+        elif isinstance(error, MemoryError):
+            told = "memory is used up; give it less to do at a time, or close other programs"
+        if told is not None:
+            print(f"repro: {told}", file=sys.stderr)
+            self.status = 1
+        return told is not None
 
 
 @contextmanager
@@ -79,8 +87,9 @@ def _console() -> Iterator[None]:
     """Streams that take any text, and an end without a traceback if the reader or the user leaves."""
     if "SLURM_JOB_ID" in os.environ:
         defer_sigusr1()
-    if sys.stdout is None:  # closed by the caller
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by the caller
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = PlainOutput(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):  # progress bars steer the terminal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from repro.text import printable
@@ -41,3 +42,21 @@ def unknown(kind: str, given: object, allowed: Iterable[object], *, extra: str =
     if extra:
         text += f"; {extra}"
     return UserError(text)
+
+
+_ADVICE = {
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the number of files that may be open (ulimit -n 4096)"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, and start it again"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "it takes a place where you may read and write"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ETIMEDOUT), "the disk or its server fails; start it again later"),
+    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "the machine has no memory or process left; start fewer at a time"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "links lead in a circle; name the place itself",
+}
+
+
+def limit_reached(error: OSError) -> str | None:
+    """What the machine refuses, and what to do, in a line; None for what may be a fault of ours."""
+    advice = _ADVICE.get(error.errno or 0)
+    where = "" if error.filename is None else f" '{error.filename}'"
+    return advice and printable(f"the machine refuses:{where} {error.strerror}; {advice}")

@@ -54,6 +54,7 @@ class PlainOutput(io.TextIOWrapper):
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         stream.flush()
+        self._stream = stream  # which would be closed if nobody held it
         raw = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115 (a file's number, not its path)
         buffering = stream.line_buffering or stream.isatty()
         super().__init__(raw, stream.encoding, "backslashreplace", line_buffering=buffering)

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "repro"
 ORDER = [
     "text",
     "errors",
+    "waiting",
     "importing",
     "own_code",
     "lightning_compat",
@@ -39,8 +40,8 @@ ORDER = [
     "cli",
     "__main__",
 ]
-FREE_OF_TORCH = {"text", "errors", "importing", "own_code", "machine", "config", "records", "figures", "studies"}
-FREE_OF_TORCH |= {"report", "commands", "cli"}
+FREE_OF_TORCH = {"text", "errors", "waiting", "importing", "own_code", "machine", "config", "records"}
+FREE_OF_TORCH |= {"figures", "studies", "report", "commands", "cli"}
 FOR_ANYONE = {"spectra", "networks", "measurements", "theory", "landscape"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

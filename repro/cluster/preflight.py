@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -103,10 +104,10 @@ def _configurations(configs: Sequence[Config]) -> tuple[list[Config], list[Check
         Check(name="data", ok=True, found=f"{name} in '{root}', fingerprint {fingerprint[:12]}")
         for (name, root), fingerprint in fingerprints.items()
     ]
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        checks.append(Check(name="configuration", ok=False, found=f"{wrong[0]}{more}"))
-    else:
+    for reason, runs in Counter(wrong).items():
+        found = reason if runs == 1 else f"{reason} ({runs} runs)"
+        checks.append(Check(name="configuration", ok=False, found=found))
+    if not wrong:
         checks.append(Check(name="configuration", ok=True, found=f"{len(configs)} of {len(configs)} runs are sound"))
     return sound, checks
 

@@ -59,18 +59,19 @@ def _prepare(request: _Prepare) -> int:
         print(f"{request.name} needs no preparing")
     else:
         print(load(prepare)(request.root, request.source, request.download))
-    return _whole(request)
+    return _whole(request, seen=dataset(request.name).verify is None)
 
 
 def _check(request: _Named) -> int:
     if (verify := dataset(request.name).verify) is not None:
         print(load(verify)(request.root))
-    return _whole(request)
+    return _whole(request, seen=True)
 
 
-def _whole(request: _Named) -> int:
+def _whole(request: _Named, *, seen: bool) -> int:
     """Say of which pixels a data set is, that is all there."""
-    print(f"{request.name} is whole: fingerprint {fingerprint(request.name, request.root)}")
+    state = "is whole" if seen else "is in place (repro data check decodes every image)"
+    print(f"{request.name} {state}: fingerprint {fingerprint(request.name, request.root)}")
     origin = provenance(request.name, request.root)
     if not origin.get("published", True):
         print(f"{request.name} is from {origin['source']}: not known to be the published pixels")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import Config
 from repro.errors import UserError
+from repro.machine import number
 from repro.records import RunDirectory
-from repro.records.surface import SURFACE, SurfaceRecord
+from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
 from repro.text import shell
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from repro.landscape.plane import Plane
 
 EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", "runs/nguyen-fig3/RUN --part 3/8")
+_LARGEST_RADIUS = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,13 @@ class Landscape(Request):
 
     def __post_init__(self) -> None:
         for name, least in (("points", 2), ("samples", 2), ("batch_size", 1), ("together", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more")
-        if not 0 < self.radius < float("inf"):
-            raise UserError(f"--radius is {self.radius}; allowed: above 0")
+            value, most = getattr(self, name), MOST_POINTS if name == "points" else 2**31 - 1
+            if value is not None and not least <= value <= most:
+                raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more, {most:,} at most")
+        if not 0 < self.radius <= _LARGEST_RADIUS:
+            raise UserError(f"--radius is {self.radius}; allowed: above 0, up to {_LARGEST_RADIUS:g}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed is {self.seed}; allowed: 0 to 2**63 - 1")
 
 
 def main(request: Landscape) -> int:
@@ -75,14 +79,12 @@ parser = partial(command_parser, examples=EXAMPLES, actions=Action(Landscape, ma
 def _part(text: str | None) -> tuple[int, int]:
     """Which of how many parts this process computes, from 1."""
     if text is None:
-        environment = os.environ
-        if "SLURM_ARRAY_TASK_ID" in environment:
-            first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0"))
-            count = int(environment.get("SLURM_ARRAY_TASK_COUNT", "1"))
-            return int(environment["SLURM_ARRAY_TASK_ID"]) - first + 1, count
-        if int(environment.get("WORLD_SIZE", "1")) > 1:
-            return int(environment.get("RANK", "0")) + 1, int(environment["WORLD_SIZE"])
-        return int(environment.get("SLURM_PROCID", "0")) + 1, int(environment.get("SLURM_NTASKS", "1"))
+        if "SLURM_ARRAY_TASK_ID" in os.environ:
+            first, count = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_COUNT", 1)
+            return number("SLURM_ARRAY_TASK_ID", 0) - first + 1, count
+        if (ranks := number("WORLD_SIZE", 1)) > 1:
+            return number("RANK", 0) + 1, ranks
+        return number("SLURM_PROCID", 0) + 1, number("SLURM_NTASKS", 1)
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--part is '{text}'; allowed: i/n with i from 1 to n, such as 2/8")
@@ -186,7 +188,7 @@ def _plane(
 
     from repro.landscape import directions
     from repro.landscape.plane import Plane
-    from repro.runs.checkpoint_file import load_weights
+    from repro.runs.checkpoint_content import read
 
     center = directions.trained_parameters(network)
     generator = torch.Generator().manual_seed(request.seed)
@@ -202,7 +204,7 @@ def _plane(
         )
     visited = []
     for each in others:
-        content = load_weights(each)["state_dict"]
+        content = read(each)["state_dict"]
         visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
     try:
         first, second, coordinates, share = directions.principal(center, visited)

@@ -150,6 +150,8 @@ def device_named(name: str) -> Any:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if not name.startswith(("cpu", "cuda")):
+            raise UserError(f"--device {name} is not to be had; allowed: auto, cpu, cuda")
         return torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

@@ -70,6 +70,11 @@ def allowed(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
 
 
+def takes_mapping(kind: Any) -> bool:
+    """Whether a field of this type takes keys and values."""
+    return any(get_origin(each) is dict for each in (kind, *get_args(kind)))
+
+
 def placeholder(kind: Any) -> str:
     """What stands for a value of this type in a help text: ``{a,b}``, ``N`` ..."""
     if get_origin(kind) is Literal:

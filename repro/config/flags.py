@@ -61,6 +61,9 @@ def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, An
     Raises:
         UserError: If one is of another kind, such as text where a list is due.
     """
+    for name, value in values.items():
+        if value is None and type(None) not in get_args(hints(kind)[name]):
+            raise UserError(f"{source}: '{name}' is empty; give it a value, or leave it out")
     try:
         return dict(_typer(kind, frozenset(values)).parse_object(dict(values), defaults=False).as_dict())
     except ArgumentError as error:

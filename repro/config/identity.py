@@ -26,6 +26,7 @@ _KEYS = (
     "data.padding",
     "data.image_size",
     "data.resize_size",
+    "data.orientation",
     "data.arguments",
 )
 

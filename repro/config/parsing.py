@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from repro.config.fields import GROUPS, hints, keys, plain_kinds
+from repro.config.fields import GROUPS, allowed, field_type, hints, keys, plain_kinds, takes_mapping
 from repro.config.flags import checker, configuration_parser, is_a_group, one_line
 from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
-from repro.config.yaml_file import read_yaml
+from repro.config.yaml_file import parse_yaml, read_yaml
 from repro.errors import UserError, unknown
 
 
 def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dict[str, Any]:
     """A nested or dotted mapping as ``{"model.network": ...}``; refuses keys that a configuration does not have."""
-    allowed = keys()
+    known = keys()
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
         if key in GROUPS:
@@ -37,7 +37,7 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
     for key in [key for key in flat if key in GONE]:  # of a run that an older version made
         del flat[key]
     for key, value in flat.items():
-        if key not in allowed:
+        if key not in known:
             level = [*GROUPS, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
             raise unknown("key", key, sorted(level), extra=f"in {source}")
     return flat
@@ -65,6 +65,9 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
     asked = {key: value for key, value in flat.items() if not _plain(key, value)}
+    for key, value in asked.items():
+        if value is None and type(None) not in plain_kinds()[key]:  # the parser takes it for everything
+            raise UserError(f"{source}: {key} is empty (null); allowed: {allowed(field_type(key))}")
     try:
         checked = checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
     except ArgumentError as error:
@@ -136,6 +139,7 @@ def parse(
     """
     parser = parser or configuration_parser()
     files, rest = _split(arguments)
+    _check_mappings(rest)
     fields = {each.name for each in dataclasses.fields(Config)}
     try:
         typed = parser.parse_args(rest, defaults=False).as_dict()
@@ -169,6 +173,14 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         _refuse_gone(written)
         content |= _as_fields(flatten(written, source=f"'{path}'"), f"'{path}'")
     return content, rest
+
+
+def _check_mappings(arguments: Sequence[str]) -> None:
+    """Refuse flags whose value is a mapping with a key twice: the parser would take the last without a word."""
+    for number, argument in enumerate(arguments):
+        flag, given, value = argument.partition("=")
+        if flag.startswith("--") and flag[2:] in keys() and takes_mapping(field_type(flag[2:])):
+            parse_yaml(value if given else "".join(arguments[number + 1 : number + 2]), flag)
 
 
 def to_flat(config: Config) -> dict[str, Any]:

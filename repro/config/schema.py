@@ -130,6 +130,8 @@ class DataConfig:
     """Side of the square images of ImageNet and ImageFolder. Default: 224."""
     resize_size: int | None = None
     """Their shorter side before the centre is cropped for evaluation. Default: image_size · 256 / 224."""
+    orientation: Literal["stored", "exif"] = "stored"
+    """Photographs as their pixels are stored, as torchvision reads them; or turned as their EXIF data say."""
     workers: int | None = None
     """Processes of each rank that decode them; 0: none. Default: this machine's processors divided by its ranks."""
     arguments: dict[str, Any] | None = None

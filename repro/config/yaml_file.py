@@ -1,4 +1,4 @@
-"""A YAML file as a mapping: as JSON has it, no key twice, and nothing that runs code. Free of torch."""
+"""A YAML file as a mapping: as JSON has it, no key twice, of a sensible size, and nothing that runs code. No torch."""
 
 from __future__ import annotations
 
@@ -54,22 +54,65 @@ for _kind in ("set", "omap", "pairs", "timestamp", "binary"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refused)
 
 
+MOST_BYTES = 2**22
+"""Of a file: the largest configuration or study that anybody writes is a hundredth of that."""
+_MOST_VALUES = 10**6
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        UserError: There is no such file, it is not YAML, a key is there twice, or it holds something else.
+        UserError: There is no such file, it is not YAML, a key is there twice, it is too large, or it holds something
+            else.
     """
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # a safe loader
+        if not (path := Path(path)).is_file() and path.exists() and not path.is_dir():
+            raise UserError(f"'{path}' is a pipe or a device; name a file")  # some never end
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read configuration file '{path}': {error.strerror}") from error
-    except _Unwanted as error:
-        raise UserError(f"'{path}': {error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"'{path}' is not YAML: {error}") from error
+    if len(text) > MOST_BYTES:
+        raise UserError(f"'{path}' is larger than {MOST_BYTES // 2**20} MB, and so no configuration or study")
+    content = parse_yaml(text, f"'{path}'")
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"'{path}' holds a {type(content).__name__}; a configuration file holds keys and values")
     return content
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The value that a YAML text stands for.
+
+    Raises:
+        UserError: It is not YAML, or none that we take.
+    """
+    try:
+        content = yaml.load(text, Loader=_Loader)  # a safe loader
+        _values(content, {})
+    except _Unwanted as error:
+        raise UserError(f"{source}: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an integer of thousands of digits
+        raise UserError(f"{source} is not YAML: {error}") from error
+    except RecursionError:
+        raise UserError(f"{source} is nested too deep") from None
+    return content
+
+
+def _values(value: Any, known: dict[int, int]) -> int:
+    """How many values there are once every alias is written out."""
+    if not isinstance(value, dict | list):
+        return 1
+    if (found := known.get(id(value))) is None:
+        known[id(value)] = 0  # while we are inside
+        inner = value.values() if isinstance(value, dict) else value
+        found = known[id(value)] = 1 + sum(_values(each, known) for each in inner)
+        if found > _MOST_VALUES:
+            raise _Unwanted("its aliases stand for more than a million values")
+    elif not found:
+        raise _Unwanted("a list or mapping holds itself")
+    return found

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from repro.config import Config
 from repro.errors import UserError
+from repro.machine import number
 
 _RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 _RENDEZVOUS = ("MASTER_ADDR", "TORCHELASTIC_RUN_ID", "LSB_JOBID")
@@ -17,7 +18,7 @@ _INTERACTIVE = ("bash", "interactive")
 
 def is_first_rank() -> bool:
     """Whether this is the process that writes and speaks, told before any process group exists."""
-    return not any(int(os.environ.get(name, "0")) for name in _RANKS)
+    return not any(number(name, 0) for name in _RANKS)
 
 
 def in_slurm(environment: Mapping[str, str] = os.environ) -> bool:
@@ -29,8 +30,8 @@ def slurm_devices(environment: Mapping[str, str] = os.environ) -> int | None:
     """Tasks on each node of the SLURM job: one drives one device. None outside of SLURM."""
     if not in_slurm(environment):
         return None
-    tasks, nodes = int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", "1"))
-    return int(environment.get("SLURM_NTASKS_PER_NODE", max(1, tasks // nodes)))
+    tasks, nodes = number("SLURM_NTASKS", 1, environment), number("SLURM_NNODES", 1, environment)
+    return number("SLURM_NTASKS_PER_NODE", max(1, tasks // max(1, nodes)), environment)
 
 
 def devices(config: Config) -> int | str:
@@ -94,7 +95,7 @@ def check_layout(config: Config, environment: Mapping[str, str] = os.environ) ->
     per_node = slurm_devices(environment)
     if per_node is None:
         return f"{trainer.num_nodes} x {trainer.devices} devices, no SLURM job"
-    nodes, tasks = int(environment.get("SLURM_NNODES", "1")), int(environment["SLURM_NTASKS"])
+    nodes, tasks = number("SLURM_NNODES", 1, environment), number("SLURM_NTASKS", 1, environment)
     if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
         raise UserError(
             f"the SLURM job has {tasks} tasks; ask for them with --ntasks-per-node, not with --ntasks alone"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,16 @@ def available_memory(root: Path = Path("/")) -> int:
         root: Where `/proc` and `/sys` are.
     """
     return min([_of_host(root), *_of_groups(root)])
+
+
+def shared_memory() -> int | None:
+    """Bytes that are free for what processes hand each other (/dev/shm, which containers make small); None: no such."""
+    if sys.platform != "linux":
+        return sys.maxsize
+    try:
+        return shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return None
 
 
 def _of_host(root: Path) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
+from repro.errors import UserError
 from repro.importing import load
+from repro.machine import available_memory
 from repro.networks import external as foreign
 from repro.networks.naming import find
 from repro.networks.options import parse_options
+
+_USUAL = 128
+"""Width, or a tenth of the depth, up to which every network fits: looking costs up to 0.2 s."""
 
 
 def create_network(name: str, **options: Any) -> nn.Module:
@@ -31,5 +40,25 @@ def create_network(name: str, **options: Any) -> nn.Module:
         foreign.check(name, parsed)
         return foreign.create(name, parsed)
     family, depth = find(name, parsed)
-    network: nn.Module = load(family.builder)(depth, parsed)
-    return network
+    build: Callable[[], nn.Module] = partial(load(family.builder), depth, parsed)
+    if max(parsed.width or 0, parsed.groups or 0, *(parsed.hidden or ()), (depth or 0) // 10) > _USUAL:
+        _require_memory(name, build)
+    return build()
+
+
+def _require_memory(name: str, build: Callable[[], nn.Module]) -> None:
+    """Refuse a network that is larger than the memory there is before any of it is taken: built without memory."""
+    generator = torch.get_rng_state()
+    try:
+        with torch.device("meta"):
+            needed: float = sum(each.nbytes for each in build().parameters())
+    except (RuntimeError, OverflowError, TypeError):  # sizes that 64 bits do not hold
+        needed = math.inf
+    finally:
+        torch.set_rng_state(generator)
+    if needed > (free := available_memory()):
+        size = f"{needed / 1e9:,.0f} GB" if math.isfinite(needed) else "more than 64-bit numbers can say"
+        raise UserError(
+            f"the weights of this {name} alone take {size} of memory, and {free / 1e9:,.0f} GB are free; make it "
+            "narrower or less deep"
+        )

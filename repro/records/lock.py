@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 import uuid
@@ -14,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from repro import waiting
 from repro.errors import UserError
+from repro.machine import lives, number, this_process
 
 HEARTBEAT_SECONDS = 15.0
 DEAD_AFTER_SECONDS = 120.0
@@ -22,31 +23,21 @@ DEAD_AFTER_SECONDS = 120.0
 
 def _owner() -> dict[str, Any]:
     return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
+        **this_process(),
         "job": os.environ.get("SLURM_JOB_ID"),
-        "restart": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        "restart": number("SLURM_RESTART_COUNT", 0),
         "token": uuid.uuid4().hex,
     }
-
-
-def _process_lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 class Lock:
     """The lock of a run directory; a context manager.
 
-    The file holds host, process, SLURM job and a token, and its time is renewed as a heartbeat. Another start refuses
-    while the owner lives and takes the lock over when it is dead: its process is gone from this host, its SLURM job
-    was restarted, or it gave no sign for two minutes (by the file server's clock). Should the owner live after all (a
-    node that was cut off and taken for dead), it learns so at its next heartbeat.
+    The file holds the process (`repro.machine.this_process`), SLURM job and a token, and its time is renewed as a
+    heartbeat. Another start refuses while the owner lives and takes the lock over when it is dead: its process is gone
+    from this machine, its SLURM job was restarted, or it gave no sign for two minutes (by the file server's clock; if
+    that has been set back since, it is watched for a while). Should the owner live after all (a node that was cut off
+    and taken for dead), it learns so at its next heartbeat.
 
     Args:
         path: The lock file.
@@ -86,23 +77,30 @@ class Lock:
         self._remove(self._owner)
 
     def _create(self) -> bool:
-        """Put a complete lock file in place, or return False if there is one: a link is atomic on NFS too."""
+        """Put a complete lock file in place, or return False if there is one."""
         temporary = self.path.with_name(f".lock.{self._owner['token']}")
-        temporary.write_text(json.dumps(self._owner), encoding="utf-8")
         try:
-            os.link(temporary, self.path)
+            temporary.write_text(json.dumps(self._owner), encoding="utf-8")
+            _put(temporary, self.path)
         except FileExistsError:
             return False
+        except OSError as error:
+            raise UserError(
+                f"cannot write a lock into '{self.path.parent}': {error.strerror}; name another place with --runs"
+            ) from error
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         return True
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self, path: Path | None = None) -> dict[str, Any] | None:
+        path = path or self.path
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return None
-        except ValueError:
+            return {} if path.is_symlink() else None  # a link that leads nowhere is nobody's
+        except OSError as error:
+            raise UserError(f"cannot read the lock '{path}': {error.strerror}; remove it") from error
+        except (ValueError, RecursionError):
             content = {}
         return content if isinstance(content, dict) else {}
 
@@ -113,25 +111,46 @@ class Lock:
             self.path.rename(aside)
         except FileNotFoundError:
             return
-        if holder and json.loads(aside.read_text(encoding="utf-8")).get("token") != holder.get("token"):
+        if holder and (self._read(aside) or {}).get("token") != holder.get("token"):
             with contextlib.suppress(FileExistsError):
-                os.link(aside, self.path)  # somebody was quicker: give it back
-        aside.unlink()
+                _put(aside, self.path)  # somebody was quicker: give it back
+        aside.unlink(missing_ok=True)
 
-    def _dead(self, holder: Mapping[str, Any]) -> bool:
+    def _dead(self, holder: Mapping[str, Any], *, watch: bool = True) -> bool:
         same_job = holder.get("job") is not None and holder["job"] == self._owner["job"]
         if same_job and int(holder.get("restart", 0)) < self._owner["restart"]:
             return True
-        if holder.get("host") == self._owner["host"] and not _process_lives(int(holder.get("pid", 0))):
+        if lives(holder) is False:
             return True
-        probe = self.path.with_name(f".clock.{self._owner['token']}")
-        probe.touch()  # the file server's clock, which may differ from ours
+        age = self._silence()
+        if age is None:
+            return False  # released in between
+        if age < -HEARTBEAT_SECONDS and watch:  # the clock was set back: see whether it is renewed
+            return not self._renewed()
+        return age > DEAD_AFTER_SECONDS
+
+    def _silence(self) -> float | None:
+        """Seconds since the last heartbeat, by the file server's clock, which may differ from ours."""
+        probe = self.path.with_name(f".clock.{uuid.uuid4().hex}")
         try:
-            return probe.stat().st_mtime - self.path.stat().st_mtime > DEAD_AFTER_SECONDS
+            with contextlib.suppress(OSError):  # read only: by our own clock
+                probe.touch()
+            now = probe.stat().st_mtime if probe.exists() else time.time()
+            return now - self.path.lstat().st_mtime
         except FileNotFoundError:
-            return False
+            return None
         finally:
-            probe.unlink()
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def _renewed(self) -> bool:
+        """Whether the owner gives a sign within two heartbeats."""
+        before = self.path.lstat().st_mtime_ns
+        return waiting.until(
+            lambda: not self.path.exists() or self.path.lstat().st_mtime_ns != before,
+            f"a sign of life of the run that holds '{self.path}', which is dated in the future",
+            seconds=2 * HEARTBEAT_SECONDS,
+        )
 
     def _beat(self) -> None:
         last = time.monotonic()
@@ -145,8 +164,23 @@ class Lock:
                 os.utime(self.path)
 
 
+def _put(temporary: Path, path: Path) -> None:
+    """Make `path` the file `temporary`, unless it is there: by a link, which is atomic on NFS too.
+
+    Raises:
+        FileExistsError: It is there.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here: whoever reads it before it is whole finds an owner that lives
+        with path.open("x", encoding="utf-8") as file:
+            file.write(temporary.read_text(encoding="utf-8"))
+
+
 def holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock file at `path`, if its process still lives; None if nobody does."""
     lock = Lock(path)
     content = lock._read()
-    return None if content is None or lock._dead(content) else content
+    return None if content is None or lock._dead(content, watch=False) else content

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
+from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode_number, dump_json, read_lines, replace_text
+from repro.records.files import append_lines, decode_number, dump_json, replace_text
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged")
@@ -88,15 +89,16 @@ class RunDirectory:
         run = cls(path)
         if run.config_path.exists():
             return run
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if run.path.exists() and not _is_bare(run.path):
             raise UserError(f"'{path}' exists and is not a run directory; name another with --runs, --study or --name")
         try:
             run.checkpoints.mkdir(parents=True, exist_ok=True)
             replace_text(run.path / "state.json", dump_json({"status": "created", "created": now()}))
             replace_text(run.config_path, config)
         except OSError as error:
+            shutil.rmtree(run.path, ignore_errors=True)
             raise UserError(
-                f"cannot write run directory '{path}': {error.strerror}; name another with --runs"
+                f"cannot write run directory '{path}': {error.strerror}; make room, or name another with --runs"
             ) from error
         return run
 
@@ -144,12 +146,9 @@ class RunDirectory:
     @property
     def state(self) -> dict[str, Any]:
         """The state as written last, numbers decoded."""
-        path = self.path / "state.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
-            raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
-        return {key: _decode(value) for key, value in content.items()}
+        content = {key: _decode(value) for key, value in form.read_json(self.path / "state.json", {}).items()}
+        form.require(content, form.STATE, f"'{self.path / 'state.json'}'")
+        return content
 
     @property
     def status(self) -> str:
@@ -166,28 +165,38 @@ class RunDirectory:
     def lives(self) -> list[dict[str, Any]]:
         """The environments of all lives of the run, oldest first."""
         path = self.path / "environment.json"
-        return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+        lives: list[dict[str, Any]] = form.read_json(path, [])
+        for life in lives:
+            form.require(life, form.LIFE, f"'{path}'")
+        return lives
 
     def metric_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``metrics.jsonl``."""
-        return read_lines(self.path / "metrics.jsonl")
+        return form.lines(self.path / "metrics.jsonl", form.METRICS)
 
     def reading_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``readings.jsonl``."""
         plain = self.path / "readings.jsonl"
-        return read_lines(plain if plain.exists() else plain.with_name("readings.jsonl.gz"))
+        return form.lines(plain if plain.exists() else plain.with_name("readings.jsonl.gz"), form.READINGS)
 
     def last_step(self) -> int:
         """The last step that was recorded, while the run goes on: read from the end of the record."""
         path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return 0
-        with path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 2**16))
             for line in reversed(file.read().splitlines()):
-                with contextlib.suppress(ValueError, KeyError, TypeError):
+                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                     return int(json.loads(line)["step"])
         return 0
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with what is told of the run (its numbers are not read), in words; None if nothing is."""
+        try:
+            _ = self.state, self.lives
+        except UserError as error:
+            return str(error)
+        return None
 
     def saved_checkpoints(self) -> list[Path]:
         """Checkpoints by step, newest last."""
@@ -228,6 +237,16 @@ class RunDirectory:
     def delete(self) -> None:
         """Delete the whole directory."""
         shutil.rmtree(self.path)
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a folder holds nothing, or what a start that was killed, or found the disk full, has left of a run."""
+    if not path.is_dir():
+        return False
+    made = [each.name for each in path.iterdir() if each.name not in ("state.json", "checkpoints", "lock")]
+    return all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made) and not any(
+        (path / "checkpoints").glob("*")
+    )
 
 
 def _decode(value: Any) -> Any:

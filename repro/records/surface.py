@@ -13,11 +13,16 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.errors import UserError
-from repro.records.files import append_lines, dump_json, read_lines, replace_text
+from repro.records import form
+from repro.records.files import append_lines, dump_json, replace_text
 
 PLAN = "surface.json"
 SURFACE = "landscape"
 """Folder of a run's surface in its directory, where reports look for it."""
+MOST_POINTS = 2_001
+"""On each axis: four million losses."""
+_PLAN: form.Kinds = {"points": int, "radius": (int, float), "directions": str, "samples": int}
+_VALUES: form.Kinds = {"point": int, "loss": form.NUMBER, "errors": form.NUMBER}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +66,10 @@ class SurfaceRecord:
     @property
     def plan(self) -> dict[str, Any]:
         """What is computed: points, radius, directions, samples, checkpoint ... and the path, if there is one."""
-        try:
-            content: dict[str, Any] = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"'{self.path / PLAN}' cannot be read ({error}); compute the surface again") from error
+        content: dict[str, Any] = form.read_json(self.path / PLAN, {})
+        form.require(content, _PLAN, f"'{self.path / PLAN}'", all_of_them=True)
+        if not 2 <= content["points"] <= MOST_POINTS:
+            raise UserError(f"'{self.path / PLAN}' has {content['points']} points; allowed: 2 to {MOST_POINTS:,}")
         return content
 
     def prepare(self, plan: Mapping[str, Any], *, again: bool = False) -> None:
@@ -105,7 +110,7 @@ class SurfaceRecord:
         return {
             int(line["point"]): (float(line["loss"]), float(line["errors"]))
             for file in sorted(self.path.glob("values-*.jsonl"))
-            for line in read_lines(file)
+            for line in form.lines(file, _VALUES)
         }
 
     def missing(self) -> list[int]:
@@ -119,7 +124,8 @@ class SurfaceRecord:
         side = int(plan["points"])
         table = np.full((2, side * side), math.nan)
         for point, pair in self.values().items():
-            table[:, point] = pair
+            if point < side * side:
+                table[:, point] = pair
         loss, errors = table.reshape(2, side, side)
         return Surface(
             label=label,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from repro.data.registry import DATASETS
+from repro.errors import UserError
 from repro.figures import RunRecords
 from repro.records import RunDirectory
 from repro.report.sources import ReportCell, Section, configuration
@@ -79,7 +80,7 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
         return RunResult(
             cell=cell,
             network=cell.label,
-            status="not run",
+            status=cell.damage or "not run",
             ended=False,
             final={},
             seconds=None,
@@ -87,7 +88,10 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
         )
     config, state = configuration(run), run.state
     dataset = DATASETS.get(config.get("data", {}).get("name", ""))
-    records = RunRecords.read(run, label=cell.label, classes=dataset.classes if dataset else None)
+    try:
+        records = RunRecords.read(run, label=cell.label, classes=dataset.classes if dataset else None)
+    except UserError as error:  # one must not hide the others
+        return _outcome(replace(cell, run=None, damage=f"damaged: {error}"), None)
     return RunResult(
         cell=cell,
         network=config.get("model", {}).get("network", cell.label),

@@ -190,7 +190,7 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory, curves: str | None)
         life = run.lives[-1]
         parts += ["<h4>Command</h4>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
         parts += ["<h4>Environment</h4>", _facts(_environment(run.lives))]
-    configuration = run.config_path.read_text(encoding="utf-8").strip()
+    configuration = run.config_path.read_text(encoding="utf-8", errors="replace").strip()
     parts += ["<h4>Configuration</h4>", f'<pre class="configuration">{escape(configuration)}</pre>']
     if curves is not None:
         label = f"Training curves of {title(cell.label)}, seed {cell.seed}"

@@ -20,6 +20,8 @@ from repro.studies.manifest import description
 from repro.studies.match import match
 from repro.studies.study import Study, StudyCell
 
+GROUPS = ("model", "data", "training", "trainer", "measure", "log")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportCell:
@@ -30,7 +32,9 @@ class ReportCell:
     name: str
     """Name of its folder."""
     run: RunDirectory | None
-    """None while there is no run directory."""
+    """None while there is no run directory, or none that can be read."""
+    damage: str = ""
+    """Why it cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +93,9 @@ def _study(manifest: Path) -> Section:
         for cell in known["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
         kept, copies = _once(known["cells"], manifest.parent)
-        cells = [
-            ReportCell(label=each["label"], seed=each["seed"], name=name, run=_run(manifest.parent / name))
-            for each in kept
-            for name in [each["run"]]
-        ]
+        cells = [_cell(each["label"], each["seed"], RunDirectory(manifest.parent / each["run"])) for each in kept]
         return _of_study(description(known), cells, copies)
-    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
 
@@ -139,7 +139,9 @@ def of_cells(
         runs = [mine or theirs for mine, theirs in zip(runs, found, strict=True)]
         strays += [f"{stray.run.name}: {stray.difference}" for stray in others]
     shown = [
-        ReportCell(label=cell.label, seed=cell.seed, name=run.name if run else f"{cell.label}-seed{cell.seed}", run=run)
+        _cell(cell.label, cell.seed, run)
+        if run
+        else ReportCell(label=cell.label, seed=cell.seed, name=f"{cell.label}-seed{cell.seed}", run=None)
         for run, cell in zip(runs, cells, strict=True)
     ]
     return _of_study(study.at(preset, command), shown, strays)
@@ -150,6 +152,13 @@ def _run(path: Path) -> RunDirectory | None:
     return run if run.config_path.is_file() else None
 
 
+def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:
+    """A run that is reported on, whether there is one, and whether it can be read."""
+    there = run.config_path.is_file()
+    damage = f"damaged: {wrong}" if there and (wrong := run.damage) else ""
+    return ReportCell(label=label, seed=seed, name=run.name, run=run if there and not damage else None, damage=damage)
+
+
 def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
     number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
     return Section(
@@ -158,8 +167,7 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         title=f"Runs in {folder.name}",
         question=f"{number} outside of any study, so without the values of a paper and without claims.",
         cells=[
-            ReportCell(label=label, seed=configuration(run).get("seed", 0), name=run.name, run=run)
-            for run, label in zip(runs, _labels(runs), strict=True)
+            _cell(label, configuration(run).get("seed", 0), run) for run, label in zip(runs, _labels(runs), strict=True)
         ],
     )
 
@@ -190,4 +198,11 @@ def distinct(found: Sequence[Section]) -> list[Section]:
 
 def configuration(run: RunDirectory) -> dict[str, Any]:
     """A run's configuration as written, nested; not checked, so that runs of other versions can be shown too."""
-    return read_yaml(run.config_path)
+    return {key: value for key, value in _written(run).items() if isinstance(value, dict) or key not in GROUPS}
+
+
+def _written(run: RunDirectory) -> dict[str, Any]:
+    try:
+        return read_yaml(run.config_path)
+    except UserError:  # said where it is started again
+        return {}

@@ -196,8 +196,20 @@ def to_csv(table: Table) -> str:
     """The table as CSV, one row of headings."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([[column.full_name for column in table.columns], *table.rows])
+    rows = [[column.full_name for column in table.columns], *table.rows]
+    writer.writerows([[_no_formula(cell) for cell in row] for row in rows])
     return buffer.getvalue()
+
+
+def _no_formula(cell: str) -> str:
+    """A cell that a spreadsheet does not compute: names may be a stranger's. Numbers stay numbers."""
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def to_latex(table: Table) -> str:

@@ -21,7 +21,8 @@ from repro.errors import UserError
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput, connect
-from repro.runs.checkpoint_file import CheckpointFile, load_weights
+from repro.runs.checkpoint_content import other_weights, read
+from repro.runs.checkpoint_file import CheckpointFile
 from repro.runs.checkpoints import RunCheckpoints
 from repro.runs.threads import set_threads_to_look, share_threads
 from repro.runs.validation import kind_options, network_options, require_trusted, train_samples
@@ -189,12 +190,10 @@ def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any
         UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
     """
     experiment = build(config)
-    content = load_weights(checkpoint)
-    try:
-        experiment.module.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot use checkpoint '{checkpoint}': {reason}; name another, or train again") from error
+    content = read(checkpoint)
+    if other := other_weights(content["state_dict"], experiment.module.state_dict()):
+        raise UserError(f"cannot use checkpoint '{checkpoint}': it is another network's: {other}; name another")
+    experiment.module.load_state_dict(content["state_dict"])
     return experiment, content
 
 

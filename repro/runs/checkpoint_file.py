@@ -6,20 +6,22 @@ import contextlib
 import io
 import json
 import os
-import pickle
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
+from torch import nn
 
 from repro.config import Config, signature
 from repro.distributed.processes import is_first_rank
 from repro.errors import UserError
 from repro.records import RunDirectory
+from repro.runs.checkpoint_content import other_weights, read
 
 
 class CheckpointFile(CheckpointIO):
@@ -33,6 +35,8 @@ class CheckpointFile(CheckpointIO):
 
     def __init__(self, signature: str) -> None:
         self.signature = signature
+        self.module: nn.Module | None = None
+        """What its weights have to fit."""
         self.error: OSError | None = None
         """Why the last save failed; not raised, since the other ranks would wait for this one."""
 
@@ -58,10 +62,13 @@ class CheckpointFile(CheckpointIO):
         """Read, without running any code that the file might hold.
 
         Raises:
-            UserError: The checkpoint is another run's.
+            UserError: The checkpoint cannot be used, or is another run's.
         """
-        content = torch.load(path, map_location=map_location or "cpu", weights_only=weights_only)
+        assert weights_only
+        content = read(Path(path), map_location or "cpu")
         refuse_foreign(content, self.signature, Path(path))
+        if self.module and (other := other_weights(content["state_dict"], self.module.state_dict())):
+            raise UserError(f"checkpoint '{path}' is another network's: {other}; move it out of the way")
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -80,13 +87,23 @@ def refuse_foreign(content: dict[str, Any], signature: str, path: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint file, by its checksums; None if it is sound."""
+    """What is wrong with a checkpoint file, by its checksums; None if it is sound.
+
+    Raises:
+        UserError: It cannot be read, now: that says nothing of what it holds.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()
         if torn is None:
             return None
-    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        if error.errno is None:  # zipfile's own
+            return str(error)
+        raise UserError(
+            f"cannot read checkpoint '{path}': {error.strerror}; it is left as it is: start again when it can be read"
+        ) from error
+    except (EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         return str(error) or type(error).__name__
     return f"checksum of {torn} differs"
 
@@ -122,21 +139,6 @@ def adopt(path: Path, folder: Path, config: Config) -> None:
         UserError: It cannot be read.
     """
     file = CheckpointFile(signature(config))
-    file.save_checkpoint(load_weights(path), folder / path.name)
+    file.save_checkpoint(read(path), folder / path.name)
     if file.error is not None:
         raise file.error
-
-
-def load_weights(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint.
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        content["state_dict"]
-    except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot use checkpoint '{path}': {reason}; name another, or train again") from error
-    return dict(content)

@@ -22,8 +22,6 @@ from repro.runs.stop import OUT_OF_TIME, TAKEN_OVER, CannotSave, Interrupted, St
 from repro.training.classifier import Classifier
 from repro.training.random_features.classifier import OutputClassifier
 
-EVALUATION_PATIENCE = 20.0
-"""Seconds that an evaluation may go on after a request to stop. Then the run leaves it, back to its last checkpoint."""
 BEST = "best.ckpt"
 _CRITERION = "validation/accuracy"
 _SLOWER = 1.5  # than ever so far: what a stop may take
@@ -55,6 +53,11 @@ class RunCheckpoints(Checkpoint):
         self._saved_at = time.monotonic()
 
     # State
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Say what a checkpoint's weights have to fit, before one is read."""
+        if isinstance(file := trainer.strategy.checkpoint_io, CheckpointFile):
+            file.module = pl_module
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""
@@ -176,7 +179,7 @@ class RunCheckpoints(Checkpoint):
             raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=asked)
 
     def _leave(self, trainer: Trainer) -> None:
-        urgent = self.stop.is_urgent(EVALUATION_PATIENCE)
+        urgent = self.stop.is_urgent()
         (asked,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
         if asked:
             self._look()  # so that the next life stops, with a checkpoint, before this evaluation

@@ -131,6 +131,9 @@ def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterato
         _tell_namesakes(run, config, resolved.fingerprint)
     if not new and run.config_path.exists():
         _same(run, config)
+    if not new and not again and run.ended:  # nothing is written: it may lie where nothing can be
+        yield False
+        return
     if again and not new and is_first_rank():
         with run.lock():
             pass  # refuses while somebody trains here

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from repro.data.loading.workers import SIGNALS
+from repro.waiting import heard
 
 TAKEN_OVER = 1_000
 """In place of a signal: another start has taken the run over, so this one leaves its directory alone."""
@@ -17,7 +18,9 @@ OUT_OF_TIME = 1
 """In place of a signal: the budget is used up. Below every signal's number, so that one that comes later counts."""
 LAST_SECONDS = 5.0
 """Before a budget's end: to close the record and leave."""
-
+PATIENCE_SECONDS = 20.0
+"""What goes on after a request to stop, an evaluation or a wait, may take so long; then the run leaves it, back to its
+last checkpoint."""
 
 _early: list[int] = []
 
@@ -85,11 +88,15 @@ class StopRequest:
         """Another start has the run now."""
         self.ask(TAKEN_OVER)
 
-    def is_urgent(self, patience: float) -> bool:
-        """Whether what goes on has to be left: so many seconds after a signal, or at the end of the budget."""
+    def is_urgent(self) -> bool:
+        """Whether what goes on has to be left: some seconds after a signal, or at the end of the budget."""
         if self.signal == OUT_OF_TIME:
             return self.left <= LAST_SECONDS
-        return bool(self) and time.monotonic() - self._since > patience
+        return bool(self) and time.monotonic() - self._since > PATIENCE_SECONDS
+
+    def _end_wait(self, what: str) -> None:
+        if self.is_urgent():
+            raise Interrupted(f"stopped while waiting for {what}", signal=self.signal)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -106,7 +113,8 @@ class StopRequest:
                 signal.signal(number, note)
             while _early:
                 self.ask(_early.pop())
-            yield
+            with heard(self._end_wait):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -56,7 +56,7 @@ def with_batch_size(config: Config, batch_size: int) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=batch_size))
 
 
-_RESIDENT, _DECODED = ("padding", "residence"), ("image_size", "resize_size", "workers")
+_RESIDENT, _DECODED = ("padding", "residence"), ("image_size", "resize_size", "orientation", "workers")
 
 
 def kind_options(config: Config) -> dict[str, object]:

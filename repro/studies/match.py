@@ -41,6 +41,9 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
         except UserError as error:
             strays.append(Stray(run=run, difference=str(error)))
             continue
+        if wrong := run.damage:
+            strays.append(Stray(run=run, difference=wrong))
+            continue
         key = signature(config)
         if other := _another_result(run, config, code.get(key, {})):
             strays.append(Stray(run=run, difference=other))

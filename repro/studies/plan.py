@@ -95,7 +95,7 @@ def rates(folders: Iterable[Path]) -> Rates:
         for path in sorted(folder.glob("**/config.yaml")):
             run = RunDirectory(path.parent)
             try:
-                if run.ended and run.state.get("step"):
+                if run.ended and run.state.get("step") and run.state.get("seconds"):
                     life = run.lives[-1] if run.lives else {}
                     if "stack" in life:  # several runs stepped as one in an older version: no step's time
                         continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
 from repro.studies import claims, quantities
 from repro.studies.description import Description, SizedDescription
+
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +205,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in (configurations() / "studies").glob("*.yaml"))
 
 
-def _fill(kind: type, content: Mapping[str, Any], where: str) -> Any:
+def _fill(kind: type, content: object, where: str) -> Any:
+    if not isinstance(content, Mapping):
+        raise UserError(f"{where} is {content!r}; allowed: keys and values")
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     for key in content:
         if key not in fields:
@@ -214,18 +219,32 @@ def _fill(kind: type, content: Mapping[str, Any], where: str) -> Any:
     ]
     if lacks := [f"'{name}'" for name in required if name not in content]:
         raise UserError(f"{where} lacks the key{'s' if len(lacks) > 1 else ''} {', '.join(lacks)}")
+    if "settings" in content and not isinstance(content["settings"], Mapping):
+        raise UserError(f"{where}: settings is {content['settings']!r}; allowed: configuration keys and values")
+    if isinstance(seeds := content.get("seeds"), list) and len(seeds) > MOST_RUNS:  # to look at each takes a minute
+        raise UserError(f"{where} has {len(seeds):,} seeds; allowed: {MOST_RUNS:,} runs at most")
     plain = {name: value for name, value in content.items() if name not in ("presets", "base", "grid", "adjust")}
     made = {**content, **typed(kind, plain, source=where)}
     if "adjust" in fields:
         made["adjust"] = [
             _fill(Adjustment, each, f"{where}, adjustment {number}")
-            for number, each in enumerate(content.get("adjust") or (), 1)
+            for number, each in enumerate(_list(content.get("adjust") or (), f"{where}: adjust"), 1)
         ]
     return kind(**made)
 
 
-def load(name: str) -> Study:
+def _list(value: object, what: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise UserError(f"{what} is {value!r}; allowed: a list")
+    return value
+
+
+def load(name: str, *, above: Sequence[Path] = ()) -> Study:
     """A study by name, or by the path of a file that ends in .yaml.
+
+    Args:
+        name: Name or path.
+        above: Files of studies that take this one's runs.
 
     Raises:
         UserError: For an unknown study, an unknown or missing key, a grid without runs, or a claim about a cell that
@@ -234,32 +253,52 @@ def load(name: str) -> Study:
     path = Path(name) if name.endswith((".yaml", ".yml")) else configurations() / "studies" / f"{name}.yaml"
     if not path.is_file():
         raise unknown("study", name, names(), extra="or the path of a .yaml file")
+    if path in above:
+        raise UserError(f"study '{path.name}' takes its own runs (runs_of), by {' and '.join(map(str, above))}")
     content = read_yaml(path)
     content.setdefault("name", path.stem)
     where = f"study '{path.name}'"
     if (shared := content.get("runs_of")) is not None:
-        return _of_other_runs(content, str(shared), where)
+        return _of_other_runs(content, load(str(shared), above=[*above, path]), where)
     presets = content.get("presets") or {}
     if not isinstance(presets, Mapping) or not presets:
         raise UserError(f"{where} lacks presets; it needs at least one")
+    values = content.get("paper_values")
+    if odd := [key for key in (*presets, *(values if isinstance(values, dict) else ())) if not isinstance(key, str)]:
+        raise UserError(f"{where}: {odd[0]!r} is no text; put the names of presets and cells in quotes")
     content["presets"] = {
-        preset: _fill(Preset, settings or {}, f"{where}, preset {preset}") for preset, settings in presets.items()
+        preset: _fill(Preset, {} if settings is None else settings, f"{where}, preset {preset}")
+        for preset, settings in presets.items()
     }
+    _check_forms(content, where)
     study: Study = _fill(Study, content, where)
-    if not isinstance(study.grid, Mapping) or not all(isinstance(each, list | dict) for each in study.grid.values()):
-        raise UserError(f"{where}: grid is {study.grid}; allowed: keys with lists of values, or names with variants")
     if not study.grid or not study.labels():
         raise UserError(f"{where} has a grid without runs; every key of the grid needs at least one value")
     _check(study, where)
     return study
 
 
-def _of_other_runs(content: Mapping[str, Any], other: str, where: str) -> Study:
+def _check_forms(content: Mapping[str, Any], where: str) -> None:
+    """Refuse a base or a grid of another form, and one of more runs than anybody means."""
+    if not isinstance(base := content.get("base", {}), Mapping | str):
+        raise UserError(f"{where}: base is {base!r}; allowed: keys and values, or the name of a file in configs/")
+    grid = content.get("grid", {})
+    if not isinstance(grid, Mapping) or not all(isinstance(each, list | dict) for each in grid.values()):
+        raise UserError(f"{where}: grid is {grid}; allowed: keys with lists of values, or names with variants")
+    for axis, choices in grid.items():
+        for variant, settings in choices.items() if isinstance(choices, dict) else ():
+            if not isinstance(settings, Mapping):
+                raise UserError(f"{where}, {axis} {variant} is {settings!r}; allowed: configuration keys and values")
+    seeds = max(len(preset.seeds) for preset in content["presets"].values())
+    if (runs := seeds * math.prod(map(len, grid.values()))) > MOST_RUNS:
+        raise UserError(f"{where} has {runs:,} runs; allowed: {MOST_RUNS:,} at most")
+
+
+def _of_other_runs(content: Mapping[str, Any], theirs: Study, where: str) -> Study:
     """A study that looks in its own way at another's runs: a figure of the networks of a table."""
     for key in ("base", "grid", "presets", "adjust", "seed_key"):
         if key in content:
-            raise UserError(f"{where} takes the runs of {other}, and with them its {key}; leave that out")
-    theirs = load(other)
+            raise UserError(f"{where} takes the runs of {theirs.name}, and with them its {key}; leave that out")
     own = {entry.name: getattr(theirs, entry.name) for entry in dataclasses.fields(Study)}
     own |= {"paper_values": {}, "claims": [], "preset_claims": {}, "figures": None, "paper_shows": {}, "adjust": []}
     study: Study = _fill(Study, {**own, **content}, where)

@@ -63,7 +63,10 @@ class Service:
             raise UserError("W&B is not installed; pip install wandb")
         from wandb.sdk import wandb_setup
 
-        settings = wandb_setup.singleton().settings
+        try:
+            settings = wandb_setup.singleton().settings
+        except ValueError as error:  # pydantic's, of an address or a mode that is none
+            raise UserError(f"W&B's settings are wrong: {str(error).partition('For further')[0]}") from error
         self.url = str(settings.base_url).rstrip("/")
         key = settings.api_key or os.environ.get("WANDB_API_KEY") or self._stored_key()
         if not key:

@@ -209,5 +209,5 @@ def test_what_the_parser_is_not_asked_for_is_what_it_would_say(value: object, mo
 @pytest.mark.parametrize("value", ["!!set {a, b}", "!!binary aGVsbG8="])
 def test_a_flag_takes_nothing_that_a_file_cannot_keep(value: str) -> None:
     """The run's own configuration could not be read again."""
-    with pytest.raises(UserError, match="model.arguments.a is a (set|bytes); allowed: texts"):
+    with pytest.raises(UserError, match="--model.arguments: line 1 has a (set|binary); allowed: texts"):
         parse(["--model.arguments", f"{{a: {value}}}"])

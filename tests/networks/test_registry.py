@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from repro.errors import UserError
 from repro.networks import ACTIVATIONS, NETWORKS, check, create_network, weight_layers
 from repro.networks.options import UNIVERSAL, Options, choices
 
@@ -51,3 +52,26 @@ def test_a_family_takes_options_that_exist_and_reads_them_beside_those_of_the_da
 
 def test_every_activation_can_be_chosen() -> None:
     assert choices("activation") == tuple(ACTIVATIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet8", {"width": 10**6}),
+        ("resnet8", {"width": 10**25}),
+        ("mlp", {"hidden": (10**7, 10**6)}),
+        ("mlp", {"hidden": (10**25,)}),
+    ],
+)
+def test_a_network_that_no_machine_holds_is_refused_before_anything_is_taken(name: str, options: dict) -> None:
+    with pytest.raises(UserError, match=f"the weights of this {name} alone take .* of memory"):
+        create_network(name, **options)
+
+
+def test_looking_at_the_memory_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = []
+    for usual in (10**9, 0):
+        monkeypatch.setattr("repro.networks.create._USUAL", usual)
+        torch.manual_seed(0)
+        networks.append(create_network("mlp", hidden=(9,)))
+    assert all(map(torch.equal, networks[0].parameters(), networks[1].parameters()))

@@ -147,3 +147,11 @@ def test_csv_and_latex_hold_the_same_cells(run, manifest) -> None:
     body = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert len(body) == 2
     assert len({line.count("&") for line in body}) == 1
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1+1", "-x", "@SUM(A1)", "\t=1"])
+def test_a_spreadsheet_computes_no_cell(name: str) -> None:
+    columns = [tables.Column("", name, numeric=False), tables.Column("", "b")]
+    table = tables.Table(columns, [[name, "-0.5"], ["plain", "+inf"]])
+    rows = list(csv.reader(io.StringIO(tables.to_csv(table))))
+    assert rows == [[f"'{name}", "b"], [f"'{name}", "-0.5"], ["plain", "+inf"]]

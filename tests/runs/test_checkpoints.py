@@ -18,7 +18,7 @@ from repro.config import Config, from_mapping
 from repro.errors import UserError
 from repro.records import RunDirectory, metrics
 from repro.runs import checkpoint_file as module
-from repro.runs import checkpoints
+from repro.runs import checkpoints, stop
 from repro.runs.checkpoint_file import CheckpointFile, damage, newest_sound
 from repro.runs.start import resolve, start
 from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
@@ -231,7 +231,7 @@ def test_an_evaluation_is_left_when_it_takes_too_long(tmp_path: Path, monkeypatc
 
     config = small(tmp_path, trainer={"evaluate_every_n_epochs": 2}, data={"evaluation_batch_size": 100})
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "EVALUATION_PATIENCE", 0.0)
+        patch.setattr(stop, "PATIENCE_SECONDS", 0.0)
         patch.setattr(Classifier, "_evaluate", signalled)
         with pytest.raises(Interrupted, match=r"after step 8, .* is step-00000004.ckpt"):
             start(config)
@@ -265,4 +265,4 @@ def test_a_write_that_fails_leaves_no_part(tmp_path: Path) -> None:
     file.save_checkpoint({"a": torch.zeros(3)}, tmp_path / "x.ckpt")
     assert file.error is None
     assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
-    assert torch.equal(file.load_checkpoint(tmp_path / "x.ckpt")["a"], torch.zeros(3))
+    assert torch.equal(torch.load(tmp_path / "x.ckpt", weights_only=True)["a"], torch.zeros(3))

@@ -22,7 +22,7 @@ def test_without_a_budget_the_clock_never_asks(clock: SimpleNamespace) -> None:
     stop = StopRequest()
     clock.seconds = 1e12
     assert not stop
-    assert not stop.is_urgent(0.0)
+    assert not stop.is_urgent()
 
 
 def test_the_clock_asks_as_long_before_the_end_as_a_stop_takes(clock: SimpleNamespace) -> None:
@@ -41,9 +41,9 @@ def test_at_the_end_of_the_budget_an_evaluation_is_left_not_before(clock: Simple
     stop.notice = 60
     clock.seconds = 1090
     assert stop
-    assert not stop.is_urgent(patience=1.0)
+    assert not stop.is_urgent()
     clock.seconds = 1100 - LAST_SECONDS
-    assert stop.is_urgent(patience=1000.0)
+    assert stop.is_urgent()
 
 
 def test_after_a_signal_it_is_left_when_patience_ends(clock: SimpleNamespace) -> None:
@@ -52,9 +52,9 @@ def test_after_a_signal_it_is_left_when_patience_ends(clock: SimpleNamespace) ->
         os.kill(os.getpid(), signal.SIGTERM)
         clock.seconds += 20
         assert stop.signal == signal.SIGTERM
-        assert not stop.is_urgent(patience=20.0)
+        assert not stop.is_urgent()
         clock.seconds += 1
-        assert stop.is_urgent(patience=20.0)
+        assert stop.is_urgent()
 
 
 def test_a_signal_counts_more_than_the_clock_and_a_takeover_more_than_both(clock: SimpleNamespace) -> None:

@@ -62,7 +62,7 @@ def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
         return _run_task(request, request.task)
     from repro.distributed.processes import is_first_rank
 
-    typed = shell(*(command or ("repro", "study", "run", request.name)), *request.size)
+    typed = made_by(request, *(command or ()))
     try:
         failed = _run(request, typed)
     except Interrupted as reason:
@@ -79,8 +79,14 @@ def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
 
 def report(request: Report) -> int:
     """Report what has been run."""
-    _report(request, shell("repro", "study", "run", request.name, *request.size), request.out)
+    _report(request, made_by(request), request.out)
     return 0
+
+
+def made_by(request: Part, *command: str) -> str:
+    """The command that makes the runs, as it is typed."""
+    runs = [] if request.runs == "runs" else ["--runs", request.runs]
+    return shell(*(command or ("repro", "study", "run", request.name)), *request.size, *runs)
 
 
 def _report(request: Part, command: str, out: Path | None) -> None:

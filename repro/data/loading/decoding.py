@@ -23,7 +23,8 @@ from torchvision.transforms.v2 import functional as F
 
 from repro.data.loading.batches import Batches, generator
 from repro.data.loading.image_file import open_rgb
-from repro.data.loading.workers import begin_worker, worker_context
+from repro.data.loading.worker_watch import how_they_ended, listen
+from repro.data.loading.workers import PREFETCH, begin_worker, usable_workers, worker_context
 from repro.errors import UserError
 
 try:  # deprecated since torchvision 0.29, but much faster than Pillow; without it all goes through Pillow
@@ -40,8 +41,8 @@ _ATTEMPTS = 10
 _CROP = 2  # stream of `generator`; 0 and 1 are order and augmentation of small images
 
 
-def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
-    """An image file as RGB.
+def decode(path: Path, *, turned: bool = False) -> UInt8[Tensor, "3 height width"]:
+    """An image file as RGB, as it is stored, or (`turned`) as its EXIF data say that it is to be shown.
 
     JPEGs go through torchvision, which is faster than Pillow and gives the same pixels; what it does not take (CMYK,
     other formats, JPEGs that it finds damaged) through Pillow.
@@ -55,13 +56,13 @@ def decode(path: Path) -> UInt8[Tensor, "3 height width"]:
         content = np.empty(0, np.uint8)
     if decode_jpeg is not None and content[:2].tobytes() == b"\xff\xd8":
         try:
-            image: Tensor = decode_jpeg(torch.from_numpy(content))
+            image: Tensor = decode_jpeg(torch.from_numpy(content), apply_exif_orientation=turned)
         except RuntimeError:
             pass  # Pillow says what is wrong
         else:
             if len(image) in (1, 3):
                 return image.expand(3, -1, -1)
-    return torch.from_numpy(np.array(open_rgb(path))).permute(2, 0, 1)
+    return torch.from_numpy(np.array(open_rgb(path, turned=turned))).permute(2, 0, 1)
 
 
 def random_crop(height: int, width: int, source: torch.Generator) -> tuple[int, int, int, int]:
@@ -124,10 +125,11 @@ class Decoder(Dataset[Any]):
         size: Side of the square images.
         resize: The shorter side before the centre is cropped.
         seed: Of crops and flips; None: evaluation.
+        turned: See `decode`.
     """
 
-    def __init__(self, files: Files, *, size: int, resize: int, seed: int | None) -> None:
-        self.size, self.resize, self.seed = size, resize, seed
+    def __init__(self, files: Files, *, size: int, resize: int, seed: int | None, turned: bool = False) -> None:
+        self.size, self.resize, self.seed, self.turned = size, resize, seed, turned
         self._folder = files.folder
         # Tensors go to workers as shared memory, arrays as copies.
         self._names = torch.from_numpy(files.names.view(np.uint8).reshape(-1, files.names.itemsize))
@@ -143,7 +145,7 @@ class Decoder(Dataset[Any]):
         pixels = torch.empty(len(request.chosen), self.size, self.size, 3, dtype=torch.uint8)
         for number, index in enumerate(request.chosen.tolist()):
             try:
-                image = decode(self.path(index))
+                image = decode(self.path(index), turned=self.turned)
             except UserError as error:
                 return str(error)  # an exception would arrive as the worker's traceback
             if self.seed is None:
@@ -187,7 +189,9 @@ class DecodedBatches(Batches):
         size: Side of the square images.
         resize: The shorter side before the centre is cropped, where no crop is random.
         workers: Processes that decode; 0 decodes here.
+        local_ranks: Ranks of this machine, each with as many.
         augmentation: What training images go through.
+        turned: See `decode`.
         options: See `Batches`.
     """
 
@@ -199,17 +203,21 @@ class DecodedBatches(Batches):
         size: int,
         resize: int,
         workers: int,
+        local_ranks: int = 1,
         augmentation: Literal["none", "resized_crop_flip"] = "none",
+        turned: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(torch.from_numpy(files.labels).to(device), **options)
         cropped = augmentation == "resized_crop_flip"
+        workers = usable_workers(workers, -(-self.batch_size // self.ranks) * size * size * 3, local_ranks)
         self._requests = _Requests()
         self._loader = DataLoader(
-            Decoder(files, size=size, resize=resize, seed=self.seed if cropped else None),
+            Decoder(files, size=size, resize=resize, seed=self.seed if cropped else None, turned=turned),
             batch_size=None,  # a request is a batch, and one worker's work
             sampler=self._requests,
             num_workers=workers,
+            prefetch_factor=PREFETCH if workers else None,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0 and self.seed is not None,
             worker_init_fn=begin_worker,
@@ -225,12 +233,24 @@ class DecodedBatches(Batches):
         self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
         device = self.labels.device
         self._iterator = iter(self._loader)
+        listen(self._iterator)
         _OPEN.add(self)
-        for found in self._iterator:
+        for found in self._decoded():
             if isinstance(found, str):
                 raise UserError(found)
             pixels, labels = (tensor.to(device, non_blocking=True) for tensor in found)
             yield self.normalise(pixels.permute(0, 3, 1, 2)), labels
+
+    def _decoded(self) -> Iterator[Any]:
+        try:
+            yield from self._iterator
+        except RuntimeError as error:
+            told = how_they_ended(self._iterator)
+            if "Too many open files" in str(error):
+                told = "too many files are open for so many --data.workers: take fewer, or raise the limit (ulimit -n)"
+            if told is None:
+                raise
+            raise UserError(f"{told}; the same command goes on from the last checkpoint") from error
 
     def close(self) -> None:
         """End the workers; another pass would start new ones."""

@@ -12,15 +12,27 @@ it begins anything, and a worker never lets them through.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import shutil
 import signal
+import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from functools import cache
-from multiprocessing import forkserver, parent_process, resource_tracker
+from multiprocessing import current_process, forkserver, parent_process, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+from repro.machine import shared_memory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Ctrl-C; what a scheduler sends before it kills; what our SLURM scripts ask to be sent before the time limit."""
+
+PREFETCH = 2
+"""Batches that a worker has ready or at hand."""
+_LONGEST_TEMPORARY = 60  # bytes; multiprocessing adds two names
 
 
 class Worker(ForkServerProcess):
@@ -33,16 +45,72 @@ class _Workers(ForkServerContext):
 
 @cache
 def worker_context() -> ForkServerContext:
-    """How workers are begun: by a server with everything imported, which starts here."""
+    """How workers are begun: by a server with everything imported, which starts here.
+
+    Raises:
+        OSError: The machine refuses it.
+    """
     found = _Workers()
     found.set_forkserver_preload(["repro.data.loading.worker_server"])
-    resource_tracker.ensure_running()  # it would let the signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the server keeps them blocked
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with _short_names():
+        resource_tracker.ensure_running()  # it would let the signals through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the server keeps them blocked
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return found
+
+
+@contextlib.contextmanager
+def _short_names() -> Iterator[None]:
+    """Have the server and its workers name their sockets in a folder of a short name: a socket's takes 107 bytes."""
+    if len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_TEMPORARY:
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix="repro-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]  # of multiprocessing
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = "/tmp"
+    try:
+        yield
+    finally:
+        os.environ.pop("TMPDIR")
+        if before is not None:
+            os.environ["TMPDIR"] = before
+
+
+def usable_workers(wanted: int, batch_bytes: int, local_ranks: int = 1) -> int:
+    """How many workers there can be: as many as wanted, unless the machine refuses them or their shared memory.
+
+    Args:
+        wanted: By the user, or by the number of processors.
+        batch_bytes: Of a decoded batch, which lies in shared memory until it is read.
+        local_ranks: Ranks of this machine, which share it.
+    """
+    if not wanted:
+        return 0
+    free = shared_memory()
+    waiting = [(PREFETCH * workers + 1) * batch_bytes * local_ranks for workers in range(wanted + 1)]
+    usable = next((workers for workers in range(wanted, 0, -1) if waiting[workers] <= (free or 0)), 0)
+    if usable < wanted:
+        there = "there is no /dev/shm" if free is None else f"/dev/shm has {free / 1e6:,.1f} MB free"
+        instead = f"{usable} decode" if usable else "this process decodes"
+        _note(
+            f"{wanted} workers would have batches of {waiting[wanted] / 1e6:,.1f} MB waiting in shared memory, and "
+            f"{there}: {instead} (docker run --shm-size gives more)"
+        )
+    try:
+        return usable if usable and worker_context() else 0
+    except OSError as error:
+        _note(f"no processes can be begun to decode images ({error.strerror or error}): this process decodes them")
+        return 0
+
+
+@cache
+def _note(text: str) -> None:
+    print(f"repro: note: {text}", file=sys.stderr, flush=True)
 
 
 def begin_worker(_worker: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from repro import waiting
 from repro.errors import UserError
 
 PIECE = 2**20
@@ -101,6 +102,16 @@ def leads_outside(name: str) -> bool:
     return path.is_absolute() or ".." in path.parts or bool(path.parts and path.parts[0].endswith(":"))
 
 
+def _locks(number: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def alone(lock: Path) -> Iterator[bool]:
     """Wait until no other process is in here with the same lock file.
@@ -110,9 +121,7 @@ def alone(lock: Path) -> Iterator[bool]:
     """
     with lock.open("w") as file:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
+            waiting.until(lambda: _locks(file.fileno()), f"another process, which prepares the same data ('{lock}')")
             locked = True
         except (ImportError, OSError):
             locked = False

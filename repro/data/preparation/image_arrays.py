@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -20,12 +19,8 @@ from PIL import Image, UnidentifiedImageError
 
 from repro.data.loading.arrays import Arrays
 from repro.data.preparation.files import Pace, leads_outside
+from repro.data.preparation.layout import places
 from repro.errors import UserError
-
-_IMAGE = re.compile(
-    r"(?:.*/)?(?P<split>train|test|val)/(?P<label>[^/]+?)(?:/(?P<stem>[^/]+))?\.(?:png|webp|jpe?g|bmp)", re.IGNORECASE
-)
-_FOLDER = re.compile(r"(?:.*/)?(?P<split>train|test|val)/(?P<label>[^/]+)/", re.IGNORECASE)
 
 Files = Mapping[str, Callable[[], bytes]]
 """How to read each file, by its path with slashes; folders end in a slash."""
@@ -42,12 +37,12 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
             or mode; names it.
     """
     files = _zip(source) if source.is_file() else _folder(source)
+    found, left_out = places(files)
     images: defaultdict[str, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
-    for path in sorted(files):
-        if found := _FOLDER.fullmatch(path):
-            images[_split(found)].setdefault(found["label"], [])
-        elif found := _IMAGE.fullmatch(path):
-            images[_split(found)].setdefault(found["label"], []).append((found["stem"] or "", path))
+    for path, (part, label, name) in sorted(found.items()):
+        members = images["train" if part == "train" else "test"].setdefault(label, [])
+        members.append((name.rpartition(".")[0], path))
+    left_out.note(len(found), source)
     for split in ("train", "test"):
         if not images[split]:
             raise UserError(f"'{source}' has no images in {split}/CLASS/ ({', '.join(sorted(files)[:3]) or 'empty'})")
@@ -59,15 +54,8 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
     pace = Pace("images read", sum(len(found) for split in images.values() for found in split.values()), unit="files")
     parts: list[npt.NDArray[np.uint8]] = []
     for split in ("train", "test"):
-        for label in names:
-            if not images[split][label]:
-                raise UserError(f"'{source}': class {label} has no images in {split}")
         parts += _arrays([images[split][label] for label in names], files, image_size, pace)
     return Arrays(*parts), names
-
-
-def _split(found: re.Match[str]) -> str:
-    return "test" if found["split"].lower() == "val" else found["split"].lower()
 
 
 def _zip(path: Path) -> Files:
@@ -89,12 +77,10 @@ def _folder(path: Path) -> Files:
     if not path.is_dir():
         raise UserError(f"'{path}' is neither a folder nor a file")
     found: dict[str, Callable[[], bytes]] = {}
-    for place, folders, files in os.walk(path, followlinks=True):  # data are often links into a store
+    for place, _, files in os.walk(path, followlinks=True):  # data are often links into a store
         inside = Path(place).relative_to(path)
         for name in files:
             found[(inside / name).as_posix()] = (Path(place) / name).read_bytes
-        for name in folders:
-            found[(inside / name).as_posix() + "/"] = bytes
     return found
 
 

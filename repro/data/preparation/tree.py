@@ -12,18 +12,28 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from repro.data.preparation.layout import (
+    DEAD,
+    MISNAMED,
+    OTHER,
+    OUTSIDE,
+    PARTS,
+    SUBFOLDERS,
+    SUFFIXES,
+    LeftOut,
+    is_hidden,
+    is_image,
+    misnamed,
+)
 from repro.errors import UserError
 from repro.records.files import replace_text
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""What counts as an image, as in torchvision.datasets.ImageFolder."""
-FOLDERS = ("train", "val", "test")
 INDEX = ".index.json"
-_VERSION = 1
+_VERSION = 2
 _THREADS = 16  # a listing waits for the file system, not for the processor
 
 
@@ -34,6 +44,7 @@ class _ClassFolder(NamedTuple):
     """Image files, sorted."""
     digest: str
     """Of the files' names and sizes; empty for an entry of the index, which has the tree's."""
+    left_out: LeftOut = LeftOut()
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class Tree:
     parts: Mapping[str, Part]
     """``train`` and, as far as there are such folders, ``validation`` and ``test``."""
     fingerprint: str
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def classes(self) -> list[str]:
@@ -65,37 +77,43 @@ class Tree:
     def __str__(self) -> str:
         counts = " + ".join(f"{len(part):,} {name}" for name, part in self.parts.items())
         alone = "; nothing is held out: its accuracy is that of the images it trains on"
-        return f"{counts} images, {len(self.classes):,} classes{'' if len(self.parts) > 1 else alone}"
+        left = f"; {self.left_out.of(sum(map(len, self.parts.values())))}" if self.left_out else ""
+        return f"{counts} images, {len(self.classes):,} classes{'' if len(self.parts) > 1 else alone}{left}"
 
 
-def read(folder: Path, *, missing: str) -> Tree:
+def read(folder: Path, *, missing: str, anew: bool = False) -> Tree:
     """The tree in a folder: from its index if no folder has changed since, else by listing every file.
 
     Args:
         folder: Holds ``train`` and ``val`` or ``test``. One of them alone is a training part with nothing held out;
             of all three, ``val`` is the validation part.
         missing: What to do if there is no such tree, for the error.
+        anew: List every file, whatever the index says: what lies beside the images changes without it.
 
     Raises:
         UserError: A folder is missing, a class has no image, or the classes of the parts differ.
     """
-    present = [name for name in FOLDERS if (folder / name).is_dir()]
+    present = [name for name in PARTS if (folder / name).is_dir()]
     if not present or (len(present) > 1 and "train" not in present):
-        lacking = "train" if present else f"{', '.join(FOLDERS[:-1])} or {FOLDERS[-1]}"
+        lacking = "train" if present else f"{', '.join(PARTS[:-1])} or {PARTS[-1]}"
         raise UserError(f"'{folder}' has no folder {lacking}; {missing}")
-    found = _from_index(folder, present)
+    found = None if anew else _from_index(folder, present)
     if found is None:
-        listed = {name: _list(folder / name) for name in present}
+        left_out = beside(folder)
+        listed = {name: _list(folder / name, left_out) for name in present}
         fingerprint = _fingerprint(listed)
-        _write_index(folder, listed, fingerprint)
-        found = {name: classes for name, (_, classes) in listed.items()}, fingerprint
-    folders, fingerprint = found
+        _write_index(folder, listed, fingerprint, left_out)
+        found = {name: classes for name, (_, classes) in listed.items()}, fingerprint, left_out
+        if not anew:
+            images = sum(len(each.names) for _, classes in listed.values() for each in classes.values())
+            left_out.note(images, folder)
+    folders, fingerprint, left_out = found
     parts = {
         role: Part(folder / name, {label: each.names for label, each in folders[name].items()})
         for role, name in _roles(present).items()
     }
     _check(parts)
-    return Tree(folder, parts, fingerprint)
+    return Tree(folder, parts, fingerprint, left_out)
 
 
 def _roles(present: list[str]) -> dict[str, str]:
@@ -104,37 +122,71 @@ def _roles(present: list[str]) -> dict[str, str]:
     return dict(zip(("train", "test"), present, strict=False))
 
 
-def _subfolders(folder: Path) -> list[str]:
+def beside(folder: Path) -> LeftOut:
+    """Images in folders beside the parts that others call their parts."""
+    left_out = LeftOut()
+    for entry in _scan(folder):
+        if entry.name.lower() in MISNAMED and entry.is_dir():
+            left_out.add(misnamed(entry.name), *_images_below(Path(entry)))
+    return left_out
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            return [entry for entry in entries if not is_hidden(entry.name)]
     except OSError as error:
         raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
 
 
+def _images_below(folder: Path) -> list[str]:
+    return [
+        str(Path(place, name))
+        for place, _, names in os.walk(folder)
+        for name in sorted(names)
+        if is_image(name) and not is_hidden(name)
+    ]
+
+
+def _why_left_out(entry: os.DirEntry[str], otherwise: str) -> LeftOut:
+    """Count what is no image of a class: a file, or all images below a folder."""
+    left_out = LeftOut()
+    if entry.is_dir():
+        left_out.add(SUBFOLDERS, *_images_below(Path(entry)))
+    else:
+        dead = entry.is_symlink() and not entry.is_file()
+        left_out.add(DEAD if dead else otherwise if is_image(entry.name) else OTHER, entry.path)
+    return left_out
+
+
 def _list_class(folder: Path) -> _ClassFolder:
+    left_out = LeftOut()
+    sizes = {}
     try:
         modified = folder.stat().st_mtime_ns  # before the listing, so that a later change shows
-        with os.scandir(folder) as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries if _is_image(entry)}
+        for entry in _scan(folder):
+            if is_image(entry.name) and entry.is_file():
+                sizes[entry.name] = entry.stat().st_size
+            else:
+                left_out.join([_why_left_out(entry, OTHER)])
     except OSError as error:
         raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
     names = tuple(sorted(sizes))
     digest = hashlib.sha256("".join(f"{name}/{sizes[name]}\n" for name in names).encode("utf-8", "surrogateescape"))
-    return _ClassFolder(modified, names, digest.hexdigest())
+    return _ClassFolder(modified, names, digest.hexdigest(), left_out)
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
-
-
-def _list(folder: Path) -> tuple[int, dict[str, _ClassFolder]]:
+def _list(folder: Path, left_out: LeftOut) -> tuple[int, dict[str, _ClassFolder]]:
     modified = folder.stat().st_mtime_ns
-    names = _subfolders(folder)
+    entries = _scan(folder)
+    names = sorted(entry.name for entry in entries if entry.is_dir())
     if not names:
         raise UserError(f"'{folder}' has no class folders; it should hold one folder of images for each class")
+    left_out.join(_why_left_out(entry, OUTSIDE) for entry in entries if not entry.is_dir())
     with ThreadPoolExecutor(_THREADS) as pool:
-        return modified, dict(zip(names, pool.map(lambda name: _list_class(folder / name), names), strict=True))
+        found = dict(zip(names, pool.map(lambda name: _list_class(folder / name), names), strict=True))
+    left_out.join(each.left_out for each in found.values())
+    return modified, found
 
 
 def _fingerprint(listed: Mapping[str, tuple[int, Mapping[str, _ClassFolder]]]) -> str:
@@ -162,14 +214,14 @@ def _check(parts: Mapping[str, Part]) -> None:
                 )
 
 
-def _from_index(folder: Path, present: list[str]) -> tuple[dict[str, dict[str, _ClassFolder]], str] | None:
+def _from_index(folder: Path, present: list[str]) -> tuple[dict[str, dict[str, _ClassFolder]], str, LeftOut] | None:
     """What the index says, or None if there is none, or a folder has changed since it was written."""
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8", errors="surrogateescape"))
         if content["version"] != _VERSION or sorted(content["folders"]) != sorted(present):
             return None
         found = {name: _unchanged(folder / name, content["folders"][name]) for name in present}
-        return found, str(content["fingerprint"])
+        return found, str(content["fingerprint"]), LeftOut(**content["left_out"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -188,7 +240,9 @@ def _unchanged(folder: Path, entry: dict[str, Any]) -> dict[str, _ClassFolder]:
     return classes
 
 
-def _write_index(folder: Path, listed: Mapping[str, tuple[int, Mapping[str, _ClassFolder]]], fingerprint: str) -> None:
+def _write_index(
+    folder: Path, listed: Mapping[str, tuple[int, Mapping[str, _ClassFolder]]], fingerprint: str, left_out: LeftOut
+) -> None:
     # File names cannot hold a slash; one text a class is read back ten times as fast as a list.
     folders = {
         part: {
@@ -198,7 +252,8 @@ def _write_index(folder: Path, listed: Mapping[str, tuple[int, Mapping[str, _Cla
         for part, (modified, classes) in listed.items()
     }
     try:
-        replace_text(folder / INDEX, json.dumps({"version": _VERSION, "fingerprint": fingerprint, "folders": folders}))
+        known = {"version": _VERSION, "fingerprint": fingerprint, "left_out": asdict(left_out), "folders": folders}
+        replace_text(folder / INDEX, json.dumps(known))
     except OSError as error:
         note = f"cannot keep an index in '{folder}' ({error.strerror}): every start lists all files"
         print(f"repro: note: {note}", file=sys.stderr)

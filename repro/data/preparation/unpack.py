@@ -13,11 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro.data.preparation.files import leads_outside
-from repro.data.preparation.tree import FOLDERS, INDEX, SUFFIXES
+from repro.data.preparation.layout import OUTSIDE, PARTS, places
+from repro.data.preparation.tree import INDEX
 from repro.errors import UserError
 
 ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz")
@@ -38,7 +39,7 @@ class _Member(NamedTuple):
 
 def link(source: Path, target: Path) -> None:
     """Link a tree's parts into the target folder: nothing is copied."""
-    for name in FOLDERS:
+    for name in PARTS:
         if (source / name).is_dir() and not (target / name).exists():
             try:
                 target.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def link(source: Path, target: Path) -> None:
 
 def remove(target: Path) -> None:
     """Remove a tree's parts from a folder, or the links to them; and the folder if nothing else is in it."""
-    for name in FOLDERS:
+    for name in PARTS:
         path = target / name
         if path.is_symlink():
             path.unlink()
@@ -119,20 +120,21 @@ def _outside(source: Path, name: str) -> UserError:
 
 
 def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[_Member]:
-    chosen = []
+    members = {info.filename.replace("\\", "/"): info for info in archive.infolist()}
     for info in archive.infolist():
-        path = PurePosixPath(info.filename.replace("\\", "/"))
         if leads_outside(info.filename):
             raise _outside(source, info.filename)
-        part = path.parts[-3] if len(path.parts) >= 3 else ""
-        if not info.is_dir() and part in FOLDERS and path.suffix.lower() in SUFFIXES and "__MACOSX" not in path.parts:
-            chosen.append((info, path))
-    if len({path.parts[:-3] for _, path in chosen}) != 1:
+    found, left_out = places(members)
+    left_out.add(OUTSIDE, *(path for path, place in found.items() if not place.name))
+    found = {path: place for path, place in found.items() if place.name}
+    if not found:
         raise UserError(f"'{source}' holds no tree of images; expected train/CLASS/IMAGE and val/CLASS/IMAGE in it")
-    for info, path in chosen:
-        with archive.open(info) as content:
-            part, label, name = path.parts[-3:]
-            yield _Member(part, label, name, info.file_size, content)
+    if len(members) < len(archive.infolist()) or len(set(found.values())) < len(found):
+        raise UserError(f"'{source}' holds a file twice under the same name; which of them is meant?")
+    left_out.note(len(found), source)
+    for path, (part, label, name) in found.items():
+        with archive.open(members[path]) as content:
+            yield _Member(part, label, name, members[path].file_size, content)
 
 
 def _files(archive: tarfile.TarFile, source: Path) -> Iterator[tarfile.TarInfo]:
@@ -178,7 +180,7 @@ def _unpack(members: Iterator[_Member], source: Path, target: Path, needed: int)
             with (partial := path.with_name(f".{path.name}.part")).open("wb") as file:
                 shutil.copyfileobj(member.content, file, _CHUNK)
             partial.replace(path)
-        for name in FOLDERS:
+        for name in PARTS:
             if (staging / name).is_dir() and not (target / name).exists():
                 (staging / name).replace(target / name)
         shutil.rmtree(staging)

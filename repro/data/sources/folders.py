@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -43,6 +43,7 @@ class FolderDataModule(SplitDataModule):
         image_size: Side of the square images that the network reads.
         resize_size: The shorter side before the centre is cropped. Default: image_size · 256 / 224.
         workers: Processes that decode, for each rank. Default: `default_workers`.
+        orientation: Pixels as they are stored, or turned as EXIF data say.
         options: See `SplitDataModule`.
     """
 
@@ -56,6 +57,7 @@ class FolderDataModule(SplitDataModule):
         image_size: int = 224,
         resize_size: int | None = None,
         workers: int | None = None,
+        orientation: Literal["stored", "exif"] = "stored",
         **options: Any,
     ) -> None:
         super().__init__(root, **options)
@@ -64,6 +66,7 @@ class FolderDataModule(SplitDataModule):
         if self.resize_size < image_size:
             raise UserError(f"data.resize_size is {self.resize_size}; allowed: data.image_size {image_size} or more")
         self.workers = workers
+        self.turned = orientation == "exif"
         self.tree = self._look()
         self.num_classes = len(self.tree.classes)
         self._opened: list[DecodedBatches] = []
@@ -98,7 +101,9 @@ class FolderDataModule(SplitDataModule):
             size=self.image_size,
             resize=self.resize_size,
             workers=default_workers(local_ranks) if self.workers is None else self.workers,
+            local_ranks=local_ranks,
             augmentation=augmentation,
+            turned=self.turned,
             **self._batch_options(training=training),
         )
         self._opened.append(batches)
@@ -110,7 +115,9 @@ class FolderDataModule(SplitDataModule):
             self._opened.pop().close()
 
     def _first(self, part: str, size: int) -> tuple[UInt8[Tensor, "size channels height width"], Tensor]:
-        decoder = Decoder(self._sets[part], size=self.image_size, resize=self.resize_size, seed=None)
+        decoder = Decoder(
+            self._sets[part], size=self.image_size, resize=self.resize_size, seed=None, turned=self.turned
+        )
         found = decoder[Request(np.arange(size), 0, 0)]
         if isinstance(found, str):
             raise UserError(found)

@@ -80,14 +80,21 @@ def check(root: Path) -> str:
 
 def _candidates(source: Path, name: str) -> list[Path]:
     folders = (source, source / "raw", source / "MNIST" / "raw")
-    return [place / file for place in folders for file in (name, f"{name}.gz")]
+    names = (name, name.replace("-idx", ".idx"))  # as some archives spell it
+    return [place / f"{file}{ending}" for place in folders for file in names for ending in ("", ".gz")]
 
 
 def _local(source: Path, name: str) -> bytes:
-    for path in _candidates(source, name):
-        if path.is_file():
-            return _unpacked(path.read_bytes(), str(path))
-    raise UserError(f"'{source}' has neither {name} nor {name}.gz (also not below raw/ or MNIST/raw/)")
+    try:
+        for path in _candidates(source, name):
+            if path.is_file():
+                return _unpacked(path.read_bytes(), str(path))
+        there = sorted(path.name for path in source.iterdir())
+    except OSError as error:
+        raise UserError(f"cannot read '{source}': {error.strerror}; --from names a folder of MNIST's files") from error
+    shown = f"it has {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}" if there else "it is empty"
+    zipped = "; unpack archives first" if any(each.endswith((".zip", ".tar")) for each in there) else ""
+    raise UserError(f"'{source}' has no file {name} or {name}.gz (also not below raw/ or MNIST/raw/): {shown}{zipped}")
 
 
 def _download(name: str) -> bytes:

@@ -6,12 +6,11 @@ ImageNet lies in ``ROOT/imagenet/{train,val}/nXXXXXXXX/*.JPEG``, an ImageFolder 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from repro.data.loading.image_file import fault
 from repro.data.preparation import unpack
-from repro.data.preparation.tree import FOLDERS, Tree, read
+from repro.data.preparation.layout import PARTS
+from repro.data.preparation.tree import Tree, beside, read
 from repro.errors import UserError
 from repro.text import shell
 
@@ -24,14 +23,14 @@ def folder(root: Path) -> Path:
     return root / "imagenet"
 
 
-def imagenet_tree(root: Path) -> Tree:
-    """ImageNet's files.
+def imagenet_tree(root: Path, *, anew: bool = False) -> Tree:
+    """ImageNet's files; `anew`: without the index.
 
     Raises:
         UserError: They are not prepared, or are not those of ImageNet's 1,000 classes.
     """
     how = f"ImageNet is not prepared; run: repro data prepare imagenet --root {shell(root)} --from DIR"
-    tree = read(folder(root), missing=how)
+    tree = read(folder(root), missing=how, anew=anew)
     if len(tree.parts) != 2 or len(tree.classes) != CLASSES:
         raise UserError(
             f"'{folder(root)}' has {tree}; ImageNet has {CLASSES:,} classes in train and val; for another tree use "
@@ -40,8 +39,8 @@ def imagenet_tree(root: Path) -> Tree:
     return tree
 
 
-def folder_tree(root: Path) -> Tree:
-    """The files of an ImageFolder.
+def folder_tree(root: Path, *, anew: bool = False) -> Tree:
+    """The files of an ImageFolder; `anew`: without the index.
 
     Raises:
         UserError: There is no such tree, a class is empty, or the classes of the parts differ.
@@ -49,6 +48,7 @@ def folder_tree(root: Path) -> Tree:
     return read(
         root,
         missing="--data.root (repro data: --root) names a folder with train/CLASS/IMAGE and val/CLASS/IMAGE in it",
+        anew=anew,
     )
 
 
@@ -63,32 +63,37 @@ def check_folder(root: Path) -> str:
 
 
 def verify_imagenet(root: Path) -> str:
-    """Look into every image; one line that says what there is, and whether it is the whole of ImageNet."""
-    tree = imagenet_tree(root)
-    _verify(tree)
+    """Decode every image; one line that says what there is, and whether it is the whole of ImageNet."""
+    tree = imagenet_tree(root, anew=True)
+    turned = _verify(tree)
     whole = (len(tree.parts["train"]), len(tree.parts["test"])) == (TRAIN, VALIDATION)
-    return f"{tree}" if whole else f"{tree} (reduced: the whole ImageNet has {TRAIN:,} + {VALIDATION:,})"
+    return (
+        f"{tree}{turned}" if whole else f"{tree}{turned} (reduced: the whole ImageNet has {TRAIN:,} + {VALIDATION:,})"
+    )
 
 
 def verify_folder(root: Path) -> str:
-    """Look into every image; one line that says what there is."""
-    tree = folder_tree(root)
-    _verify(tree)
-    return f"{tree}"
+    """Decode every image; one line that says what there is."""
+    tree = folder_tree(root, anew=True)
+    return f"{tree}{_verify(tree)}"
 
 
-def _verify(tree: Tree) -> None:
+def _verify(tree: Tree) -> str:
+    """Refuse damaged images; returns what is to be said of the whole ones."""
+    from repro.data.loading.verify import look_at_all
+
     files = [
         part.folder / label / name
         for part in tree.parts.values()
         for label, names in part.classes.items()
         for name in names
     ]
-    with ThreadPoolExecutor() as pool:
-        faults = [found for found in pool.map(fault, files) if found]
-    if faults:
+    looked = list(look_at_all(files))
+    if faults := [found.fault for found in looked if found.fault]:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise UserError(f"{len(faults)} of {len(files):,} images are damaged: {'; '.join(faults[:_SHOWN])}{more}")
+    turned = sum(found.turned for found in looked)
+    return f"; {turned:,} say by EXIF that they are turned (--data.orientation exif turns them)" if turned else ""
 
 
 def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
@@ -108,7 +113,7 @@ def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
     else:
         kinds = "a folder with ILSVRC's archives or with train/ and val/, or a zip of one"
         _prepare(folder(root), source, kinds, lambda: imagenet_tree(root))
-    return f"ImageNet is ready in '{folder(root)}': {imagenet_tree(root)}"
+    return f"ImageNet is ready in '{folder(root)}': {imagenet_tree(root, anew=True)}"
 
 
 def prepare_folder(root: Path, source: Path | None, download: bool) -> str:
@@ -120,18 +125,19 @@ def prepare_folder(root: Path, source: Path | None, download: bool) -> str:
     if download:
         raise UserError("ImageFolder is your own images: there is nothing to download; use --from DIR or a zip")
     _prepare(root, source, "a folder with train/ and val/, or a zip of one", lambda: folder_tree(root))
-    return f"ImageFolder is ready in '{root}': {folder_tree(root)}"
+    return f"ImageFolder is ready in '{root}': {folder_tree(root, anew=True)}"
 
 
 def _prepare(target: Path, source: Path | None, kinds: str, look: Callable[[], Tree]) -> None:
-    if any((target / name).is_dir() for name in FOLDERS):
+    if any((target / name).is_dir() for name in PARTS):
         return  # it was there already
     if source is None:
         raise UserError(f"'{target}' holds no images; add --from DIR: {kinds}")
     if source.is_file():
         unpack.unpack_zip(source, target)
-    elif any((source / name).is_dir() for name in FOLDERS):
+    elif any((source / name).is_dir() for name in PARTS):
         unpack.link(source, target)
+        beside(source).note(0, source)
     else:
         raise UserError(f"'{source}' is none of these: {kinds}")
     try:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.data.loading.image_file import fault, open_rgb
+from repro.data.loading.image_file import open_rgb
+from repro.data.loading.verify import look
 from repro.errors import UserError
 
 RAMP = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
@@ -27,7 +28,7 @@ def test_16_bits_are_brought_to_8_in_proportion(ending: str, kind: np.dtype, tmp
     assert found.shape == (16, 16, 3)
     wanted = np.arange(256).reshape(16, 16)
     assert np.abs(found.astype(int) - wanted[:, :, None]).max() == 0
-    assert fault(path) is None
+    assert look(path) == ("", False)
 
 
 @pytest.mark.parametrize(("kind", "words"), [(np.int32, "32-bit integers"), (np.float32, "floating-point")])
@@ -36,7 +37,7 @@ def test_pixels_of_an_unknown_range_are_refused(kind: type, words: str, tmp_path
     Image.fromarray((RAMP / 65535).astype(kind)).save(path)
     with pytest.raises(UserError, match=f"odd.tiff.*{words}.*convert it to 8 or 16 bits"):
         open_rgb(path)
-    assert words in (fault(path) or "")
+    assert words in look(path).fault
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])

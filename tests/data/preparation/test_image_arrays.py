@@ -110,7 +110,7 @@ def without(*names: str) -> dict[str, bytes]:
         (without("test"), "has no images in test/CLASS/"),
         (without("test/dog"), "train and test have different classes: dog"),
         (without("train/dog", "test/dog"), "has 1 classes; expected 2"),
-        (without("train/dog/") | {"train/dog/": b""}, "class dog has no images in train"),
+        (without("train/dog/") | {"train/dog/": b""}, "train and test have different classes: dog"),
         (FILES | {"train/cat/bad.png": b"no image"}, "train/cat/bad.png' is no image"),
         (FILES | {"train/cat/cut.png": picture(0)[:50]}, "train/cat/cut.png' is no image"),
         (FILES | {"train/cat/big.png": picture(0, size=(5, 4))}, "big.png' is 5 x 4 pixels; expected 4 x 4"),

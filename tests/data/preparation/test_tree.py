@@ -9,7 +9,8 @@ from PIL import Image
 
 from repro.cli import run
 from repro.data import DATASETS, counted, fingerprint
-from repro.data.loading.image_file import fault, open_rgb
+from repro.data.loading.image_file import open_rgb
+from repro.data.loading.verify import look
 from repro.data.preparation import tree as module
 from repro.data.sources import imagenet
 from repro.errors import UserError
@@ -138,7 +139,7 @@ def test_every_mode_becomes_rgb(name: str, photographs: list[Path], tmp_path: Pa
     with Image.open(photographs[5]) as image:
         image.convert("RGB").convert(mode).save(tmp_path / name, **options)
     found = open_rgb(tmp_path / name)
-    assert (found.mode, fault(tmp_path / name)) == ("RGB", None)
+    assert (found.mode, look(tmp_path / name).fault) == ("RGB", "")
 
 
 def damaged(folder: Path, photograph: Path) -> list[Path]:
@@ -163,12 +164,10 @@ def damaged(folder: Path, photograph: Path) -> list[Path]:
 
 def test_damaged_files_are_found_and_named(photographs: list[Path], tmp_path: Path) -> None:
     for path in damaged(tmp_path, photographs[3]):
-        found = fault(path)
-        assert found is not None
-        assert f"image '{path}' cannot be read" in found
+        assert f"image '{path}' cannot be read" in look(path).fault
         with pytest.raises(UserError, match=f"{path.name}' cannot be read"):
             open_rgb(path)
-    assert [path for path in photographs if fault(path)] == []
+    assert [path for path in photographs if look(path).fault] == []
 
 
 def test_data_check_opens_every_file(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def test_missing_data_name_the_command(tmp_path: Path) -> None:
         idx.check(tmp_path)
     with pytest.raises(UserError, match="--from DIR"):
         idx.prepare(tmp_path, None, False)
-    with pytest.raises(UserError, match="has neither"):
+    with pytest.raises(UserError, match="has no file"):
         idx.prepare(tmp_path, tmp_path, False)
 
 

@@ -1,0 +1,100 @@
+"""What each record holds: what is read back may be damaged, of another version, or a stranger's."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from repro.errors import UserError
+from repro.records.files import decode_number, read_lines
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+Content = TypeVar("Content", dict[str, Any], list[Any])
+
+NUMBER = (int, float, str)
+"""In `Kinds`: a number, or the text of one that JSON lacks."""
+_TEXT = (str, type(None))
+STATE: Kinds = {
+    **dict.fromkeys(("status", "reason", "created", "updated", "wandb_id", "goes_on_from"), str),
+    **dict.fromkeys(("step", "epoch", "max_epochs"), int),
+    **dict.fromkeys(("seconds", "checkpoint_seconds"), (int, float)),
+    **dict.fromkeys(("final", "stop_seconds", "best", "solution", "code"), dict),
+}
+"""Of those entries that there are."""
+LIFE: Kinds = {"started": str, "versions": dict, "command": list, "device": _TEXT, "host": str}
+METRICS: Kinds = {"step": int, "epoch": int, "metrics": dict}
+READINGS: Kinds = {
+    "step": int,
+    "epoch": int,
+    "measurement": str,
+    "layer": int,
+    "name": str,
+    "mode": _TEXT,
+    "values": dict,
+}
+_OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
+"""Entries whose values are numbers."""
+
+
+def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = False) -> None:
+    """Hold an entry of a record against what it should hold.
+
+    Raises:
+        UserError: It is no mapping, lacks something, or has it of another kind.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
+    for key, kind in kinds.items():
+        if key in content or all_of_them:
+            value: Any = content.get(key)
+            odd = not isinstance(value, kind) or isinstance(value, bool)
+            if kind is NUMBER:
+                odd = not _is_number(decode_number(value))
+            if not odd and key in _OF_NUMBERS:
+                odd = not all(_is_number(decode_number(each)) for each in value.values())
+            if odd:
+                raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def read_json(path: Path, default: Content) -> Content:
+    """The content of a file, of the default's type; the default if there is no file.
+
+    Raises:
+        UserError: It cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return default
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
+    if not isinstance(content, type(default)):
+        require(content, {}, f"'{path}'")
+        raise UserError(f"'{path}' is damaged: it holds no list; restore it, or move the run away")
+    return content
+
+
+def lines(path: Path, kinds: Kinds) -> Iterator[dict[str, Any]]:
+    """The lines of a record file, each as it should be; nothing if there is no file.
+
+    Raises:
+        UserError: The file cannot be read, or a line is of another form. What a crash tore is passed over.
+    """
+    try:
+        for number, line in enumerate(read_lines(path), 1):
+            require(line, kinds, f"'{path}', record {number},", all_of_them=True)
+            yield line
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}") from error

@@ -1,0 +1,82 @@
+"""What a checkpoint file holds: read without running any code of it, and held against what one of ours has."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro.errors import UserError
+
+_KINDS: dict[str, type] = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "loops": dict,
+    "callbacks": dict,
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+}
+
+
+def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """The content of a checkpoint of ours.
+
+    Raises:
+        UserError: It cannot be read, or is something else.
+    """
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise _unusable(path, reason) from error
+    if wrong := _wrong(content):
+        raise _unusable(path, f"it is none of ours: {wrong}")
+    return dict(content)
+
+
+def _unusable(path: Path, reason: str) -> UserError:
+    return UserError(f"cannot use checkpoint '{path}': {reason}; name another, or move it away and start again")
+
+
+def _wrong(content: object) -> str:
+    if not isinstance(content, dict):
+        return f"it holds a {type(content).__name__}"
+    for key, kind in _KINDS.items():
+        if not isinstance(content.get(key), kind):
+            return f"its {key} is {f'a {type(content[key]).__name__}' if key in content else 'not there'}"
+    if not all(isinstance(each, Tensor) for each in content["state_dict"].values()):
+        return "its state_dict holds something else than tensors"
+    states = content["optimizer_states"]
+    if not all(isinstance(each, dict) and {"state", "param_groups"} <= each.keys() for each in states):
+        return "its optimizer_states are not those of optimisers"
+    try:
+        signed = isinstance(json.loads(content.get("signature", "{}")), dict)
+    except (ValueError, TypeError, RecursionError):
+        signed = False
+    return _wrong_generators(content.get("generators")) if signed else "its signature cannot be read"
+
+
+def _wrong_generators(generators: Any) -> str:
+    """Of every rank; a run that went on without them would draw other numbers without a word."""
+    usual = torch.get_rng_state()
+    whole = isinstance(generators, list) and len(generators) > 0
+    for each in generators if whole else ():
+        found = each.get("torch") if isinstance(each, dict) and {"python", "numpy", "device"} <= each.keys() else None
+        whole = whole and isinstance(found, Tensor) and found.shape == usual.shape and found.dtype == usual.dtype
+    return "" if whole else "its random generators are not there or not whole"
+
+
+def other_weights(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
+    """In what the weights of a checkpoint differ from a network's, in words; empty if in their values alone."""
+    for name, value in ours.items():
+        if name not in theirs:
+            return f"it has no {name}"
+        if theirs[name].shape != value.shape:
+            return f"{name} is {tuple(theirs[name].shape)} there and {tuple(value.shape)} here"
+    extra = theirs.keys() - ours.keys()
+    return f"it has {min(extra)}, which the network has not" if extra else ""

@@ -1,0 +1,70 @@
+"""The one place where the program waits: it hears a request to stop, and says after some seconds what it waits for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SAY_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+
+_listeners: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def heard(listener: Callable[[str], None]) -> Iterator[None]:
+    """Whoever waits meanwhile calls `listener` with what it waits for, time and again; it raises to end the wait."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+class Wait:
+    """A wait that others poll.
+
+    Args:
+        what: What is waited for, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._began = time.monotonic()
+        self._said = False
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+    def look(self) -> None:
+        """Hear who wants to stop, and say what is waited for once it takes long.
+
+        Raises:
+            Exception: What a listener raises.
+        """
+        for listener in _listeners:
+            listener(self.what)
+        if not self._said and self.seconds > SAY_SECONDS:
+            self._said = True
+            print(f"repro: waiting for {self.what}", file=sys.stderr, flush=True)
+
+
+def until(condition: Callable[[], bool], what: str, *, seconds: float = float("inf")) -> bool:
+    """Wait until something holds, or for so many seconds; returns whether it holds.
+
+    Args:
+        condition: What is looked at, time and again.
+        what: What is waited for, in words.
+        seconds: The longest wait.
+    """
+    wait = Wait(what)
+    while not condition():
+        if wait.seconds > seconds:
+            return False
+        wait.look()
+        time.sleep(_LOOK_SECONDS)
+    return True

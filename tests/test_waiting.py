@@ -1,0 +1,40 @@
+"""Every wait hears a request to stop and says what it waits for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from repro import waiting
+from repro.runs import stop
+from repro.runs.stop import Interrupted, StopRequest
+
+
+def test_a_wait_ends_when_it_is_over_or_in_time(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = iter([False, False, True])
+    assert waiting.until(lambda: next(answers), "three answers")
+    assert not waiting.until(lambda: False, "nothing", seconds=0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_long_wait_says_once_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "SAY_SECONDS", 0.05)
+    waiting.until(lambda: False, "Godot", seconds=0.3)
+    assert capsys.readouterr().err == "repro: waiting for Godot\n"
+
+
+@pytest.mark.parametrize("budget", [False, True])
+def test_a_wait_hears_signals_and_the_budget(budget: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(stop, "LAST_SECONDS", 0.0)
+    request = StopRequest(time.monotonic() + 0.2) if budget else StopRequest()
+    with request.listening():
+        if not budget:
+            request.ask(15)
+        with pytest.raises(Interrupted, match="stopped while waiting for Godot") as caught:
+            waiting.until(lambda: False, "Godot", seconds=20.0)
+    assert caught.value.signal == (stop.OUT_OF_TIME if budget else 15)
+    assert waiting.until(lambda: True, "nobody who listens any more")
