@@ -38,7 +38,7 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
         del flat[key]
     for key, value in flat.items():
         if key not in known:
-            level = [*GROUPS, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
+            level = [*GROUPS, *(name for name in known if "." not in name)] if isinstance(value, Mapping) else known
             raise unknown("key", key, sorted(level), extra=f"in {source}")
     return flat
 
