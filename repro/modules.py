@@ -83,27 +83,13 @@ class NamedClassifier(Classifier):
         skip_seed: int = 0,
         skip_head: Head = "add",
     ) -> None:
-        network = create_network(
-            name,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            image_size=image_size,
-            activation=activation,
-            gamma=gamma,
-            initialization=initialization,
-            **(options or {}),
-        )
+        facts: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+        drawn: dict[str, Any] = {"activation": activation, "gamma": gamma, "initialization": initialization}
+        network = create_network(name, **facts, **drawn, **(options or {}))
         if neurons is not None:
             image = torch.zeros(1, in_channels, image_size, image_size)
-            network = connect(
-                network,
-                neurons,
-                skip_seed,
-                image=image,
-                num_classes=num_classes,
-                head=skip_head,
-                initialization=initialization,
-            )
+            skips: dict[str, Any] = {"num_classes": num_classes, "head": skip_head, "initialization": initialization}
+            network = connect(network, neurons, skip_seed, image=image, **skips)
         training = TrainingConfig(
             loss=loss,
             learning_rate=learning_rate,

@@ -128,48 +128,58 @@ def check(config: Config) -> str:
             data do not have.
     """
     check_names(config)
-    own_data = ":" in config.data.name
-    facts = {}
-    if not own_data:
+    _check_combinations(config)
+    if ":" not in config.data.name:
         dataset = data.counted(config.data.name, config.data.root)
-        facts = {
-            "num_classes": dataset.classes,
-            "in_channels": dataset.channels,
-            "image_size": config.data.image_size or dataset.image_size,
-        }
-        kept = dataset.train - config.data.validation_size
-        if config.data.train_size is not None and config.data.train_size > kept:
-            raise UserError(f"data.train_size is {config.data.train_size}; {config.data.name} leaves {kept} images")
-        kept = config.data.train_size or kept
-        if config.data.test_size is not None and config.data.test_size > dataset.test:
-            raise UserError(f"data.test_size is {config.data.test_size}; {config.data.name} has {dataset.test} images")
-        for key, size in (
-            ("data.batch_size", int(full_batch(config).data.batch_size)),
-            ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),
-        ):
-            if size > kept:
-                raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
-    if config.model.train == "output" and config.data.augmentation != "none":
+        _check_sizes(config, dataset)
+        networks.check(
+            config.model.network,
+            num_classes=dataset.classes,
+            in_channels=dataset.channels,
+            image_size=config.data.image_size or dataset.image_size,
+            **network_options(config),
+        )
+    found = data.fingerprint(config.data.name, config.data.root, config.data.arguments)
+    return " ".join([found, *own_code(config).values()])
+
+
+def _check_sizes(config: Config, dataset: data.Dataset) -> None:
+    """Refuse parts, batches and probes that are larger than what the data have."""
+    name, wanted = config.data.name, config.data
+    kept = dataset.train - wanted.validation_size
+    if wanted.train_size is not None and wanted.train_size > kept:
+        raise UserError(f"data.train_size is {wanted.train_size}; {name} leaves {kept} images")
+    kept = wanted.train_size or kept
+    if wanted.test_size is not None and wanted.test_size > dataset.test:
+        raise UserError(f"data.test_size is {wanted.test_size}; {name} has {dataset.test} images")
+    for key, size in (
+        ("data.batch_size", int(full_batch(config).data.batch_size)),
+        ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),
+    ):
+        if size > kept:
+            raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
+
+
+def _check_combinations(config: Config) -> None:
+    """Refuse options that do not go together."""
+    model, trainer = config.model, config.trainer
+    if model.train == "output" and config.data.augmentation != "none":
         raise UserError(
             "model.train output computes each image's features once, and data.augmentation "
             f"{config.data.augmentation} changes them every time; set data.augmentation none, or model.train all"
         )
-    if config.model.solver == "exact" and config.model.train != "output":
+    if model.solver == "exact" and model.train != "output":
         raise UserError("model.solver exact solves for the output layer alone; set model.train output with it")
-    if config.model.solver == "exact" and (config.trainer.devices not in ("auto", 1) or config.trainer.num_nodes > 1):
-        given = f"trainer.devices is {config.trainer.devices} and trainer.num_nodes {config.trainer.num_nodes}"
+    if model.solver == "exact" and (trainer.devices not in ("auto", 1) or trainer.num_nodes > 1):
+        given = f"trainer.devices is {trainer.devices} and trainer.num_nodes {trainer.num_nodes}"
         raise UserError(f"model.solver exact is one factorization in one process; {given}; allowed: 1 each")
-    if config.trainer.compile != "none" and config.model.train == "output":
+    if trainer.compile != "none" and model.train == "output":
         raise UserError(
             "model.train output trains one linear layer on features that are computed once, and there is nothing to "
             "compile; set --trainer.compile none"
         )
-    if config.trainer.compile == "none" and config.trainer.compile_mode != "default":
+    if trainer.compile == "none" and trainer.compile_mode != "default":
         raise UserError(
-            f"trainer.compile_mode {config.trainer.compile_mode} is for what is compiled; set --trainer.compile blocks "
+            f"trainer.compile_mode {trainer.compile_mode} is for what is compiled; set --trainer.compile blocks "
             "or network with it"
         )
-    if facts:
-        networks.check(config.model.network, **facts, **network_options(config))
-    found = data.fingerprint(config.data.name, config.data.root, config.data.arguments)
-    return " ".join([found, *own_code(config).values()])
