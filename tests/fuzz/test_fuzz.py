@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from repro.config import load, parse, to_yaml
-from repro.config.parsing import keys
+from repro.config.fields import keys
 from repro.data.sources import idx
 from repro.errors import UserError
 from repro.records import RunDirectory, metrics, readings
@@ -27,7 +27,7 @@ from repro.records.lock import holder
 from repro.records.surface import SurfaceRecord
 from repro.report.sources import sections
 from repro.studies import claims, study
-from repro.studies.quantities import QUANTITIES
+from repro.studies.quantities import names
 
 pytestmark = pytest.mark.timeout(300)
 CORPUS = Path(__file__).with_name("corpus")
@@ -118,7 +118,7 @@ RECORD += [
 ]
 GROUPS = [*keys(), "model", "data", "training", "trainer", "measure", "log", "arguments", "network"]
 CLAIM = st.lists(
-    st.sampled_from(["a", "b", ".", " ", "<", ">", "<=", ">=", "1", "nan", "±", *QUANTITIES]) | st.text(max_size=3),
+    st.sampled_from(["a", "b", ".", " ", "<", ">", "<=", ">=", "1", "nan", "±", *names()]) | st.text(max_size=3),
     max_size=8,
 )
 IDX = st.builds(
