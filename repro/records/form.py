@@ -29,7 +29,7 @@ LIFE: Kinds = {"started": str, "versions": dict, "command": list, "device": _TEX
 METRICS: Kinds = {"step": int, "epoch": int, "metrics": dict}
 READINGS: Kinds = {
     "step": int,
-    "epoch": int,
+    "epochs": int,
     "measurement": str,
     "layer": int,
     "name": str,
@@ -84,6 +84,12 @@ def read_json(path: Path, default: Content) -> Content:
     return content
 
 
+def _renew(line: Any) -> None:
+    """Let a reading of an older version, whose key is ``epoch``, count epochs as today's do, from 1."""
+    if isinstance(line, dict) and "epochs" not in line and isinstance(line.get("epoch"), int):
+        line["epochs"] = line.pop("epoch") + (line.get("step") != 0)
+
+
 def lines(path: Path, kinds: Kinds) -> Iterator[dict[str, Any]]:
     """The lines of a record file, each as it should be; nothing if there is no file.
 
@@ -92,6 +98,8 @@ def lines(path: Path, kinds: Kinds) -> Iterator[dict[str, Any]]:
     """
     try:
         for number, line in enumerate(read_lines(path), 1):
+            if kinds is READINGS:
+                _renew(line)
             require(line, kinds, f"'{path}', record {number},", all_of_them=True)
             yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

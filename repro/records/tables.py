@@ -36,7 +36,7 @@ def readings(run: RunDirectory) -> pd.DataFrame:
     rows = [
         (
             line["step"],
-            line["epochs"] if "epochs" in line else line["epoch"] + (line["step"] > 0),  # older ones count from 0
+            line["epochs"],
             line["measurement"],
             line["layer"],
             line["name"],

@@ -64,7 +64,9 @@ def test_torn_lines_are_passed_over(tmp_path: Path) -> None:
     assert len(metrics(RunDirectory(tmp_path))) == 1
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"x" * 9999, mtime=0)[:30], b"hello", gzip.compress(b"{}", mtime=0)[:-4] + b"0000"])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(b"x" * 9999, mtime=0)[:30], b"hello", gzip.compress(b"{}", mtime=0)[:-4] + b"0000"]
+)
 def test_gzipped_readings_that_are_damaged_are_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "readings.jsonl.gz").write_bytes(content)
     with pytest.raises(UserError, match="readings.jsonl.gz"):
