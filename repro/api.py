@@ -30,6 +30,11 @@ def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (),
 
     Raises:
         UserError: For whatever ``repro fit`` would refuse.
+
+    Example:
+        >>> parts = build(model={"network": "resnet8", "width": 4}, seed=3)
+        >>> type(parts.module).__name__, type(parts.data).__name__
+        ('Classifier', 'MNIST5k')
     """
     config = _with({} if configuration is None else read_yaml(configuration), options)
     with trusting([*trust, *_typed(options)]):
@@ -46,6 +51,13 @@ def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> E
 
     Raises:
         UserError: There is no such run or checkpoint, it is damaged or another network's, or the data are missing.
+
+    Example:
+        >>> import repro
+        >>> experiment = restore("runs/single/RUN")
+        >>> frame = repro.measure(experiment.module.network, experiment.data.probe(64)[0])
+        >>> sorted(set(frame["measurement"]))
+        ['representations', 'weights']
     """
     _, config, checkpoint = stored_checkpoint(path)
     config = alone(_with(to_flat(config), options))

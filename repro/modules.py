@@ -117,6 +117,10 @@ class PlainNet(NamedClassifier):
         block: Two 3x3 convolutions, or 1x1, 3x3, 1x1. Default: by depth.
         normalization: Batch normalisation after each convolution, or none.
         common: See `NamedClassifier`.
+
+    Example:
+        >>> PlainNet(20, width=4)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -144,6 +148,10 @@ class ResNet(NamedClassifier):
         normalization: Batch normalisation after each convolution, or none.
         shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
         common: See `NamedClassifier`.
+
+    Example:
+        >>> ResNet(20, width=4, num_classes=100)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 100])
     """
 
     def __init__(
@@ -172,6 +180,10 @@ class ResNeXt(NamedClassifier):
         normalization: Batch normalisation after each convolution, or none.
         shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
         common: See `NamedClassifier`.
+
+    Example:
+        >>> ResNeXt(29, width=8, groups=2)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -199,6 +211,10 @@ class DiracNet(NamedClassifier):
         diagonal: What multiplies the identity: trained from 1, or held at 1.
         normalization: Batch normalisation after each convolution, or none.
         common: See `NamedClassifier`.
+
+    Example:
+        >>> DiracNet(20, width=4, diagonal="held")(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -223,6 +239,10 @@ class CNN13(NamedClassifier):
         pooling: Convolutions of stride 2, or max-pooling. Default: stride.
         printed: As its table is printed, with a convolution more than its text and number of neurons say.
         common: See `NamedClassifier`; ``neurons`` are its skip connections to the output.
+
+    Example:
+        >>> CNN13(width=4, in_channels=1, image_size=28, neurons=100).network.skip
+        Linear(in_features=100, out_features=10, bias=False)
     """
 
     def __init__(
@@ -239,6 +259,10 @@ class VGG(NamedClassifier):
         width: Channels of the first stage. Default: 64.
         pooling: Max-pooling, or convolutions of stride 2. Default: max-pooling.
         common: See `NamedClassifier`; ``neurons`` are its skip connections to the output.
+
+    Example:
+        >>> VGG(11, width=4, pooling="stride")(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(
@@ -258,6 +282,10 @@ class DenseNet121(NamedClassifier):
     Args:
         form: For small images, or ImageNet's.
         common: See `NamedClassifier`; ``neurons`` are its skip connections to the output.
+
+    Example:
+        >>> len([name for name, _ in DenseNet121().named_parameters() if "conv" in name])
+        120
     """
 
     def __init__(self, *, form: Form = "small", **common: Any) -> None:
@@ -272,6 +300,10 @@ class SkipToOutput(NamedClassifier):
         neurons: N.
         options: The network's own options.
         common: See `NamedClassifier`.
+
+    Example:
+        >>> SkipToOutput("resnet20", neurons=500, options={"width": 4}).network.skip
+        Linear(in_features=500, out_features=10, bias=False)
     """
 
     def __init__(

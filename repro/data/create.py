@@ -24,6 +24,10 @@ def create_data(name: str, **options: Any) -> ImageData:
 
     Raises:
         UserError: If there is no such data set, or the class does not take the options.
+
+    Example:
+        >>> create_data("MNIST5k", batch_size=64).in_channels
+        1
     """
     arguments = options.pop("arguments", None) or {}
     kind = load_own(name, "dataset", of=LIGHTNING) if ":" in name else load(dataset(name).module)

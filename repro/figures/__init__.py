@@ -77,7 +77,14 @@ def draw_one(name: str, runs: Runs) -> Figure:
 
 
 def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
-    """Every figure that is `chosen`."""
+    """Every figure that is `chosen`.
+
+    Example:
+        >>> from repro.records import RunDirectory
+        >>> figures = draw([RunRecords.read(RunDirectory.open("runs/single/RUN"))], names=["weights"])
+        >>> to_png(figures["weights"])[1:4].decode()
+        'PNG'
+    """
     return {name: draw_one(name, runs) for name in chosen(runs, names)}
 
 

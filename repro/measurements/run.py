@@ -68,6 +68,12 @@ def take(
     Raises:
         UserError: For an unknown measurement or mode, one that lacks what it needs, another network's optimiser, or a
             layer that does not exist.
+
+    Example:
+        >>> import torch
+        >>> readings = take(nn.Linear(4, 3), torch.randn(8, 4), measurements=["weights"])
+        >>> readings[0].mode, sorted(readings[0].values)
+        ('output', ['condition_number', 'rank', 'sigma_max', 'sigma_min'])
     """
     check(measurements)
     share = share or Share()
@@ -118,6 +124,13 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
 
     Raises:
         UserError: As `take` and `repro.networks.survey`.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
+        >>> frame = measure(network, torch.randn(32, 3, 8, 8))
+        >>> sorted(set(frame["measurement"])), sorted(set(frame["name"]))
+        (['representations', 'weights'], ['0', '3'])
     """
     check(options.get("measurements", ()))
     with measurement_mode(unwrapped(network)):

@@ -85,7 +85,13 @@ class Survey:
 
 
 def weight_layers(network: nn.Module, inputs: Inputs | None = None) -> list[WeightLayer]:
-    """The products with a weight in the order of a forward pass; see `survey`."""
+    """The products with a weight in the order of a forward pass; see `survey`.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 10))
+        >>> [(layer.index, layer.name) for layer in weight_layers(network, torch.zeros(1, 1, 8, 8))]
+        [(1, '0'), (2, '2')]
+    """
     return survey(network, inputs).layers
 
 

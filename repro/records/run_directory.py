@@ -67,6 +67,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @classmethod
+    def at(cls, run: RunDirectory | str | Path) -> RunDirectory:
+        """A run, or the existing one at a path; `UserError` as `open`."""
+        return run if isinstance(run, RunDirectory) else cls.open(run)
+
+    @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
         """An existing run.
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.records.files import append_lines, read_lines
+from repro.records.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from repro.records.run_directory import RunDirectory
 
 COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "singular_values"]
 FILE = "spectra.jsonl"
@@ -34,15 +34,20 @@ def append_spectra(run: RunDirectory, step: int, epoch: int, spectra: Iterable[M
         append_lines(run.path / FILE, lines)
 
 
-def spectra(run: RunDirectory) -> pd.DataFrame:
+def spectra(run: RunDirectory | str | Path) -> pd.DataFrame:
     """The spectra of a run: step, epoch, measurement, layer, name, mode, and all singular values as an array.
 
     Args:
         run: One that was trained with ``--measure.spectra true``; without, the table is empty.
+
+    Example:
+        >>> frame = spectra("runs/single/RUN")
+        >>> sorted(set(frame["measurement"]))
+        ['representations', 'weights']
     """
     import pandas as pd
 
-    plain = run.path / FILE
+    plain = RunDirectory.at(run).path / FILE
     lines = read_lines(plain if plain.exists() else plain.with_name(f"{FILE}.gz"))
     rows = [[*(line[name] for name in COLUMNS[:-1]), unpack(line["singular_values"])] for line in lines]
     table = pd.DataFrame(rows, columns=COLUMNS)

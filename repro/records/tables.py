@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.records.files import decode_number
@@ -14,22 +15,33 @@ METRIC_COLUMNS = ["step", "epoch", "metric", "value"]
 READING_COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "quantity", "value"]
 
 
-def metrics(run: RunDirectory) -> pd.DataFrame:
-    """The metrics of a run, one row each: step, epoch, metric, value; for a repeated key the last one written."""
+def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
+    """The metrics of a run or of the run at a path, one row each; for a repeated key the last one written.
+
+    Example:
+        >>> frame = metrics("runs/single/RUN")
+        >>> list(frame.columns), "test/accuracy" in set(frame["metric"])
+        (['step', 'epoch', 'metric', 'value'], True)
+    """
     import pandas as pd
 
     rows = [
         (line["step"], line["epoch"], metric, decode_number(value))
-        for line in run.metric_lines()
+        for line in RunDirectory.at(run).metric_lines()
         for metric, value in line["metrics"].items()
     ]
     return _last(pd.DataFrame(rows, columns=METRIC_COLUMNS), ["step", "metric"])
 
 
-def readings(run: RunDirectory) -> pd.DataFrame:
-    """The readings of a run, one row each: step, epoch, measurement, layer, name, mode, quantity, value.
+def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
+    """The readings of a run or of the run at a path, one row each: step, epoch, measurement, layer, ... value.
 
     The epoch is 0 before the training, then 1, 2, ...
+
+    Example:
+        >>> frame = readings("runs/single/RUN")
+        >>> sorted(set(frame.query("measurement == 'weights' and quantity == 'condition_number'")["layer"]))
+        [1, 2]
     """
     import pandas as pd
 
@@ -44,7 +56,7 @@ def readings(run: RunDirectory) -> pd.DataFrame:
             quantity,
             decode_number(value),
         )
-        for line in run.reading_lines()
+        for line in RunDirectory.at(run).reading_lines()
         for quantity, value in line["values"].items()
     ]
     return _last(pd.DataFrame(rows, columns=READING_COLUMNS), ["step", "measurement", "layer", "mode", "quantity"])

@@ -26,6 +26,10 @@ def build(paths: Sequence[Path], out: Path) -> Path:
     Raises:
         UserError: If no run is found at `paths`, a path does not exist, a manifest cannot be read, or `out` cannot be
             written.
+
+    Example:
+        >>> print(build([Path("runs/single")], Path("page")))
+        page/index.html
     """
     from repro.report import sources
 

@@ -59,6 +59,10 @@ def mode_conditioning(
 
     Raises:
         UserError: The tensor is complex or has no dimension.
+
+    Example:
+        >>> mode_conditioning(torch.diag(torch.tensor([4.0, 2.0, 1.0]))).condition_number
+        tensor([4., 4.], dtype=torch.float64)
     """
     return mode_conditionings([tensor], tolerance=tolerance, block=block, keep=keep)[0]
 
@@ -70,7 +74,13 @@ def mode_conditionings(
     block: int | None = None,
     keep: bool = False,
 ) -> list[Conditioning]:
-    """`mode_conditioning` of many tensors: those of the same shape are converted once and go through together."""
+    """`mode_conditioning` of many tensors: those of the same shape are converted once and go through together.
+
+    Example:
+        >>> one, other = mode_conditionings([torch.eye(3), torch.randn(8, 4, 3, 3)])
+        >>> len(one.rank), len(other.rank)
+        (2, 4)
+    """
     for tensor in tensors:
         _check(tensor)
     together = assess(tensors, modes=None, tolerance=tolerance, block=block, keep=keep)

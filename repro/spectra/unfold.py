@@ -25,6 +25,10 @@ def unfold(tensor: Shaped[Tensor, "..."], mode: int) -> Shaped[Tensor, "rows col
 
     Raises:
         UserError: The tensor has no such dimension.
+
+    Example:
+        >>> unfold(torch.zeros(8, 4, 3, 5), 1).shape
+        torch.Size([4, 120])
     """
     if not -tensor.ndim <= mode < tensor.ndim:
         raise UserError(

