@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -53,8 +54,8 @@ def run(
     by_name = {layer.name: layer for layer in layers}
     count = samples(inputs)
 
-    def arranged(layer: WeightLayer, use: Use, tensor: Tensor) -> Tensor:
-        return samples_first(use.product.by_sample(tensor), layer.layout, count)
+    def order(layer: WeightLayer, use: Use) -> Callable[[Tensor], Tensor]:  # holds no tensor of the pass
+        return partial(samples_first, layout=layer.layout, count=count, batch=use.product.batch)
 
     def before(use: Use) -> None:
         layer = by_name.get(use.name)
@@ -68,18 +69,22 @@ def run(
         if tensor is None or layer.layout == "none":
             return
         if read is not None:
-            read(layer, arranged(layer, use, tensor))
+            read(layer, order(layer, use)(tensor))
         if error is not None and tensor.requires_grad:
-            tensor.register_hook(lambda gradient: error(layer, arranged(layer, use, gradient)))
+            tensor.register_hook(partial(_arranged, error, layer, order(layer, use)))
 
     def after(use: Use, result: Tensor) -> None:
         layer = by_name.get(use.name)
         if layer is not None and write is not None and layer.layout != "none":
-            write(layer, arranged(layer, use, result))
+            write(layer, order(layer, use)(result))
 
     only = [layer.module for layer in by_name.values()] if isinstance(network, ListsWeightLayers) else None
     tracer = Tracer(network, before, after, parameters=parameters, only=only)
     return call(function or network, inputs, tracer)
+
+
+def _arranged(see: See, layer: WeightLayer, order: Callable[[Tensor], Tensor], gradient: Tensor) -> None:
+    see(layer, order(gradient))
 
 
 def by_sample(tensor: Tensor, samples: int) -> Tensor:

@@ -113,10 +113,11 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     refuse(network)
     inputs = fitted(network, inputs)
     if isinstance(network, ListsWeightLayers):
-        layers = [_listed(index, name, network) for index, name in enumerate(network.weight_layer_names(), 1)]
+        modules = dict(network.named_modules())
+        layers = [_listed(index, name, modules[name]) for index, name in enumerate(network.weight_layer_names(), 1)]
         firsts = {id(layer.parameter): layer.index for layer in reversed(layers) if layer.parameter is not None}
         layers = [replace(layer, first=firsts.get(id(layer.parameter), layer.index)) for layer in layers]
-        seen, aside = look_over(network, _sources(layers), {}, {id(each) for each in network.parameters()}, ()), None
+        seen, aside = look_over(network, _sources(layers), {}, None, ()), None
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
@@ -143,18 +144,18 @@ def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], S
 
 
 def _identities(network: nn.Module) -> tuple[int, ...]:
-    return tuple(id(parameter) for parameter in network.parameters())
+    return tuple(id(each) for module in network.modules() for each in module._parameters.values())
 
 
 def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
     return frozenset().union(*(layer.sources for layer in layers))
 
 
-def _listed(index: int, name: str, network: nn.Module) -> WeightLayer:
-    module = network.get_submodule(name)
+def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     weight = module._parameters.get("weight")
     plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
-    sources = frozenset(id(each) for each in module.parameters() if each.ndim > 1)
+    held = module._parameters.values() if plain else module.parameters()
+    sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
     if not isinstance(module, _ConvNd):
         return layer

@@ -94,8 +94,17 @@ def _places(one: Float[Tensor, " places"], other: Float[Tensor, " places"]) -> l
     return places
 
 
-def samples_first(tensor: Tensor, layout: Layout, count: int) -> Tensor:
-    """The tensor with its axis of samples in front."""
+def samples_first(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> Tensor:
+    """The tensor with its axis of samples in front.
+
+    Args:
+        tensor: What a layer reads or returns.
+        layout: Where the samples are.
+        count: How many they are.
+        batch: How many there are, where the operation is known to have the tokens before them.
+    """
+    if batch:
+        layout, count = "inner" if tensor.ndim == 2 else "second", batch
     if layout == "second":
         return tensor.transpose(0, 1)
     return tensor.unflatten(0, (-1, count)).transpose(0, 1) if layout == "inner" else tensor
