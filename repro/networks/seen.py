@@ -13,7 +13,7 @@ from repro.networks.tracer import clean
 
 SHORTCUT = "projections of shortcuts, which are left out"
 DYNAMIC = "made from the data, sample by sample"
-UNUSED = "not used in this pass"
+UNUSED = "not seen at work in this pass: unused, or inside TorchScript"
 LOOKED_UP = "looked up, not multiplied"
 ELSE = "no weight of a product that is known: added, scaled entry by entry, or inside an operation that hides it"
 _NAMED = 4
@@ -38,7 +38,9 @@ class Seen:
     @property
     def line(self) -> str:
         """In one line."""
-        share = 100 * self.seen / self.total if self.total else 0.0
+        if not self.total:
+            return "seen: no parameter has two axes (or FSDP has flattened them), so that no share can be told"
+        share = 100 * self.seen / self.total
         told = f"{share:.0f}" if share in (0.0, 100.0) else f"{min(max(share, 0.1), 99.9):.1f}"
         parts = [
             f"{', '.join(names[:_NAMED])}{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''} ({reason})"

@@ -243,7 +243,9 @@ class Tracer(TorchFunctionMode):
         if sources is _DATA:
             self.dynamic[inside[-1]] = None
             return None
-        name = self._name(sources) if sources else self._by_attribute(module, inside[-1], product.weight)
+        name = self._name(sources) if sources else None
+        if name is None or name.endswith("_flat_param"):  # FSDP's, of which the weights are parts
+            name = self._by_attribute(module, inside[-1], product.weight) or name
         if name is None:  # made of no parameter, as a filter that blurs
             return None
         if not sources:

@@ -109,6 +109,55 @@ def test_readings_do_not_depend_on_the_number_of_ranks(whose: str, tmp_path: Pat
                         assert other["values"][quantity] == pytest.approx(value, rel=1e-9, nan_ok=True), one
 
 
+WRAPPED = """
+import sys, warnings
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from repro.measurements import take
+from repro.networks import weight_layers
+
+warnings.simplefilter("ignore")  # FSDP's, of a CPU
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(12, 10), nn.Tanh(), nn.Sequential(nn.Linear(10, 8)), nn.Tanh(), nn.Linear(8, 5))
+
+
+def flattened(original):
+    made, cpu = network(), {"device_id": torch.device("cpu"), "use_orig_params": original}
+    made[2] = FullyShardedDataParallel(made[2], **cpu)
+    return FullyShardedDataParallel(made, **cpu)
+
+
+def sharded():
+    made, mesh = network(), init_device_mesh("cpu", (1,))
+    fully_shard(made[2], mesh=mesh)
+    return fully_shard(made, mesh=mesh)
+
+
+x, y, names = torch.randn(6, 12), torch.arange(6) % 5, ["weights", "representations", "gradients"]
+expected = take(network(), x, y, measurements=names)
+ddp = nn.parallel.DistributedDataParallel(network())
+for wrapped in (ddp, sharded(), flattened(True), flattened(False), torch.compile(ddp)):
+    assert [layer.name for layer in weight_layers(wrapped, x)] == ["0", "2.0", "4"], type(wrapped)
+    found = take(wrapped, x, y, measurements=names)
+    for one, other in zip(found, expected, strict=True):
+        assert (one.measurement, one.layer, one.name, one.mode) == (other.measurement, other.layer, other.name, other.mode)
+        assert abs(one.values["sigma_max"] - other.values["sigma_max"]) <= 1e-6 * other.values["sigma_max"]
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_wrappers_of_torchs_for_several_processes_are_measured(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", WRAPPED, str(tmp_path / "store")], check=True, timeout=240)
+
+
 @given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 5))
 def test_every_item_is_dealt_once_and_loads_are_even(costs: list[float], ranks: int) -> None:
     hands = [Share(rank, ranks).assign(costs) for rank in range(ranks)]
