@@ -10,6 +10,7 @@ from repro.measurements.description import FigureSpec, Measurement, PanelSpec, a
 from repro.measurements.reading import Reading
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from repro.measurements.probe import Probe
@@ -42,9 +43,10 @@ def curvature(probe: Probe) -> Iterator[Reading]:
         if not own or not loss.requires_grad:
             probe.leave_out("curvature: nothing trains in", "the network")
             return
-        slopes = _slopes(loss, own)
-        kept = [place for place, slope in enumerate(slopes) if slope is not None]
-        own, slopes = [own[place] for place in kept], [slopes[place] for place in kept]
+        pairs = [
+            (parameter, slope) for parameter, slope in zip(own, _slopes(loss, own), strict=True) if slope is not None
+        ]
+        own, slopes = [parameter for parameter, _ in pairs], [slope for _, slope in pairs]
         traces = _traces(own, slopes, generator)
         whole = _ends(own, slopes, generator) | traces(range(len(own)))
         yield Reading("curvature", 0, "", "whole", whole)
