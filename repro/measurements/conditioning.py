@@ -53,7 +53,7 @@ def representations(probe: Probe) -> Iterator[Reading]:
     """
     reduce = _Reduction(probe, "representations", shift=-1)
     probe.run(read=reduce)
-    reduce.leave_out_the_unseen("what is read is hidden inside a fused kernel, of")
+    reduce.leave_out_the_unseen("hidden inside a fused kernel, or not one row a sample: what is read by")
     yield from reduce.readings()
 
 
@@ -61,7 +61,7 @@ def outputs(probe: Probe) -> Iterator[Reading]:
     """Conditioning of every mode of what every weight layer returns, before its normalisation and activation."""
     reduce = _Reduction(probe, "outputs", shift=0)
     probe.run(write=reduce)
-    reduce.leave_out_the_unseen("what is returned is hidden inside a fused kernel, of")
+    reduce.leave_out_the_unseen("hidden inside a fused kernel, or not one row a sample: what is returned by")
     yield from reduce.readings()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -30,10 +30,10 @@ def full_precision() -> Iterator[None]:
 
 
 @contextmanager
-def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[None]:
+def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[Callable[[], None]]:
     """Look at a network in a mode, with float32 products, and leave everything as it was.
 
-    What a training-mode pass does to buffers (running statistics) is taken back.
+    What a pass does to buffers (running statistics) is taken back; yields what does so at once.
 
     Args:
         network: Any network.
@@ -45,6 +45,6 @@ def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[None]:
     if mode not in ("eval", "train"):
         raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
     # What is compiled runs as it is written: hooks inside of it are not called otherwise.
-    with preserve_state(network), full_precision(), torch.compiler.set_stance("force_eager"):
+    with preserve_state(network) as put_back, full_precision(), torch.compiler.set_stance("force_eager"):
         network.train(mode == "train")
-        yield
+        yield put_back

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from repro.networks import WeightLayer
 from repro.networks.layers import ListsWeightLayers
-from repro.networks.passing import Inputs, call
+from repro.networks.layout import samples_first
+from repro.networks.passing import Inputs, call, samples
 from repro.networks.products import KERNEL
 from repro.networks.tracer import Tracer, Use
 
@@ -51,6 +52,10 @@ def run(
         What the network returns.
     """
     by_name = {layer.name: layer for layer in layers}
+    count = samples(inputs)
+
+    def order(layer: WeightLayer, use: Use) -> Callable[[Tensor], Tensor]:  # holds no tensor of the pass
+        return partial(samples_first, layout=layer.layout, count=count, batch=use.product.batch)
 
     def before(use: Use) -> None:
         layer = by_name.get(use.name)
@@ -61,25 +66,25 @@ def run(
         if weight is not None:
             weight(layer, use.product.weight)
         tensor = use.product.read
-        if tensor is None:
+        if tensor is None or layer.layout == "none":
             return
         if read is not None:
-            read(layer, use.product.by_sample(tensor))
+            read(layer, order(layer, use)(tensor))
         if error is not None and tensor.requires_grad:
-            tensor.register_hook(partial(_arranged, error, layer, use))
+            tensor.register_hook(partial(_arranged, error, layer, order(layer, use)))
 
     def after(use: Use, result: Tensor) -> None:
         layer = by_name.get(use.name)
-        if layer is not None and write is not None:
-            write(layer, use.product.by_sample(result))
+        if layer is not None and write is not None and layer.layout != "none":
+            write(layer, order(layer, use)(result))
 
     only = [layer.module for layer in by_name.values()] if isinstance(network, ListsWeightLayers) else None
     tracer = Tracer(network, before, after, parameters=parameters, only=only)
     return call(function or network, inputs, tracer)
 
 
-def _arranged(see: See, layer: WeightLayer, use: Use, gradient: Tensor) -> None:
-    see(layer, use.product.by_sample(gradient))
+def _arranged(see: See, layer: WeightLayer, order: Callable[[Tensor], Tensor], gradient: Tensor) -> None:
+    see(layer, order(gradient))
 
 
 def by_sample(tensor: Tensor, samples: int) -> Tensor:

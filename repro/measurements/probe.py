@@ -166,8 +166,14 @@ class Probe:
 
     def weight_name(self, layer: WeightLayer) -> str:
         """The names of all layers that have this layer's weight, each module once."""
-        names = [other.name for other in self.layers if other.first == layer.first]
-        return " = ".join(dict.fromkeys(name.partition("#")[0] for name in names))
+        return self._names[layer.first]
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        found: dict[int, dict[str, None]] = {}
+        for layer in self.layers:
+            found.setdefault(layer.first, {})[layer.name.partition("#")[0]] = None
+        return {number: " = ".join(names) for number, names in found.items()}
 
     @cached_property
     def gradients(self) -> dict[int, Tensor]:

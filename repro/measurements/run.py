@@ -76,7 +76,7 @@ def take(
     readings: list[Reading] = []
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
-    with measurement_mode(network, mode), _same_buffers(share, network) as put_back:
+    with measurement_mode(network, mode) as own, _same_buffers(share, network, own) as put_back:
         found = known if known is not None and known.holds(network) else survey(network, inputs)
         probe = Probe(
             network=network,
@@ -122,8 +122,7 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
         UserError: As `take` and `repro.networks.survey`.
     """
     check(options.get("measurements", ()))
-    with measurement_mode(unwrapped(network)):
-        known = survey(network, inputs)
+    known = survey(network, inputs)
     frame = table(take(network, inputs, labels, **{"known": known, **options}))
     frame.attrs["seen"] = known.seen.as_dict()
     print(f"repro: {known.seen.line}", file=sys.stderr)
@@ -131,11 +130,14 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
 
 
 @contextmanager
-def _same_buffers(share: Share, network: nn.Module) -> Iterator[Callable[[], None]]:
-    """Rank 0's buffers on every rank; yields what puts them back after a pass."""
-    share.broadcast_buffers(network)
-    with preserve_state(network) as put_back:
+def _same_buffers(share: Share, network: nn.Module, put_back: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Rank 0's buffers on every rank; yields what puts those back after a pass."""
+    if share.ranks == 1:
         yield put_back
+        return
+    share.broadcast_buffers(network)
+    with preserve_state(network) as put_these_back:
+        yield put_these_back
 
 
 def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, unwrapped
+from repro.networks.layout import Layout, layouts
+from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, samples, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
 from repro.networks.seen import SHORTCUT, Seen, look_over
@@ -45,6 +47,8 @@ class WeightLayer:
     """Shape, strides and offset of the part of the parameter that acts; None for the whole."""
     first: int = 0
     """Number of the first layer with the same weight; its own if it is that."""
+    layout: Layout = "first"
+    """Where the samples are in what it reads and returns."""
     sources: frozenset[int] = frozenset()
     """Identities of the parameters that the weight is made of."""
 
@@ -109,10 +113,11 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     refuse(network)
     inputs = fitted(network, inputs)
     if isinstance(network, ListsWeightLayers):
-        layers = [_listed(index, name, network) for index, name in enumerate(network.weight_layer_names(), 1)]
+        modules = dict(network.named_modules())
+        layers = [_listed(index, name, modules[name]) for index, name in enumerate(network.weight_layer_names(), 1)]
         firsts = {id(layer.parameter): layer.index for layer in reversed(layers) if layer.parameter is not None}
         layers = [replace(layer, first=firsts.get(id(layer.parameter), layer.index)) for layer in layers]
-        seen, aside = look_over(network, _sources(layers), {}, {id(each) for each in network.parameters()}, ()), None
+        seen, aside = look_over(network, _sources(layers), {}, None, ()), None
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
@@ -130,27 +135,27 @@ def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], S
     one = few(inputs)
     if one is not inputs:
         try:
-            found = _traced(network, one)
+            found = _traced(network, one, inputs)
         except UserError:
-            return _traced(network, inputs)
+            return _traced(network, inputs, inputs)
         if not found[1].unused:
             return found
-    return _traced(network, inputs)
+    return _traced(network, inputs, inputs)
 
 
 def _identities(network: nn.Module) -> tuple[int, ...]:
-    return tuple(id(parameter) for parameter in network.parameters())
+    return tuple(id(each) for module in network.modules() for each in module._parameters.values())
 
 
 def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
     return frozenset().union(*(layer.sources for layer in layers))
 
 
-def _listed(index: int, name: str, network: nn.Module) -> WeightLayer:
-    module = network.get_submodule(name)
+def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     weight = module._parameters.get("weight")
     plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
-    sources = frozenset(id(each) for each in module.parameters() if each.ndim > 1)
+    held = module._parameters.values() if plain else module.parameters()
+    sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
     if not isinstance(module, _ConvNd):
         return layer
@@ -160,7 +165,7 @@ def _listed(index: int, name: str, network: nn.Module) -> WeightLayer:
     return replace(layer, kind=kind, modes=modes, channel=1, options=options)
 
 
-def _traced(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
+def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
     uses: list[tuple[Use, Tensor]] = []
     tracer = Tracer(network, lambda use: uses.append((use, use.product.weight.detach())))
     with preserve_state(network), refusing(network, inputs), torch.compiler.set_stance("force_eager"):
@@ -176,9 +181,32 @@ def _traced(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen
         layer = _layer(len(layers) + 1, use, own)
         layers.append(replace(layer, first=_first(layer, weight, layers, weights)))
         weights.append(weight)
+    if any(_unclear(use, samples(inputs)) for use, _ in uses):
+        known = layouts(partial(_show, network), batch)
+        layers = [replace(layer, layout=known.get(layer.name, layer.layout)) for layer in layers]
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched)
     return layers, seen, frozenset(left_out)
+
+
+def _unclear(use: Use, count: int) -> bool:
+    """Whether the samples may not be the first axis of what is read."""
+    read = use.product.read
+    if read is None or use.product.batch or not read.ndim:
+        return False
+    return len(read) != count or (read.ndim > 2 and use.product.channel == -1 and read.shape[1] == count)
+
+
+def _show(network: nn.Module, inputs: Inputs, see: Callable[[str, Tensor], None]) -> None:
+    """A pass in eval mode that shows what each product reads, where it is not known how."""
+
+    def before(use: Use) -> None:
+        if use.product.read is not None and not use.product.batch:
+            see(use.name, use.product.read)
+
+    with preserve_state(network), torch.compiler.set_stance("force_eager"):
+        network.eval()
+        call(network, inputs, Tracer(network, before))
 
 
 def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer:
@@ -200,7 +228,7 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
         parameter,
         view,
         index,
-        use.sources,
+        sources=use.sources,
     )
 
 

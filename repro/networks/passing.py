@@ -34,15 +34,17 @@ def refuse(network: nn.Module) -> None:
         UserError: It is lazy, lies on ``meta``, or is TorchScript, whose products are not seen.
     """
     kind = type(network).__name__
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if is_lazy(tensor):
-            raise UserError(
-                f"{kind} has lazy modules ('{clean(name)}' has no shape yet); run it on a batch once, then measure"
-            )
-        if tensor.device.type == "meta":
-            raise UserError(f"{kind} has no values: '{clean(name)}' lies on the device meta; load its weights first")
     if isinstance(network, torch.jit.ScriptModule):
         raise UserError(f"{kind} is TorchScript, whose products are not seen; pass the module that it was made of")
+    for name, module in network.named_modules():
+        for key, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and (tensor.is_meta or is_lazy(tensor)):
+                which = f"'{clean(f'{name}.{key}')}'"
+                if is_lazy(tensor):
+                    raise UserError(
+                        f"{kind} has lazy modules ({which} has no shape yet); run it on a batch once, then measure"
+                    )
+                raise UserError(f"{kind} has no values: {which} lies on the device meta; load its weights first")
 
 
 def mapped(function: Callable[[Tensor], Any], inputs: Inputs) -> Inputs:
@@ -64,11 +66,10 @@ def _mapped(function: Callable[[Tensor], Any], inputs: Inputs, known: dict[int, 
 
 
 def fitted(network: nn.Module, inputs: Inputs) -> Inputs:
-    """Float32 inputs in the precision of the parameters, where they have one: half, bfloat16 or float64."""
-    dtypes = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
-    if len(dtypes) != 1 or dtypes == {torch.float32}:
+    """Float32 inputs in the precision of the parameters: half, bfloat16 or float64."""
+    dtype = next((each.dtype for each in network.parameters() if each.is_floating_point()), torch.float32)
+    if dtype == torch.float32:
         return inputs
-    (dtype,) = dtypes
     return mapped(lambda tensor: tensor.to(dtype) if tensor.dtype == torch.float32 else tensor, inputs)
 
 

@@ -54,14 +54,6 @@ class Product:
     batch: int = 0
     """Of what is read and written with the tokens before the samples: how many samples; 0 where the samples lead."""
 
-    def by_sample(self, tensor: Tensor) -> Tensor:
-        """A tensor of the shape that is read or written, with the samples first."""
-        if not self.batch:
-            return tensor
-        if tensor.ndim == 2:
-            tensor = tensor.unflatten(0, (-1, self.batch))
-        return tensor.transpose(0, 1)
-
 
 def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
     """Names of the axes of a linear layer's or convolution's weight; a transposed convolution's input comes first."""

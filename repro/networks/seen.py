@@ -68,7 +68,7 @@ def look_over(
     network: nn.Module,
     known: frozenset[int],
     aside: Mapping[int, str],
-    used: Iterable[int],
+    used: Iterable[int] | None,
     dynamic: Iterable[str],
     operations: Mapping[int, set[str]] | None = None,
 ) -> Seen:
@@ -78,21 +78,22 @@ def look_over(
         network: The network.
         known: Identities of the parameters that its weight layers are made of.
         aside: Why parameters are left out on purpose, by identity.
-        used: Identities of the parameters that took part in the pass.
+        used: Identities of the parameters that took part in the pass; None if there was none.
         dynamic: Names of modules whose weights are made of the data.
         operations: Names of the operations that took a parameter, by its identity.
     """
-    used, dynamic, operations = set(used), set(dynamic), operations or {}
+    took_part = None if used is None else set(used)
+    dynamic, operations = set(dynamic), operations or {}
     missing: defaultdict[str, list[str]] = defaultdict(list)
     total = seen = 0
     for name, parameter in network.named_parameters():
-        if sum(side > 1 for side in parameter.shape) < 2 and not (parameter.ndim > 1 and id(parameter) in known):
+        if parameter.ndim < 2 or (id(parameter) not in known and sum(side > 1 for side in parameter.shape) < 2):
             continue
         total += parameter.numel()
         if id(parameter) in known:
             seen += parameter.numel()
             continue
-        missing[_reason(clean(name), id(parameter), aside, used, dynamic, operations)].append(clean(name))
+        missing[_reason(clean(name), id(parameter), aside, took_part, dynamic, operations)].append(clean(name))
     return Seen(total, seen, dict(missing))
 
 
@@ -100,7 +101,7 @@ def _reason(
     name: str,
     number: int,
     aside: Mapping[int, str],
-    used: set[int],
+    used: set[int] | None,
     dynamic: set[str],
     operations: Mapping[int, set[str]],
 ) -> str:
@@ -108,7 +109,7 @@ def _reason(
         return aside[number]
     if ".shortcut." in f".{name}" and not operations:
         return SHORTCUT
-    if number not in used:
+    if used is not None and number not in used:
         return UNUSED
     if name.rpartition(".")[0] in dynamic:
         return DYNAMIC

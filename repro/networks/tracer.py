@@ -130,15 +130,18 @@ class Tracer(TorchFunctionMode):
         for module in self._modules:
             self._hooks.append(module.register_forward_pre_hook(self._enter, with_kwargs=True, prepend=True))
             self._hooks.append(module.register_forward_hook(self._leave))
-        return super().__enter__()
+        return super().__enter__() if self._follow else self
 
     def __exit__(self, *reason: object) -> None:
-        super().__exit__(*reason)
+        if self._follow or self._stack:  # a pass that failed inside of a module
+            super().__exit__(*reason)
         while self._hooks:
             self._hooks.pop().remove()
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._follow:
+            if not self._stack:  # between the modules that multiply nothing is looked at
+                super().__enter__()
             self._stack.append((module, False))
             return
         first = next(tensors((args, kwargs)), None)
@@ -154,6 +157,8 @@ class Tracer(TorchFunctionMode):
                 break
         else:
             return
+        if not self._follow and not self._stack:
+            super().__exit__(None, None, None)
         if data:  # also where something inside, as TorchScript, could not be followed
             for tensor in tensors(output):
                 self._made[tensor] = _DATA
@@ -163,8 +168,8 @@ class Tracer(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self._attend(args, kwargs)
         name = getattr(func, "__name__", "")
-        if not self._follow and name not in LINEAR:
-            return func(*args, **kwargs)
+        if not self._follow:
+            return self._multiply(func, name, args, kwargs)[0] if name in LINEAR else func(*args, **kwargs)
         given = list(tensors((args, kwargs)))
         if not given:
             return func(*args, **kwargs)
@@ -172,28 +177,31 @@ class Tracer(TorchFunctionMode):
         for tensor in given:
             if id(tensor) in self._names and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
+        result, activation = self._multiply(func, name, args, kwargs)
+        self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
+        return result
+
+    def _multiply(self, func: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, bool]:
+        """The operation's result, its products shown, and whether it is an activation whatever it was made of."""
         uses = [use for each in products(name, args, kwargs, self._role) if (use := self._use(each))]
         for use in uses:
             self._before(use)
         result = func(*args, **kwargs)
-        if uses and self._after is not None and isinstance(result, Tensor):
+        if self._after is not None and isinstance(result, Tensor):
             for use in uses:
                 if use.product.written:
                     self._after(use, result)
-        if not self._follow:
-            return result
-        activation = any(use.product.kind in _ACTIVATIONS for use in uses)
-        self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
-        return result
+        return result, any(use.product.kind in _ACTIVATIONS for use in uses)
 
     def _attend(self, args: Any, kwargs: Any) -> Any:
         query = args[0] if args else kwargs["query"]
-        before, self._batch = self._batch, query.shape[1] if query.ndim == 3 else 0
+        self._batch = query.shape[1] if query.ndim == 3 else 0
+        super().__enter__()
         try:
-            with self:
-                result = _attention(*args, **kwargs)
+            result = _attention(*args, **kwargs)
         finally:
-            self._batch = before
+            super().__exit__(None, None, None)
+            self._batch = 0
         self._mark(list(tensors((args, kwargs))), result, (), in_place=False, activation=True)
         return result
 

@@ -89,8 +89,7 @@ class Classifier(LightningModule):
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """What a step's gradients are of: the loss and the spectral penalty; weight decay is the optimiser's part."""
-        loss = self.loss(scores, labels)
-        return loss + self._spectral_penalty() if self.training_config.spectral_penalty else loss
+        return self.loss(scores, labels) + self._spectral_penalty()
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
         """Class scores of what the training batches hold: images, unless a subclass knows better."""

@@ -12,7 +12,6 @@ from lightning.pytorch.loggers import WandbLogger
 
 from repro.distributed.share import Share
 from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
-from repro.measurements.mode import measurement_mode
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
 from repro.networks.passing import Inputs, mapped
@@ -178,8 +177,7 @@ class MeasureCallback(Callback):
         )
         loss, whose = (self.loss, "the loss given") if self.loss is not None or labels is None else loss_of(pl_module)
         if self._known is None or not self._known.holds(network):
-            with measurement_mode(network):
-                self._known = survey(network, inputs)
+            self._known = survey(network, inputs)
             if trainer.is_global_zero:
                 of = f"; gradients are of {whose}" if labels is not None else ""
                 print(f"repro: {self._known.seen.line}{of}", file=sys.stderr)

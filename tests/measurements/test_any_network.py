@@ -62,7 +62,7 @@ def multiplied(layer: WeightLayer, weight: Tensor, read: Tensor) -> Tensor | Non
     by_modes = {
         ("input", "output"): "io,...i->...o",
         ("output", "input"): "oi,...ij->...oj",
-        ("group", "input", "output"): "gio,gni->gno",
+        ("group", "input", "output"): "gio,ngi->ngo",
     }
     equation = by_modes.get(layer.modes) if layer.kind == "product" else None
     return None if equation is None else torch.einsum(equation, weight, read)
@@ -84,6 +84,8 @@ def test_outputs_are_those_of_the_weights_that_are_seen(name: str) -> None:
     compared = 0
     for layer, parts in zip(known.layers, listened(network, known, inputs).values(), strict=True):
         assert parts["weight"].ndim == len(layer.modes)
+        if layer.layout == "none":  # only some samples come by
+            continue
         if "written" not in parts:
             own = dict(unwrapped(network).named_parameters())[layer.name.partition("#")[0]]
             assert layer.kind == "recurrent"
@@ -98,7 +100,7 @@ def test_outputs_are_those_of_the_weights_that_are_seen(name: str) -> None:
         other = (written - expected).transpose(0, axis).flatten(1)  # a bias: one number a channel
         coarse = {torch.float16: 2e-3, torch.bfloat16: 2e-2}.get(parts["written"].dtype, 1e-5)
         assert (other - other[:, :1]).abs().max() <= coarse * max(float(expected.abs().max()), 1)
-    assert compared or all(layer.kind == "recurrent" for layer in known.layers[:-1])
+    assert compared
 
 
 def quiet(*args: Any, **options: Any) -> list[Any]:

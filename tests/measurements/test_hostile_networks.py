@@ -265,6 +265,49 @@ def test_samples_lead_inside_attention() -> None:
     assert readings[1, "matrix"]["sigma_max"] == pytest.approx(torch.linalg.svdvals(read)[0].item(), rel=1e-5)
 
 
+ORDERS = {
+    "tokens first": lambda x: x.transpose(0, 1),
+    "tokens, then samples": lambda x: x.transpose(0, 1).flatten(0, 1),
+    "samples, then tokens": lambda x: x.flatten(0, 1),
+    "samples": lambda x: x,
+}
+
+
+@pytest.mark.parametrize("order", list(ORDERS))
+@pytest.mark.parametrize("length", [2, 3, 4, 8])
+def test_samples_lead_however_they_are_arranged(order: str, length: int) -> None:
+    class Arranged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(5, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(ORDERS[order](x))
+
+    x = torch.randn(4, length, 5, generator=torch.Generator().manual_seed(0))
+    readings = {each.mode: each.values for each in take(Arranged(), x, measurements=["representations"])}
+    expected = torch.linalg.svdvals(x.flatten(1).double())
+    assert readings["matrix"]["sigma_max"] == pytest.approx(expected[0].item(), rel=1e-6)
+    assert readings["matrix"]["sigma_min"] == pytest.approx(expected[-1].item(), rel=1e-6)
+
+
+def test_what_only_some_samples_reach_is_told() -> None:
+    class Routes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(12, 5), nn.Linear(12, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            here = torch.arange(len(x)) % 3 == 0
+            result = torch.zeros(len(x), 5)
+            result[here], result[~here] = self.one(x[here]), self.two(x[~here])
+            return result
+
+    with pytest.warns(UserWarning, match="not one row a sample: what is read by one, two"):
+        readings = take(Routes(), X, measurements=["representations"])
+    assert not readings
+
+
 def test_updates_of_a_weight_that_is_made_are_the_steps() -> None:
     network = small()
     nn.utils.parametrizations.weight_norm(network[0])
