@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def main() -> None:
         ),
         "linear algebra": (lambda: mode_conditionings(weights), lambda: operator_conditionings(maps)),
     }
-    result: dict[str, Any] = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    result: dict[str, Any] = {"threads": torch.get_num_threads(), "load": os.getloadavg(), "torch": torch.__version__}
     for name, (one, other) in ways.items():
         one(), other()
         times = [(seconds(one), seconds(other)) for _ in range(repetitions)]

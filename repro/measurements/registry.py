@@ -7,7 +7,15 @@ from textwrap import fill
 
 from repro.errors import unknown
 from repro.measurements.description import FigureSpec, Measurement
-from repro.measurements.kinds import condition_numbers, dirac, distributions, geometry, operators, skip_features
+from repro.measurements.kinds import (
+    condition_numbers,
+    curvature,
+    dirac,
+    distributions,
+    geometry,
+    operators,
+    skip_features,
+)
 
 MEASUREMENTS: dict[str, Measurement] = {
     "weights": condition_numbers.WEIGHTS,
@@ -17,6 +25,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "gradients": condition_numbers.GRADIENTS,
     "updates": condition_numbers.UPDATES,
     "errors": condition_numbers.ERRORS,
+    "curvature": curvature.CURVATURE,
     "distributions": distributions.DISTRIBUTIONS,
     "amplification": geometry.AMPLIFICATION,
     "distance": geometry.DISTANCE,

@@ -26,6 +26,8 @@ from repro.networks.preserve_state import preserve_state
 if TYPE_CHECKING:
     import pandas as pd
 
+_OF_CHOSEN = {"distributions", "curvature"}
+
 _NAMED = 8
 """Layers that a warning names."""
 
@@ -91,7 +93,7 @@ def take(
             objective=loss,
             held_out=held_out,
             optimizer=optimizer,
-            chosen=_choose(found.layers, layers) if "distributions" in measurements else [],
+            chosen=_choose(found.layers, layers) if _OF_CHOSEN & set(measurements) else [],
             spectra=spectra,
             share=share,
             aside=found.aside,

@@ -33,7 +33,7 @@ from repro.spectra.conditioning import Conditioning, conditioning, default_toler
 from repro.spectra.sharing import in_threads
 
 Sizes = tuple[int, ...]
-_AT_ONCE = 2**22  # elements of Gram matrices at one time
+_AT_ONCE = 2**20  # elements of Gram matrices at one time: they stay in the cache
 _SINGLE = 2.0**-24
 _FEW = 8  # blocks that all go through the SVD
 

@@ -138,13 +138,12 @@ def test_kernels_and_their_maps_disagree_in_both_directions() -> None:
     drawn = he((16, 16, 3, 3))
     near = 0.1 * drawn
     near[range(16), range(16), 1, 1] += 1.0
-    of_kernel = [float(mode_conditioning(weight).condition_number[:2].max()) for weight in (drawn, near)]
-    of_map = [
-        float(conditioning(Convolution(weight=weight, image=(32, 32))).condition_number) for weight in (drawn, near)
-    ]
+    of_kernel = [float(mode_conditioning(weight).condition_number.max()) for weight in (drawn, near)]
+    of_map = [conditioning(Convolution(weight=weight, image=(32, 32))).condition_number for weight in (drawn, near)]
     assert of_kernel[0] < 3
-    assert of_map[0] > 300
-    assert of_map[1] < 3
+    assert of_map[0] > 250  # of 50 draws: 272 to 26,700
+    assert of_kernel[1] > 12
+    assert of_map[1] < 1.6
 
 
 def test_what_is_not_finite_zero_or_no_convolution() -> None:
