@@ -120,18 +120,23 @@ def parse(claim: str) -> Claim:
     return Claim(left, match["sign"], right, source, low, match["first"] or "", one_bound)
 
 
-def check(claim: str, labels: Iterable[str]) -> None:
+def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
     """Refuse a claim that cannot be read, that is not the paper's, or that speaks of what the study does not have.
+
+    Args:
+        claim: The claim.
+        labels: The study's cells.
+        of_paper: Whether it is a paper's: those of one's own study need no source.
 
     Raises:
         UserError: It names no place in the paper; it has one bound on a number without saying why; or there is no such
             cell or quantity.
     """
     known = parse(claim)
-    if not _SOURCE.search(known.source):
+    if of_paper and not _SOURCE.search(known.source):
         raise UserError(f"claim '{claim}' names no source in the paper, as Table 1 or section 6.2; write {_FORM}")
     one = any(map(math.isinf, known.bounds)) and known.sign != "==" and not known.compares_cells
-    if one and not known.one_bound:
+    if of_paper and one and not known.one_bound:
         raise UserError(f"claim '{claim}' has one bound; write LOW <= CELL.QUANTITY <= HIGH | SOURCE, or {_FORM}")
     for side in known.cells:
         if side.label not in labels:

@@ -331,7 +331,7 @@ def _check(study: Study, where: str) -> None:
     for name in study.preset_claims:
         study.preset(name)
     for claim in (*study.claims, *itertools.chain.from_iterable(study.preset_claims.values())):
-        claims.check(claim, labels)
+        claims.check(claim, labels, of_paper=bool(study.paper))
     for label, values in study.paper_values.items():
         if label not in labels:
             raise unknown("cell", label, labels, extra=f"in paper_values of {where}")
