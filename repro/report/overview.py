@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.report.sources import Section, of_cells
 from repro.report.tables import Column, Table, to_html, to_markdown
-from repro.studies.study import load, names
+from repro.studies.files import load, names
 
 _KINDS = ("Table", "section", "Fig.")
 _SKIPPED = "smoke"  # its numbers say nothing

@@ -16,7 +16,7 @@ from repro.cluster import sbatch
 from repro.config import from_mapping
 from repro.errors import UserError
 from repro.report.sources import sections
-from repro.studies.study import load
+from repro.studies.files import load
 from tests.cluster.test_sbatch import CONTENT
 
 BREAKING = ["evil\ntouch PWNED\n#", "a\rtouch X", "a\u2028b", "a\0b", "a\x1b]0;x\x07", "\ud800"]

@@ -16,7 +16,8 @@ from repro.cluster import sbatch, submission
 from repro.config import parse, to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory
-from repro.studies.study import Study, load
+from repro.studies.files import load
+from repro.studies.study import Study
 
 ROOT = Path(__file__).parents[2]
 RECORDED = Path(__file__).with_name("recorded")

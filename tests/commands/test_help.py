@@ -18,7 +18,7 @@ from repro.data import DATASETS
 from repro.measurements import MEASUREMENTS
 from repro.networks import NETWORKS
 from repro.networks.options import CHOSEN
-from repro.studies.study import names
+from repro.studies.files import names
 
 ROOT = Path(__file__).parents[2]
 ACTIONS = [f"study {each}" for each in ("plan", "run", "submit", "status", "report", "keep")]

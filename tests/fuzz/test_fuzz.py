@@ -26,7 +26,7 @@ from repro.records import RunDirectory, metrics, readings
 from repro.records.lock import holder
 from repro.records.surface import SurfaceRecord
 from repro.report.sources import sections
-from repro.studies import claims, study
+from repro.studies import claims, files
 from repro.studies.quantities import names
 
 pytestmark = pytest.mark.timeout(300)
@@ -158,7 +158,7 @@ CONTENTS: dict[str, st.SearchStrategy[bytes]] = {
 
 
 def _study(path: Path) -> None:
-    study.load(str(path)).cells()
+    files.load(str(path)).cells()
 
 
 def _claim(path: Path) -> None:

@@ -18,7 +18,7 @@ from repro.records import RunDirectory
 from repro.report import build, build_all
 from repro.report.memory import NAME
 from repro.report.sources import of_cells
-from repro.studies.study import load, names
+from repro.studies.files import load, names
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 FIGURES = ["training-curves", "first-layer", "weights", "representations", "weights-map", "representations-map"]

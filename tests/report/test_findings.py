@@ -9,7 +9,7 @@ import pytest
 
 from repro.report.outcomes import outcomes, verdicts
 from repro.report.sources import of_cells
-from repro.studies.study import load, names
+from repro.studies.files import load, names
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,8 +17,9 @@ from repro.cli import run
 from repro.runs.stop import Interrupted
 from repro.studies import at_once
 from repro.studies.at_once import AtOnce
+from repro.studies.files import load
 from repro.studies.saying import Bar
-from repro.studies.study import StudyCell, load
+from repro.studies.study import StudyCell
 from tests.studies.header import HEADER
 
 # Notes when it begins and ends and with what; lives as long as its configuration's seed says, in tenths of a second.

@@ -20,8 +20,8 @@ from repro.records import RunDirectory, find_runs, metrics, readings
 from repro.runs.checkpoints import RunCheckpoints
 from repro.runs.start import ResolvedRun
 from repro.runs.stop import OUT_OF_TIME, Interrupted
+from repro.studies.files import load
 from repro.studies.runner import run_study
-from repro.studies.study import load
 from repro.training.classifier import Classifier
 from tests.studies.header import HEADER
 

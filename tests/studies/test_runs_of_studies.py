@@ -24,8 +24,9 @@ from repro.config import to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory, keep, metrics, readings
 from repro.studies import plan
+from repro.studies.files import load
 from repro.studies.match import match
-from repro.studies.study import Study, load
+from repro.studies.study import Study
 from tests.studies.header import HEADER
 
 CONTENT = {

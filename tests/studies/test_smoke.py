@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repro.cli import run
-from repro.studies.study import load, names
+from repro.studies.files import load, names
 
 STUDIES = [name for name in names() if load(name).runs_of is None]
 

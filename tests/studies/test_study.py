@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from repro.errors import UserError
-from repro.studies.study import load
+from repro.studies.files import load
 
 CONTENT = {
     "title": "t",

@@ -15,8 +15,9 @@ from repro.config import Config
 from repro.data.registry import dataset
 from repro.runs.validation import network_options
 from repro.studies import claims
-from repro.studies.study import StudyCell, configurations, names
-from repro.studies.study import load as read
+from repro.studies.files import load as read
+from repro.studies.files import names
+from repro.studies.study import StudyCell, configurations
 
 ARTEFACTS = {
     ("Oyedotun", "Table 1"),

@@ -13,9 +13,9 @@ from repro.commands.study.run import Report, Run, report, run
 from repro.commands.study.submit import Submit, submit
 from repro.errors import UserError
 from repro.records import keep
+from repro.studies.files import load, names
 from repro.studies.match import match
 from repro.studies.plan import RESULTS
-from repro.studies.study import load, names
 from repro.text import shell
 
 EXAMPLES = ("list", "plan oyedotun-table2 --measure", "run oyedotun-linear --budget 50", "status oyedotun-linear")

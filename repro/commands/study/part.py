@@ -11,9 +11,10 @@ from typing import Any
 
 from repro.cluster.preflight import Check, preflight
 from repro.commands.options import Request, argument, option, trust_option
+from repro.studies.files import load
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, progress, rates
-from repro.studies.study import Study, StudyCell, load
+from repro.studies.study import Study, StudyCell
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from repro.cli import run as repro
 from repro.config import to_yaml
 from repro.records import RunDirectory, metrics
 from repro.studies import manifest
-from repro.studies.study import load
+from repro.studies.files import load
 
 LIFE = {"started": "2026-01-01T00:00:00+00:00", "host": "node7", "commit": "c0ffee", "dirty": False}
 
