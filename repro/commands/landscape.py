@@ -21,7 +21,7 @@ from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
 from repro.text import shell
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from repro.landscape.plane import Plane
 
@@ -105,6 +105,22 @@ def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
     return stored_checkpoint(path)
 
 
+def _subject(request: Landscape, config: Config, checkpoint: Path) -> tuple[nn.Module, Tensor, Tensor]:
+    """The trained network, training images and their labels, on the device."""
+    from repro.commands.measure import device_named
+    from repro.distributed.processes import alone
+    from repro.runs.build import restore
+    from repro.runs.threads import set_threads_to_look
+
+    device = device_named(request.device)
+    experiment, _ = restore(alone(config), checkpoint)
+    network, data = experiment.module.network.to(device), experiment.data
+    data.setup("fit")
+    images, labels = (each.to(device) for each in data.probe(min(request.samples, data.samples("train"))))
+    set_threads_to_look(network, images[:1], request.batch_size)
+    return network, images, labels
+
+
 def _compute(
     request: Landscape,
     part: tuple[int, int],
@@ -114,21 +130,10 @@ def _compute(
     record: SurfaceRecord,
 ) -> None:
     """Prepare the record, and append this part's points that it lacks."""
-    from repro.commands.measure import device_named
-    from repro.distributed.processes import alone
     from repro.landscape.plane import evaluate
-    from repro.runs.build import restore
-    from repro.runs.threads import set_threads_to_look
     from repro.training.losses import LOSSES
 
-    device = device_named(request.device)
-    experiment, _ = restore(alone(config), checkpoint)
-    network = experiment.module.network.to(device)
-    data = experiment.data
-    data.setup("fit")
-    samples = min(request.samples, data.samples("train"))
-    images, labels = (each.to(device) for each in data.probe(samples))
-    set_threads_to_look(network, images[:1], request.batch_size)
+    network, images, labels = _subject(request, config, checkpoint)
     plane, path, share = _plane(request, run, checkpoint, network)
     if share is not None:
         print(f"{100 * share:.1f} % of the training path's squared length lies in the plane")
@@ -139,7 +144,7 @@ def _compute(
         "seed": request.seed,
         "points": request.points,
         "radius": request.radius,
-        "samples": samples,
+        "samples": len(images),
         "loss": config.training.loss,
         "path": path,
     }
@@ -150,7 +155,7 @@ def _compute(
         plane,
         batches=list(zip(images.split(request.batch_size), labels.split(request.batch_size), strict=True)),
         loss=LOSSES[config.training.loss],
-        together=request.together or (8 if device.type == "cuda" else 1),
+        together=request.together or (8 if images.is_cuda else 1),
     )
     started = time.perf_counter()
     mine = [point for point in record.missing() if point % request.points % part[1] == part[0] - 1]

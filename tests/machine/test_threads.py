@@ -96,6 +96,7 @@ def test_on_the_command_line_torch_finds_one_thread() -> None:
         "import sys; import repro.cli as cli; import repro.commands.runs as runs\n"
         "def look(request):\n    import os, torch\n"
         "    print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])\n    return 0\n"
-        "runs._list = look; sys.argv = ['repro', 'runs', 'list']; cli.main()"
+        "runs._ACTIONS['list'] = runs._ACTIONS['list']._replace(do=look)\n"
+        "sys.argv = ['repro', 'runs', 'list']; cli.main()"
     )
     assert python(program, OMP_NUM_THREADS="64").stdout == "1 PASSIVE\n"
