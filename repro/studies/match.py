@@ -21,6 +21,8 @@ class Stray:
     run: RunDirectory
     difference: str
     """In what its configuration differs from the cell of the same name, or that there is none."""
+    damaged: bool = False
+    """Whether it cannot be read, so that it may be a cell's."""
 
 
 def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory | None], list[Stray]]:
@@ -39,10 +41,10 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
         try:
             config = load(path)
         except UserError as error:
-            strays.append(Stray(run=run, difference=str(error)))
+            strays.append(Stray(run=run, difference=str(error), damaged=True))
             continue
         if wrong := run.damage:
-            strays.append(Stray(run=run, difference=wrong))
+            strays.append(Stray(run=run, difference=wrong, damaged=True))
             continue
         key = signature(config)
         if other := _another_result(run, config, code.get(key, {})):

@@ -26,7 +26,7 @@ from repro.records import RunDirectory, metrics, readings
 from repro.records.lock import holder
 from repro.records.surface import SurfaceRecord
 from repro.report.sources import sections
-from repro.studies import claims, files
+from repro.studies import claims, files, study
 from repro.studies.quantities import names
 
 pytestmark = pytest.mark.timeout(300)

@@ -27,7 +27,6 @@ from repro.report.identity import Prints
 from repro.report.render import Studio
 from repro.report.sources import ReportCell, Section
 from repro.studies import claims
-from repro.studies.claims import published
 from repro.studies.quantities import in_words, quantities
 from repro.tracking.charts import Charts, summary
 
@@ -42,8 +41,8 @@ def frame() -> pd.DataFrame:
     network = SkipToOutput(create_network("diracnet8", width=4), 30, 0, image=images[:1], num_classes=10)
     readings = take(network, images, torch.arange(12) % 10, held_out=images.flip(0), measurements=list(MEASUREMENTS))
     found = table(readings)
-    found.insert(0, "step", 0)
-    found.insert(1, "epoch", 0)
+    found.insert(0, "step", 1)
+    found.insert(1, "epoch", 1)
     return found
 
 
@@ -133,10 +132,11 @@ def section(tmp_path: Path) -> Section:
     directory.update_state(status="finished", step=1, epoch=1, seconds=1.0, final={})
     return Section(
         key="toys",
+        name="toys",
         title="Toys",
         question="Which half?",
         cells=[ReportCell(label="plainnet8", seed=0, name="a", run=directory)],
-        paper_values={"plainnet8": {"toy_median": published(4.5, 1)}},
+        paper_values={"plainnet8": {"toy_median": 4.5}},
         claims=["plainnet8.toy_median > 2"],
     )
 
@@ -159,7 +159,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_line_makes_a_measurement_show_in_help_and_claims(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         run(["fit", "--help"])
-    assert "toy: half of every layer's number" in " ".join(capsys.readouterr().out.split())
+    assert "toy half of every layer's number" in " ".join(capsys.readouterr().out.split())
     claims.check("a.toy_median > 2", ["a"])
     assert in_words("toy_median") == "median half"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from repro.config import Config, from_mapping
+from repro.config import Config, from_mapping, to_yaml
 from repro.data import create_data
 from repro.errors import UserError
 from repro.importing import trusting
@@ -244,8 +244,9 @@ def test_bf16_is_recorded_and_another_run(tmp_path: Path) -> None:
     assert outcome.run.name != resolve(small(tmp_path)).directory.name
 
 
-def test_a_second_start_refuses_while_the_first_lives(finished: tuple[Config, RunDirectory]) -> None:
-    config, run = finished
+def test_a_second_start_refuses_while_the_first_lives(tmp_path: Path) -> None:
+    config = small(tmp_path)
+    run = RunDirectory.prepare(resolve(config).directory.path, to_yaml(config))
     with run.lock(), pytest.raises(UserError, match="is in use by process"):
         start(config)
 

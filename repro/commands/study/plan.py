@@ -101,9 +101,11 @@ def status(request: Part) -> int:
             more = f"an earlier run's record: {record.path}"
         print(f"{each.name:40} {each.status:12} {share:>6}  {left:>14}  {more}".rstrip())
     print(together(states))
-    for stray in match(request.cells, request.place)[1]:
-        print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
-    return 0
+    strays = match(request.cells, request.place)[1]
+    for stray in strays:
+        what = "cannot be read" if stray.damaged else "no longer part of the study"
+        print(f"{what}: {stray.run.path}: {stray.difference}")
+    return 2 if any(stray.damaged for stray in strays) else 0
 
 
 def together(states: Sequence[Progress]) -> str:
