@@ -153,7 +153,8 @@ def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
 
 def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     weight = module._parameters.get("weight")
-    plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
+    as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
+    plain = as_it_is and weight is not None
     held = module._parameters.values() if plain else module.parameters()
     sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
