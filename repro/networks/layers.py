@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.layout import Layout, layouts
 from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, samples, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
-from repro.networks.seen import SHORTCUT, Seen, look_over
+from repro.networks.sites.layout import Layout, layouts
+from repro.networks.sites.seen import SHORTCUT, Seen, look_over
 from repro.networks.tracer import Tracer, Use
 
 SHORTCUTS = ("downsample", "shortcut")
