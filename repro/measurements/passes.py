@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from repro.networks import WeightLayer
 from repro.networks.layers import ListsWeightLayers
-from repro.networks.layout import samples_first
 from repro.networks.passing import Inputs, call, samples
 from repro.networks.products import KERNEL
+from repro.networks.sites.layout import samples_first
 from repro.networks.tracer import Tracer, Use
 
 See = Callable[[WeightLayer, Tensor], None]

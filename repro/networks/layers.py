@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
-from repro.networks.layout import Layout, layouts
 from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, samples, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
-from repro.networks.seen import SHORTCUT, Seen, look_over
+from repro.networks.sites.layout import Layout, layouts
+from repro.networks.sites.seen import SHORTCUT, Seen, look_over
 from repro.networks.tracer import Tracer, Use
 
 SHORTCUTS = ("downsample", "shortcut")
@@ -159,7 +159,8 @@ def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
 
 def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     weight = module._parameters.get("weight")
-    plain = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
+    as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
+    plain = as_it_is and weight is not None
     held = module._parameters.values() if plain else module.parameters()
     sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)

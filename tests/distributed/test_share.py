@@ -147,8 +147,8 @@ for wrapped in (ddp, sharded(), flattened(True), flattened(False), torch.compile
     assert [layer.name for layer in weight_layers(wrapped, x)] == ["0", "2.0", "4"], type(wrapped)
     found = take(wrapped, x, y, measurements=names)
     for one, other in zip(found, expected, strict=True):
-        keys = [(each.measurement, each.layer, each.name, each.mode) for each in (one, other)]
-        assert keys[0] == keys[1]
+        assert (one.measurement, one.layer, one.mode) == (other.measurement, other.layer, other.mode)
+        assert one.name == other.name
         assert abs(one.values["sigma_max"] - other.values["sigma_max"]) <= 1e-6 * other.values["sigma_max"]
 dist.destroy_process_group()
 """

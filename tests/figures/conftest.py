@@ -45,7 +45,7 @@ def recorded(tmp_path: Path) -> Factory:
                     }
                     for layer, value in enumerate(values, start=1)
                 ]
-                run.append_readings(step, step // steps_per_epoch + (step > 0), readings)  # epochs from 1, 0 before
+                run.append_readings(step, step // steps_per_epoch + (step > 0), readings)
         for name, of_metric in (metrics or {}).items():
             for step, value in of_metric.items():
                 run.append_metrics(step, step // steps_per_epoch, {name: value})

@@ -208,6 +208,14 @@ def shared() -> nn.Module:
     return network
 
 
+def normalised() -> nn.Module:
+    """A network of ours that somebody has changed."""
+    network = create_network("resnet8", width=4, num_classes=5)
+    for name in ("stem.conv1", "stages.0.0.path.conv1", "head"):
+        (WN if name == "head" else SN)(network.get_submodule(name))
+    return network
+
+
 def skipping() -> nn.Module:
     network = create_network("resnet8", width=4, num_classes=5)
     return SkipToOutput(network, 20, 0, image=torch.zeros(1, 3, 8, 8), num_classes=5)
@@ -232,6 +240,7 @@ ZOO: dict[str, Case] = {
     "diracnet": Case(lambda: create_network("diracnet8", width=4, num_classes=5), images(8)),
     "resnext": Case(lambda: create_network("resnext11", width=8, num_classes=5), images(8)),
     "projections": Case(lambda: create_network("resnet8", width=4, shortcut="projection"), images(8), seen=0.9),
+    "ours, normalised": Case(normalised, images(8), names=("stem.conv1", "head")),
     "skip to output": Case(skipping, images(8), names=("skip",)),
     "timm resnet": Case(in_timm("resnet10t"), images(), seen=0.9),
     "timm nf_resnet": Case(in_timm("nf_resnet26"), images(), seen=0.8, names=("stem.conv",)),

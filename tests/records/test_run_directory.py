@@ -119,3 +119,13 @@ def test_no_secret_reaches_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "hush" not in text
     assert [life["slurm"]["SLURM_JOB_ID"] for life in json.loads(text)] == ["12", "12"]
     assert run.lives[0]["cores"] == os.cpu_count()
+
+
+def test_readings_of_older_versions_whose_epochs_count_from_0_do_not_mix_with_new_ones(tmp_path):
+    run = RunDirectory(tmp_path)
+    line = {"measurement": "weights", "layer": 1, "name": "one", "mode": "output", "values": {"rank": 1.0}}
+    older = [{"step": 0, "epoch": 0, **line}, {"step": 4, "epoch": 0, **line}, {"step": 8, "epoch": 1, **line}]
+    (tmp_path / "readings.jsonl").write_text("".join(json.dumps(each) + "\n" for each in older))
+    run.append_readings(12, 3, [line])
+    frame = readings(run)
+    assert list(zip(frame["step"], frame["epoch"], strict=True)) == [(0, 0), (4, 1), (8, 2), (12, 3)]
