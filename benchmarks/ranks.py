@@ -21,7 +21,7 @@ RANK = """
 import json, sys, time
 import torch
 import torch.distributed as dist
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.measurements import take
 from repro.networks import create_network, survey
 
@@ -36,7 +36,7 @@ times = []
 for _ in range(repetitions + 1):
     dist.barrier()
     start = time.perf_counter()
-    readings = take(network, images, measurements=["weights"], share=Share.of_process_group(), known=known)
+    readings = take(network, images, measurements=["weights"], ranks=Ranks.of_process_group(), known=known)
     dist.barrier()
     times.append(time.perf_counter() - start)
 if rank == 0:

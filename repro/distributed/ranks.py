@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
@@ -28,10 +29,10 @@ class Ranks:
     """
 
     rank: int = 0
-    ranks: int = 1
+    size: int = 1
     local_rank: int = 0
     """On this machine."""
-    local_ranks: int = 1
+    local_size: int = 1
     """Of this machine."""
     machine: int = 0
 
@@ -43,30 +44,30 @@ class Ranks:
     @classmethod
     def of(cls, trainer: Trainer) -> Ranks:
         """A trainer's process."""
-        local = {"local_rank": trainer.local_rank, "local_ranks": trainer.num_devices, "machine": trainer.node_rank}
+        local = {"local_rank": trainer.local_rank, "local_size": trainer.num_devices, "machine": trainer.node_rank}
         return cls(trainer.global_rank, trainer.world_size, **local)
 
     # Shared out
 
     def assign(self, costs: Sequence[float]) -> list[int]:
         """Which of the items with these costs are this rank's."""
-        return assign(costs, self.ranks)[self.rank]
+        return assign(costs, self.size)[self.rank]
 
     def dealer(self) -> Callable[[float], bool]:
         """Says of one item after the other whether it is this rank's, for items that show up one at a time.
 
         Every rank has to ask about the same items in the same order.
         """
-        dealer = Dealer(self.ranks)
+        dealer = Dealer(self.size)
         return lambda cost: dealer.give(cost) == self.rank
 
     # Exchanged
 
     def gather(self, value: Item) -> list[Item]:
         """What every rank gives, by rank: anything that can be pickled."""
-        if self.ranks == 1:
+        if self.size == 1:
             return [value]
-        values: list[Any] = [None] * self.ranks
+        values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value, group=_on_hosts())
         return values
 
@@ -77,13 +78,13 @@ class Ranks:
             items: This rank's; they are pickled.
             order: What to sort them by.
         """
-        if self.ranks == 1:
+        if self.size == 1:
             return items
         return sorted((item for part in self.gather(items) for item in part), key=order)
 
     def maximum(self, *values: int) -> list[int]:
         """The highest that any rank gives, of each value."""
-        if self.ranks == 1:
+        if self.size == 1:
             return list(values)
         highest = torch.tensor(values, dtype=torch.int64)
         dist.all_reduce(highest, dist.ReduceOp.MAX, group=_on_hosts())
@@ -95,7 +96,7 @@ class Ranks:
 
     def broadcast_buffers(self, network: nn.Module) -> None:
         """Take rank 0's buffers: running statistics drift apart, since each rank normalises its own batches."""
-        if self.ranks == 1:
+        if self.size == 1:
             return
         by_dtype: defaultdict[torch.dtype, list[Tensor]] = defaultdict(list)
         for buffer in network.buffers():
@@ -107,14 +108,16 @@ class Ranks:
                 buffer.copy_(part.view_as(buffer))
 
 
-_hosts: tuple[Any, Any] = (None, None)  # torch's default group, and the one over the hosts that was made beside it
+# The group over the hosts beside each default group of torch's, and no longer than that: a group that outlives the end
+# of the processes' exchange ends a process by a signal.
+_hosts: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def _on_hosts() -> Any:
-    global _hosts
-    if _hosts[0] is not dist.group.WORLD:  # one study may train several runs, each with a default group of its own
-        _hosts = (dist.group.WORLD, dist.new_group(backend="gloo"))
-    return _hosts[1]
+    world = dist.group.WORLD
+    if world not in _hosts:
+        _hosts[world] = dist.new_group(backend="gloo")
+    return _hosts[world]
 
 
 def _is_initialized() -> bool:

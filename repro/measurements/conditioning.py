@@ -37,7 +37,7 @@ def updates(probe: Probe) -> Iterator[Reading]:
 def _of_weights(probe: Probe, measurement: str, tensors: Mapping[int, Tensor]) -> Iterator[Reading]:
     layers = [layer for layer in probe.layers if layer.index in tensors]
     mine = [
-        layers[place] for place in probe.share.assign([cost(tuple(tensors[layer.index].shape)) for layer in layers])
+        layers[place] for place in probe.ranks.assign([cost(tuple(tensors[layer.index].shape)) for layer in layers])
     ]
     all_found = mode_conditionings([tensors[layer.index] for layer in mine], keep=probe.spectra)
     for layer, found in zip(mine, all_found, strict=True):
@@ -86,7 +86,7 @@ class _Reduction:
         self._measurement = measurement
         self._shift = shift  # a representation bears the number of the layer before the one that reads it
         self._probe = probe
-        self._mine = probe.share.dealer()
+        self._mine = probe.ranks.dealer()
         self._found: dict[int, list[Reading]] = {}
         self.seen: set[int] = set()
         """Numbers of the layers whose tensors have come, whichever rank reduces them."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.measurements import passes
 from repro.measurements.passes import See
@@ -48,7 +48,7 @@ class Probe:
     """The layers whose distributions are taken."""
     spectra: bool = False
     """Whether all singular values are kept."""
-    share: Share = field(default_factory=Share)
+    ranks: Ranks = field(default_factory=Ranks)
     """This rank's part of the work."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """What a measurement could not give, and why: names of layers by the reason."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.optim import Optimizer
 
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.measurements.mode import measurement_mode
 from repro.measurements.probe import Probe
@@ -45,7 +45,7 @@ def take(
     layers: Sequence[int] = CHOSEN,
     mode: str = "eval",
     spectra: bool = False,
-    share: Share | None = None,
+    ranks: Ranks | None = None,
     known: Survey | None = None,
 ) -> list[Reading]:
     """Take measurements on a network, which they leave as it was.
@@ -64,7 +64,7 @@ def take(
         mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
         spectra: Whether readings keep all singular values (`Reading.spectrum`), of weights, gradients and updates,
             representations, outputs and errors in every mode, and of operators.
-        share: This rank's part of the work where several hold the same network; every rank gets all readings.
+        ranks: This rank's part of the work where several hold the same network; every rank gets all readings.
         known: What `repro.networks.survey` says of the network, if it is known and still holds: spares a pass.
 
     Raises:
@@ -78,11 +78,11 @@ def take(
         ('output', ['condition_number', 'rank', 'sigma_max', 'sigma_min'])
     """
     check(measurements)
-    share = share or Share()
+    ranks = ranks or Ranks()
     readings: list[Reading] = []
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
-    with measurement_mode(network, mode) as own, _same_buffers(share, network, own) as put_back:
+    with measurement_mode(network, mode) as own, _same_buffers(ranks, network, own) as put_back:
         found = known if known is not None and known.holds(network) else survey(network, inputs)
         probe = Probe(
             network=network,
@@ -95,12 +95,12 @@ def take(
             optimizer=optimizer,
             chosen=_choose(found.layers, layers) if _OF_CHOSEN & set(measurements) else [],
             spectra=spectra,
-            share=share,
+            ranks=ranks,
             aside=found.aside,
             put_back=put_back,
         )
         for name in measurements:
-            readings += share.gather_sorted(list(MEASUREMENTS[name].readings(probe)), lambda reading: reading.layer)
+            readings += ranks.gather_sorted(list(MEASUREMENTS[name].readings(probe)), lambda reading: reading.layer)
             network.train(mode == "train")
     for reason, names in probe.left_out.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -143,12 +143,12 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
 
 
 @contextmanager
-def _same_buffers(share: Share, network: nn.Module, put_back: Callable[[], None]) -> Iterator[Callable[[], None]]:
+def _same_buffers(ranks: Ranks, network: nn.Module, put_back: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Rank 0's buffers on every rank; yields what puts those back after a pass."""
-    if share.ranks == 1:
+    if ranks.size == 1:
         yield put_back
         return
-    share.broadcast_buffers(network)
+    ranks.broadcast_buffers(network)
     with preserve_state(network) as put_these_back:
         yield put_these_back
 

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from repro.data import ImageData
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
 from repro.measurements.scoring import Loss, Pick
@@ -230,7 +230,7 @@ class MeasureCallback(Callback):
             layers=self.layers,
             mode=self.mode,
             spectra=self.spectra,
-            share=Share.of_process_group() if trainer.world_size > 1 else None,
+            ranks=Ranks.of_process_group() if trainer.world_size > 1 else None,
             known=self._known,
         )
         if trainer.is_global_zero:

@@ -25,7 +25,7 @@ for turn in range(2):  # a default group of its own for each run of a study
     network.num_batches_tracked.fill_(rank + 7)
     ranks.broadcast_buffers(network)
     said.append([
-        (ranks.rank, ranks.ranks),
+        (ranks.rank, ranks.size),
         ranks.gather({"of": rank}),
         ranks.gather_sorted([(2 - rank, "a"), (5, rank)], lambda each: each[0]),
         ranks.maximum(rank, -rank),

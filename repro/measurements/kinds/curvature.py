@@ -35,7 +35,7 @@ def curvature(probe: Probe) -> Iterator[Reading]:
     """
     import torch
 
-    if probe.share.rank != 0:
+    if probe.ranks.rank != 0:
         return
     generator = torch.Generator().manual_seed(0)
     own = [parameter for parameter in probe.network.parameters() if parameter.requires_grad]

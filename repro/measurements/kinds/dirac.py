@@ -21,7 +21,7 @@ def diagonals(probe: Probe) -> Iterator[Reading]:
     """
     from repro.networks.families.dirac import DiracConv2d
 
-    if probe.share.rank != 0:
+    if probe.ranks.rank != 0:
         return
     for layer in probe.layers:
         if isinstance(layer.module, DiracConv2d):

@@ -38,7 +38,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     returns, before its normalisation) in the probe's mode, both in training mode as ``training activations`` and
     ``training outputs``, ``weights``, and ``gradients`` of the weights. What needs a loss is left out without labels.
     """
-    if probe.share.rank != 0:  # a few layers are not worth dealing
+    if probe.ranks.rank != 0:  # a few layers are not worth dealing
         return
     found: list[Reading] = []
 

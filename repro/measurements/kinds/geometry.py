@@ -37,7 +37,7 @@ def amplification(probe: Probe) -> Iterator[Reading]:
     count = probe.samples
     if probe.held_out is None or samples(probe.held_out) != count:
         raise UserError("amplification compares the probe with as many held-out images; pass held_out")
-    mine = probe.share.dealer()
+    mine = probe.ranks.dealer()
     found: list[Reading] = []
 
     def see(layer: WeightLayer, tensor: Tensor) -> None:
@@ -70,7 +70,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
     """
     from repro.measurements import passes
 
-    if probe.share.rank != 0:  # two Gram matrices a layer
+    if probe.ranks.rank != 0:  # two Gram matrices a layer
         return
     references: dict[str, tuple[Tensor, Tensor]] = {}
     found: list[Reading] = []

@@ -36,7 +36,7 @@ def operators(probe: Probe) -> Iterator[Reading]:
     from repro.spectra import conditioning, operator_conditionings, operator_singular_values
 
     sites = list(_sites(probe))
-    mine = [sites[place] for place in probe.share.assign([convolution.cost for _, convolution in sites])]
+    mine = [sites[place] for place in probe.ranks.assign([convolution.cost for _, convolution in sites])]
     found = operator_conditionings([convolution for _, convolution in mine])
     for (layer, convolution), circular in zip(mine, found, strict=True):
         every = operator_singular_values(convolution).numpy().astype(np.float32) if probe.spectra else None

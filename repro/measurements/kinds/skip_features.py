@@ -27,7 +27,7 @@ def features(probe: Probe) -> Iterator[Reading]:
     from repro.spectra import conditioning
 
     network = probe.network
-    if not isinstance(network, SkipToOutput) or probe.share.rank != 0:
+    if not isinstance(network, SkipToOutput) or probe.ranks.rank != 0:
         return
     psi, _ = network.features(probe.images.clone())
     last = probe.layers[-1]

@@ -44,13 +44,13 @@ def keep(
     """
     ranks = ranks or Ranks()
     shape = (len(batches.labels), output.width)
-    if ranks.all_agree(_fits(shape, batches.device, ranks.local_ranks)):
+    if ranks.all_agree(_fits(shape, batches.device, ranks.local_size)):
         found = torch.empty(shape, device=batches.device)
         _fill(found, output, batches)
         return found
     path = folder / f"features-{ranks.machine}.npy"
     if not ranks.all_agree(_is_complete(path, shape)):
-        _write(path, shape, output, batches.shared(ranks.local_rank, ranks.local_ranks), ranks)
+        _write(path, shape, output, batches.shared(ranks.local_rank, ranks.local_size), ranks)
     mapped = np.load(path, mmap_mode="c")  # c: torch wants writable memory; the file stays as it is
     if sys.platform == "linux":  # the kernel would read up to 25 times as much as a batch's rows
         mapped._mmap.madvise(mmap.MADV_RANDOM)

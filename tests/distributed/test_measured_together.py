@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.measurements import MEASUREMENTS
 
 RANK = """
 import json, sys
 import torch
 import torch.distributed as dist
-from repro.distributed.share import Share
+from repro.distributed.ranks import Ranks
 from repro.measurements import MEASUREMENTS, take
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
@@ -56,7 +56,7 @@ buffers = [buffer.clone() for buffer in network.buffers()]
 images = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 readings = take(
     network, images, torch.arange(16) % 10, held_out=images.flip(0) + 1, measurements=list(MEASUREMENTS),
-    share=Share.of_process_group(),
+    ranks=Ranks.of_process_group(),
 )
 assert all(torch.equal(a, b) for a, b in zip(network.buffers(), buffers))
 with open(f"{out}-{rank}.json", "w") as file:
@@ -161,7 +161,7 @@ def test_wrappers_of_torchs_for_several_processes_are_measured(tmp_path: Path) -
 
 @given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 5))
 def test_every_item_is_dealt_once_and_loads_are_even(costs: list[float], ranks: int) -> None:
-    hands = [Share(rank, ranks).assign(costs) for rank in range(ranks)]
+    hands = [Ranks(rank, ranks).assign(costs) for rank in range(ranks)]
     assert sorted(item for hand in hands for item in hand) == list(range(len(costs)))
     loads = [sum(costs[item] for item in hand) for hand in hands]
     dearest = max(costs, default=0.0)
@@ -172,10 +172,10 @@ def test_an_online_dealer_gives_each_item_to_one_rank() -> None:
     costs = [5.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     taken = []
     for rank in range(2):
-        take = Share(rank, 2).dealer()
+        take = Ranks(rank, 2).dealer()
         taken.append([take(cost) for cost in costs])
     assert taken == [[True, *[False] * 5], [False, *[True] * 5]]
 
 
 def test_a_process_on_its_own_has_the_whole() -> None:
-    assert Share.of_process_group() == Share(0, 1)
+    assert Ranks.of_process_group() == Ranks(0, 1)
