@@ -192,6 +192,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
+    flat = {key: _spelled(key, value) for key, value in flat.items()}
     asked = {key: value for key, value in flat.items() if not _plain(key, value)}
     for key, value in asked.items():
         if value is None and type(None) not in _kinds()[key]:  # the parser takes it for everything
@@ -213,6 +214,12 @@ def _hint(key: str) -> Any:
     for part in key.split("."):
         kind = _hints(kind)[part]
     return kind
+
+
+def _spelled(key: str, value: Any) -> Any:
+    """A number that YAML reads where a choice is due, as the text that it is: ``precision: 32``."""
+    plain = type(value) is int and key in keys() and get_origin(_hint(key)) is Literal
+    return str(value) if plain and str(value) in get_args(_hint(key)) else value
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
@@ -109,25 +110,31 @@ def build(config: Config, *, loggers: Sequence[Logger] = (), callbacks: Sequence
         module: Classifier = OutputClassifier(network, image=_blank(data), training=config.training, **facts)
     else:
         module = Classifier(network, training=config.training, **facts)
-    trainer = Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=devices(config),
-        num_nodes=config.trainer.num_nodes,
-        precision=PRECISIONS[config.trainer.precision],
-        max_epochs=config.trainer.max_epochs,
-        check_val_every_n_epoch=config.trainer.evaluate_every_n_epochs,
-        logger=list(loggers) or False,
-        callbacks=list(callbacks),
-        enable_checkpointing=any(isinstance(callback, RunCheckpoints) for callback in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        plugins=[
-            CheckpointFile(signature(config)),
-            *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
-        ],
-    )
+    try:
+        trainer = Trainer(
+            accelerator=config.trainer.accelerator,
+            devices=devices(config),
+            num_nodes=config.trainer.num_nodes,
+            precision=PRECISIONS[config.trainer.precision],
+            max_epochs=config.trainer.max_epochs,
+            check_val_every_n_epoch=config.trainer.evaluate_every_n_epochs,
+            logger=list(loggers) or False,
+            callbacks=list(callbacks),
+            enable_checkpointing=any(isinstance(callback, RunCheckpoints) for callback in callbacks),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            plugins=[
+                CheckpointFile(signature(config)),
+                *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
+            ],
+        )
+    except MisconfigurationException as error:  # no such accelerator here, or fewer devices
+        raise UserError(
+            f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
+            f"this machine has not ({next(iter(str(error).splitlines()), '')})"
+        ) from error
     if trainer.strategy.root_device.type == "cpu":
         keep_heap()
     if config.trainer.compile != "none":

@@ -144,8 +144,13 @@ def _opened(config: Config, base: Config | None, stop: StopRequest, *, again: bo
             run.rewrite_config(to_yaml(config))
         try:
             yield _Opened(run, config, due=True)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
+        except (OSError, CannotSave) as error:
+            if not run.config_path.exists():
+                raise CannotSave(
+                    f"'{run.path}' was moved or deleted while it was trained, and what came after is lost; put it "
+                    "back, and the same command goes on, or begins anew"
+                ) from error
+            if isinstance(error, CannotSave) or error.errno not in NO_SPACE:
                 raise
             raise CannotSave(
                 f"cannot write to '{run.path}': {error.strerror}; make room, and start it again"
