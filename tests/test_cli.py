@@ -81,7 +81,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["runs", "list", "nowhere"], ["'nowhere' does not exist"]),
         (["runs", "lits"], ["lits", "list"]),
         (["data", "prepare", "mnist", "--root", "there"], ["--from DIR", "--download"]),
-        (["data", "prepare", "mnist", "--from", "nowhere"], ["'nowhere' has neither"]),
+        (["data", "prepare", "mnist", "--from", "nowhere"], ["cannot read 'nowhere'"]),
         (["data", "prepare", "cifar10", "--root", "there"], ["cifar-10-python.tar.gz", "--from PATH", "--download"]),
         (["data", "prepare", "cifar100", "--from", "nowhere"], ["'nowhere' does not exist", "cifar-100-python.tar.gz"]),
         (

@@ -141,7 +141,7 @@ def the_one_line(run: subprocess.CompletedProcess[str]) -> str:
 @needs_make
 def test_help_is_the_default_and_lists_every_target(copy: Path) -> None:
     listed = set(re.findall(r"^make ([\w-]+)", make(cwd=copy).stdout, re.MULTILINE))
-    assert listed == {"help", "demo", "test", "check", "gpu-check", "format", "env", "lock", "clean"}
+    assert listed == {"help", "demo", "test", "check", "fuzz", "gpu-check", "format", "env", "lock", "clean"}
 
 
 @needs_make

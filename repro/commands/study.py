@@ -173,9 +173,13 @@ def _status(cells: Sequence[StudyCell], place: Path, runs: Path) -> int:
             more = f"an earlier run's record: {record.path}"
         print(f"{_name(each):40} {each.status:12} {share:>6}  {left:>14}  {more}".rstrip())
     print(_together(states))
+    damaged = [stray for stray in strays if stray.run.damage]
     for stray in strays:
-        print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
-    return 0
+        if stray in damaged:
+            print(f"repro: {stray.difference}", file=sys.stderr)
+        else:
+            print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
+    return 2 if damaged else 0
 
 
 def _together(states: Sequence[Progress]) -> str:

@@ -247,7 +247,7 @@ def test_bf16_is_recorded_and_another_run(tmp_path: Path) -> None:
 def test_a_second_start_refuses_while_the_first_lives(finished: tuple[Config, RunDirectory]) -> None:
     config, run = finished
     with run.lock(), pytest.raises(UserError, match="is in use by process"):
-        start(config)
+        start(config, again=True)
 
 
 def test_another_runs_directory_is_refused(finished: tuple[Config, RunDirectory], tmp_path: Path) -> None:
