@@ -141,6 +141,7 @@ def _all(*each: Callable[[World], object]) -> Callable[[World], object]:
 
 def nulls() -> Iterator[Case]:
     """Empty where a value is expected."""
+    yield Case("a number where a choice is due", "precision: 32", [*FIT, "--config", "c.yaml"], _write("c.yaml", "trainer: {precision: 32}"), wanted=HANDLED)
     for key in (
         *("runs", "study", "seed", "name", "data.root", "data.name", "data.batch_size", "data.split", "data.seed"),
         *("trainer.accelerator", "trainer.precision", "trainer.max_epochs", "trainer.devices", "trainer.compile"),
@@ -211,7 +212,7 @@ def flags() -> Iterator[Case]:
         *(("--trainer.accelerator", text) for text in ("gpu", "tpu", "GPU")),
         *(("--budget", text) for text in ("nan", "inf", "-1", "0", "1e400", "x")),
     ):
-        yield Case(f"a value for {flag}", repr(value[:20]), [*FIT, flag, value])
+        yield Case(f"a value for {flag}", repr(value[:20]), [*FIT, "--seed", "9", flag, value])
 
 
 def sizes() -> Iterator[Case]:
@@ -459,13 +460,13 @@ def environments() -> Iterator[Case]:
         *(("HOME", each) for each in ("/nowhere", "/dev/null")),
         *(("COLUMNS", each) for each in ("abc", "0")),
     ):
-        yield Case(f"the variable {name}", repr(value[:20]), FIT, environment={name: value})
+        yield Case(f"the variable {name}", repr(value[:20]), [*FIT, "--seed", "9"], environment={name: value})
     yield Case("the variable SLURM_ARRAY_TASK_ID", "'abc'", ["landscape", RUN, "--points", "3"], environment={"SLURM_ARRAY_TASK_ID": "abc"})
     for base in ("no url", "http://", "ftp://x", "http://[::1"):
         yield Case(
             "the variable WANDB_BASE_URL",
             base,
-            FIT,
+            [*FIT, "--seed", "9"],
             environment={"WANDB_MODE": "online", "WANDB_BASE_URL": base, "WANDB_API_KEY": "x" * 40},
         )
     yield Case("the variable WANDB_BASE_URL", "sync", ["wandb-sync", RUN], environment={"WANDB_BASE_URL": "no url", "WANDB_API_KEY": "x" * 40})
@@ -488,13 +489,15 @@ def platforms() -> Iterator[Case]:
         yield Case("terminals that are not UTF-8", encoding, ["theory", "--list"], environment={"ENCODING": encoding})
         yield Case("terminals that are not UTF-8", f"{encoding}, measure", ["measure", RUN, "--probe-size", "16"], environment={"ENCODING": encoding}, wanted=HANDLED)
         yield Case("terminals that are not UTF-8", f"{encoding}, status", ["study", "status", "small.yaml"], environment={"ENCODING": encoding})
-    yield Case("few open files", "8", FIT, before=partial(_limit, resource.RLIMIT_NOFILE, 8))
-    yield Case("few open files", "24", FIT, before=partial(_limit, resource.RLIMIT_NOFILE, 24))
+    yield Case("few open files", "8", [*FIT, "--seed", "9"], before=partial(_limit, resource.RLIMIT_NOFILE, 8))
+    yield Case("few open files", "24", [*FIT, "--seed", "9"], before=partial(_limit, resource.RLIMIT_NOFILE, 24))
     yield Case("few open files", "24, one worker", workers, before=partial(_limit, resource.RLIMIT_NOFILE, 24))
     yield Case("no standard output", "closed", ["runs", "list"], before=partial(_closed, "stdout"))
     yield Case("no standard error", "closed", ["runs", "list"], before=partial(_closed, "stderr"), wanted=HANDLED)
     yield Case("a small /dev/shm", "2 kB free, two workers", [*FOLDER, "--data.workers", "2"], before=partial(_shm, 2_000), wanted=HANDLED)
     yield Case("a small /dev/shm", "none, two workers", [*FOLDER, "--data.workers", "2"], before=partial(_shm, None), wanted=HANDLED)
+    for what, change in {"deleted": partial(shutil.rmtree, ignore_errors=True), "moved": lambda path: path.rename("elsewhere")}.items():
+        yield Case("a run directory that vanishes", what, [*FIT, "--seed", "9", "--trainer.max_epochs", "3000"], before=partial(_vanish, change), says="moved or deleted")
     yield Case("no fork server", "refused", workers, before=_no_server)
     yield Case("a killed worker", "SIGKILL", [*workers, "--trainer.max_epochs", "2000"], before=_kill_worker, says="(?i)memory")
     for name, command in {
@@ -577,6 +580,16 @@ def _shm(free: int | None) -> None:
     from repro.data.loading import workers
 
     workers.shared_memory = lambda: free
+
+
+def _vanish(change: Callable[[Path], object]) -> None:
+    def work() -> None:
+        while not (found := list(Path("runs/single").glob("*3000-seed9*/metrics.jsonl"))):
+            time.sleep(0.05)
+        time.sleep(1.0)
+        change(found[0].parent)
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 def _no_server() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from repro import waiting
+from repro.data.preparation.files import alone
 from repro.runs import stop
 from repro.runs.stop import Interrupted, StopRequest
 
@@ -38,3 +40,15 @@ def test_a_wait_hears_signals_and_the_budget(budget: bool, monkeypatch: pytest.M
             waiting.until(lambda: False, "Godot", seconds=20.0)
     assert caught.value.signal == (stop.OUT_OF_TIME if budget else 15)
     assert waiting.until(lambda: True, "nobody who listens any more")
+
+
+def test_the_wait_for_another_process_that_prepares_the_same_data_is_heard(tmp_path: Path) -> None:
+    def stop(what: str) -> None:
+        raise InterruptedError(what)
+
+    with alone(tmp_path / "lock") as locked:
+        assert locked
+        with waiting.heard(stop), pytest.raises(InterruptedError, match="prepares the same data"):
+            alone(tmp_path / "lock").__enter__()
+    with alone(tmp_path / "lock") as locked:
+        assert locked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -64,6 +64,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values as their fields' types have them; the parser checks flags, not defaults, so this checks files."""
+    flat = {key: _spelled(key, value) for key, value in flat.items()}
     asked = {key: value for key, value in flat.items() if not _plain(key, value)}
     for key, value in asked.items():
         if value is None and type(None) not in plain_kinds()[key]:  # the parser takes it for everything
@@ -77,6 +78,12 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
         group, dot, name = key.partition(".")
         found[key] = value if key not in asked else checked[group][name] if dot else checked[key]
     return found
+
+
+def _spelled(key: str, value: Any) -> Any:
+    """A number that YAML reads where a choice is due, as the text that it is: ``precision: 32``."""
+    choice = type(value) is int and key in keys() and get_origin(field_type(key)) is Literal
+    return str(value) if choice and str(value) in get_args(field_type(key)) else value
 
 
 def _plain(key: str, value: Any) -> bool:

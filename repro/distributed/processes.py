@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from repro.config import Config
 from repro.errors import UserError
-from repro.machine import number
+from repro.machine import number, processors
 
 _RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 _RENDEZVOUS = ("MASTER_ADDR", "TORCHELASTIC_RUN_ID", "LSB_JOBID")
+_MOST_DEVICES = 8  # of a machine whose GPUs have few processors
 _INTERACTIVE = ("bash", "interactive")
 
 
@@ -82,6 +83,12 @@ def require_other_nodes(config: Config, environment: Mapping[str, str] = os.envi
         )
 
 
+def _require_processors(wanted: int | str) -> None:
+    """Refuse to begin many more processes than there is room for: they would hear nothing for minutes."""
+    if wanted != "auto" and int(wanted) > (most := max(_MOST_DEVICES, 2 * processors())):
+        raise UserError(f"trainer.devices is {wanted}; allowed on this machine, with {processors()} processors: {most}")
+
+
 def check_layout(config: Config, environment: Mapping[str, str] = os.environ) -> str:
     """Hold the job's tasks against the devices that are asked for.
 
@@ -94,6 +101,7 @@ def check_layout(config: Config, environment: Mapping[str, str] = os.environ) ->
     trainer = config.trainer
     per_node = slurm_devices(environment)
     if per_node is None:
+        _require_processors(trainer.devices)
         return f"{trainer.num_nodes} x {trainer.devices} devices, no SLURM job"
     nodes, tasks = number("SLURM_NNODES", 1, environment), number("SLURM_NTASKS", 1, environment)
     if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in environment:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
@@ -158,7 +159,13 @@ def _trainer(
             *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
         ],
     }
-    return without_signal_handlers(Trainer(**{**wanted, **options}))
+    try:
+        return without_signal_handlers(Trainer(**{**wanted, **options}))
+    except MisconfigurationException as error:  # no such accelerator here, or fewer devices
+        raise UserError(
+            f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
+            f"this machine has not ({next(iter(str(error).splitlines()), '')})"
+        ) from error
 
 
 def _blank(data: ImageData) -> Tensor:

@@ -164,8 +164,13 @@ def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterato
 def _told_of_the_disk(run: RunDirectory) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in NO_SPACE:
+    except (OSError, CannotSave) as error:
+        if not run.config_path.exists():
+            raise CannotSave(
+                f"'{run.path}' was moved or deleted while it was trained, and what came after is lost; put it back, "
+                "and the same command goes on, or begins anew"
+            ) from error
+        if isinstance(error, CannotSave) or error.errno not in NO_SPACE:
             raise
         raise CannotSave(f"cannot write to '{run.path}': {error.strerror}; make room, and start it again") from error
 

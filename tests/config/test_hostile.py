@@ -65,3 +65,10 @@ def test_a_key_twice_in_a_flag_is_refused(flag: str) -> None:
     for arguments in ([flag, "{d: 1, d: 2}"], [f"{flag}={{d: 1, d: 2}}"]):
         with pytest.raises(UserError, match=f"{flag}: key 'd' is there twice"):
             parse(arguments)
+
+
+def test_a_number_where_a_choice_is_due_is_taken_for_its_text() -> None:
+    assert from_mapping({"trainer": {"precision": 32}}).trainer.precision == "32"
+    for value in (16, True, 32.0):
+        with pytest.raises(UserError, match="trainer.precision"):
+            from_mapping({"trainer.precision": value})

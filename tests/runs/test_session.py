@@ -248,7 +248,7 @@ def test_a_second_start_refuses_while_the_first_lives(tmp_path: Path) -> None:
     config = small(tmp_path)
     run = RunDirectory.prepare(resolve(config).directory.path, to_yaml(config))
     with run.lock(), pytest.raises(UserError, match="is in use by process"):
-        start(config)
+        start(config, again=True)
 
 
 def test_another_runs_directory_is_refused(finished: tuple[Config, RunDirectory], tmp_path: Path) -> None:

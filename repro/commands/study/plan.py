@@ -103,8 +103,10 @@ def status(request: Part) -> int:
     print(together(states))
     strays = match(request.cells, request.place)[1]
     for stray in strays:
-        what = "cannot be read" if stray.damaged else "no longer part of the study"
-        print(f"{what}: {stray.run.path}: {stray.difference}")
+        if stray.damaged:
+            print(f"repro: {stray.difference}", file=sys.stderr)
+        else:
+            print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
     return 2 if any(stray.damaged for stray in strays) else 0
 
 

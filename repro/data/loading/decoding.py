@@ -232,9 +232,6 @@ class DecodedBatches(Batches):
         places = order.numpy()
         self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
         device = self.labels.device
-        self._iterator = iter(self._loader)
-        listen(self._iterator)
-        _OPEN.add(self)
         for found in self._decoded():
             if isinstance(found, str):
                 raise UserError(found)
@@ -243,6 +240,9 @@ class DecodedBatches(Batches):
 
     def _decoded(self) -> Iterator[Any]:
         try:
+            self._iterator = iter(self._loader)
+            listen(self._iterator)
+            _OPEN.add(self)
             yield from self._iterator
         except RuntimeError as error:
             told = how_they_ended(self._iterator)

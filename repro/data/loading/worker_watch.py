@@ -18,7 +18,7 @@ def listen(iterator: Any) -> None:
         iterator: Of a DataLoader; one without workers does not wait.
     """
     take = getattr(iterator, "_try_get_data", None)
-    if take is None:
+    if take is None or getattr(take, "is_heard", False):  # workers that stay keep their iterator
         return
     begun: list[Wait] = []
 
@@ -31,6 +31,7 @@ def listen(iterator: Any) -> None:
             begun[0].look()
         return found
 
+    polled.is_heard = True  # type: ignore[attr-defined]
     iterator._try_get_data = polled
 
 

@@ -102,13 +102,16 @@ def leads_outside(name: str) -> bool:
     return path.is_absolute() or ".." in path.parts or bool(path.parts and path.parts[0].endswith(":"))
 
 
-def _locks(number: int) -> bool:
-    import fcntl
-
+def _locks(number: int) -> bool | None:
+    """Lock an open file, unless another process has; None where there are no locks."""
     try:
+        import fcntl
+
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except (ImportError, OSError):
+        return None
     return True
 
 
@@ -120,9 +123,8 @@ def alone(lock: Path) -> Iterator[bool]:
         Whether that is so: where the platform or the file system has no locks, nobody waits.
     """
     with lock.open("w") as file:
-        try:
-            waiting.until(lambda: _locks(file.fileno()), f"another process, which prepares the same data ('{lock}')")
-            locked = True
-        except (ImportError, OSError):
-            locked = False
-        yield locked
+        locked = _locks(file.fileno())
+        if locked is False:
+            what = f"another process, which prepares the same data ('{lock}')"
+            waiting.until(lambda: bool(_locks(file.fileno())), what)
+        yield locked is not None

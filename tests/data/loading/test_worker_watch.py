@@ -71,6 +71,9 @@ def test_the_wait_for_a_worker_is_heard_and_told(
     answers = iter([(True, 1), (False, None), (False, None), (True, 2)])
     iterator = SimpleNamespace(_try_get_data=lambda timeout: next(answers))
     listen(iterator)
+    polled = iterator._try_get_data
+    listen(iterator)  # workers that stay begin another pass
+    assert iterator._try_get_data is polled
     heard: list[str] = []
     with waiting.heard(heard.append):
         assert [iterator._try_get_data() for _ in range(4)] == [(True, 1), (False, None), (False, None), (True, 2)]
