@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from repro.config import TrainingConfig
 from repro.distributed.ranks import Ranks
 from repro.training import epoch_sums
 from repro.training.compiled import Compiled
 from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
+from repro.training.evaluated import Batch, EvaluatedModule
 from repro.training.losses import LOSSES
 from repro.training.metrics import Largest, MeanLoss, epoch_means
 from repro.training.optimizer import create_optimizer, set_learning_rate
@@ -27,10 +25,8 @@ from repro.training.schedule import learning_rate
 from repro.training.spectral_penalty import total_spread, weight_matrices
 from repro.training.sync_batchnorm import is_synchronised, over_all_ranks
 
-Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
 
-
-class Classifier(LightningModule):
+class Classifier(EvaluatedModule):
     """Trains any network that maps images to class scores, by SGD on the cross-entropy.
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
@@ -50,8 +46,7 @@ class Classifier(LightningModule):
     def __init__(
         self, network: nn.Module, *, num_classes: int, training: TrainingConfig, every_n_steps: int = 10
     ) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network, num_classes)
         self.training_config = training
         self.every_n_steps = every_n_steps
         self.loss = LOSSES[training.loss]
@@ -60,18 +55,12 @@ class Classifier(LightningModule):
         if not self._by_cross_entropy:
             self.train_metrics.add_metrics({"loss": MeanLoss()})
             self.train_metrics.persistent(True)
-        parts = ("train", "validation", "test")
-        self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
         self.compiled: Compiled | None = None
         """How a training step runs the network, if not as it is written."""
         self.divergence = Divergence()
         self.largest = Largest()
         self.steps = 0
         """Steps of the whole run, known when training starts."""
-        self.latest: dict[str, float] = {}
-        """The metrics recorded last, for progress displays."""
-        self.final: dict[str, float] = {}
-        """Metrics of the last pass of `Trainer.test`."""
 
     @property
     def state_entries(self) -> dict[str, Any]:
@@ -244,57 +233,6 @@ class Classifier(LightningModule):
             self.require_convergence(now=True)
         Ranks.of_process_group().broadcast_buffers(self.network)
 
-    def on_test_start(self) -> None:
-        """As before a validation."""
-        Ranks.of_process_group().broadcast_buffers(self.network)
-
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
-        """Evaluate a batch of one of the DataModule's held-out parts."""
-        self._evaluate(batch, self.held_out[dataloader_idx])
-
-    def on_validation_epoch_end(self) -> None:
-        """Record what was evaluated."""
-        found = self._evaluated(self.held_out)
-        if not self.trainer.sanity_checking:  # a stranger's Trainer looks at two batches first
-            self.record(found)
-            self._show(found)
-
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
-        """Evaluate a batch of the training set or of a held-out part."""
-        self._evaluate(batch, ["train", *self.held_out][dataloader_idx])
-
-    def on_test_epoch_end(self) -> None:
-        """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
-        found = self._evaluated(["train", *self.held_out])
-        self.final = {name.replace("/", "_"): value for name, value in found.items()}
-        self._show(found)
-
-    @property
-    def held_out(self) -> Sequence[str]:
-        """The parts that are held out, in the order of their loaders."""
-        # DataModules of ours know their parts; anyone else's single loader counts as the test set.
-        return getattr(self.trainer.datamodule, "evaluated", ["test"])  # type: ignore[attr-defined]
-
-    def _evaluate(self, batch: Batch, part: str) -> None:
-        images, labels = batch
-        if not len(labels):  # fewer images than ranks are left: the mean of none is no number
-            return
-        self.assess(self(images), labels, part)
-
-    def assess(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], part: str) -> None:
-        """Take the scores of a part's batch into its means."""
-        metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
-        metrics["cross_entropy"].update(F.cross_entropy(scores, labels), len(labels))
-        metrics["accuracy"].update(scores, labels)
-
-    def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for part in parts:
-            metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
-            found |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
-            metrics.reset()
-        return found
-
     @torch.no_grad()
     def penalty(self) -> float:
         """What the objective adds to the loss: weight decay and the penalty on unequal singular values."""
@@ -304,20 +242,6 @@ class Classifier(LightningModule):
     def _decay(self) -> Float[Tensor, ""]:
         norms = torch._foreach_norm([parameter for parameter in self.network.parameters() if parameter.requires_grad])
         return self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum()
-
-    def record(self, metrics: Mapping[str, float]) -> None:
-        """Hand metrics to every logger now, under the number of steps taken.
-
-        Lightning's own `log` hands epoch metrics over only after the epoch's checkpoint is saved, so that a run killed
-        in between would lack them.
-        """
-        self.latest |= metrics
-        for logger in self.trainer.loggers:
-            logger.log_metrics({**metrics, "epoch": self.trainer.current_epoch}, step=self.trainer.global_step)
-
-    def _show(self, metrics: Mapping[str, float]) -> None:
-        """Let callbacks of Lightning's watch metrics, such as EarlyStopping."""
-        self.log_dict(dict(metrics), logger=False, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep plain values only, so that the checkpoint loads with ``weights_only=True``; the sums of each rank."""

@@ -1,0 +1,103 @@
+"""A network by name as a LightningModule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+
+from repro.config import TrainingConfig
+from repro.networks import create_network
+from repro.networks.skip import connect
+from repro.training.classifier import Classifier
+
+Activation = Literal["relu", "sigmoid", "softplus", "tanh", "identity"]
+Initialization = Literal["he", "truncated", "truncated_corrected", "xavier"]
+Normalization = Literal["batch", "none"]
+Form = Literal["small", "imagenet"]
+Block = Literal["basic", "bottleneck"]
+Shortcut = Literal["identity", "projection"]
+Pooling = Literal["maxpool", "stride"]
+Head = Literal["add", "replace", "fill"]
+
+
+class NamedClassifier(Classifier):
+    """A network by name, trained by SGD.
+
+    Args:
+        name: As `repro.networks.create_network` takes it: ``resnet110``, ``timm/NAME``.
+        options: The network's own options.
+        num_classes: The data's classes.
+        in_channels: The images' channels.
+        image_size: Their height and width.
+        activation: Activation.
+        gamma: Softplus is (1/gamma) log(1 + exp(gamma t)).
+        initialization: Gaussian of variance 2 / fan-in (he); cut off at two deviations; with that corrected; Glorot's.
+        loss: What is trained on, beside the penalties.
+        learning_rate: After the warm-up.
+        momentum: Of SGD.
+        nesterov: Take Nesterov's momentum.
+        weight_decay: The objective is the loss + weight_decay / 2 times the sum of all squared parameters.
+        spectral_penalty: Weight of a penalty on unequal singular values; 0: none.
+        warmup_steps: Steps at `warmup_learning_rate` before the first of `learning_rate`.
+        warmup_learning_rate: The learning rate of the warm-up.
+        milestones: Where the learning rate is multiplied by `factor`, as shares of all steps.
+        factor: What it is multiplied by.
+        every_n_steps: How often ``step/...`` metrics are recorded.
+        neurons: Connect so many hidden neurons, chosen at random, to the output.
+        skip_seed: Seed of that choice.
+        skip_head: Keep the output layer beside them; only them; or fill up to that number.
+
+    Raises:
+        UserError: For an unknown network, depth or option, or what the network does not take.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        image_size: int = 32,
+        activation: Activation = "relu",
+        gamma: float = 20.0,
+        initialization: Initialization = "he",
+        loss: Literal["cross_entropy", "square", "hinge"] = "cross_entropy",
+        learning_rate: float = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 1e-4,
+        spectral_penalty: float = 0.0,
+        warmup_steps: int = 400,
+        warmup_learning_rate: float = 0.01,
+        milestones: tuple[float, ...] = (0.5, 0.75),
+        factor: float = 0.1,
+        every_n_steps: int = 10,
+        neurons: int | None = None,
+        skip_seed: int = 0,
+        skip_head: Head = "add",
+    ) -> None:
+        facts: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+        drawn: dict[str, Any] = {"activation": activation, "gamma": gamma, "initialization": initialization}
+        network = create_network(name, **facts, **drawn, **(options or {}))
+        if neurons is not None:
+            image = torch.zeros(1, in_channels, image_size, image_size)
+            skips: dict[str, Any] = {"num_classes": num_classes, "head": skip_head, "initialization": initialization}
+            network = connect(network, neurons, skip_seed, image=image, **skips)
+        training = TrainingConfig(
+            loss=loss,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            spectral_penalty=spectral_penalty,
+            warmup_steps=warmup_steps,
+            warmup_learning_rate=warmup_learning_rate,
+            milestones=tuple(milestones),
+            factor=factor,
+        )
+        network = network.to(memory_format=torch.channels_last)
+        super().__init__(network, num_classes=num_classes, training=training, every_n_steps=every_n_steps)
+        self.save_hyperparameters(ignore=["options", "name"])
