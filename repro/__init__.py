@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from repro.measurements.run import measure
     from repro.modules import CNN13, VGG, DenseNet121, DiracNet, PlainNet, ResNet, ResNeXt, SkipToOutput
     from repro.training.measure_callback import MeasureCallback
+    from repro.watch import Watch, plot
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,8 +36,10 @@ __all__ = [
     "ResNeXt",
     "ResNet",
     "SkipToOutput",
+    "Watch",
     "build",
     "measure",
+    "plot",
     "restore",
 ]
 
@@ -47,6 +50,7 @@ _WHERE = {
     "repro.measurements.run": ("measure",),
     "repro.modules": ("CNN13", "VGG", "DenseNet121", "DiracNet", "PlainNet", "ResNeXt", "ResNet", "SkipToOutput"),
     "repro.training.measure_callback": ("MeasureCallback",),
+    "repro.watch": ("Watch", "plot"),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -27,6 +27,7 @@ ORDER = [
     "measurements",
     "figures",
     "tracking",
+    "watch",
     "training",
     "modules",
     "runs",

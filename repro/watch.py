@@ -1,0 +1,156 @@
+"""Measuring from a training loop of one's own: plain PyTorch, Fabric, Hugging Face's Trainer by a callback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from repro.config import Config, from_mapping, load, to_yaml
+from repro.errors import UserError
+from repro.measurements import CHOSEN, DEFAULT, check, table, take
+from repro.measurements.scoring import Loss, Pick
+from repro.networks.layers import Survey, survey
+from repro.networks.passing import Inputs
+from repro.records import RunDirectory, environment
+from repro.tracking.record_logger import RecordLogger
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Watch:
+    """Measures a network where the loop says so, and records it as a run: ``repro report DIRECTORY`` draws the page.
+
+    The same directory again goes on; what was recorded after the step that is measured next counts no longer.
+
+    Args:
+        directory: The run's directory; made if it is not there.
+        network: Any network; it is left as it was.
+        inputs: The probe, as the network takes it, on its device.
+        labels: Its classes, or what the loss takes in their place; needed for gradients, updates and errors.
+        measurements: Names in `repro.measurements.MEASUREMENTS`.
+        held_out: As many inputs that are not trained on; needed for amplification.
+        optimizer: Needed for updates.
+        output: Which part of what the network returns is scored.
+        loss: A function of the output and the labels; the mean cross-entropy if None.
+        layers: Layers whose distributions are taken.
+        mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+
+    Raises:
+        UserError: For an unknown measurement, a directory that holds something else or that another process watches.
+
+    Example:
+        >>> import torch
+        >>> network, images = nn.Linear(4, 3), torch.randn(8, 4)
+        >>> with Watch("runs/mine/plain", network, images, measurements=["weights"]) as watch:
+        ...     for step in range(3):
+        ...         frame = watch(step, metrics={"train/loss": 1 / (step + 1)})
+        >>> sorted(set(frame["measurement"]))
+        ['weights']
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        network: nn.Module,
+        inputs: Inputs,
+        labels: Any = None,
+        *,
+        measurements: Sequence[str] = DEFAULT,
+        held_out: Inputs = None,
+        optimizer: Optimizer | None = None,
+        output: Pick = None,
+        loss: Loss | None = None,
+        layers: Sequence[int] = CHOSEN,
+        mode: str = "eval",
+    ) -> None:
+        check(measurements)
+        self.network, self.inputs, self.labels = network, inputs, labels
+        self._options: dict[str, Any] = {"measurements": tuple(measurements), "held_out": held_out, "loss": loss}
+        self._options |= {"optimizer": optimizer, "output": output, "layers": tuple(layers), "mode": mode}
+        path = Path(directory)
+        self.run = RunDirectory.prepare(path, to_yaml(_described(network, path)))
+        if load(self.run.config_path).model.network != type(network).__name__:
+            raise UserError(f"'{path}' is another network's run; name another directory")
+        self._held = ExitStack()
+        self._held.enter_context(self.run.lock())
+        self._record = RecordLogger(self.run)
+        self._known: Survey | None = None
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.run.add_life({**environment(), "parameters": parameters})
+        self.run.update_state(status="running")
+
+    def __call__(self, step: int, *, epoch: int = 0, metrics: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """Measure now, after so many steps, and record it.
+
+        Args:
+            step: Steps of the optimiser so far.
+            epoch: 0 before the training, then 1, 2, ...
+            metrics: Numbers of the loop's own; those called ``train/accuracy``, ``train/cross_entropy``,
+                ``test/accuracy`` and ``test/cross_entropy`` are drawn as training curves.
+
+        Returns:
+            Columns measurement, layer, name, mode, quantity, value.
+        """
+        if self._known is None or not self._known.holds(self.network):
+            self._known = survey(self.network, self.inputs)
+            print(f"repro: {self._known.seen.line}", file=sys.stderr)
+        readings = take(self.network, self.inputs, self.labels, known=self._known, **self._options)
+        self._record.log_readings(readings, step=step, epoch=epoch)
+        if metrics:
+            self._record.log_metrics({**metrics, "epoch": max(epoch - 1, 0)}, step)
+        self.run.update_state(step=step, epoch=epoch)
+        return table(readings)
+
+    def close(self, status: str = "finished") -> None:
+        """Say that the training is over."""
+        self.run.update_state(status=status)
+        self._held.close()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close("finished" if kind is None else "failed")
+
+
+def _described(network: nn.Module, path: Path) -> Config:
+    """As far as a configuration says anything of a network and data that are not ours."""
+    name = type(network).__name__
+    return from_mapping({"model": {"network": name}, "name": path.name, "study": path.resolve().parent.name})
+
+
+def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
+    """κ, or what else a measurement says, against the layer.
+
+    Args:
+        frame: What `repro.measure`, `Watch` or `MeasureCallback.table` returned.
+        measurement: Which one. Default: the first in the table.
+
+    Raises:
+        UserError: The table has no such measurement, or none that is drawn.
+
+    Example:
+        >>> import torch, repro
+        >>> figure = plot(repro.measure(nn.Linear(4, 3), torch.randn(8, 4)))
+        >>> figure.savefig("kappa.png")
+    """
+    from repro.figures import RunRecords, draw_measurements
+
+    there = list(dict.fromkeys(frame["measurement"]))
+    wanted = measurement or (there[0] if there else None)
+    rows = frame[frame["measurement"] == wanted]
+    dated = rows if "step" in rows else rows.assign(step=0, epoch=0)
+    drawn = draw_measurements([RunRecords.of_readings("network", dated)]) if len(rows) else {}
+    if not drawn:
+        raise UserError(
+            f"there is nothing to draw of {measurement or 'this table'}; it has {', '.join(there) or 'no rows'}"
+        )
+    return next(iter(drawn.values()))

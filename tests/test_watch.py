@@ -1,0 +1,106 @@
+"""Measuring from a plain loop, and drawing in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import repro
+from repro.errors import UserError
+from repro.records import RunDirectory
+from repro.report import build
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+
+def loop(folder: Path, steps: range, *, learning_rate: float = 0.1) -> tuple[nn.Module, list[pd.DataFrame]]:
+    """Plain PyTorch."""
+    net = network()
+    images, labels = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 3
+    optimizer = torch.optim.SGD(net.parameters(), learning_rate)
+    frames = []
+    measurements = ["weights", "gradients", "updates"]
+    with repro.Watch(folder, net, images, labels, measurements=measurements, optimizer=optimizer) as watch:
+        for step in steps:
+            loss = nn.functional.cross_entropy(net(images), labels)
+            frames.append(watch(step, epoch=step, metrics={"train/cross_entropy": loss.item()}))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return net, frames
+
+
+def test_a_plain_loop_leaves_a_run_that_is_reported(tmp_path: Path) -> None:
+    watched, frames = loop(tmp_path / "runs" / "mine", range(3))
+    read = repro.records.readings(tmp_path / "runs" / "mine")
+    assert sorted(set(read["step"])) == sorted(set(read["epoch"])) == [0, 1, 2]
+    for step, frame in enumerate(frames):
+        there = read[read["step"] == step].drop(columns=["step", "epoch"]).reset_index(drop=True)
+        pd.testing.assert_frame_equal(there, frame, check_dtype=False)
+    losses = repro.records.metrics(tmp_path / "runs" / "mine")
+    assert losses["step"].tolist() == [0, 1, 2]
+    assert losses["value"].is_monotonic_decreasing
+    state = RunDirectory(tmp_path / "runs" / "mine").state
+    assert (state["status"], state["step"]) == ("finished", 2)
+    page = build([tmp_path / "runs"], tmp_path / "page").read_text(encoding="utf-8")
+    assert "Sequential" in page
+    assert 'id="figure' in page or "<svg" in page
+    plain = network()
+    images, labels = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 3
+    optimizer = torch.optim.SGD(plain.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(plain(images), labels).backward()
+        optimizer.step()
+    for one, other in zip(watched.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other), "watching changes nothing"
+
+
+def test_the_same_folder_goes_on_and_the_last_reading_of_a_step_counts(tmp_path: Path) -> None:
+    loop(tmp_path / "mine", range(3))
+    _, frames = loop(tmp_path / "mine", range(2, 5), learning_rate=0.5)
+    read = repro.records.readings(tmp_path / "mine")
+    assert sorted(set(read["step"])) == [0, 1, 2, 3, 4]
+    again = read[read["step"] == 2].drop(columns=["step", "epoch"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, frames[0], check_dtype=False)
+
+
+def test_a_loop_that_fails_leaves_a_failed_run(tmp_path: Path) -> None:
+    def fails() -> None:
+        with repro.Watch(tmp_path / "mine", network(), torch.randn(4, 1, 8, 8)) as watch:
+            watch(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert RunDirectory(tmp_path / "mine").state["status"] == "failed"
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    images = torch.randn(4, 1, 8, 8)
+    with pytest.raises(UserError, match="unknown measurement 'wights'; nearest: weights"):
+        repro.Watch(tmp_path / "a", network(), images, measurements=["wights"])
+    with repro.Watch(tmp_path / "a", network(), images), pytest.raises(UserError, match="is in use by process"):
+        repro.Watch(tmp_path / "a", network(), images)
+    with pytest.raises(UserError, match="is another network's run"):
+        repro.Watch(tmp_path / "a", nn.Linear(3, 2), images)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="exists and is not a run directory"):
+        repro.Watch(tmp_path / "b", network(), images)
+
+
+def test_a_table_is_drawn_in_one_call() -> None:
+    frame = repro.measure(network(), torch.randn(12, 1, 8, 8), measurements=["weights", "representations"])
+    for name in (None, "representations"):
+        axes = repro.plot(frame, name).axes
+        assert sum(len(line.get_xdata()) for line in axes[0].get_lines()) >= 2  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="nothing to draw of gradients; it has weights, representations"):
+        repro.plot(frame, "gradients")
