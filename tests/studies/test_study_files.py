@@ -152,11 +152,19 @@ def test_crops_at_full_size_are_filled_with_reflections(name: str) -> None:
         assert data.augmentation != "crop_flip" or data.padding == "reflect", cell.label
 
 
+@pytest.mark.parametrize("name", [name for name in OF_THEIR_OWN if "night" in load(name).presets])
+def test_a_night_has_our_full_width_and_all_images(name: str) -> None:
+    for one, other in zip(cells(name, "night"), load(name).cells("full", seeds=[0]), strict=True):
+        assert one.config.model == other.config.model
+        assert one.config.data == other.config.data
+        assert one.config.trainer.max_epochs >= 5
+
+
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
 def test_presets_say_what_they_reduce_and_can_be_run(name: str) -> None:
     study = load(name)
     assert study.default_preset == "cpu"
-    assert set(study.presets) == {"cpu", "smoke"} | ({"full"} if name != "demo" else set())
+    assert set(study.presets) - {"night"} == {"cpu", "smoke"} | ({"full"} if name != "demo" else set())
     for preset, size in study.presets.items():
         assert size.cost, preset
         assert not (preset == "full" and size.reductions)
