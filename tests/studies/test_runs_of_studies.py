@@ -383,7 +383,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{tmp_path}")
     grid = {
-        "network": {"broken": {"model.network": "broken:Net", "model.width": None}, "res": {"model.network": "resnet8"}}
+        "network": {"res": {"model.network": "resnet8"}, "broken": {"model.network": "broken:Net", "model.width": None}}
     }
     file = write(tmp_path, grid=grid, paper_values={})
     for options in (["--jobs", "1"], ["--jobs", "2", "--runs", "others"]):

@@ -224,7 +224,7 @@ class DecodedBatches(Batches):
             multiprocessing_context=worker_context() if workers else None,
             generator=torch.Generator(),  # its own: the global one belongs to the training
         )
-        self._iterator: Any = None
+        self._pass: Any = None  # Lightning resets what is called _iterator, and leaves its workers
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
@@ -240,12 +240,12 @@ class DecodedBatches(Batches):
 
     def _decoded(self) -> Iterator[Any]:
         try:
-            self._iterator = iter(self._loader)
-            listen(self._iterator)
+            self._pass = iter(self._loader)
+            listen(self._pass)
             _OPEN.add(self)
-            yield from self._iterator
+            yield from self._pass
         except RuntimeError as error:
-            told = how_they_ended(self._iterator)
+            told = how_they_ended(self._pass)
             if "Too many open files" in str(error):
                 told = "too many files are open for so many --data.workers: take fewer, or raise the limit (ulimit -n)"
             if told is None:
@@ -254,12 +254,12 @@ class DecodedBatches(Batches):
 
     def close(self) -> None:
         """End the workers; another pass would start new ones."""
-        iterator, self._iterator, self._loader._iterator = self._iterator, None, None
+        iterator, self._pass, self._loader._iterator = self._pass, None, None
         if hasattr(iterator, "_shutdown_workers"):  # there are none where this process decodes
             iterator._shutdown_workers()
             for worker in iterator._workers:
                 worker.kill()
 
     def __del__(self) -> None:
-        if getattr(self, "_iterator", None) is not None:
+        if getattr(self, "_pass", None) is not None:
             self.close()

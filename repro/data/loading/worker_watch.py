@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import weakref
 from typing import Any
 
 from repro.waiting import Wait, until
@@ -21,9 +22,11 @@ def listen(iterator: Any) -> None:
     if take is None or getattr(take, "is_heard", False):  # workers that stay keep their iterator
         return
     begun: list[Wait] = []
+    reference = weakref.ref(iterator)  # an iterator that held itself would never be gone, nor its workers
 
     def polled(timeout: float = POLL_SECONDS) -> tuple[bool, Any]:
-        found: tuple[bool, Any] = take(timeout)
+        kept: Any = reference()
+        found: tuple[bool, Any] = type(kept)._try_get_data(kept, timeout)
         if found[0]:
             begun.clear()
         else:

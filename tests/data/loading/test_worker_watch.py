@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import tempfile
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,7 +70,12 @@ def test_the_wait_for_a_worker_is_heard_and_told(
 ) -> None:
     monkeypatch.setattr(waiting, "SAY_SECONDS", -1.0)
     answers = iter([(True, 1), (False, None), (False, None), (True, 2)])
-    iterator = SimpleNamespace(_try_get_data=lambda timeout: next(answers))
+
+    class Loading:
+        def _try_get_data(self, timeout: float = 5.0) -> tuple[bool, int | None]:
+            return next(answers)
+
+    iterator: Any = Loading()
     listen(iterator)
     polled = iterator._try_get_data
     listen(iterator)  # workers that stay begin another pass
@@ -80,6 +86,9 @@ def test_the_wait_for_a_worker_is_heard_and_told(
     assert heard == ["the processes that decode images"] * 2
     assert capsys.readouterr().err == "repro: waiting for the processes that decode images\n"
     listen(SimpleNamespace())  # decodes here
+    gone = weakref.ref(iterator)
+    del iterator, polled
+    assert gone() is None, "one that held itself would keep its workers"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     batches = data.batches("train", training=True)
     images, _ = next(iter(batches))
     print(batches._loader.multiprocessing_context.get_start_method())
-    print(*(worker.pid for worker in batches._iterator._workers), flush=True)
+    print(*(worker.pid for worker in batches._pass._workers), flush=True)
     sys.stdin.readline()
     print(len(list(batches)), flush=True)
     sys.stdin.readline()

@@ -155,7 +155,7 @@ def test_a_failing_wandb_does_not_stop_the_run(
 
     monkeypatch.setattr("wandb.init", broken)
     outcome = start(small(tmp_path))
-    (told,) = capsys.readouterr().err.splitlines()
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "repro: note: " in line]
     assert told.startswith("repro: note: W&B failed and is off for the rest of this run (the disk of W&B is full)")
     assert f"`repro wandb-sync {outcome.run.path}`" in told
     assert outcome.state["status"] == "finished"
@@ -259,6 +259,6 @@ def test_a_service_that_fails_does_not_stop_the_run(
     assert outcome.state["status"] == "finished"
     assert outcome.state["wandb_live"] == (fail_from != "Viewer")
     assert len(metrics(outcome.run)) > 20
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ")]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: note: ")]
     assert len(told) == 1
     assert f"`repro wandb-sync {outcome.run.path}`" in told[0]
