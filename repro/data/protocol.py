@@ -65,8 +65,8 @@ def require_image_data(data: Any, name: str) -> ImageData:
     """
     if isinstance(data, ImageData):
         return data
-    lacks = [each for each in _MEMBERS if not hasattr(data, each)]
+    lacks = [member for member in _MEMBERS if not hasattr(data, member)]
     raise UserError(f"'{name}' lacks {', '.join(lacks)}; repro.data.module.ImageDataModule, as its base, has all of it")
 
 
-_MEMBERS = [*ImageData.__annotations__, *(each for each in vars(ImageData) if not each.startswith("_"))]
+_MEMBERS = [*ImageData.__annotations__, *(member for member in vars(ImageData) if not member.startswith("_"))]

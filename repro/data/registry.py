@@ -135,7 +135,7 @@ DATASETS: dict[str, Dataset] = {
 
 def dataset(name: str) -> Dataset:
     """A data set of ours by name, in any case; `UserError` names the nearest."""
-    by_name = {known.lower(): known for known in DATASETS}
+    by_name = {key.lower(): key for key in DATASETS}
     if name.lower() not in by_name:
         raise unknown("dataset", name, DATASETS, extra="or your own by import path, package.module:Name")
     return DATASETS[by_name[name.lower()]]
@@ -147,12 +147,12 @@ def counted(name: str, root: str | Path) -> Dataset:
     Raises:
         UserError: There is no such data set, or it is one of files that are not there.
     """
-    known = dataset(name)
-    if known.tree is None:
-        return known
-    tree = load(known.tree)(Path(root))
+    entry = dataset(name)
+    if entry.tree is None:
+        return entry
+    tree = load(entry.tree)(Path(root))
     test = len(tree.parts["test"]) if "test" in tree.parts else 0
-    return replace(known, classes=len(tree.classes), train=len(tree.parts["train"]), test=test)
+    return replace(entry, classes=len(tree.classes), train=len(tree.parts["train"]), test=test)
 
 
 def provenance(name: str, root: str | Path) -> dict[str, Any]:

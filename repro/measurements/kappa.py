@@ -81,15 +81,15 @@ class Kappa:
             return {}
         infinite = values[values.abs() == math.inf]
         below = infinite.index[infinite.index < values.index.max()]  # the last one is pooled to a vector an image
-        found = {
+        quantities = {
             "infinite": float(len(infinite)),
             "infinite_to": float(below.max()) if len(below) else 0.0,
             "median": float(values.median(skipna=False)),
         }
         if values.notna().all() and (values != values.iloc[0]).any():
-            found["trend"] = _rank_correlation(values)
+            quantities["trend"] = _rank_correlation(values)
         of_layers = {f"{self.key}_kappa[{layer}]": float(value) for layer, value in values.items()}
-        return {f"{self.key}_{name}": value for name, value in found.items() if name in self.words} | of_layers
+        return {f"{self.key}_{name}": value for name, value in quantities.items() if name in self.words} | of_layers
 
 
 def in_words(of: str, of_layer: str) -> dict[str, str]:

@@ -114,7 +114,7 @@ class Probe:
 
     def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
         came: set[str] = set()
-        known = {layer.name for layer in self.layers}
+        names = {layer.name for layer in self.layers}
 
         def note(layer: WeightLayer, tensor: Tensor) -> None:
             came.add(layer.name)
@@ -122,7 +122,7 @@ class Probe:
                 weight(layer, tensor)
 
         def other(name: str) -> None:
-            if self.aside is not None and name not in self.aside and name not in known:
+            if self.aside is not None and name not in self.aside and name not in names:
                 self.leave_out("the network changes from pass to pass, and at first had not", name)
 
         result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
@@ -145,19 +145,19 @@ class Probe:
 
         However it came to be: parametrised, normalised, a DiracNet's W + diag(a) (Oyedotun Eq. 28).
         """
-        found = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
-        rest = [layer for layer in self.layers if layer.index not in found and layer.first == layer.index]
+        weights = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
+        rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            found[layer.index] = tensor.detach().clone()
+            weights[layer.index] = tensor.detach().clone()
 
         if rest and not self.network.training:
             with suppress(Exception):  # it may take whole batches only
                 passes.run(self.network, few(self.inputs), rest, weight=keep)
             self.put_back()
-        if any(layer.index not in found for layer in rest):
+        if any(layer.index not in weights for layer in rest):
             self.run(weight=keep, layers=rest)
-        return {layer.index: found[layer.index] for layer in self.firsts if layer.index in found}
+        return {layer.index: weights[layer.index] for layer in self.firsts if layer.index in weights}
 
     @property
     def firsts(self) -> list[WeightLayer]:
@@ -170,10 +170,10 @@ class Probe:
 
     @cached_property
     def _names(self) -> dict[int, str]:
-        found: dict[int, dict[str, None]] = {}
+        by_layer: dict[int, dict[str, None]] = {}
         for layer in self.layers:
-            found.setdefault(layer.first, {})[layer.name.partition("#")[0]] = None
-        return {number: " = ".join(names) for number, names in found.items()}
+            by_layer.setdefault(layer.first, {})[layer.name.partition("#")[0]] = None
+        return {number: " = ".join(names) for number, names in by_layer.items()}
 
     @cached_property
     def gradients(self) -> dict[int, Tensor]:
@@ -193,20 +193,20 @@ class Probe:
         Of a weight that acts in several layers it is the whole, under the first one's number.
         """
         numbers = {layer.first for layer in layers}
-        wanted = [layer for layer in self.firsts if layer.index in numbers]
-        acted = {layer.index: self._acted_by(layer) for layer in wanted}
-        asked = {id(each): each for tensors in acted.values() for each in tensors if each.requires_grad}
-        found = dict(zip(asked, gradients(loss, list(asked.values())), strict=True))
-        taken = {}
-        for layer in wanted:
-            parts = [found[id(each)] for each in acted[layer.index] if id(each) in found]
+        firsts = [layer for layer in self.firsts if layer.index in numbers]
+        acted = {layer.index: self._acted_by(layer) for layer in firsts}
+        tensors_by_id = {id(tensor): tensor for tensors in acted.values() for tensor in tensors if tensor.requires_grad}
+        by_id = dict(zip(tensors_by_id, gradients(loss, list(tensors_by_id.values())), strict=True))
+        by_layer = {}
+        for layer in firsts:
+            parts = [by_id[id(tensor)] for tensor in acted[layer.index] if id(tensor) in by_id]
             reached = [part for part in parts if part is not None]
             if reached:
-                whole = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
-                taken[layer.index] = layer.part(whole)
+                total = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
+                by_layer[layer.index] = layer.part(total)
             elif parts:
                 self.leave_out("no gradient reaches the weights of", layer)
-        return taken
+        return by_layer
 
     def _acted_by(self, layer: WeightLayer) -> list[Tensor]:
         parameter = trained_parameter(layer)

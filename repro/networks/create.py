@@ -55,7 +55,7 @@ def _require_memory(name: str, build: Callable[[], nn.Module]) -> None:
     generator = torch.get_rng_state()
     try:
         with torch.device("meta"):
-            needed: float = sum(each.nbytes for each in build().parameters())
+            needed: float = sum(parameter.nbytes for parameter in build().parameters())
     except (RuntimeError, OverflowError, TypeError):  # sizes that 64 bits do not hold
         needed = math.inf
     finally:

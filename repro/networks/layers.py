@@ -141,16 +141,16 @@ def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], S
     one = few(inputs)
     if one is not inputs:
         try:
-            found = _traced(network, one, inputs)
+            result = _traced(network, one, inputs)
         except UserError:
             return _traced(network, inputs, inputs)
-        if not found[1].unused:
-            return found
+        if not result[1].unused:
+            return result
     return _traced(network, inputs, inputs)
 
 
 def _identities(network: nn.Module) -> tuple[int, ...]:
-    return tuple(id(each) for module in network.modules() for each in module._parameters.values())
+    return tuple(id(parameter) for module in network.modules() for parameter in module._parameters.values())
 
 
 def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
@@ -162,7 +162,7 @@ def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
     plain = as_it_is and weight is not None
     held = module._parameters.values() if plain else module.parameters()
-    sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
+    sources = frozenset(id(parameter) for parameter in held if parameter is not None and parameter.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
     if not isinstance(module, _ConvNd):
         return layer
@@ -189,8 +189,8 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
         layers.append(replace(layer, first=_first(layer, weight, layers, weights)))
         weights.append(weight)
     if any(_unclear(use, samples(inputs)) for use, _ in uses):
-        known = layouts(partial(_show, network), batch)
-        layers = [replace(layer, layout=known.get(layer.name, layer.layout)) for layer in layers]
+        layout_of = layouts(partial(_show, network), batch)
+        layers = [replace(layer, layout=layout_of.get(layer.name, layer.layout)) for layer in layers]
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched)
     return layers, seen, frozenset(left_out)
@@ -241,14 +241,14 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
 
 def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], weights: Sequence[Tensor]) -> int:
     """The first layer with this weight: the same parameter, or one made of the same that is equal."""
-    for other, theirs in zip(layers, weights, strict=True):
+    for other, other_weight in zip(layers, weights, strict=True):
         if layer.sources != other.sources or (layer.parameter is None) != (other.parameter is None):
             continue
         if layer.parameter is not None:
-            whole = weight.numel() == theirs.numel() == layer.parameter.numel()
+            whole = weight.numel() == other_weight.numel() == layer.parameter.numel()
             if whole or layer.view == other.view:
                 return other.first
-        elif weight is theirs or (weight.shape == theirs.shape and bool((weight == theirs).all())):
+        elif weight is other_weight or (weight.shape == other_weight.shape and bool((weight == other_weight).all())):
             return other.first
     return layer.index
 

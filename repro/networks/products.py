@@ -73,8 +73,8 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
         pair = [*args, *kwargs.values()][_FIRST.get(name, 0) :][:2]
         yield from _matmul(*(reversed(pair) if name == "__rmatmul__" else pair), role=role)
     elif name in ("einsum", "tensordot"):
-        found = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
-        yield from _summed(*found, role=role) if found is not None else ()
+        labelled = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
+        yield from _summed(*labelled, role=role) if labelled is not None else ()
     elif name == "bilinear":
         yield Product("product", args[2], ("output", "input", "input 2"), args[0])
     elif name in _CELLS:
@@ -121,8 +121,8 @@ def _groups(count: int) -> list[str]:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     return [
-        name if (before := names[:place].count(name)) == 0 else f"{name} {before + 1}"
-        for place, name in enumerate(names)
+        name if (before := names[:index].count(name)) == 0 else f"{name} {before + 1}"
+        for index, name in enumerate(names)
     ]
 
 
@@ -159,8 +159,8 @@ def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: object = None) -> tuple
         if isinstance(dims, int)
         else zip(*dims, strict=True)
     )
-    for axis, theirs in pairs:
-        other[theirs] = one[axis]
+    for axis, other_axis in pairs:
+        other[other_axis] = one[axis]
     output = "".join(label for label in [*one, *other] if not (label in one and label in other))
     return "".join(one), "".join(other), output, a, b
 
@@ -169,22 +169,22 @@ def _summed(one: str, other: str, output: str, a: Tensor, b: Tensor, *, role: Ro
     """A product written by labels: the weight's are summed over (input), its own (output), or in all three (group)."""
     if {role(a), role(b)} != {"data", "parameters"}:
         return
-    weight, labels, read, theirs = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
+    weight, labels, data, of_data = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
     if "." in labels or len(labels) < 2 or len(labels) != weight.ndim:
         return
-    kinds = ["output" if label not in theirs else "group" if label in output else "input" for label in labels]
-    summed = next((theirs.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)
+    kinds = ["output" if label not in of_data else "group" if label in output else "input" for label in labels]
+    summed = next((of_data.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)
     if summed is None:  # entry by entry
         return
-    channel = summed - len(theirs) if "." in theirs[:summed] else summed
-    yield _plain(weight, _numbered(kinds), read, channel)
+    channel = summed - len(of_data) if "." in of_data[:summed] else summed
+    yield _plain(weight, _numbered(kinds), data, channel)
 
 
 def _recurrent(args: Sequence[Any]) -> Iterator[Product]:
-    place = max(n for n, value in enumerate(args) if isinstance(value, list | tuple))
-    weights, (_, layers, _, _, both, *rest) = args[place], args[place + 1 : place + 7]
+    index = max(n for n, value in enumerate(args) if isinstance(value, list | tuple))
+    weights, (_, layers, _, _, both, *rest) = args[index], args[index + 1 : index + 7]
     every = len(weights) // (layers * (2 if both else 1))
-    packed = isinstance(args[1], Tensor) and place == 3
+    packed = isinstance(args[1], Tensor) and index == 3
     turned = not packed and args[0].ndim == 3 and not (rest and rest[0])
     for number, weight in enumerate(weights):
         if weight.ndim != 2:

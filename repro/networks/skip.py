@@ -244,12 +244,12 @@ class SkipToOutput(nn.Module):
         return added if self.head == "replace" else logits + added
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        theirs = state_dict.get(f"{prefix}chosen")
-        if theirs is not None and not (
-            theirs.shape == self.chosen.shape and torch.equal(theirs.to(self.chosen.device), self.chosen)
+        chosen = state_dict.get(f"{prefix}chosen")
+        if chosen is not None and not (
+            chosen.shape == self.chosen.shape and torch.equal(chosen.to(self.chosen.device), self.chosen)
         ):
             raise UserError(
-                f"the checkpoint connects {len(theirs):,} neurons, other ones than the {len(self.chosen):,} of seed "
+                f"the checkpoint connects {len(chosen):,} neurons, other ones than the {len(self.chosen):,} of seed "
                 f"{self.seed}; use its skip_neurons and skip_seed"
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -55,7 +55,7 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
             if kind is NUMBER:
                 odd = not _is_number(decode_number(value))
             if not odd and key in _OF_NUMBERS:
-                odd = not all(_is_number(decode_number(each)) for each in value.values())
+                odd = not all(_is_number(decode_number(number)) for number in value.values())
             if odd:
                 raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
 

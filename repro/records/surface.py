@@ -80,8 +80,8 @@ class SurfaceRecord:
         """
         plan = json.loads(dump_json(plan))
         if self.exists and not again:
-            there = self.plan
-            different = [f"{key} is {there.get(key)} there and {plan[key]} here" for key in _different(there, plan)]
+            saved = self.plan
+            different = [f"{key} is {saved.get(key)} there and {plan[key]} here" for key in _different(saved, plan)]
             if different:
                 raise UserError(
                     f"'{self.path}' holds another surface: {'; '.join(different)}; name another folder with --out, or "
@@ -115,8 +115,8 @@ class SurfaceRecord:
 
     def missing(self) -> list[int]:
         """Points that are not there."""
-        known = self.values()
-        return [point for point in range(self.plan["points"] ** 2) if point not in known]
+        values = self.values()
+        return [point for point in range(self.plan["points"] ** 2) if point not in values]
 
     def read(self, label: str) -> Surface:
         """The surface as far as it was computed."""
@@ -138,6 +138,6 @@ class SurfaceRecord:
         )
 
 
-def _different(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def _different(saved: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """Keys with other values; the path follows from the rest, up to another machine's last bits."""
-    return [key for key in here if key != "path" and there.get(key) != here[key]]
+    return [key for key in plan if key != "path" and saved.get(key) != plan[key]]

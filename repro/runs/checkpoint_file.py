@@ -78,9 +78,9 @@ class CheckpointFile(CheckpointIO):
 
 def refuse_foreign(content: dict[str, Any], signature: str, path: Path) -> None:
     """Raise `UserError` if a checkpoint says that it belongs to another configuration; options it lacks are new."""
-    theirs, ours = json.loads(content.get("signature", "{}")), json.loads(signature)
+    saved, own = json.loads(content.get("signature", "{}")), json.loads(signature)
     different = [
-        f"{key} is {theirs[key]} there and {ours[key]} here" for key in ours if theirs.get(key, ours[key]) != ours[key]
+        f"{key} is {saved[key]} there and {own[key]} here" for key in own if saved.get(key, own[key]) != own[key]
     ]
     if different:
         raise UserError(f"checkpoint '{path}' is another run's: {'; '.join(different)}; move it out of the way")

@@ -81,7 +81,7 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     batches = held_out * times + -(-data.samples("train") // size)  # the training images once, at the end
     evaluating = _typical(clock.evaluation) * batches / steps
     module = experiment.module
-    momentum = [each for each in module.parameters() if each.requires_grad and config.training.momentum]
+    momentum = [parameter for parameter in module.parameters() if parameter.requires_grad and config.training.momentum]
     stored = [*module.state_dict().values(), *momentum]
-    checkpoint = sum(each.numel() * each.element_size() for each in stored)
+    checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in stored)
     return _typical(clock.training) + evaluating, device_name(trainer.strategy.root_device), checkpoint

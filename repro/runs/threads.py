@@ -102,7 +102,7 @@ class Threads(Callback):
             return most
         images, labels = data.probe(size)
         seconds = _timed(network, images, labels, most)
-        self.facts = {"step_seconds": {f"{number} threads": round(each, 5) for number, each in seconds.items()}}
+        self.facts = {"step_seconds": {f"{number} threads": round(duration, 5) for number, duration in seconds.items()}}
         return most if seconds[1] >= GAIN * seconds[most] else 1
 
 

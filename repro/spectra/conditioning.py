@@ -36,7 +36,7 @@ class Conditioning:
 
     def split(self, lengths: Sequence[int]) -> list[Conditioning]:
         """Consecutive parts with so many entries each."""
-        columns = [getattr(self, each.name).split(list(lengths)) for each in fields(self) if each.name != "values"]
+        columns = [getattr(self, field.name).split(list(lengths)) for field in fields(self) if field.name != "values"]
         ends = list(accumulate(lengths))
         values = [self.values and self.values[end - some : end] for some, end in zip(lengths, ends, strict=True)]
         return [Conditioning(*parts) for parts in zip(*columns, values, strict=True)]
@@ -114,15 +114,15 @@ def assess(
         for unfoldings, values in singular_values(some, modes=modes, block=block):
             bounds: list[float] = []
             first = start
-            for each in unfoldings:
-                bounds += [bound(each.tensors[0], each.modes[0])] * len(each.places)
-                for mode in each.modes:
-                    rows += range(start, start + len(each.places))
-                    entries += [starts[items[place]] + mode for place in each.places]
+            for unfolding in unfoldings:
+                bounds += [bound(unfolding.tensors[0], unfolding.modes[0])] * len(unfolding.indices)
+                for mode in unfolding.modes:
+                    rows += range(start, start + len(unfolding.indices))
+                    entries += [starts[items[index]] + mode for index in unfolding.indices]
                     if keep:
-                        for row, place in enumerate(each.places, start - first):
-                            every[starts[items[place]] + mode] = values[row]
-                start += len(each.places)
+                        for row, index in enumerate(unfolding.indices, start - first):
+                            every[starts[items[index]] + mode] = values[row]
+                start += len(unfolding.indices)
             summaries.append(_summarise(values, values.new_tensor(bounds)))
         if summaries:
             some_rows, some_entries = (torch.tensor(numbers, device="cpu") for numbers in (rows, entries))

@@ -58,8 +58,8 @@ def describe(run: RunDirectory, config: Config, *, given: str | None = None) -> 
 
 def tags(study: Mapping[str, Any], *more: str) -> list[str]:
     """Tags of what belongs to a study: paper, artefact, preset, and more."""
-    found = [study.get("paper"), study.get("artefact"), study.get("preset"), *more]
-    return [str(tag)[:_LONGEST_TAG] for tag in dict.fromkeys(found) if tag]
+    labels = [study.get("paper"), study.get("artefact"), study.get("preset"), *more]
+    return [str(tag)[:_LONGEST_TAG] for tag in dict.fromkeys(labels) if tag]
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -137,12 +137,12 @@ class Classifier(EvaluatedModule):
             return loss + penalty
         scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
-        known = scores.detach()
-        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)
+        detached = scores.detach()
+        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(detached, labels)
         total, added = self._note(loss, cross_entropy, penalty, size)
-        self._count(loss, cross_entropy, known, labels)
+        self._count(loss, cross_entropy, detached, labels)
         if self.trainer.global_step % self.every_n_steps == 0:
-            self._record_step(loss, cross_entropy, known, labels, added)
+            self._record_step(loss, cross_entropy, detached, labels, added)
         if ranks > 1:  # gradients are averaged over ranks, not over images
             loss = loss * (size * ranks / total).to(loss.dtype)
         return loss + penalty if self.training_config.spectral_penalty else loss
@@ -199,8 +199,8 @@ class Classifier(EvaluatedModule):
     def _record_step(self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor, added: Tensor) -> None:
         """Record a batch before its step; the one place of a step that waits for the device."""
         accuracy = (scores.argmax(1) == labels).float().mean()
-        found = torch.stack([each.detach().double() for each in (loss, cross_entropy, accuracy, added)])
-        value, of_cross_entropy, of_accuracy, penalty = found.tolist()
+        stacked = torch.stack([tensor.detach().double() for tensor in (loss, cross_entropy, accuracy, added)])
+        value, of_cross_entropy, of_accuracy, penalty = stacked.tolist()
         self.record(
             {
                 "step/cross_entropy": of_cross_entropy,
@@ -213,19 +213,19 @@ class Classifier(EvaluatedModule):
 
     def _spectral_penalty(self) -> Tensor | float:
         """The same on every rank, so that it is not weighted by the rank's images."""
-        share = self.training_config.spectral_penalty
-        return share * total_spread(weight_matrices(self.network)) if share else 0.0
+        weight = self.training_config.spectral_penalty
+        return weight * total_spread(weight_matrices(self.network)) if weight else 0.0
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""
         self.require_convergence(now=True)
-        found = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
+        metrics = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
         self.train_metrics.reset()
-        found |= self._of_largest_batches()
+        metrics |= self._of_largest_batches()
         self.largest = Largest()
-        found["train/objective"] = found.get("train/loss", found["train/cross_entropy"]) + self.penalty()
-        self.record(found)
-        self._show(found)
+        metrics["train/objective"] = metrics.get("train/loss", metrics["train/cross_entropy"]) + self.penalty()
+        self.record(metrics)
+        self._show(metrics)
 
     def on_validation_start(self) -> None:
         """All ranks evaluate the network that is saved: rank 0's running statistics."""

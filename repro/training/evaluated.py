@@ -45,10 +45,10 @@ class EvaluatedModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Record what was evaluated."""
-        found = self._evaluated(self.held_out)
+        metrics = self._evaluated(self.held_out)
         if not self.trainer.sanity_checking:  # a stranger's Trainer looks at two batches first
-            self.record(found)
-            self._show(found)
+            self.record(metrics)
+            self._show(metrics)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of the training set or of a held-out part."""
@@ -56,9 +56,9 @@ class EvaluatedModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
-        found = self._evaluated(["train", *self.held_out])
-        self.final = {name.replace("/", "_"): value for name, value in found.items()}
-        self._show(found)
+        metrics = self._evaluated(["train", *self.held_out])
+        self.final = {name.replace("/", "_"): value for name, value in metrics.items()}
+        self._show(metrics)
 
     @property
     def held_out(self) -> Sequence[str]:
@@ -79,12 +79,12 @@ class EvaluatedModule(LightningModule):
         metrics["accuracy"].update(scores, labels)
 
     def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         for part in parts:
             metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
-            found |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
+            results |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
             metrics.reset()
-        return found
+        return results
 
     def record(self, metrics: Mapping[str, float]) -> None:
         """Hand metrics to every logger now, under the number of steps taken.

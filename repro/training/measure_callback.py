@@ -209,8 +209,8 @@ class MeasureCallback(Callback):
         self._taken |= dict.fromkeys(names, step)
         network = network_of(pl_module, self.network)
         inputs, labels, held_out = (
-            mapped(lambda tensor: tensor.to(pl_module.device), each)
-            for each in (self.inputs, self.labels, self.held_out)
+            mapped(lambda tensor: tensor.to(pl_module.device), batch)
+            for batch in (self.inputs, self.labels, self.held_out)
         )
         loss, whose = (self.loss, "the loss given") if self.loss is not None or labels is None else loss_of(pl_module)
         if self._known is None or not self._known.holds(network):

@@ -51,14 +51,14 @@ class Accuracy(MulticlassAccuracy):
         right = (preds.argmax(1) == target).sum()
         wrong = len(target) - right
         assert isinstance(self.num_classes, int)
-        for state, found in (
+        for state, count in (
             (self.tp, right),
             (self.fp, wrong),
             (self.fn, wrong),
             (self.tn, (self.num_classes - 1) * len(target) - wrong),
         ):
             assert isinstance(state, Tensor)
-            state += found
+            state += count
 
 
 class Largest:

@@ -56,9 +56,9 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
     if isinstance(module, KnowsItsObjective):
         return module.objective, f"{kind}'s objective"
     for name in _LOSSES:
-        found = getattr(module, name, None)
-        if isinstance(found, nn.Module):
-            return found, f"{kind}.{name} ({type(found).__name__})"
+        loss = getattr(module, name, None)
+        if isinstance(loss, nn.Module):
+            return loss, f"{kind}.{name} ({type(loss).__name__})"
     return None, "the cross-entropy of what the network returns (pass loss= for another)"
 
 

@@ -17,9 +17,9 @@ from repro.data.loading.gather import PADDING, Crops, Padding, Whole
 _ORDER, _AUGMENTATION = 0, 1
 
 
-def generator(seed: int, epoch: int, stream: int, *place: int) -> torch.Generator:
+def generator(seed: int, epoch: int, stream: int, *index: int) -> torch.Generator:
     """An own generator for one purpose in one epoch (for one place in it), so that nothing else changes its draws."""
-    state = np.random.SeedSequence([seed, epoch, stream, *place]).generate_state(1, np.uint64)[0]
+    state = np.random.SeedSequence([seed, epoch, stream, *index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) & (2**63 - 1))
 
 
@@ -166,9 +166,9 @@ class DeviceBatches(Batches):
         of_labels, order = handed_over(order, self.device), handed_over(order, self.images.device)
         drawn: tuple[Tensor, ...] = ()
         if self._cropped and self.seed is not None:
-            drawn = tuple(handed_over(each, order.device) for each in epoch_crops(len(order), self.seed, epoch))
+            drawn = tuple(handed_over(draw, order.device) for draw in epoch_crops(len(order), self.seed, epoch))
         for part in parts:
-            pixels = self.gather(order[part], *(each[part] for each in drawn)).permute(0, 3, 1, 2)
+            pixels = self.gather(order[part], *(draw[part] for draw in drawn)).permute(0, 3, 1, 2)
             if pixels.device != self.device:
                 pixels = pixels.pin_memory()
             yield self.normalise(pixels), self.labels[of_labels[part]]

@@ -229,13 +229,13 @@ class DecodedBatches(Batches):
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
         epoch, order, parts = self.remaining()
-        places = order.numpy()
-        self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
+        indices = order.numpy()
+        self._requests.waiting = [Request(indices[part], epoch, part.start) for part in parts]
         device = self.labels.device
-        for found in self._decoded():
-            if isinstance(found, str):
-                raise UserError(found)
-            pixels, labels = (tensor.to(device, non_blocking=True) for tensor in found)
+        for batch in self._decoded():
+            if isinstance(batch, str):
+                raise UserError(batch)
+            pixels, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
             yield self.normalise(pixels.permute(0, 3, 1, 2)), labels
 
     def _decoded(self) -> Iterator[Any]:

@@ -42,7 +42,7 @@ def look(path: Path) -> Looked:
             decode(path)
         except UserError as error:
             return Looked(str(error))
-    told = [str(each.message) for each in raised if not issubclass(each.category, _HARMLESS)] + said
+    told = [str(warning.message) for warning in raised if not issubclass(warning.category, _HARMLESS)] + said
     if told:
         return Looked(f"image '{path}' is damaged ({told[0]}); replace or remove it")
     return Looked(turned=_is_turned(path))
@@ -58,8 +58,8 @@ def look_at_all(paths: Sequence[Path]) -> Iterator[Looked]:
             pace.more(1)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # torch has threads: no fork
-        for found in pool.map(look, paths, chunksize=_AT_ONCE):
-            yield found
+        for looked in pool.map(look, paths, chunksize=_AT_ONCE):
+            yield looked
             pace.more(1)
 
 

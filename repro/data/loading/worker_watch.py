@@ -23,13 +23,13 @@ def listen(iterator: Any) -> None:
     begun: list[Wait] = []
 
     def polled(timeout: float = POLL_SECONDS) -> tuple[bool, Any]:
-        found: tuple[bool, Any] = take(timeout)
-        if found[0]:
+        answer: tuple[bool, Any] = take(timeout)
+        if answer[0]:
             begun.clear()
         else:
             begun[:] = begun or [Wait("the processes that decode images")]
             begun[0].look()
-        return found
+        return answer
 
     polled.is_heard = True  # type: ignore[attr-defined]
     iterator._try_get_data = polled

@@ -85,16 +85,16 @@ def places(paths: Iterable[str]) -> tuple[dict[str, Place], LeftOut]:
     depths = [depth for _, names in seen for depth, name in enumerate(names[:-1]) if name.lower() in PARTS]
     depth = min(depths, default=0)
     top = next((names[:depth] for _, names in seen if len(names) > depth + 1 and names[depth].lower() in PARTS), [])
-    found: dict[str, Place] = {}
+    place_of: dict[str, Place] = {}
     left = LeftOut()
     for path, names in seen:
         inside = len(names) > len(top) and names[: len(top)] == top
         place = _place(names[len(top) :]) if inside else OTHER
         if isinstance(place, Place):
-            found[path] = place
+            place_of[path] = place
         else:
             left.add(place, path)
-    return found, left
+    return place_of, left
 
 
 def _place(names: Sequence[str]) -> Place | str:

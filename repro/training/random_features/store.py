@@ -45,9 +45,9 @@ def keep(
     ranks = ranks or Ranks()
     shape = (len(batches.labels), output.width)
     if ranks.all_agree(_fits(shape, batches.device, ranks.local_size)):
-        found = torch.empty(shape, device=batches.device)
-        _fill(found, output, batches)
-        return found
+        features = torch.empty(shape, device=batches.device)
+        _fill(features, output, batches)
+        return features
     path = folder / f"features-{ranks.machine}.npy"
     if not ranks.all_agree(_is_complete(path, shape)):
         _write(path, shape, output, batches.shared(ranks.local_rank, ranks.local_size), ranks)
@@ -78,10 +78,10 @@ def _fits(shape: tuple[int, int], device: torch.device, ranks: int) -> bool:
 
 def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
     try:
-        known = np.load(path, mmap_mode="r")
+        features = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return bool(known.shape == shape and known.dtype == np.float32)
+    return bool(features.shape == shape and features.dtype == np.float32)
 
 
 def _write(path: Path, shape: tuple[int, int], output: OutputLayer, batches: Batches, ranks: Ranks) -> None:
@@ -113,8 +113,8 @@ def _reserve(path: Path, shape: tuple[int, int]) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _fill(found: Float[Tensor, "samples features"], output: OutputLayer, batches: Batches) -> None:
+def _fill(features: Float[Tensor, "samples features"], output: OutputLayer, batches: Batches) -> None:
     _, _, parts = batches.remaining()
     for part, (images, _) in zip(parts, batches, strict=True):
         if len(images):
-            found[part] = output.features(images)
+            features[part] = output.features(images)
