@@ -153,11 +153,11 @@ class RunSession(Callback):
         """Write down the result of a training that came to its end, and close."""
         trainer, module = experiment.trainer, experiment.module
         ended: dict[str, Any] = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        (checkpoints,) = [each for each in trainer.callbacks if isinstance(each, RunCheckpoints)]  # type: ignore[attr-defined]
-        for each in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(each, LeastNorm) and each.solution is not None:
+        (checkpoints,) = [callback for callback in trainer.callbacks if isinstance(callback, RunCheckpoints)]  # type: ignore[attr-defined]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LeastNorm) and callback.solution is not None:
                 checkpoints.save(trainer)
-                ended["solution"] = asdict(each.solution)
+                ended["solution"] = asdict(callback.solution)
         self._close("finished", **ended, **module.state_entries, **checkpoints.state_entries)
 
     def end(self, reason: BaseException) -> None:
