@@ -79,7 +79,7 @@ class SplitDataModule(LightningDataModule):
         """What each part's batches are made of: a tuple of which the labels are the last."""
 
     def samples(self, part: str) -> int:
-        """Images in a part: train, validation or test."""
+        """Number of images in a part: train, validation or test."""
         return len(self._sets[part][-1])
 
     @property
@@ -97,7 +97,7 @@ class SplitDataModule(LightningDataModule):
 
     @property
     def device(self) -> torch.device:
-        """Where the batches are wanted: the trainer's device."""
+        """The device that batches are needed on: the trainer's."""
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def _batch_options(self, *, training: bool) -> dict[str, Any]:

@@ -27,9 +27,9 @@ class Dataset:
     channels: int
     image_size: int
     train: int
-    """Training images."""
+    """Number of training images."""
     test: int
-    """Test images."""
+    """Number of test images."""
     mean: tuple[float, ...]
     """Mean of the training pixels by channel, in [0, 1]."""
     deviation: tuple[float, ...]
@@ -42,7 +42,7 @@ class Dataset:
     """Import path of ``source(root) -> Source`` (`repro.data.preparation.cache`); None where only published files are
     read."""
     augmentations: tuple[str, ...] = ("none", "crop_flip")
-    """What its training images can go through."""
+    """The augmentations that its training images allow."""
     tree: str | None = None
     """For a set that is decoded from files, import path of ``tree(root)``, which counts them: the numbers above are
     those of the whole set, or 0 where there is no such thing."""
@@ -134,7 +134,7 @@ DATASETS: dict[str, Dataset] = {
 
 
 def dataset(name: str) -> Dataset:
-    """A data set of ours by name, in any case; `UserError` names the nearest."""
+    """A data set of this package by name, in upper or lower case; `UserError` names the nearest."""
     by_name = {key.lower(): key for key in DATASETS}
     if name.lower() not in by_name:
         raise unknown("dataset", name, DATASETS, extra="or your own by import path, package.module:Name")

@@ -28,14 +28,14 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """start + a · first + b · second."""
+    """The points start + a · first + b · second of the parameter space."""
 
     start: Parameters
     first: Parameters
     second: Parameters
 
     def at(self, a: float, b: float) -> dict[str, Tensor]:
-        """The parameters at a point."""
+        """The parameters at the point (a, b)."""
         return {name: tensor + a * self.first[name] + b * self.second[name] for name, tensor in self.start.items()}
 
     def stacked(self, coordinates: Float[Tensor, "points 2"], names: Iterable[str]) -> dict[str, Tensor]:
@@ -93,7 +93,7 @@ def evaluate(
 def point_by_point(
     network: nn.Module, plane: Plane, coordinates: Float[Tensor, "points 2"], batches: Sequence[Batch], *, loss: Loss
 ) -> Float[Tensor, "points 2"]:
-    """The same by loading weights and evaluating, point by point: what `evaluate` is compared with."""
+    """What `evaluate` computes, by loading the weights of each point in turn: a reference for tests."""
     values = []
     own = trained_parameters(network)
     samples = sum(len(labels) for _, labels in batches)
@@ -121,7 +121,7 @@ class _FirstLayer:
 
     module: nn.Module
     names: dict[str, str]
-    """The module's own names of its parameters, by the network's."""
+    """The module's names of its parameters, by their names in the network."""
 
 
 def _first_layer(network: nn.Module, image: Tensor) -> _FirstLayer | None:
@@ -172,7 +172,7 @@ def _first_outputs(network: nn.Module, first: _FirstLayer, plane: Plane, images:
     own = dict(network.named_parameters())
 
     def outputs(part: Parameters, *, start: bool) -> Tensor:
-        """What does not train stands in the start, and in no direction."""
+        """Outputs for one part; parameters that do not train count as part of the start, and as 0 in a direction."""
         values = {
             inner: part.get(name, own[name] if start else torch.zeros_like(own[name]))
             for name, inner in first.names.items()
@@ -244,7 +244,7 @@ def _several(
     moving: list[str],
     together: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Several points in one call."""
+    """Scores at several points in one call."""
     for start in range(0, len(coordinates), together):
         some = coordinates[start : start + together]
         weights = plane.stacked(some, moving)

@@ -61,7 +61,7 @@ def prepared() -> bool:
 
 
 def told(threads: int, processes: int = 1) -> str:
-    """What was chosen, for a line at the start."""
+    """The chosen numbers of threads and processes, as text for a line at the start."""
     count = processors()
     per_process = f"{threads} thread{'' if threads == 1 else 's'} a process"
     at_once = f"{processes} processes at once, " if processes > 1 else ""

@@ -29,15 +29,15 @@ class Kappa:
     measurement: str
     modes: tuple[str, ...]
     largest: bool = False
-    """The largest over these modes, or of the first of them that a layer has."""
+    """Whether κ is the largest over `modes`; otherwise it is that of the first of them that a layer has."""
     key: str
-    """What claims call it: ``weights_median``, ``weights_kappa[108]``."""
+    """Prefix of its names in claims: ``weights`` in ``weights_median`` and ``weights_kappa[108]``."""
     words: Mapping[str, str]
     """Of ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
     title: str
-    """Of its panel."""
+    """Title of the panel that shows it."""
     found: str = "At the last measurement"
-    """How the sentence begins that says where it is infinite."""
+    """Beginning of the sentence that says where κ is infinite."""
     x: str = "layer, from the input"
 
     def table(self, readings: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +72,7 @@ class Kappa:
 
     @cached_property
     def quantities(self) -> Quantities:
-        """What claims may say of it."""
+        """The quantities that claims may name."""
         return Quantities(words={f"{self.key}_{name}": text for name, text in self.words.items()}, values=self._values)
 
     def _values(self, readings: pd.DataFrame) -> dict[str, float]:
@@ -93,7 +93,7 @@ class Kappa:
 
 
 def in_words(of: str, of_layer: str) -> dict[str, str]:
-    """`Kappa.words`: of all layers, and of the one with a number."""
+    """The descriptions for `Kappa.words`."""
     return {
         "infinite": f"how many of {of} have infinite κ",
         "median": f"median κ of {of}",

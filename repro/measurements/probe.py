@@ -29,9 +29,9 @@ class Probe:
     """What a measurement looks at: the network by its weight layers, passes over the inputs, and its loss."""
 
     network: nn.Module
-    """In its own mode; gradients off."""
+    """The network, in the mode to measure in, with gradients off."""
     layers: list[WeightLayer]
-    """Its weight layers in forward order."""
+    """The network's weight layers in forward order."""
     inputs: Inputs
     """The probe, on the network's device, as it takes it: a tensor, a tuple (by position), a dict (by name)."""
     labels: Any = None
@@ -45,11 +45,11 @@ class Probe:
     optimizer: Optimizer | None = None
     """The network's optimiser, for the update that it would make."""
     chosen: list[WeightLayer] = field(default_factory=list)
-    """The layers whose distributions are taken."""
+    """The layers of which distributions are taken."""
     spectra: bool = False
     """Whether all singular values are kept."""
     ranks: Ranks = field(default_factory=Ranks)
-    """This rank's part of the work."""
+    """This process among those that share the work."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
@@ -69,7 +69,7 @@ class Probe:
         """The inputs, where they are one tensor.
 
         Raises:
-            UserError: They are not.
+            UserError: The inputs are not one tensor.
         """
         if not isinstance(self.inputs, Tensor):
             raise UserError(f"this measurement takes inputs that are one tensor, not {described(self.inputs)}")

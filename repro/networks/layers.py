@@ -28,17 +28,17 @@ class WeightLayer:
     """One product with a weight in a forward pass: a convolution, a linear layer, a projection of attention ..."""
 
     index: int
-    """From 1, in forward order."""
+    """The layer's number: 1 for the first in forward order."""
     name: str
     """The module as in ``network.named_modules()``, or the parameter; ``name#2`` where it is used a second time."""
     module: nn.Module
     """The module that multiplies."""
     kind: str = "linear"
-    """As `repro.networks.products.Product.kind`."""
+    """Which operation it is, as `repro.networks.products.Product.kind` names it."""
     modes: tuple[str, ...] = ("output", "input")
-    """What each axis of its weight is."""
+    """What each axis of the weight is."""
     channel: int = -1
-    """The axis of what it reads that its weight sums over."""
+    """The axis of the layer's input that the weight sums over."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """A convolution's stride, padding, dilation and so on."""
     parameter: nn.Parameter | None = None
@@ -46,14 +46,14 @@ class WeightLayer:
     view: tuple[tuple[int, ...], tuple[int, ...], int] | None = None
     """Shape, strides and offset of the part of the parameter that acts; None for the whole."""
     first: int = 0
-    """Number of the first layer with the same weight; its own if it is that."""
+    """Number of the first layer with the same weight; the layer's own number if no earlier one has it."""
     layout: Layout = "first"
-    """Where the samples are in what it reads and returns."""
+    """Where the samples are in the layer's input and output."""
     sources: frozenset[int] = frozenset()
     """Identities of the parameters that the weight is made of."""
 
     def part(self, tensor: Tensor) -> Tensor:
-        """What is this layer's of a tensor like its parameter (the parameter itself, its gradient, its update)."""
+        """The part of a tensor shaped like the parameter (its gradient, its update) that belongs to this layer."""
         if self.view is None:
             return tensor
         assert self.parameter is not None
@@ -65,11 +65,10 @@ class WeightLayer:
 
 @runtime_checkable
 class ListsWeightLayers(Protocol):
-    """A network that knows its weight layers, so that none of its images are needed to find them."""
+    """A network that knows its weight layers, so that no images are needed to find them."""
 
     def weight_layer_names(self) -> list[str]:
         """Names of the weight layers' modules in forward order."""
-        ...
 
 
 @dataclass(frozen=True)

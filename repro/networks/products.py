@@ -36,7 +36,7 @@ Role = Callable[[Tensor], str]
 
 @dataclass(frozen=True)
 class Product:
-    """A weight at work."""
+    """One multiplication by a weight."""
 
     kind: str
     """``linear``, ``convolution``, ``transposed``, ``recurrent``, or ``product`` (matmul, einsum, bilinear)."""
@@ -46,7 +46,7 @@ class Product:
     read: Tensor | None
     """What the weight is multiplied with; None where a fused kernel hides it."""
     channel: int = -1
-    """The axis of what is read that the weight sums over."""
+    """The axis of `read` that the weight sums over."""
     written: bool = True
     """Whether the operation's result is this product's alone (with its bias)."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -127,7 +127,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 def _plain(weight: Tensor, modes: Sequence[str], read: Tensor, channel: int) -> Product:
-    """Without the axes along which the weight is only repeated."""
+    """A product, leaving out the axes along which the weight is only repeated."""
     kept = []
     for axis in reversed(range(weight.ndim)):
         group = modes[axis].startswith("group")

@@ -33,7 +33,7 @@ _attention.__kwdefaults__ = F.multi_head_attention_forward.__kwdefaults__
 
 @dataclass(frozen=True)
 class Use:
-    """One product of a pass."""
+    """One product of a weight in a forward pass, and where it was made."""
 
     name: str
     """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2``, ``#3``."""

@@ -168,7 +168,7 @@ def _put(temporary: Path, path: Path) -> None:
     """Make `path` the file `temporary`, unless it is there: by a link, which is atomic on NFS too.
 
     Raises:
-        FileExistsError: It is there.
+        FileExistsError: The lock exists.
     """
     try:
         os.link(temporary, path)

@@ -215,7 +215,7 @@ class RunDirectory:
         self.path.rename(target)
 
     def disk_usage(self) -> int:
-        """Bytes on disk."""
+        """Size of the run's files in bytes."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def delete_checkpoints(self, keep: int) -> int:
@@ -232,7 +232,7 @@ class RunDirectory:
         return sorted(self.path.glob("features-*.npy*"))
 
     def delete_features(self) -> int:
-        """Delete them; returns the bytes freed."""
+        """Delete the checkpoints; returns the bytes freed."""
         freed = 0
         for path in self.feature_files():
             freed += path.stat().st_size

@@ -54,7 +54,7 @@ def spectra(run: RunDirectory | str | Path) -> pd.DataFrame:
 
 
 def pack(values: np.ndarray) -> str:
-    """Values as text."""
+    """Singular values as text."""
     import numpy as np
 
     parts = np.ascontiguousarray(values, "<f4").view(np.uint8).reshape(-1, 4).T
@@ -126,7 +126,7 @@ _NAMES = ["condition_number", "rank", "stable_rank", "effective_rank", "particip
 
 
 def _squares(values: np.ndarray) -> np.ndarray:
-    """In double precision, the largest 1."""
+    """The squared values in double precision, scaled so that the largest is 1."""
     scaled = values.astype("float64") / float(values[0])
     squares: np.ndarray = scaled * scaled
     return squares

@@ -106,7 +106,7 @@ class SurfaceRecord:
         append_lines(self.path / f"values-{part}.jsonl", lines)
 
     def values(self) -> dict[int, tuple[float, float]]:
-        """Loss and share of errors of every point that there is."""
+        """Loss and share of errors of every point computed so far."""
         return {
             int(line["point"]): (float(line["loss"]), float(line["errors"]))
             for file in sorted(self.path.glob("values-*.jsonl"))
@@ -114,12 +114,12 @@ class SurfaceRecord:
         }
 
     def missing(self) -> list[int]:
-        """Points that are not there."""
+        """Points that are not computed yet."""
         values = self.values()
         return [point for point in range(self.plan["points"] ** 2) if point not in values]
 
     def read(self, label: str) -> Surface:
-        """The surface as far as it was computed."""
+        """The surface as far as it is computed."""
         plan = self.plan
         side = int(plan["points"])
         table = np.full((2, side * side), math.nan)

@@ -36,7 +36,7 @@ class CheckpointFile(CheckpointIO):
     def __init__(self, signature: str) -> None:
         self.signature = signature
         self.module: nn.Module | None = None
-        """What its weights have to fit."""
+        """The module that the checkpoint's weights have to fit."""
         self.error: OSError | None = None
         """Why the last save failed; not raised, since the other ranks would wait for this one."""
 
@@ -59,7 +59,7 @@ class CheckpointFile(CheckpointIO):
                 temporary.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-        """Read, without running any code that the file might hold.
+        """Read a checkpoint without running any code that the file might hold.
 
         Raises:
             UserError: The checkpoint cannot be used, or is another run's.
@@ -72,7 +72,7 @@ class CheckpointFile(CheckpointIO):
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete the file."""
+        """Delete a checkpoint file."""
         Path(path).unlink(missing_ok=True)
 
 

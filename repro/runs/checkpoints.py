@@ -60,11 +60,11 @@ class RunCheckpoints(Checkpoint):
             file.module = pl_module
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch so far."""
+        """The best epoch so far, for the checkpoint."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up; link its file again, which a kill right after the checkpoint leaves undone."""
+        """Take up the best epoch; link its file again, which a kill right after the checkpoint leaves undone."""
         self.best = state_dict["best"]
         if self.best is not None and (path := self._path(self.best["step"])).exists():
             _link(path, path.with_name(BEST))
@@ -74,13 +74,13 @@ class RunCheckpoints(Checkpoint):
         checkpoint["generators"] = Ranks.of(trainer).gather(generators.state(trainer.strategy.root_device))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Take them up, when the first batch begins."""
+        """Keep the states of the random generators until the first batch begins."""
         self._generators = checkpoint.get("generators")
 
     # When
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """What comes before the first step tells how long measuring takes."""
+        """Begin to time what comes before the first step, which tells how long measuring takes."""
         self._looked_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

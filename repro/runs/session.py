@@ -123,7 +123,7 @@ class RunSession(Callback):
         self.identifier = WandbIdentifier(stored or uuid.uuid4().hex[:8])
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
         self._trainer: Trainer | None = None
-        """Since it runs."""
+        """The trainer, once the run runs."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Record that the run is running: data and network are there, and the threads are chosen."""

@@ -25,15 +25,15 @@ class ResolvedRun:
     """A configuration that was checked against its data, and where its run is."""
 
     config: Config
-    """With a batch size that is a number."""
+    """The configuration, with the batch size as a number."""
     fingerprint: str
-    """Of its data, and of the user's own code."""
+    """Fingerprint of the data and of the user's own code."""
     directory: RunDirectory
-    """Whether or not it exists."""
+    """The run's directory, which may not exist yet."""
 
 
 class StartOutcome(NamedTuple):
-    """What starting a run came to."""
+    """What starting a run has led to."""
 
     run: RunDirectory
     action: Literal["trained", "skipped"]
@@ -183,8 +183,8 @@ def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None
             if not path.parent.name.endswith(identity(recorded, fingerprint)):
                 print(
                     f"repro: note: '{path.parent}', made by an older version, has the name that this run would have "
-                    f"had and is another result (of {recorded.trainer.max_epochs} epochs, or extended to that); this run "
-                    f"is '{run.name}', and both are kept",
+                    f"had and is another result (of {recorded.trainer.max_epochs} epochs, or extended to that); this "
+                    f"run is '{run.name}', and both are kept",
                     file=sys.stderr,
                 )
 

@@ -47,7 +47,7 @@ def _now() -> float:
 
 
 def _typical(moments: list[float]) -> float:
-    """The median duration, without the first."""
+    """The median duration of the steps, without the first one."""
     durations = [after - before for before, after in itertools.pairwise(moments)]
     return median(durations[1:] or durations)
 

@@ -85,7 +85,7 @@ class StopRequest:
         self._signal = max(self._signal, int(number))
 
     def taken_over(self) -> None:
-        """Another start has the run now."""
+        """Ask to stop because another start has taken the run over."""
         self.ask(TAKEN_OVER)
 
     def is_urgent(self) -> bool:

@@ -30,12 +30,12 @@ class Conditioning:
     rank: Float[Tensor, " matrices"]
     """How many singular values are over tolerance · σmax; floating, since NaN where entries are not finite."""
     finite: Bool[Tensor, " matrices"]
-    """Whether all entries are finite."""
+    """Whether all entries of the matrix are finite."""
     values: tuple[Float[Tensor, " _"], ...] | None = None
     """All singular values of each matrix, descending, if they were asked for."""
 
     def split(self, lengths: Sequence[int]) -> list[Conditioning]:
-        """Consecutive parts with so many entries each."""
+        """Consecutive parts with the given numbers of entries."""
         columns = [getattr(self, field.name).split(list(lengths)) for field in fields(self) if field.name != "values"]
         ends = list(accumulate(lengths))
         values = [self.values and self.values[end - some : end] for some, end in zip(lengths, ends, strict=True)]

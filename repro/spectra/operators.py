@@ -47,9 +47,9 @@ class Convolution:
     """
 
     weight: Float[Tensor, "out in ..."]
-    """Its second axis are the channels of one group."""
+    """The kernel; its second axis holds the channels of one group."""
     image: Sizes = ()
-    """Height and width (or one, or three sizes) of what it reads."""
+    """Height and width (or one, or three sizes) of the input image."""
     stride: Sizes = ()
     dilation: Sizes = ()
     groups: int = 1
@@ -66,7 +66,7 @@ class Convolution:
 
     @cached_property
     def grid(self) -> Sizes:
-        """Size of what it returns, where images wrap around."""
+        """Size of the output image, with the input wrapped around at its edges."""
         return tuple(-(-size // step) for size, step in zip(self.image, self.stride or (1,) * 9, strict=False))
 
     @cached_property
@@ -79,7 +79,7 @@ class Convolution:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Rows and columns of a block."""
+        """Rows and columns of the block of one frequency."""
         return self.weight.shape[0] // self.groups, self.weight.shape[1] * math.prod(self.stride)
 
 

@@ -45,9 +45,9 @@ class Unfoldings:
     indices: list[int]
     """Where the tensors stand among those that were given."""
     modes: list[int]
-    """Several where one's unfolding is the other's turned, as both of a matrix are."""
+    """Modes whose unfoldings are each other's transposes, as both of a matrix are; often only one."""
     elements: int
-    """How many may be in float64 at one time."""
+    """How many elements may be in float64 at one time."""
 
     @property
     def side(self) -> int:
@@ -55,7 +55,7 @@ class Unfoldings:
         return min(unfolded_shape(self.tensors[0].shape, self.modes[0]))
 
     def no_grams(self) -> Float[Tensor, "matrices short short"]:
-        """Zeros, for the Gram matrices."""
+        """Zeros to add the Gram matrices to."""
         tensor = with_float64(self.tensors[0])
         return tensor.new_zeros(len(self.tensors), self.side, self.side, dtype=torch.float64)
 

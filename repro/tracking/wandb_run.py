@@ -199,7 +199,7 @@ def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
 
 
 def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
-    """See for ourselves that everything has arrived, of charts the newest: W&B's client gives up without a word.
+    """Check that W&B has the whole record and the newest charts: its client gives up without a word.
 
     Raises:
         UserError: If it has not within some seconds, which W&B may take, or the service does not answer.

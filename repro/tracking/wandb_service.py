@@ -75,7 +75,7 @@ class Service:
         self._entity: str | None = None
 
     def _stored_key(self) -> str | None:
-        """What `wandb login` has kept."""
+        """The key that `wandb login` has stored."""
         path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
         with contextlib.suppress(OSError, netrc.NetrcParseError):
             if login := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):

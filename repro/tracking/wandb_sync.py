@@ -20,7 +20,7 @@ from repro.tracking.wandb_service import Service
 
 @dataclass(frozen=True, kw_only=True)
 class Pending:
-    """A run beside what W&B has of it."""
+    """A run, and what W&B has of it."""
 
     run: RunDirectory
     config: Config
@@ -29,11 +29,11 @@ class Pending:
     identifier: str
     """W&B's id of the run."""
     position: Position
-    """How far W&B has the record."""
+    """How much of the record W&B has."""
     record: list[Row]
-    """The whole record."""
+    """All rows of the record."""
     new: int
-    """Rows of it that W&B lacks or has in part."""
+    """How many rows of the record W&B lacks or has in part."""
     status: str
     lost: list[str]
     """Names of charts and tables of which W&B has the rows but not the files."""

@@ -64,11 +64,11 @@ class Classifier(EvaluatedModule):
 
     @property
     def state_entries(self) -> dict[str, Any]:
-        """For the run's state."""
+        """Entries that a finished run adds to its state."""
         return {}
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """Class scores."""
+        """Class scores (logits) of images."""
         scores: Tensor = self.network(images)
         return scores
 

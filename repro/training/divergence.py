@@ -19,7 +19,7 @@ class Diverged(Exception):
     """The training loss is NaN or infinite: the run has its result.
 
     Args:
-        message: What was found.
+        message: What has diverged, and at which step.
         step: How many steps had been taken by then, if that is not where the training stands now.
     """
 

@@ -36,7 +36,7 @@ class EvaluatedModule(LightningModule):
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
 
     def on_test_start(self) -> None:
-        """As before a validation."""
+        """Give every rank the same buffers before testing."""
         Ranks.of_process_group().broadcast_buffers(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
@@ -44,7 +44,7 @@ class EvaluatedModule(LightningModule):
         self._evaluate(batch, self.held_out[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Record what was evaluated."""
+        """Record the metrics of the held-out parts."""
         metrics = self._evaluated(self.held_out)
         if not self.trainer.sanity_checking:  # a stranger's Trainer looks at two batches first
             self.record(metrics)
@@ -55,7 +55,7 @@ class EvaluatedModule(LightningModule):
         self._evaluate(batch, ["train", *self.held_out][dataloader_idx])
 
     def on_test_epoch_end(self) -> None:
-        """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
+        """Keep the metrics as the run's final ones: ``train_accuracy`` and so on."""
         metrics = self._evaluated(["train", *self.held_out])
         self.final = {name.replace("/", "_"): value for name, value in metrics.items()}
         self._show(metrics)

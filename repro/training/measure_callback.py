@@ -32,7 +32,6 @@ class TakesReadings(Protocol):
 
     def log_readings(self, readings: Sequence[Reading], *, step: int, epoch: int) -> None:
         """Log readings taken after `step` steps."""
-        ...
 
 
 @runtime_checkable
@@ -40,8 +39,7 @@ class NotesDivergence(Protocol):
     """A module that knows whether its training has diverged."""
 
     def require_convergence(self, *, now: bool) -> None:
-        """Raise if it has."""
-        ...
+        """Raise if the training has diverged."""
 
 
 class MeasureCallback(Callback):

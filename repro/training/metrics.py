@@ -27,7 +27,7 @@ class MeanLoss(Metric):
         self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, samples: int) -> None:
-        """Add a batch."""
+        """Add a batch's mean loss."""
         self.total.add_(mean, alpha=samples)  # in float64: the product is exact
         self.count += samples
 
@@ -81,7 +81,7 @@ class Largest:
         self._values[name] = value
 
     def values(self) -> dict[str, float]:
-        """By name. Waits for the device."""
+        """The largest values by name. Waits for the device."""
         return {name: value.item() for name, value in self._values.items()}
 
 

@@ -21,7 +21,6 @@ class KnowsItsObjective(Protocol):
 
     def objective(self, scores: Tensor, labels: Tensor) -> Tensor:
         """The loss, and the penalties that are differentiated with it."""
-        ...
 
 
 def network_of(module: LightningModule, name: str | None) -> nn.Module:

@@ -126,15 +126,15 @@ class _Synchronised:
 
 
 class SynchronisedBatchNorm1d(_Synchronised, nn.BatchNorm1d):
-    """Of vectors."""
+    """Batch normalisation of vectors over all ranks."""
 
 
 class SynchronisedBatchNorm2d(_Synchronised, nn.BatchNorm2d):
-    """Of images."""
+    """Batch normalisation of images over all ranks."""
 
 
 class SynchronisedBatchNorm3d(_Synchronised, nn.BatchNorm3d):
-    """Of volumes."""
+    """Batch normalisation of volumes over all ranks."""
 
 
 _SYNCHRONISED = dict(

@@ -84,7 +84,7 @@ class Batches:
         self._row_scale, self._row_shift = self._scale, self._shift  # of images one pixel wide
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches in a whole epoch."""
         return -(-len(self.labels) // self.batch_size)
 
     @abstractmethod

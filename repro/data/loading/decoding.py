@@ -89,7 +89,7 @@ def training_view(
 
 
 def evaluation_view(image: UInt8[Tensor, "3 height width"], size: int, resize: int) -> UInt8[Tensor, "3 size size"]:
-    """The shorter side resized, the centre cropped."""
+    """The centre of an image, its shorter side resized first."""
     view: Tensor = F.center_crop(F.resize(image, [resize], antialias=True), [size, size])
     return view
 
@@ -98,10 +98,10 @@ class Request(NamedTuple):
     """A batch to decode."""
 
     chosen: npt.NDArray[np.int64]
-    """Which images."""
+    """Indices of the images."""
     epoch: int
     first: int
-    """Place of the first one in the epoch's order."""
+    """Position of the first image in the epoch's order."""
 
 
 class Files(NamedTuple):
@@ -113,7 +113,7 @@ class Files(NamedTuple):
     labels: npt.NDArray[np.int64]
 
     def take(self, indices: npt.NDArray[np.intp]) -> Files:
-        """Some of them, in the order of `indices`."""
+        """Some of the files, in the order of `indices`."""
         return self._replace(names=self.names[indices], labels=self.labels[indices])
 
 
@@ -136,7 +136,7 @@ class Decoder(Dataset[Any]):
         self._labels = torch.from_numpy(files.labels)
 
     def path(self, index: int) -> Path:
-        """Of an image."""
+        """Path of an image's file."""
         name = self._names[index].numpy().tobytes().rstrip(b"\0")
         return Path(self._folder, name.decode("utf-8", "surrogateescape"))
 

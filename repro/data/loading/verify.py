@@ -24,16 +24,16 @@ _ORIENTATION = 0x0112
 
 
 class Looked(NamedTuple):
-    """What is to be said of a file."""
+    """What decoding an image file has shown."""
 
     fault: str = ""
-    """What is wrong with it; empty if nothing is."""
+    """What is wrong with the file; empty if nothing is."""
     turned: bool = False
     """Whether its EXIF data say that it is to be turned or mirrored."""
 
 
 def look(path: Path) -> Looked:
-    """Decode a file."""
+    """Decode a file and report damage."""
     from repro.data.loading.decoding import decode
 
     with warnings.catch_warnings(record=True) as raised, _heard() as said:

@@ -33,7 +33,7 @@ class Source:
     """Where a prepared data set came from."""
 
     name: str
-    """Of the archive or folder, without its path."""
+    """Name of the archive or folder, without its path."""
     published: bool
     """Whether the pixels are known to be those that were published."""
     classes: list[str]

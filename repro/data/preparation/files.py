@@ -22,12 +22,12 @@ _REPORT_SECONDS = 5.0
 
 
 def md5(content: bytes) -> str:
-    """As the data sets' own pages give it; against damage, not against malice."""
+    """md5 in hexadecimal, as the data sets' own pages give it; against damage, not against malice."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content."""
+    """sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -47,7 +47,7 @@ class Pace:
         self._last = time.monotonic()
 
     def more(self, size: int) -> None:
-        """So many more are done."""
+        """Note that `size` more are done."""
         self.done += size
         if time.monotonic() - self._last > _REPORT_SECONDS:
             self._last = time.monotonic()

@@ -43,7 +43,7 @@ class _ClassFolder(NamedTuple):
     names: tuple[str, ...]
     """Image files, sorted."""
     digest: str
-    """Of the files' names and sizes; empty for an entry of the index, which has the tree's."""
+    """Digest of the files' names and sizes; empty for an entry of the index, which has the tree's."""
     left_out: LeftOut = LeftOut()
 
 
@@ -61,7 +61,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree of images that has been looked at."""
+    """A tree of images whose files have been listed."""
 
     folder: Path
     parts: Mapping[str, Part]

@@ -32,7 +32,7 @@ class Published:
     archive: str
     folder: str
     train: Mapping[str, str]
-    """md5 by file."""
+    """Name of each file, and its md5."""
     test: Mapping[str, str]
     meta: tuple[str, str]
     labels: str

@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def folder(root: Path) -> Path:
-    """Where ImageNet lies."""
+    """ImageNet's folder below `root`."""
     return root / "imagenet"
 
 

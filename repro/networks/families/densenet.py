@@ -75,7 +75,7 @@ class DenseNet(nn.Module):
         INITIALIZATIONS[options.initialization](self)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """From images to logits."""
+        """Class scores (logits) of images."""
         logits: Tensor = self.head(self.features(images).mean((2, 3)))
         return logits
 

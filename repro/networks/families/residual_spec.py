@@ -56,9 +56,9 @@ class Layout:
     groups: int = 1
     """Groups of a bottleneck's 3x3 convolution."""
     shortcut: str | None = None
-    """None: no shortcuts at all (PlainNet, DiracNet)."""
+    """Which shortcut joins the blocks; None for no shortcuts at all (PlainNet, DiracNet)."""
     diagonal: str | None = None
-    """None: ordinary convolutions; else the blocks' convolutions are W + diag(a), ``free`` or ``held``."""
+    """None for ordinary convolutions; ``free`` or ``held`` for W + diag(a) in the blocks."""
 
 
 def depths(options: Options, *, block: str | None = None) -> Depths:

@@ -42,7 +42,7 @@ class SequentialNet(nn.Module):
         INITIALIZATIONS[options.initialization](self)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """From images to logits."""
+        """Class scores (logits) of images."""
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits
 

@@ -24,9 +24,9 @@ class Seen:
     """What share of the matrix parameters (those with two axes or more) the weight layers are."""
 
     total: int
-    """Numbers in matrix parameters."""
+    """How many numbers the matrix parameters hold."""
     seen: int
-    """Those of them that act in a weight layer."""
+    """How many of these numbers act in a weight layer."""
     missing: Mapping[str, Sequence[str]]
     """Names of the other matrix parameters, by the reason."""
 
@@ -37,7 +37,7 @@ class Seen:
 
     @property
     def line(self) -> str:
-        """In one line."""
+        """The summary as one line of text."""
         if not self.total:
             return "seen: no parameter has two axes (or FSDP has flattened them), so that no share can be told"
         percent = 100 * self.seen / self.total
@@ -50,7 +50,7 @@ class Seen:
         return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """The summary as plain values."""
         return {
             "matrix_parameters": self.total,
             "seen": self.seen,

@@ -48,7 +48,7 @@ class OutputClassifier(Classifier):
 
     @property
     def output(self) -> OutputLayer:
-        """The part that trains."""
+        """The output layer, the part that trains."""
         return self._output[0]
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
@@ -87,7 +87,7 @@ class FeatureBatches:
         return self._features
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches in a whole epoch."""
         return len(self._batches)
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch features"], Int[Tensor, " batch"]]]:
@@ -101,7 +101,7 @@ class FeatureBatches:
             yield handed_over(self._features[of_features[part]], labels.device), labels[of_labels[part]]
 
     def state_dict(self) -> dict[str, object]:
-        """Empty, as `Batches`'."""
+        """Empty, as that of `Batches`."""
         return {}
 
     def load_state_dict(self, state: dict[str, object]) -> None:

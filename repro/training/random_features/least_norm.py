@@ -89,11 +89,11 @@ class NoBatches:
         pass
 
     def __len__(self) -> int:
-        """None."""
+        """Always 0: there are no batches."""
         return 0
 
     def __iter__(self) -> Iterator[object]:
-        """Ends at once."""
+        """An iterator over no batches."""
         return iter(())
 
 
