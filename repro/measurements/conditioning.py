@@ -87,7 +87,7 @@ class _Reduction:
         self._shift = shift  # a representation bears the number of the layer before the one that reads it
         self._probe = probe
         self._mine = probe.ranks.dealer()
-        self._found: dict[int, list[Reading]] = {}
+        self._by_layer: dict[int, list[Reading]] = {}
         self.seen: set[int] = set()
         """Numbers of the layers whose tensors have come, whichever rank reduces them."""
 
@@ -99,7 +99,7 @@ class _Reduction:
         result = mode_conditioning(passes.by_sample(tensor, self._probe.samples), keep=self._probe.spectra)
         names = passes.modes(layer, len(result.rank), folded=len(result.rank) > tensor.ndim)
         number = layer.index + self._shift
-        self._found[number] = [
+        self._by_layer[number] = [
             Reading(self._measurement, number, layer.name, mode, values(result, axis), spectrum(result, axis))
             for axis, mode in enumerate(names)
         ]
@@ -110,8 +110,8 @@ class _Reduction:
                 self._probe.leave_out(reason, layer)
 
     def readings(self) -> Iterator[Reading]:
-        for number in sorted(self._found):
-            yield from self._found[number]
+        for number in sorted(self._by_layer):
+            yield from self._by_layer[number]
 
 
 def spectrum(conditioning: Conditioning, index: int) -> np.ndarray | None:

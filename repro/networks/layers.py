@@ -223,19 +223,8 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
         parameter = own[id(base)]
         if weight.shape != base.shape or weight.stride() != base.stride():
             view = tuple(weight.shape), weight.stride(), int(weight.storage_offset() - base.storage_offset())
-    return WeightLayer(
-        index,
-        use.name,
-        use.module,
-        product.kind,
-        product.modes,
-        product.channel,
-        product.options,
-        parameter,
-        view,
-        index,
-        sources=use.sources,
-    )
+    facts = product.kind, product.modes, product.channel, product.options
+    return WeightLayer(index, use.name, use.module, *facts, parameter, view, index, sources=use.sources)
 
 
 def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], weights: Sequence[Tensor]) -> int:

@@ -146,7 +146,7 @@ class RunWandbLogger(Logger):
                 online = False
         self._sender = Sender(self._run.name, Cursor(position), patient=False)
         self._remote = open_run(
-            describe(self._run, self._config, given=self._identifier),
+            describe(self._run, self._config, key=self._identifier),
             mode="online" if online else "offline",
             project=log.project,
             entity=log.entity,

@@ -99,12 +99,9 @@ def send(run: Pending, service: Service) -> None:
 
     if run.status == "running" and run.run.state.get("wandb_live"):
         raise UserError(f"'{run.run.path}' logs to W&B itself while it trains; sync it when it has ended")
-    description = describe(run.run, run.config, given=run.identifier)
+    description = describe(run.run, run.config, key=run.identifier)
     sender = Sender(run.run.name, Cursor(run.position), patient=True)
-    with (
-        _alone(run.run),
-        replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote,
-    ):
+    with _alone(run.run), replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote:
         for row in tqdm(run.record, desc=run.run.name, unit="step", disable=not sys.stderr.isatty()):
             sender.send(remote, row)
         if run.lost:

@@ -175,11 +175,7 @@ CURVATURE = Measurement(
     ),
     quantities=(
         at_end(
-            "curvature_largest",
-            "largest eigenvalue of the loss's Hessian",
-            mode="whole",
-            quantity="largest",
-            first=0,
+            "curvature_largest", "largest eigenvalue of the loss's Hessian", mode="whole", quantity="largest", first=0
         ),
         at_end("curvature_trace", "trace of the loss's Hessian", mode="whole", quantity="trace", first=0),
     ),

@@ -166,20 +166,14 @@ AMPLIFICATION = Measurement(
                     quantity="relative_change",
                 ),
                 PanelSpec(
-                    title="Bound on the solution's change",
-                    y="κ(H) · ‖ΔH‖ / ‖H‖",
-                    mode="matrix",
-                    quantity="bound",
+                    title="Bound on the solution's change", y="κ(H) · ‖ΔH‖ / ‖H‖", mode="matrix", quantity="bound"
                 ),
             ),
         ),
     ),
     quantities=(
         at_end(
-            "bound_median",
-            "median over the representations of Proposition 3's bound",
-            mode="matrix",
-            quantity="bound",
+            "bound_median", "median over the representations of Proposition 3's bound", mode="matrix", quantity="bound"
         ),
     ),
 )

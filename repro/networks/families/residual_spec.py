@@ -142,11 +142,5 @@ def _layout(
             )
     stages = tuple(Stage(blocks, inside << index, outside << index) for index, blocks in enumerate(counts))
     return Layout(
-        form=options.form,
-        block=block,
-        stem=width,
-        stages=stages,
-        groups=groups,
-        shortcut=shortcut,
-        diagonal=diagonal,
+        form=options.form, block=block, stem=width, stages=stages, groups=groups, shortcut=shortcut, diagonal=diagonal
     )
