@@ -238,7 +238,7 @@ class ImageDataModule(SplitDataModule):
         return pixels.to(device), torch.from_numpy(labels.astype(np.int64)).to(self.device)
 
     def _fits(self, size: int) -> bool:
-        """Whether images of so many bytes, and their padded copies, take up to half of what is free on the device."""
+        """Whether images of `size` bytes, and their padded copies, fit into half of the device's free memory."""
         if self.device.type != "cuda":
             return True
         padded = 2 * (1 + 2 * PADDING / self.image_size) ** 2 if self.augmentation == "crop_flip" else 0.0  # see Crops

@@ -142,7 +142,7 @@ def dataset(name: str) -> Dataset:
 
 
 def counted(name: str, root: str | Path) -> Dataset:
-    """A data set of ours with the numbers of classes and images that it has here, which for some is seen by looking.
+    """A data set of this package; if it is read from files, with the numbers of classes and images found on disk.
 
     Raises:
         UserError: There is no such data set, or it is one of files that are not there.

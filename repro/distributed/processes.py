@@ -50,7 +50,7 @@ def devices(config: Config) -> int | str:
 
 
 def alone(config: Config, *, accelerator: Literal["auto", "cpu"] = "auto") -> Config:
-    """The configuration for one process on what is there, to look at its network and not to train it."""
+    """The configuration for one process on this machine, to look at its network and not to train it."""
     settings: dict[str, Any] = {
         "accelerator": accelerator,
         "devices": 1,

@@ -40,7 +40,7 @@ def groups(controller: str, root: Path = Path("/")) -> Iterator[Group]:
 
 
 def _mounted(mounts: list[str], version: int, controller: str) -> Iterator[tuple[str, str]]:
-    """Of every mount of a hierarchy the group that is at its top, and where it is mounted (see proc(5))."""
+    """For every mount of a hierarchy, the group at its top and the mount point (see proc(5))."""
     for line in mounts:
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)

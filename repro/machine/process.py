@@ -25,8 +25,8 @@ def this_process() -> dict[str, Any]:
 def lives(process: Mapping[str, Any]) -> bool | None:
     """Whether a process that `this_process` has described still runs; None if that cannot be told from here.
 
-    That of another machine cannot, nor that of another container, even if it has this one's host name: its numbers are
-    not ours.
+    That of another machine cannot, nor that of another container, even if it has this one's host name: its numbers
+    mean other processes.
     """
     this = this_process()
     boot = this["boot"] if process.get("boot") else None

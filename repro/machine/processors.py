@@ -17,7 +17,7 @@ def processors(root: Path = Path("/"), environment: Mapping[str, str] = os.envir
 
     Args:
         root: Where `/proc` and `/sys` are.
-        environment: With SLURM's variables.
+        environment: The environment variables, SLURM's among them.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([count, *_of_slurm(environment), *_of_groups(root)])))

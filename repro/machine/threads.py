@@ -56,7 +56,7 @@ def allowed() -> int:
 
 
 def prepared() -> bool:
-    """Whether this process is ours to choose the threads of; no script or notebook is."""
+    """Whether this package chooses the threads of this process; it does not in scripts and notebooks."""
     return _most is not None
 
 

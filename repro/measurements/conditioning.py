@@ -80,7 +80,7 @@ def errors(probe: Probe) -> Iterator[Reading]:
 
 
 class _Reduction:
-    """Turns the tensors of a pass into readings as they come, those that are this rank's."""
+    """Turns those tensors of a pass that are this rank's into readings as they come."""
 
     def __init__(self, probe: Probe, measurement: str, *, shift: int) -> None:
         self._measurement = measurement

@@ -33,7 +33,7 @@ class Kappa:
     key: str
     """Prefix of its names in claims: ``weights`` in ``weights_median`` and ``weights_kappa[108]``."""
     words: Mapping[str, str]
-    """Of ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
+    """Describes ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
     title: str
     """Title of the panel that shows it."""
     found: str = "At the last measurement"

@@ -90,7 +90,7 @@ class Probe:
         layers: Sequence[WeightLayer] | None = None,
         inputs: Inputs = None,
     ) -> Any:
-        """What the network makes of the inputs, in the mode that it is in; layers are listened to as in `passes.run`.
+        """The network's output for the inputs, in its present mode; layers are listened to as in `passes.run`.
 
         Args:
             read: Shown what each layer reads.
@@ -161,7 +161,7 @@ class Probe:
 
     @property
     def firsts(self) -> list[WeightLayer]:
-        """The layers without those whose weight is an earlier one's."""
+        """The layers whose weight no earlier layer has."""
         return [layer for layer in self.layers if layer.first == layer.index]
 
     def weight_name(self, layer: WeightLayer) -> str:

@@ -154,7 +154,7 @@ def _same_buffers(ranks: Ranks, network: nn.Module, put_back: Callable[[], None]
 
 
 def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:
-    """Layers by number, each once, in forward order; in a network too short for the default, those that there are."""
+    """Layers by number, each once, in forward order; a network too short for the default gives those that it has."""
     count = len(layers)
     default = tuple(numbers) == CHOSEN
     chosen = set()

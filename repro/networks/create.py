@@ -51,7 +51,7 @@ def create_network(name: str, **options: Any) -> nn.Module:
 
 
 def _require_memory(name: str, build: Callable[[], nn.Module]) -> None:
-    """Refuse a network that is larger than the memory there is before any of it is taken: built without memory."""
+    """Refuse a network that does not fit into memory before any is taken: it is first built without memory."""
     generator = torch.get_rng_state()
     try:
         with torch.device("meta"):

@@ -136,7 +136,7 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
 
 
 def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
-    """Of one sample if that is enough: some networks take whole batches only, or send no single sample everywhere."""
+    """Trace one sample if that is enough: some networks need whole batches, or do not use all layers for one sample."""
     one = few(inputs)
     if one is not inputs:
         try:
@@ -242,7 +242,7 @@ def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], we
 
 
 def _shortcuts(tracer: Tracer, uses: Sequence[Use]) -> set[str]:
-    """Names of what lies in a shortcut that reads what something outside of it reads, too."""
+    """Names of the products in a shortcut whose input something outside of the shortcut reads, too."""
     left_out = set()
     for shortcut, read in tracer.module_reads.items():
         if shortcut.rpartition(".")[2] not in SHORTCUTS:

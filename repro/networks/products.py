@@ -52,7 +52,7 @@ class Product:
     options: Mapping[str, Any] = field(default_factory=dict)
     """A convolution's stride, padding, dilation, groups and output_padding, as it is called."""
     batch: int = 0
-    """Of what is read and written with the tokens before the samples: how many samples; 0 where the samples lead."""
+    """How many samples there are, where the tokens come before the samples; 0 where the samples come first."""
 
 
 def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:

@@ -69,4 +69,4 @@ NETWORKS: dict[str, Family] = {
     ),
     "mlp": Family(builder="repro.networks.families.sequential:mlp", takes=_STACK | {"hidden"}, check=plans.mlp),
 }
-"""Family name to what is known of it. A network's name is the family's and its depth: ``resnet110``."""
+"""The families by name. A network's name is the family's and its depth: ``resnet110``."""

@@ -100,7 +100,7 @@ class SkipToOutput(nn.Module):
     Args:
         network: Any network from images to logits whose activations are modules.
         neurons: N; for the head ``fill`` counting the last hidden layer's.
-        seed: Of the choice; the same neurons on every rank and in every process.
+        seed: Seed of the choice; the same neurons on every rank and in every process.
         image: One image, to find the activations and their sizes by a forward pass.
         num_classes: Logits.
         head: ``add`` keeps the network's output layer, logits = W h + b + V ψ; ``replace`` leaves only V ψ, as the
@@ -260,7 +260,7 @@ def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str 
     Args:
         network: See `SkipToOutput`.
         neurons: N.
-        seed: Of the choice; the weights are drawn from torch's global generator.
+        seed: Seed of the choice; the weights are drawn from torch's global generator.
         initialization: A name in `repro.networks.initialization.INITIALIZATIONS`.
         options: ``image``, ``num_classes`` and ``head``, as `SkipToOutput` takes them.
     """

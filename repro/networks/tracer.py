@@ -272,7 +272,7 @@ class Tracer(TorchFunctionMode):
         return _plain(names[0])
 
     def _by_attribute(self, module: nn.Module, name: str, weight: Tensor) -> str | None:
-        """Of a weight whose making was not seen: the module's own attribute, or its parameter of that size."""
+        """Name of a weight whose making was not seen: the module's attribute, or its parameter of that size."""
         for key, value in [*module._parameters.items(), *vars(module).items()]:
             if value is weight:
                 return _plain(f"{name}.{key}" if name else key)

@@ -20,7 +20,7 @@ PLAN = "surface.json"
 SURFACE = "landscape"
 """Folder of a run's surface in its directory, where reports look for it."""
 MOST_POINTS = 2_001
-"""On each axis: four million losses."""
+"""The most points on each axis: four million losses."""
 _PLAN: form.Kinds = {"points": int, "radius": (int, float), "directions": str, "samples": int}
 _VALUES: form.Kinds = {"point": int, "loss": form.NUMBER, "errors": form.NUMBER}
 

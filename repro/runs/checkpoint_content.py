@@ -1,4 +1,4 @@
-"""What a checkpoint file holds: read without running any code of it, and held against what one of ours has."""
+"""Reads a checkpoint file without running code from it, and checks that it holds what this package writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: dict[str, type] = {
 
 
 def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint of ours.
+    """The content of a checkpoint that this package has written.
 
     Raises:
         UserError: It cannot be read, or is something else.
@@ -62,7 +62,7 @@ def _wrong(content: object) -> str:
 
 
 def _wrong_generators(generators: Any) -> str:
-    """Of every rank; a run that went on without them would draw other numbers without a word."""
+    """What is wrong with the ranks' generators; a run that went on without them would silently draw other numbers."""
     usual = torch.get_rng_state()
     whole = isinstance(generators, list) and len(generators) > 0
     for item in generators if whole else ():
@@ -72,7 +72,7 @@ def _wrong_generators(generators: Any) -> str:
 
 
 def other_weights(saved: dict[str, Tensor], own: dict[str, Tensor]) -> str:
-    """In what the weights of a checkpoint differ from a network's, in words; empty if in their values alone."""
+    """How the weights of a checkpoint differ from a network's, in words; empty if only their values do."""
     for name, value in own.items():
         if name not in saved:
             return f"it has no {name}"

@@ -23,7 +23,7 @@ def longest_shorter(run: RunDirectory, config: Config, fingerprint: str) -> RunD
     Args:
         run: The longer run's directory.
         config: Its configuration.
-        fingerprint: Of its data, and of the user's own code.
+        fingerprint: Fingerprint of its data and of the user's own code.
     """
     if config.training.milestones or config.model.solver == "exact" or several(config):
         return None

@@ -53,7 +53,7 @@ def _typical(moments: list[float]) -> float:
 
 
 def time_run(config: Config, steps: int) -> tuple[float, str, int]:
-    """How long the steps of a run of so many take here.
+    """How long each step of a run of `steps` steps takes on this machine.
 
     Returns:
         Seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the GPU's

@@ -41,7 +41,7 @@ def train_samples(config: Config, asking: str) -> int:
 
 
 def full_batch(config: Config) -> Config:
-    """The configuration with a batch size of ``full`` as the number that it is, so that both are the same run.
+    """The configuration with the batch size ``full`` replaced by its number, so that both are the same run.
 
     Raises:
         UserError: For a data set by import path, whose number of images is not known beforehand.
@@ -82,7 +82,7 @@ def _measures(config: Config) -> bool:
 
 
 def require_trusted(config: Config) -> None:
-    """Refuse a configuration that names code which nobody trusts; to be asked before anything of it is imported.
+    """Refuse a configuration that names untrusted code; call it before anything that it names is imported.
 
     Raises:
         UserError: It says what would be imported, and how to trust it.

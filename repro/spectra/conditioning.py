@@ -157,7 +157,7 @@ def cost(shape: tuple[int, ...], modes: int | None = None) -> float:
 def _summarise(
     values: Float[Tensor, "batch short"], tolerances: Float[Tensor, " batch"]
 ) -> Float[Tensor, "quantities batch"]:
-    """Of descending singular values: the largest, the smallest, how many are over the tolerance, the tolerance."""
+    """Of each row of singular values: the largest, the smallest, how many are over the tolerance, and the tolerance."""
     if values.shape[1] == 0:
         nothing = torch.full_like(tolerances, torch.nan)
         return torch.stack([nothing, nothing, torch.zeros_like(nothing), nothing])

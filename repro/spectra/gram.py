@@ -23,7 +23,7 @@ def add_grams(group: list[Tensor], grams: Mapping[int, Float[Tensor, "group shor
 
     Args:
         group: The tensors.
-        grams: By mode, where its matrices go: float64, on the tensors' device if that has float64.
+        grams: The matrices of each mode, to add to: float64, on the tensors' device if that has float64.
         elements: How many elements are in float64 at one time.
     """
     if group[0].numel() > elements:
@@ -48,7 +48,7 @@ def _of_stack(stack: Float[Tensor, "batch ..."], grams: dict[int, Tensor], room:
 
 
 def _of_kernel(stack: Float[Tensor, "batch out in ..."]) -> dict[int, Float[Tensor, "batch side side"]]:
-    """Those along the axes of small kernels: sums of what all pairs of positions have in common, computed once."""
+    """Gram matrices along the axes of small kernels: sums of the products of all pairs of positions, computed once."""
     batch, *sizes = stack.shape
     leading, axes = sizes[:2], sizes[2:]
     positions = math.prod(axes)
@@ -61,7 +61,7 @@ def _of_kernel(stack: Float[Tensor, "batch out in ..."]) -> dict[int, Float[Tens
 
 
 def _along(kept: int, joint: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch side side"]:
-    """The sum over equal indices along all axes but one, each of which there is twice."""
+    """The sum over equal indices along all axes but `kept`; every axis comes twice."""
     for axis in reversed(range(joint.ndim // 2)):
         if axis != kept:
             joint = joint.diagonal(dim1=1 + axis, dim2=1 + axis + joint.ndim // 2).sum(-1)
@@ -79,7 +79,7 @@ def _streamed(tensor: Tensor, mode: int, elements: int, gram: Float[Tensor, "1 s
 
 
 def _add_gram(matrices: Float[Tensor, "batch short long"], gram: Float[Tensor, "batch short short"]) -> None:
-    """The lower triangles, in bands of rows: with many of them, half of the products."""
+    """Add the lower triangles, in bands of rows: with many bands, half of the products."""
     short = matrices.shape[1]
     band = _BAND * max(round(short / (6 * _BAND)), 1)
     for start in range(0, short, band):

@@ -90,7 +90,7 @@ class _Frequencies(NamedTuple):
     counts: Int[Tensor, " frequencies"]
     """Two for a pair, one for a frequency that is its own opposite."""
     differences: tuple[tuple[list[int], list[int]], ...]
-    """Of two shifts, one of each pair of opposite ones: from which shifts to which."""
+    """For one of each pair of opposite differences of two shifts: from which shifts, and to which."""
     cosines: Float[Tensor, "frequencies differences"]
     sines: Float[Tensor, "frequencies differences"]
 
@@ -251,7 +251,7 @@ def _fold(
 
 @cache
 def _frequencies(shifts: tuple[Sizes, ...], grid: Sizes) -> _Frequencies:
-    """Of a grid; with one shift all blocks are alike, and one stands for them."""
+    """The frequencies of a grid; with one shift all blocks are alike, and one stands for them."""
     if len(shifts) == 1:
         one = torch.ones(1, 1, dtype=torch.float64)
         return _Frequencies(one.to(torch.complex128), torch.tensor([math.prod(grid)]), (), one, one)

@@ -64,8 +64,8 @@ def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> Non
     the others, with torch's whole team.
 
     Args:
-        work: Does the items with these places, in the caller's no_grad or inference mode.
-        costs: Of each item, as `repro.spectra.cost` estimates them.
+        work: Does the items with these indices, in the caller's no_grad or inference mode.
+        costs: The cost of each item, as `repro.spectra.cost` estimates it.
     """
     team = torch.get_num_threads()
     threads = min(team, MOST_THREADS, len(costs))

@@ -99,7 +99,7 @@ def singular_values(
 def _from_grams(
     unfoldings: list[Unfoldings], grams: Float[Tensor, "matrices short short"]
 ) -> Float[Tensor, "matrices short"]:
-    """By the fast path where that is accurate. On the host: at these sizes a GPU's eigensolver gains nothing."""
+    """Singular values by the fast path where it is accurate; on the host, as a GPU's eigensolver gains nothing here."""
     if grams.shape[-1] == 0:
         return grams.new_empty(grams.shape[:2])
     largest = grams.diagonal(dim1=-2, dim2=-1).amax(-1)

@@ -63,7 +63,7 @@ def rows(run: RunDirectory) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far a record has been sent: all before this step, and so many metrics and measurements of it."""
+    """How far a record has been sent: all before `step`, and this many metrics and measurements of `step`."""
 
     step: int = -1
     metrics: int = 0

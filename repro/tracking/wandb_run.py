@@ -50,7 +50,7 @@ def open_run(
     folder: Path,
     training: bool,
 ) -> Any:
-    """W&B's run: a new one, or online the one that has this id already.
+    """Open W&B's run: a new one, or, online, the one that already has this id.
 
     Args:
         description: What it is.

@@ -114,7 +114,7 @@ def send(run: Pending, service: Service) -> None:
 
 @contextlib.contextmanager
 def _alone(run: RunDirectory) -> Iterator[None]:
-    """Refuse while somebody else syncs this run; where nothing can be written, nobody is asked."""
+    """Refuse while another process syncs this run; where the lock cannot be written, there is no check."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             stack.enter_context(Lock(run.path / "wandb-sync.lock"))

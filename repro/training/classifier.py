@@ -212,7 +212,7 @@ class Classifier(EvaluatedModule):
         )
 
     def _spectral_penalty(self) -> Tensor | float:
-        """The same on every rank, so that it is not weighted by the rank's images."""
+        """The weighted penalty; it is the same on every rank, and not weighted by the rank's number of images."""
         weight = self.training_config.spectral_penalty
         return weight * total_spread(weight_matrices(self.network)) if weight else 0.0
 

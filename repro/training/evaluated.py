@@ -63,7 +63,7 @@ class EvaluatedModule(LightningModule):
     @property
     def held_out(self) -> Sequence[str]:
         """The parts that are held out, in the order of their loaders."""
-        # DataModules of ours know their parts; anyone else's single loader counts as the test set.
+        # The DataModules of this package know their parts; any other module's single loader counts as the test set.
         return getattr(self.trainer.datamodule, "evaluated", ["test"])  # type: ignore[attr-defined]
 
     def _evaluate(self, batch: Batch, part: str) -> None:

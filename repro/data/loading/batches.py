@@ -18,7 +18,7 @@ _ORDER, _AUGMENTATION = 0, 1
 
 
 def generator(seed: int, epoch: int, stream: int, *index: int) -> torch.Generator:
-    """An own generator for one purpose in one epoch (for one place in it), so that nothing else changes its draws."""
+    """A generator for one purpose in one epoch (or one index in it), whose draws nothing else changes."""
     state = np.random.SeedSequence([seed, epoch, stream, *index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) & (2**63 - 1))
 
@@ -51,9 +51,9 @@ class Batches:
     Args:
         labels: All labels, where the batches are wanted.
         batch_size: Images of a global batch; the last one of an epoch may be smaller.
-        mean: Of the pixels in [0, 1], by channel.
-        deviation: Of the pixels in [0, 1], by channel.
-        seed: Of order and augmentation; None keeps the images' own order (evaluation).
+        mean: Mean of the pixels in [0, 1], by channel.
+        deviation: Standard deviation of the pixels in [0, 1], by channel.
+        seed: Seed of order and augmentation; None keeps the images' own order (evaluation).
         position: The number of steps taken so far, asked at the start of each pass.
         rank: This rank.
         ranks: All ranks.
@@ -104,7 +104,7 @@ class Batches:
         return epoch, order, parts
 
     def shared(self, rank: int, ranks: int) -> Batches:
-        """The same images in the same order for one of so many ranks; a rank's part of a batch stays as large."""
+        """The same images in the same order for rank `rank` of `ranks`; each rank's part of a batch keeps its size."""
         other = copy.copy(self)
         other.rank, other.ranks = rank, ranks
         other.batch_size = self.batch_size // self.ranks * ranks

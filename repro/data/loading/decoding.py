@@ -124,7 +124,7 @@ class Decoder(Dataset[Any]):
         files: All images.
         size: Side of the square images.
         resize: The shorter side before the centre is cropped.
-        seed: Of crops and flips; None: evaluation.
+        seed: Seed of crops and flips; None for evaluation.
         turned: See `decode`.
     """
 

@@ -85,8 +85,8 @@ def usable_workers(wanted: int, batch_bytes: int, local_ranks: int = 1) -> int:
     """How many workers there can be: as many as wanted, unless the machine refuses them or their shared memory.
 
     Args:
-        wanted: By the user, or by the number of processors.
-        batch_bytes: Of a decoded batch, which lies in shared memory until it is read.
+        wanted: How many workers the user, or the number of processors, asks for.
+        batch_bytes: Size of a decoded batch, which lies in shared memory until it is read.
         local_ranks: Ranks of this machine, which share it.
     """
     if not wanted:

@@ -35,7 +35,7 @@ class Source:
     name: str
     """Name of the archive or folder, without its path."""
     published: bool
-    """Whether the pixels are known to be those that were published."""
+    """Whether the pixels were checked to be the published ones."""
     classes: list[str]
     """Names of the classes in the order of the labels."""
 
@@ -80,7 +80,7 @@ def prepare(root: Path, name: str, find: Callable[[], Make]) -> str:
 
 
 def check(root: Path, name: str) -> str:
-    """Read all of it against its checksums; returns the fingerprint, the same wherever equal data came from.
+    """Check a prepared data set against its checksums; returns its fingerprint, the same for equal data from anywhere.
 
     Raises:
         UserError: If it is missing, or a file is damaged; names it and what to do.

@@ -97,7 +97,7 @@ def _read(response: object, url: str) -> bytes:
 
 
 def leads_outside(name: str) -> bool:
-    """Whether a member of an archive would lie outside of the folder that it is unpacked into, on any platform."""
+    """Whether unpacking a member of an archive would write outside of the target folder, on any platform."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or bool(path.parts and path.parts[0].endswith(":"))
 

@@ -182,7 +182,7 @@ def _published(name: str, read: Callable[[str], bytes], shown: str) -> tuple[Arr
 
 
 class _Unpickler(pickle.Unpickler):
-    """Of arrays, lists and strings only: md5 keeps damage out, this keeps malice out."""
+    """Unpickles arrays, lists and strings only: md5 keeps damage out, this keeps malice out."""
 
     ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],

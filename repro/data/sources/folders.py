@@ -25,7 +25,7 @@ def default_workers(local_ranks: int) -> int:
 
 
 def _files(part: Part) -> Files:
-    """A part's files in an order that is the same always, but not by class: the first N are a fair sample."""
+    """The files of a part in a fixed order that mixes the classes: the first N are a fair sample."""
     names = [
         f"{label}/{name}".encode("utf-8", "surrogateescape") for label, files in part.classes.items() for name in files
     ]

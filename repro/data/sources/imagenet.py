@@ -79,7 +79,7 @@ def verify_folder(root: Path) -> str:
 
 
 def _verify(tree: Tree) -> str:
-    """Refuse damaged images; returns what is to be said of the whole ones."""
+    """Refuse damaged images; returns a remark on images that are turned."""
     from repro.data.loading.verify import look_at_all
 
     files = [

@@ -14,7 +14,7 @@ from repro.data.loading.arrays import Arrays
 from repro.errors import UserError
 
 SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
-"""Of the unpacked table."""
+"""sha256 of the unpacked table."""
 CLASSES, PER_CLASS, TEST_PER_CLASS = 10, 500, 100
 
 

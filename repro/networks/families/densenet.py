@@ -15,7 +15,7 @@ from repro.networks.options import Options
 BLOCKS = {121: (6, 12, 24, 16)}
 GROWTH = 32
 BOTTLENECK = 4
-"""A layer's 1x1 convolution has so many times the growth."""
+"""Output channels of a layer's 1x1 convolution, as a multiple of the growth."""
 
 
 class DenseLayer(nn.Module):

@@ -74,7 +74,7 @@ def vgg(depth: int, options: Options) -> SequentialNet:
 
 
 def fc(depth: int, options: Options) -> SequentialNet:
-    """So many hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
+    """`depth` hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
     return SequentialNet(plans.fc(depth, options), options)
 
 

@@ -1,4 +1,4 @@
-"""Where the samples are in what the layers of somebody's network read: found by changing one of them."""
+"""Where the samples are in the inputs of any network's layers: found by changing one sample."""
 
 from __future__ import annotations
 

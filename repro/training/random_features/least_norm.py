@@ -82,7 +82,7 @@ class NoBatches:
     """In place of training batches: nothing is left to train.
 
     Args:
-        batches: Those that there would be.
+        batches: The batches that are not trained on.
     """
 
     def __init__(self, batches: Batches) -> None:
