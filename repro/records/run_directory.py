@@ -80,8 +80,8 @@ class RunDirectory:
         """
         run = cls(path)
         if not run.config_path.is_file():
-            what = "is not a run directory (it has no config.yaml)" if run.path.exists() else "does not exist"
-            raise UserError(f"'{path}' {what}; `repro runs list` names the runs")
+            fault = "is not a run directory (it has no config.yaml)" if run.path.exists() else "does not exist"
+            raise UserError(f"'{path}' {fault}; `repro runs list` names the runs")
         return run
 
     @classmethod

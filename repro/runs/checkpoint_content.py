@@ -72,7 +72,7 @@ def _wrong_generators(generators: Any) -> str:
 
 
 def other_weights(saved: dict[str, Tensor], own: dict[str, Tensor]) -> str:
-    """How the weights of a checkpoint differ from a network's, in words; empty if only their values do."""
+    """How a checkpoint's weights (`saved`) differ from a network's (`own`), in words; empty if only in values."""
     for name, value in own.items():
         if name not in saved:
             return f"it has no {name}"

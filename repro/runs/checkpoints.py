@@ -112,9 +112,9 @@ class RunCheckpoints(Checkpoint):
         if batch_idx + 1 >= trainer.num_training_batches:
             return
         self._look()
-        asked, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
+        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
         due = late or self._every_n_steps(trainer)
-        self._act(trainer, save=bool(due or asked), asked=asked)
+        self._act(trainer, save=bool(due or signal), signal=signal)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is due or the best; stop if asked to."""
@@ -122,9 +122,9 @@ class RunCheckpoints(Checkpoint):
         due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or epoch == trainer.max_epochs
         best = self._is_best(trainer, pl_module)
         self._look()
-        asked, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
+        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
         self._act(
-            trainer, save=bool(due or best or late or asked or self._every_n_steps(trainer)), asked=asked, best=best
+            trainer, save=bool(due or best or late or signal or self._every_n_steps(trainer)), signal=signal, best=best
         )
 
     def on_validation_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
@@ -170,24 +170,24 @@ class RunCheckpoints(Checkpoint):
         times = {"checkpoint_seconds": round(self.seconds, 3), "stop_seconds": longest}
         return times | ({"best": self.best} if self.best is not None else {})
 
-    def _act(self, trainer: Trainer, *, save: bool, asked: int, best: bool = False) -> None:
-        if asked == TAKEN_OVER:
-            raise Interrupted("another start has taken this run over; this one leaves it alone", signal=asked)
+    def _act(self, trainer: Trainer, *, save: bool, signal: int, best: bool = False) -> None:
+        if signal == TAKEN_OVER:
+            raise Interrupted("another start has taken this run over; this one leaves it alone", signal=signal)
         if save:
             self.save(trainer, best=best)
-        if asked:
-            raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=asked)
+        if signal:
+            raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=signal)
 
     def _leave(self, trainer: Trainer) -> None:
         urgent = self.stop.is_urgent()
-        (asked,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
-        if asked:
+        (signal,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
+        if signal:
             self._look()  # so that the next life stops, with a checkpoint, before this evaluation
-            if trainer.is_global_zero and asked == OUT_OF_TIME:
+            if trainer.is_global_zero and signal == OUT_OF_TIME:
                 self.run.update_state(stop_seconds=self.state_entries["stop_seconds"])
             saved = self.run.saved_checkpoints()
             at = f", the last checkpoint is {saved[-1].name}" if saved else ""
-            raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=asked)
+            raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=signal)
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:
         """Save a checkpoint, on all ranks at once; rank 0 writes.

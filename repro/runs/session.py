@@ -163,8 +163,8 @@ class RunSession(Callback):
     def end(self, reason: BaseException) -> None:
         """Write down how a session ended by an exception; before it runs, a mistake of the user's is no failure."""
         if self._trainer is not None:
-            status, said = status_of(reason)
-            self._close(status, **said)
+            status, entries = status_of(reason)
+            self._close(status, **entries)
         elif isinstance(reason, Exception) and not isinstance(reason, UserError | Interrupted) and is_first_rank():
             self.run.update_state(status="failed", reason=f"{type(reason).__name__}: {reason}")
 

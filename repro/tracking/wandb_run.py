@@ -180,8 +180,8 @@ class Sender:
         started = time.monotonic()
         remote.log(content, step=self._number if remote.offline else None, commit=True)
         self._number += 1
-        if not self._patient and (taken := time.monotonic() - started) > LONGEST_WAIT_SECONDS:
-            raise TimeoutError(f"it held the training up for {taken:.0f} s")
+        if not self._patient and (seconds := time.monotonic() - started) > LONGEST_WAIT_SECONDS:
+            raise TimeoutError(f"it held the training up for {seconds:.0f} s")
 
 
 def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:

@@ -36,15 +36,15 @@ def look(path: Path) -> Looked:
     """Decode a file and report damage."""
     from repro.data.loading.decoding import decode
 
-    with warnings.catch_warnings(record=True) as raised, _heard() as said:
+    with warnings.catch_warnings(record=True) as raised, _heard() as lines:
         warnings.simplefilter("always")
         try:
             decode(path)
         except UserError as error:
             return Looked(str(error))
-    told = [str(warning.message) for warning in raised if not issubclass(warning.category, _HARMLESS)] + said
-    if told:
-        return Looked(f"image '{path}' is damaged ({told[0]}); replace or remove it")
+    messages = [str(warning.message) for warning in raised if not issubclass(warning.category, _HARMLESS)] + lines
+    if messages:
+        return Looked(f"image '{path}' is damaged ({messages[0]}); replace or remove it")
     return Looked(turned=_is_turned(path))
 
 

@@ -125,6 +125,6 @@ def alone(lock: Path) -> Iterator[bool]:
     with lock.open("w") as file:
         locked = _locks(file.fileno())
         if locked is False:
-            what = f"another process, which prepares the same data ('{lock}')"
-            waiting.until(lambda: bool(_locks(file.fileno())), what)
+            holder = f"another process, which prepares the same data ('{lock}')"
+            waiting.until(lambda: bool(_locks(file.fileno())), holder)
         yield locked is not None
