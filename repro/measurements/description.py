@@ -48,14 +48,14 @@ class FigureSpec:
     """What is plotted; a sentence about infinite κ follows if there is one to say."""
     panels: tuple[PanelSpec | Kappa, ...] = ()
     of: tuple[str, ...] = ()
-    """Where panels are other measurements', too: those of which one suffices; else the figure's own."""
+    """Measurements of which one suffices, where panels show several; if empty, the figure's own measurement."""
     draw: str = ""
-    """Without panels: import path of a function of the runs' records and of `argument`."""
+    """For a figure without panels: import path of a function that draws it from the runs' records and `argument`."""
     argument: str = ""
     mode: str | None = None
     """The figure is drawn only if there are readings in this mode; None for any mode."""
     chart: bool = True
-    """Whether it also shows one measuring alone, in W&B and `repro measure`; else it stands at the page's end."""
+    """Whether the figure is also drawn of a single measuring, in W&B and `repro measure`; else it ends the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +76,14 @@ class Measurement:
     says: str
     """What is measured, as a sentence without its full stop."""
     take: str | Callable[[Probe], Iterator[Reading]]
-    """Yields the readings of the layers that `Probe.share` gives this rank; or its import path."""
+    """A function that yields the readings of this rank's layers (see `Probe.ranks`), or its import path."""
     kappas: tuple[Kappa, ...] = ()
     """Condition numbers that stand for a layer; W&B sums up the first."""
     figures: tuple[FigureSpec, ...] = ()
     quantities: tuple[Quantities, ...] = field(default=())
     """Quantities beside those of `kappas`."""
     over_time: bool = False
-    """Whether its chart is of all steps so far, so that it may be taken often."""
+    """Whether its chart shows all steps so far, so that it may be taken often."""
 
     def readings(self, probe: Probe) -> Iterator[Reading]:
         """Take the measurement on a probe."""

@@ -60,7 +60,7 @@ class Kappa:
         return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa"]]
 
     def has(self, readings: pd.DataFrame) -> bool:
-        """Whether `table` has a row of a layer, the images themselves left out."""
+        """Whether `table` has a row of any layer; the images themselves do not count."""
         return bool((_of(readings, self.measurement, "condition_number", self.modes)["layer"] >= 1).any())
 
     def last_by_layer(self, readings: pd.DataFrame) -> pd.Series[float]:
@@ -122,7 +122,7 @@ def first_layer_growth(readings: pd.DataFrame) -> float | None:
 
 
 def _rank_correlation(values: pd.Series[float]) -> float:
-    """Spearman's, of values with their index; infinite values are ties above all others."""
+    """Spearman's rank correlation of values with their index; infinite values are ties above all others."""
     return float(values.rank().corr(values.index.to_series().rank()))
 
 

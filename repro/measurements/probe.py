@@ -58,7 +58,7 @@ class Probe:
     """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
     def leave_out(self, reason: str, layer: WeightLayer | str) -> None:
-        """Note a layer of which a measurement has nothing to say; `repro.measurements.take` tells it."""
+        """Note a layer that a measurement leaves out; `repro.measurements.take` warns of it."""
         name = layer if isinstance(layer, str) else layer.name
         names = self.left_out.setdefault(reason, [])
         if name not in names:
@@ -264,7 +264,7 @@ def _standing(layer: WeightLayer) -> Tensor | None:
 
 
 def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
-    """The parameter whose gradient is the weight's; of a DiracNet W, what its diagonal adds is apart."""
+    """The parameter whose gradient is the weight's; for a DiracNet it is W, without the diagonal."""
     if layer.parameter is None and hasattr(layer.module, "effective_weight"):
         return layer.module._parameters.get("weight")
     return layer.parameter

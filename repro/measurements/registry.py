@@ -41,7 +41,7 @@ CHOSEN = (1, -3)
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse a name that is not a measurement's; `UserError` names the nearest."""
+    """Refuse unknown names of measurements; the `UserError` names the nearest."""
     for name in names:
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)

@@ -144,7 +144,7 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
 
 @contextmanager
 def _same_buffers(ranks: Ranks, network: nn.Module, put_back: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Rank 0's buffers on every rank; yields what puts those back after a pass."""
+    """Give every rank the buffers of rank 0; yields a function that restores them after a pass."""
     if ranks.size == 1:
         yield put_back
         return

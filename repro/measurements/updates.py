@@ -60,7 +60,7 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
 
 
 def _by_parameter(probe: Probe, direct: Mapping[int, nn.Parameter], needed: set[int]) -> dict[int, Tensor]:
-    """Gradients of whole parameters; those of layers that are one are known."""
+    """Gradients of whole parameters, by identity; the probe already has those of whole-parameter layers."""
     grads_by_id = {id(p): probe.gradients[index] for index, p in direct.items() if probe.layers[index - 1].view is None}
     others = [p for p in probe.network.parameters() if id(p) in needed - grads_by_id.keys() and p.requires_grad]
     if others:
@@ -94,7 +94,7 @@ def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
 
 
 def _of_made(probe: Probe, layers: list[WeightLayer], step: Step) -> dict[int, Tensor]:
-    """The change of weights that are made of parameters: made in training mode, in float64, of both."""
+    """The change of weights that are computed from parameters, in training mode and float64, before and after."""
     try:
         old, new = (_made(probe, layers, step, after) for after in (0, 1))
     except (RuntimeError, TypeError, ValueError):

@@ -55,7 +55,7 @@ class RunCheckpoints(Checkpoint):
     # State
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Say what a checkpoint's weights have to fit, before one is read."""
+        """Set the module that a checkpoint's weights have to fit, before one is read."""
         if isinstance(file := trainer.strategy.checkpoint_io, CheckpointFile):
             file.module = pl_module
 
@@ -94,7 +94,7 @@ class RunCheckpoints(Checkpoint):
             raise RuntimeError(f"the processes go on from different checkpoints: steps {-lowest} and {highest}")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        """Put the generators back as late as this: making loaders draws numbers too."""
+        """Restore the random generators only here: making the loaders draws numbers too."""
         if self._generators is not None:
             mine = self._generators[min(trainer.global_rank, len(self._generators) - 1)]
             generators.restore(mine, trainer.strategy.root_device)
@@ -136,7 +136,7 @@ class RunCheckpoints(Checkpoint):
         self._leave(trainer)
 
     def _look(self) -> None:
-        """Note how long a request may wait to be heard: for a step, a measurement, all that ends an epoch."""
+        """Note the longest time between two looks for a request to stop: a step, a measurement, an epoch's end."""
         now = time.monotonic()
         self._longest["look"] = max(self._longest["look"], now - self._looked_at)
         self._looked_at = now
@@ -165,7 +165,7 @@ class RunCheckpoints(Checkpoint):
 
     @property
     def state_entries(self) -> dict[str, Any]:
-        """For the run's state: seconds spent saving, what a stop may take, and the best epoch if there is one."""
+        """Entries of the run's state: seconds spent saving, what a stop may take, and the best epoch, if any."""
         longest = {name: round(seconds, 3) for name, seconds in self._longest.items()}
         times = {"checkpoint_seconds": round(self.seconds, 3), "stop_seconds": longest}
         return times | ({"best": self.best} if self.best is not None else {})

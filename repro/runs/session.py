@@ -102,7 +102,7 @@ def _measuring(config: Config) -> MeasureCallback:
 
 
 class RunSession(Callback):
-    """What one session of a run writes down of itself: that it runs, on what, and how it ended.
+    """Records one session of a run: that it runs, on what, and how it ended.
 
     Args:
         config: The run's configuration, checked.

@@ -129,7 +129,7 @@ def _timed(network: nn.Module, images: Tensor, labels: Tensor, most: int) -> dic
 
 
 def share_threads(devices: int) -> None:
-    """Leave the processes that Lightning has yet to begin their part of the threads, in the environment."""
+    """Set the environment so that processes that Lightning starts later use only their part of the threads."""
     if prepared() and (most := _share(devices)) < allowed():
         os.environ["OMP_NUM_THREADS"] = str(most)
 

@@ -56,7 +56,7 @@ class Classifier(EvaluatedModule):
             self.train_metrics.add_metrics({"loss": MeanLoss()})
             self.train_metrics.persistent(True)
         self.compiled: Compiled | None = None
-        """How a training step runs the network, if not as it is written."""
+        """The compiled network that training steps run; None to run it as it is written."""
         self.divergence = Divergence()
         self.largest = Largest()
         self.steps = 0
@@ -73,11 +73,11 @@ class Classifier(EvaluatedModule):
         return scores
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """What a step's gradients are of: the loss and the spectral penalty; weight decay is the optimiser's part."""
+        """The objective that a step differentiates: loss and spectral penalty; the optimiser adds the weight decay."""
         return self.loss(scores, labels) + self._spectral_penalty()
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
-        """Class scores of what the training batches hold: images, unless a subclass knows better."""
+        """Class scores of a training batch's inputs: images, unless a subclass trains on something else."""
         scores: Tensor = self(inputs) if self.compiled is None else self.compiled(inputs)
         return scores
 
@@ -91,7 +91,7 @@ class Classifier(EvaluatedModule):
         return create_optimizer(self.network.parameters(), self.training_config)
 
     def on_train_start(self) -> None:
-        """Count the steps of the run once: Lightning works them out anew each time that it is asked."""
+        """Count the steps of the run once: Lightning recomputes them at each call."""
         self.steps = int(self.trainer.estimated_stepping_batches)
         training = self.training_config
         if training.warmup_steps >= self.steps > 0 and self.trainer.is_global_zero:
@@ -118,7 +118,7 @@ class Classifier(EvaluatedModule):
         return learning_rate(self.trainer.global_step, self.steps, self.training_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
+        """The mean loss of a batch; with several ranks, weighted so that their mean is the mean of the whole batch."""
         with over_all_ranks():
             loss = self._loss(batch)
         self.require_convergence()

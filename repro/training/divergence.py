@@ -29,7 +29,7 @@ class Diverged(Exception):
 
 
 class Divergence:
-    """The first step whose loss is NaN or infinite: noted on the device, which nobody has to wait for.
+    """The first step whose loss is NaN or infinite, kept on the device without waiting for it.
 
     Args:
         first: The step, if an earlier life of the run has seen it.

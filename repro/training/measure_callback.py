@@ -190,7 +190,7 @@ class MeasureCallback(Callback):
             self._measure(trainer, pl_module, self.measurements)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the network as it is left, whatever ended its training."""
+        """Measure the network as the training leaves it, however it ended."""
         self._measure(trainer, pl_module, self.measurements)
 
     def _due(self, trainer: Trainer) -> bool:

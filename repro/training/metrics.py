@@ -62,7 +62,7 @@ class Accuracy(MulticlassAccuracy):
 
 
 class Largest:
-    """The largest of some numbers of an epoch's batches: noted on the device, which nobody has to wait for.
+    """The largest values over an epoch's batches, kept on the device without waiting for it.
 
     Args:
         values: What an earlier life of the run has seen of the epoch.
@@ -72,7 +72,7 @@ class Largest:
         self._values = {name: torch.tensor(value, dtype=torch.float64) for name, value in (values or {}).items()}
 
     def note(self, name: str, value: Float[Tensor, ""], *, unless: Bool[Tensor, ""] | bool = False) -> None:
-        """Take a batch's number, unless it is too late; NaN is larger than any."""
+        """Take a batch's value into account, except where `unless` is true; NaN counts as the largest."""
         value = value.detach()
         before = self._values.get(name)
         if before is not None:

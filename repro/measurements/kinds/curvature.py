@@ -77,7 +77,7 @@ def _no_second(error: RuntimeError) -> UserError:
 
 
 def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
-    """The Hessian's block times a vector, given and returned as one tensor a parameter."""
+    """The Hessian's block times a vector; both are lists of one tensor for each parameter."""
     import torch
 
     pairs = [(slope, part) for slope, part in zip(slopes, along, strict=True) if slope.requires_grad]

@@ -33,7 +33,7 @@ def diagonals(probe: Probe) -> Iterator[Reading]:
 
 
 def _quantities(readings: pd.DataFrame) -> dict[str, float]:
-    """At the end, and how many times as far as at the first measurement of the training."""
+    """The median distance at the end, and its ratio to that at the first measurement of the training."""
     medians = readings[readings["quantity"] == "relative_distance"].groupby("step")["value"].median()
     medians = medians[medians.index > 0]
     quantities = {"diagonals_median": float(medians.iloc[-1])} if len(medians) else {}

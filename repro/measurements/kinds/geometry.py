@@ -98,7 +98,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
 
 
 def carry(reference: Shaped[Tensor, "batch ..."], shape: torch.Size) -> Shaped[Tensor, "batch ..."] | None:
-    """A tensor in another's shape as an identity shortcut brings it there; None where none could."""
+    """A tensor brought to another shape as an identity shortcut does it; None where no such shortcut exists."""
     import torch.nn.functional as F
 
     if reference.shape == shape:

@@ -109,7 +109,7 @@ class FeatureBatches:
 
 
 def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | None, batches: Batches) -> FeatureBatches:
-    """What `OutputClassifier` trains on; called when the network is where it trains.
+    """The batches that `OutputClassifier` trains on; call it once the network is on its device.
 
     Args:
         module: The module.
@@ -126,7 +126,7 @@ def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | No
 
 @torch.no_grad()
 def update_batchnorm_statistics(network: nn.Module, batches: Batches) -> None:
-    """Take the statistics of all batch normalisation once: means over the training set's batches, by their sizes."""
+    """Set the statistics of all batch normalisation once: means over the training batches, weighted by their sizes."""
     layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:
         return

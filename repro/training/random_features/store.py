@@ -58,7 +58,7 @@ def keep(
 
 
 def expect(features: Float[Tensor, "samples features"], folder: Path, rows: Int[Tensor, " some"], ranks: Ranks) -> None:
-    """Have the kernel read these rows of the file meanwhile, if it holds the features and they are not in memory."""
+    """Have the kernel read these rows of the file ahead, if the features lie there and not in memory."""
     path = folder / f"features-{ranks.machine}.npy"
     if sys.platform != "linux" or not path.exists():
         return
@@ -106,7 +106,7 @@ def _write(path: Path, shape: tuple[int, int], output: OutputLayer, batches: Bat
 
 
 def _reserve(path: Path, shape: tuple[int, int]) -> None:
-    """A file of the right size whose space is taken: writing to memory that has no disk behind it kills a process."""
+    """A file of the right size with its disk space reserved: writing to mapped memory on a full disk kills the run."""
     np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     if sys.platform == "linux":
         with path.open("r+b") as file:
