@@ -79,7 +79,7 @@ class SplitDataModule(LightningDataModule):
         """What each part's batches are made of: a tuple of which the labels are the last."""
 
     def samples(self, part: str) -> int:
-        """Images in a part: train, validation or test."""
+        """Number of images in a part: train, validation or test."""
         return len(self._sets[part][-1])
 
     @property
@@ -97,7 +97,7 @@ class SplitDataModule(LightningDataModule):
 
     @property
     def device(self) -> torch.device:
-        """Where the batches are wanted: the trainer's device."""
+        """The device that batches are needed on: the trainer's."""
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def _batch_options(self, *, training: bool) -> dict[str, Any]:
@@ -151,8 +151,8 @@ class SplitDataModule(LightningDataModule):
         Raises:
             UserError: If there are fewer.
         """
-        if size > (known := self.samples("train")):
-            raise UserError(f"measure.probe_size is {size}; allowed: up to the {known} training images")
+        if size > (count := self.samples("train")):
+            raise UserError(f"measure.probe_size is {size}; allowed: up to the {count} training images")
         pixels, labels = self._first("train", size)
         return self.batches("train").normalise(pixels), labels
 
@@ -165,8 +165,8 @@ class SplitDataModule(LightningDataModule):
         if not self.evaluated:
             raise UserError("amplification needs held-out images; set data.validation_size")
         part = self.evaluated[0]
-        if size > (known := self.samples(part)):
-            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {known} {part} images")
+        if size > (count := self.samples(part)):
+            raise UserError(f"measure.probe_size is {size}; amplification allows up to the {count} {part} images")
         return self.batches(part).normalise(self._first(part, size)[0])
 
     def train_dataloader(self) -> Any:
@@ -234,11 +234,11 @@ class ImageDataModule(SplitDataModule):
         pixels = torch.from_numpy(images if images.flags.writeable else np.array(images))
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         on_device = self.residence == "device" or (self.residence == "auto" and self._fits(pixels.nbytes))
-        place = self.device if on_device else torch.device("cpu")
-        return pixels.to(place), torch.from_numpy(labels.astype(np.int64)).to(self.device)
+        device = self.device if on_device else torch.device("cpu")
+        return pixels.to(device), torch.from_numpy(labels.astype(np.int64)).to(self.device)
 
     def _fits(self, size: int) -> bool:
-        """Whether images of so many bytes, and their padded copies, take up to half of what is free on the device."""
+        """Whether images of `size` bytes, and their padded copies, fit into half of the device's free memory."""
         if self.device.type != "cuda":
             return True
         padded = 2 * (1 + 2 * PADDING / self.image_size) ** 2 if self.augmentation == "crop_flip" else 0.0  # see Crops

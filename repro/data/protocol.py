@@ -23,38 +23,31 @@ class ImageData(Protocol):
     num_classes: int
     in_channels: int
     image_size: int
-    """Height and width."""
+    """Height and width of the square images."""
     training_batches: Callable[[Any], Any] | None
     """What to train on in place of the images: made of the batches that they would come in."""
 
     @property
     def evaluated(self) -> list[str]:
         """The held-out parts, ``validation`` and ``test``, in the order of ``val_dataloader``."""
-        ...
 
     def setup(self, stage: str | None = None) -> None:
         """Load the images; Lightning calls it before the training."""
-        ...
 
     def teardown(self, stage: str) -> None:
         """End what `setup` has begun; called once more than needed, if the training fails."""
-        ...
 
     def samples(self, part: str) -> int:
-        """Images in a part: train, validation or test."""
-        ...
+        """Number of images in a part: train, validation or test."""
 
     def batches(self, part: str, *, training: bool = False) -> Any:
         """Batches of a part, for evaluation or for training: images and labels."""
-        ...
 
     def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:
         """The first `size` training images as the network reads them, unaugmented, and their labels."""
-        ...
 
     def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
-        """As many images that are not trained on."""
-        ...
+        """The first `size` images that are not trained on."""
 
 
 def require_image_data(data: Any, name: str) -> ImageData:
@@ -65,8 +58,8 @@ def require_image_data(data: Any, name: str) -> ImageData:
     """
     if isinstance(data, ImageData):
         return data
-    lacks = [each for each in _MEMBERS if not hasattr(data, each)]
+    lacks = [member for member in _MEMBERS if not hasattr(data, member)]
     raise UserError(f"'{name}' lacks {', '.join(lacks)}; repro.data.module.ImageDataModule, as its base, has all of it")
 
 
-_MEMBERS = [*ImageData.__annotations__, *(each for each in vars(ImageData) if not each.startswith("_"))]
+_MEMBERS = [*ImageData.__annotations__, *(member for member in vars(ImageData) if not member.startswith("_"))]

@@ -27,9 +27,9 @@ class Dataset:
     channels: int
     image_size: int
     train: int
-    """Training images."""
+    """Number of training images."""
     test: int
-    """Test images."""
+    """Number of test images."""
     mean: tuple[float, ...]
     """Mean of the training pixels by channel, in [0, 1]."""
     deviation: tuple[float, ...]
@@ -42,7 +42,7 @@ class Dataset:
     """Import path of ``source(root) -> Source`` (`repro.data.preparation.cache`); None where only published files are
     read."""
     augmentations: tuple[str, ...] = ("none", "crop_flip")
-    """What its training images can go through."""
+    """The augmentations that its training images allow."""
     tree: str | None = None
     """For a set that is decoded from files, import path of ``tree(root)``, which counts them: the numbers above are
     those of the whole set, or 0 where there is no such thing."""
@@ -134,25 +134,25 @@ DATASETS: dict[str, Dataset] = {
 
 
 def dataset(name: str) -> Dataset:
-    """A data set of ours by name, in any case; `UserError` names the nearest."""
-    by_name = {known.lower(): known for known in DATASETS}
+    """A data set of this package by name, in upper or lower case; `UserError` names the nearest."""
+    by_name = {key.lower(): key for key in DATASETS}
     if name.lower() not in by_name:
         raise unknown("dataset", name, DATASETS, extra="or your own by import path, package.module:Name")
     return DATASETS[by_name[name.lower()]]
 
 
 def counted(name: str, root: str | Path) -> Dataset:
-    """A data set of ours with the numbers of classes and images that it has here, which for some is seen by looking.
+    """A data set of this package; if it is read from files, with the numbers of classes and images found on disk.
 
     Raises:
         UserError: There is no such data set, or it is one of files that are not there.
     """
-    known = dataset(name)
-    if known.tree is None:
-        return known
-    tree = load(known.tree)(Path(root))
+    entry = dataset(name)
+    if entry.tree is None:
+        return entry
+    tree = load(entry.tree)(Path(root))
     test = len(tree.parts["test"]) if "test" in tree.parts else 0
-    return replace(known, classes=len(tree.classes), train=len(tree.parts["train"]), test=test)
+    return replace(entry, classes=len(tree.classes), train=len(tree.parts["train"]), test=test)
 
 
 def provenance(name: str, root: str | Path) -> dict[str, Any]:

@@ -50,23 +50,23 @@ def devices(config: Config) -> int | str:
 
 
 def alone(config: Config, *, accelerator: Literal["auto", "cpu"] = "auto") -> Config:
-    """The configuration for one process on what is there, to look at its network and not to train it."""
-    here: dict[str, Any] = {
+    """The configuration for one process on this machine, to look at its network and not to train it."""
+    settings: dict[str, Any] = {
         "accelerator": accelerator,
         "devices": 1,
         "num_nodes": 1,
         "compile": "none",
         "compile_mode": "default",
     }
-    return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, **here))
+    return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, **settings))
 
 
 def several(config: Config) -> bool:
     """Whether more than one process trains."""
     import torch
 
-    here = devices(config)
-    return (torch.cuda.device_count() if here == "auto" else int(here)) * config.trainer.num_nodes > 1
+    count = devices(config)
+    return (torch.cuda.device_count() if count == "auto" else int(count)) * config.trainer.num_nodes > 1
 
 
 def require_other_nodes(config: Config, environment: Mapping[str, str] = os.environ) -> None:

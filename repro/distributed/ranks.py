@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process of several; alone it hands back what it is given.
+    """One process of several; alone, its methods return what they are given.
 
     Exchanges go over the host, by a gloo group of their own, so that no device waits for them. Every rank has to call
     the same methods in the same order.
@@ -31,9 +31,9 @@ class Ranks:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """On this machine."""
+    """This process's number among those of this machine."""
     local_size: int = 1
-    """Of this machine."""
+    """How many processes this machine has."""
     machine: int = 0
 
     @classmethod
@@ -43,14 +43,14 @@ class Ranks:
 
     @classmethod
     def of(cls, trainer: Trainer) -> Ranks:
-        """A trainer's process."""
+        """This process among those of a trainer."""
         local = {"local_rank": trainer.local_rank, "local_size": trainer.num_devices, "machine": trainer.node_rank}
         return cls(trainer.global_rank, trainer.world_size, **local)
 
     # Shared out
 
     def assign(self, costs: Sequence[float]) -> list[int]:
-        """Which of the items with these costs are this rank's."""
+        """Indices of the items, by their costs, that this rank is to do."""
         return assign(costs, self.size)[self.rank]
 
     def dealer(self) -> Callable[[float], bool]:
@@ -83,7 +83,7 @@ class Ranks:
         return sorted((item for part in self.gather(items) for item in part), key=order)
 
     def maximum(self, *values: int) -> list[int]:
-        """The highest that any rank gives, of each value."""
+        """For each value, the largest that any rank gives."""
         if self.size == 1:
             return list(values)
         highest = torch.tensor(values, dtype=torch.int64)
@@ -91,7 +91,7 @@ class Ranks:
         return [int(value) for value in highest]
 
     def all_agree(self, value: bool) -> bool:
-        """Whether it is so on every rank; nobody goes on before everybody has answered."""
+        """Whether `value` is true on every rank; no rank goes on before all have answered."""
         return self.maximum(not value) == [0]
 
     def broadcast_buffers(self, network: nn.Module) -> None:

@@ -16,12 +16,12 @@ KINDS = ("random", "filter", "pca")
 
 def trained_parameters(network: nn.Module) -> dict[str, Tensor]:
     """Copies of the parameters that train."""
-    return {name: each.detach().clone() for name, each in network.named_parameters() if each.requires_grad}
+    return {name: tensor.detach().clone() for name, tensor in network.named_parameters() if tensor.requires_grad}
 
 
 def norm(parameters: Parameters) -> float:
     """The Euclidean norm of all of them as one vector."""
-    return float(torch.stack([each.double().square().sum() for each in parameters.values()]).sum().sqrt())
+    return float(torch.stack([tensor.double().square().sum() for tensor in parameters.values()]).sum().sqrt())
 
 
 def random_direction(center: Parameters, generator: torch.Generator) -> dict[str, Tensor]:
@@ -29,9 +29,9 @@ def random_direction(center: Parameters, generator: torch.Generator) -> dict[str
 
     The paper says random and no more; as long as the solution makes the coordinates shares of its norm.
     """
-    drawn = {name: torch.randn(each.shape, generator=generator) for name, each in center.items()}
+    drawn = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in center.items()}
     scale = norm(center) / norm(drawn)
-    return {name: (scale * each).to(center[name]) for name, each in drawn.items()}
+    return {name: (scale * tensor).to(center[name]) for name, tensor in drawn.items()}
 
 
 def filter_normalised(center: Parameters, generator: torch.Generator) -> dict[str, Tensor]:
@@ -39,16 +39,16 @@ def filter_normalised(center: Parameters, generator: torch.Generator) -> dict[st
 
     A filter is what makes one output of a layer; biases and normalisation's parameters do not move.
     """
-    found = {}
-    for name, each in center.items():
-        if each.ndim < 2:
-            found[name] = torch.zeros_like(each)
+    direction = {}
+    for name, parameter in center.items():
+        if parameter.ndim < 2:
+            direction[name] = torch.zeros_like(parameter)
             continue
-        drawn = torch.randn(each.shape, generator=generator).to(each)
-        lengths = [tensor.flatten(1).norm(dim=1) for tensor in (each, drawn)]
+        drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
+        lengths = [tensor.flatten(1).norm(dim=1) for tensor in (parameter, drawn)]
         scale = lengths[0] / lengths[1].clamp(min=1e-12)
-        found[name] = drawn * scale.view(-1, *[1] * (each.ndim - 1))
-    return found
+        direction[name] = drawn * scale.view(-1, *[1] * (parameter.ndim - 1))
+    return direction
 
 
 def principal(
@@ -68,7 +68,7 @@ def principal(
         ValueError: Fewer than two points that differ from the end.
     """
     rows = torch.stack(
-        [torch.cat([(point[name] - each).flatten().double() for name, each in center.items()]) for point in visited]
+        [torch.cat([(point[name] - tensor).flatten().double() for name, tensor in center.items()]) for point in visited]
     )
     # Few rows and very many columns: the eigenvectors of the small Gram matrix give the directions.
     values, vectors = torch.linalg.eigh(rows @ rows.T)
@@ -77,9 +77,11 @@ def principal(
     axes = (vectors[:, [-1, -2]].T @ rows) / values[[-1, -2]].sqrt()[:, None]
     coordinates = rows @ axes.T
     scale = float(coordinates.abs().max())
-    share = float(values[[-1, -2]].sum() / values.sum())
-    found = []
+    fraction = float(values[[-1, -2]].sum() / values.sum())
+    basis = []
     for axis in axes:
-        parts = (scale * axis).split([each.numel() for each in center.values()])
-        found.append({n: part.view_as(each).to(each) for (n, each), part in zip(center.items(), parts, strict=True)})
-    return found[0], found[1], coordinates / scale, share
+        parts = (scale * axis).split([tensor.numel() for tensor in center.values()])
+        basis.append(
+            {n: part.view_as(tensor).to(tensor) for (n, tensor), part in zip(center.items(), parts, strict=True)}
+        )
+    return basis[0], basis[1], coordinates / scale, fraction

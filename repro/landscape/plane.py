@@ -28,24 +28,24 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """start + a · first + b · second."""
+    """The points start + a · first + b · second of the parameter space."""
 
     start: Parameters
     first: Parameters
     second: Parameters
 
     def at(self, a: float, b: float) -> dict[str, Tensor]:
-        """The parameters at a point."""
-        return {name: each + a * self.first[name] + b * self.second[name] for name, each in self.start.items()}
+        """The parameters at the point (a, b)."""
+        return {name: tensor + a * self.first[name] + b * self.second[name] for name, tensor in self.start.items()}
 
     def stacked(self, coordinates: Float[Tensor, "points 2"], names: Iterable[str]) -> dict[str, Tensor]:
         """The parameters of these names at several points, along a new first axis."""
-        found = {}
+        weights = {}
         for name in names:
-            each = self.start[name]
-            a, b = (column.to(each).view(-1, *[1] * each.ndim) for column in coordinates.unbind(1))
-            found[name] = each + a * self.first[name] + b * self.second[name]
-        return found
+            parameter = self.start[name]
+            a, b = (column.to(parameter).view(-1, *[1] * parameter.ndim) for column in coordinates.unbind(1))
+            weights[name] = parameter + a * self.first[name] + b * self.second[name]
+        return weights
 
 
 @torch.no_grad()
@@ -83,18 +83,18 @@ def evaluate(
         first = _first_layer(network, batches[0][0][:1]) if linear else None
         for images, labels in batches:
             scores = _scores(network, plane, coordinates, images, first, together)
-            for place, each in scores:
-                wrong = (each.argmax(1) != labels).double().mean()
-                found = torch.stack([loss(each, labels).double(), wrong]).cpu()
-                total[place] += found * (len(labels) / samples)
+            for index, point_scores in scores:
+                wrong = (point_scores.argmax(1) != labels).double().mean()
+                values = torch.stack([loss(point_scores, labels).double(), wrong]).cpu()
+                total[index] += values * (len(labels) / samples)
     return total
 
 
 def point_by_point(
     network: nn.Module, plane: Plane, coordinates: Float[Tensor, "points 2"], batches: Sequence[Batch], *, loss: Loss
 ) -> Float[Tensor, "points 2"]:
-    """The same by loading weights and evaluating, point by point: what `evaluate` is compared with."""
-    found = []
+    """What `evaluate` computes, by loading the weights of each point in turn: a reference for tests."""
+    values = []
     own = trained_parameters(network)
     samples = sum(len(labels) for _, labels in batches)
     with torch.no_grad(), preserve_state(network):
@@ -106,9 +106,9 @@ def point_by_point(
                 scores = network(images)
                 wrong = (scores.argmax(1) != labels).double().mean()
                 point += torch.stack([loss(scores, labels).double(), wrong]).cpu() * (len(labels) / samples)
-            found.append(point)
+            values.append(point)
         network.load_state_dict(own, strict=False)
-    return torch.stack(found)
+    return torch.stack(values)
 
 
 def _can_go_together(network: nn.Module) -> bool:
@@ -121,7 +121,7 @@ class _FirstLayer:
 
     module: nn.Module
     names: dict[str, str]
-    """The module's own names of its parameters, by the network's."""
+    """The module's names of its parameters, by their names in the network."""
 
 
 def _first_layer(network: nn.Module, image: Tensor) -> _FirstLayer | None:
@@ -137,8 +137,8 @@ def _first_layer(network: nn.Module, image: Tensor) -> _FirstLayer | None:
         hook.remove()
     if len(read) != 1 or read[0].shape.numel() != image.numel() or not torch.equal(read[0].flatten(), image.flatten()):
         return None
-    own = {id(each): name for name, each in layer.module.named_parameters()}
-    return _FirstLayer(layer.module, {n: own[id(p)] for n, p in network.named_parameters() if id(p) in own})
+    inner = {id(parameter): name for name, parameter in layer.module.named_parameters()}
+    return _FirstLayer(layer.module, {n: inner[id(p)] for n, p in network.named_parameters() if id(p) in inner})
 
 
 def _scores(
@@ -172,13 +172,13 @@ def _first_outputs(network: nn.Module, first: _FirstLayer, plane: Plane, images:
     own = dict(network.named_parameters())
 
     def outputs(part: Parameters, *, start: bool) -> Tensor:
-        """What does not train stands in the start, and in no direction."""
+        """Outputs for one part; parameters that do not train count as part of the start, and as 0 in a direction."""
         values = {
             inner: part.get(name, own[name] if start else torch.zeros_like(own[name]))
             for name, inner in first.names.items()
         }
-        found: Tensor = functional_call(first.module, values, (inputs,))
-        return found
+        output: Tensor = functional_call(first.module, values, (inputs,))
+        return output
 
     return [outputs(plane.start, start=True), outputs(plane.first, start=False), outputs(plane.second, start=False)]
 
@@ -225,8 +225,8 @@ def _one_by_one(
                 yield number, network(images)
                 continue
             point = torch.add(row, outputs[2], alpha=b, out=point)
-            known = point
-            with _returning(first.module, lambda known=known: known):  # type: ignore[misc]
+            output = point
+            with _returning(first.module, lambda output=output: output):  # type: ignore[misc]
                 scores = network(images)
             yield number, scores
     finally:
@@ -244,7 +244,7 @@ def _several(
     moving: list[str],
     together: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Several points in one call."""
+    """Scores at several points in one call."""
     for start in range(0, len(coordinates), together):
         some = coordinates[start : start + together]
         weights = plane.stacked(some, moving)
@@ -261,4 +261,4 @@ def _several(
                 return scores
 
             scores = torch.vmap(call)(weights, outputs[0] + a * outputs[1] + b * outputs[2])
-        yield from ((start + number, each) for number, each in enumerate(scores))
+        yield from ((start + number, point_scores) for number, point_scores in enumerate(scores))

@@ -32,19 +32,19 @@ def groups(controller: str, root: Path = Path("/")) -> Iterator[Group]:
         version = 1 if controllers else 2
         if version == 1 and controller not in controllers.split(","):
             continue
-        for top, place in _mounted(mounts, version, controller):
+        for top, mount in _mounted(mounts, version, controller):
             path = PurePosixPath(group)
             inside = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()  # a container's own view
-            for each in (inside, *inside.parents):
-                yield Group(version, root / place.lstrip("/") / each)
+            for folder in (inside, *inside.parents):
+                yield Group(version, root / mount.lstrip("/") / folder)
 
 
 def _mounted(mounts: list[str], version: int, controller: str) -> Iterator[tuple[str, str]]:
-    """Of every mount of a hierarchy the group that is at its top, and where it is mounted (see proc(5))."""
+    """For every mount of a hierarchy, the group at its top and the mount point (see proc(5))."""
     for line in mounts:
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         of_one = kind == "cgroup" and controller in options.split(",")
         if of_one if version == 1 else kind == "cgroup2":
-            top, place = (re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), each) for each in before.split()[3:5])
-            yield top, place
+            top, mount = (re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), part) for part in before.split()[3:5])
+            yield top, mount

@@ -25,14 +25,14 @@ def this_process() -> dict[str, Any]:
 def lives(process: Mapping[str, Any]) -> bool | None:
     """Whether a process that `this_process` has described still runs; None if that cannot be told from here.
 
-    That of another machine cannot, nor that of another container, even if it has this one's host name: its numbers are
-    not ours.
+    That of another machine cannot, nor that of another container, even if it has this one's host name: its numbers
+    mean other processes.
     """
-    here = this_process()
-    known = here["boot"] if process.get("boot") else None
-    if known and (process["boot"], process.get("namespace")) != (here["boot"], here["namespace"]):
+    this = this_process()
+    boot = this["boot"] if process.get("boot") else None
+    if boot and (process["boot"], process.get("namespace")) != (this["boot"], this["namespace"]):
         return None
-    if not known and process.get("host") != here["host"]:
+    if not boot and process.get("host") != this["host"]:
         return None
     pid = process.get("pid")
     if not isinstance(pid, int) or not 0 < pid < 2**31:

@@ -17,16 +17,16 @@ def processors(root: Path = Path("/"), environment: Mapping[str, str] = os.envir
 
     Args:
         root: Where `/proc` and `/sys` are.
-        environment: With SLURM's variables.
+        environment: The environment variables, SLURM's among them.
     """
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min([here, *_of_slurm(environment), *_of_groups(root)])))
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([count, *_of_slurm(environment), *_of_groups(root)])))
 
 
 def _of_slurm(environment: Mapping[str, str]) -> Iterator[int]:
     """What SLURM gives a task: not every cluster binds it to its processors."""
     per_task, on_node, tasks = (
-        int(found[0]) if (found := re.match(r"[1-9]\d*", environment.get(f"SLURM_{name}", ""))) else None
+        int(match[0]) if (match := re.match(r"[1-9]\d*", environment.get(f"SLURM_{name}", ""))) else None
         for name in ("CPUS_PER_TASK", "CPUS_ON_NODE", "STEP_TASKS_PER_NODE")
     )
     if per_task is not None:

@@ -42,12 +42,12 @@ def limit(environment: Mapping[str, str] = os.environ) -> int:
     Raises:
         UserError: The user has set what is no number of threads.
     """
-    given = environment.get(NUMBER)
-    if given is None:
+    setting = environment.get(NUMBER)
+    if setting is None:
         return processors(environment=environment)
-    if not re.fullmatch(r"\s*[1-9]\d*\s*(,\s*[1-9]\d*\s*)*", given):  # OpenMP: one number for each level of nesting
-        raise UserError(f"{NUMBER} is '{given}'; allowed: 1 or more, as an upper limit; or unset it")
-    return min(int(given.split(",")[0]), processors(environment=environment))
+    if not re.fullmatch(r"\s*[1-9]\d*\s*(,\s*[1-9]\d*\s*)*", setting):  # OpenMP: one number for each level of nesting
+        raise UserError(f"{NUMBER} is '{setting}'; allowed: 1 or more, as an upper limit; or unset it")
+    return min(int(setting.split(",")[0]), processors(environment=environment))
 
 
 def allowed() -> int:
@@ -56,13 +56,13 @@ def allowed() -> int:
 
 
 def prepared() -> bool:
-    """Whether this process is ours to choose the threads of; no script or notebook is."""
+    """Whether this package chooses the threads of this process; it does not in scripts and notebooks."""
     return _most is not None
 
 
 def told(threads: int, processes: int = 1) -> str:
-    """What was chosen, for a line at the start."""
-    here = processors()
-    each = f"{threads} thread{'' if threads == 1 else 's'} a process"
+    """The chosen numbers of threads and processes, as text for a line at the start."""
+    count = processors()
+    per_process = f"{threads} thread{'' if threads == 1 else 's'} a process"
     at_once = f"{processes} processes at once, " if processes > 1 else ""
-    return f"{here} processor{'' if here == 1 else 's'}; {at_once}{each}"
+    return f"{count} processor{'' if count == 1 else 's'}; {at_once}{per_process}"

@@ -28,12 +28,7 @@ __all__ = [
     "take",
 ]
 
-_NEEDS_TORCH = {
-    "Probe": "probe",
-    "measurement_mode": "mode",
-    "measure": "run",
-    "take": "run",
-}
+_NEEDS_TORCH = {"Probe": "probe", "measurement_mode": "mode", "measure": "run", "take": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -37,13 +37,13 @@ def updates(probe: Probe) -> Iterator[Reading]:
 def _of_weights(probe: Probe, measurement: str, tensors: Mapping[int, Tensor]) -> Iterator[Reading]:
     layers = [layer for layer in probe.layers if layer.index in tensors]
     mine = [
-        layers[place] for place in probe.ranks.assign([cost(tuple(tensors[layer.index].shape)) for layer in layers])
+        layers[index] for index in probe.ranks.assign([cost(tuple(tensors[layer.index].shape)) for layer in layers])
     ]
-    all_found = mode_conditionings([tensors[layer.index] for layer in mine], keep=probe.spectra)
-    for layer, found in zip(mine, all_found, strict=True):
+    conditionings = mode_conditionings([tensors[layer.index] for layer in mine], keep=probe.spectra)
+    for layer, of_layer in zip(mine, conditionings, strict=True):
         for axis, mode in enumerate(layer.modes):
             name = probe.weight_name(layer)
-            yield Reading(measurement, layer.index, name, mode, values(found, axis), spectrum(found, axis))
+            yield Reading(measurement, layer.index, name, mode, values(of_layer, axis), spectrum(of_layer, axis))
 
 
 def representations(probe: Probe) -> Iterator[Reading]:
@@ -80,14 +80,14 @@ def errors(probe: Probe) -> Iterator[Reading]:
 
 
 class _Reduction:
-    """Turns the tensors of a pass into readings as they come, those that are this rank's."""
+    """Turns those tensors of a pass that are this rank's into readings as they come."""
 
     def __init__(self, probe: Probe, measurement: str, *, shift: int) -> None:
         self._measurement = measurement
         self._shift = shift  # a representation bears the number of the layer before the one that reads it
         self._probe = probe
         self._mine = probe.ranks.dealer()
-        self._found: dict[int, list[Reading]] = {}
+        self._by_layer: dict[int, list[Reading]] = {}
         self.seen: set[int] = set()
         """Numbers of the layers whose tensors have come, whichever rank reduces them."""
 
@@ -96,11 +96,11 @@ class _Reduction:
         if not self._mine(cost(tuple(tensor.shape))):
             return
         tensor = tensor.detach()
-        found = mode_conditioning(passes.by_sample(tensor, self._probe.samples), keep=self._probe.spectra)
-        names = passes.modes(layer, len(found.rank), folded=len(found.rank) > tensor.ndim)
+        result = mode_conditioning(passes.by_sample(tensor, self._probe.samples), keep=self._probe.spectra)
+        names = passes.modes(layer, len(result.rank), folded=len(result.rank) > tensor.ndim)
         number = layer.index + self._shift
-        self._found[number] = [
-            Reading(self._measurement, number, layer.name, mode, values(found, axis), spectrum(found, axis))
+        self._by_layer[number] = [
+            Reading(self._measurement, number, layer.name, mode, values(result, axis), spectrum(result, axis))
             for axis, mode in enumerate(names)
         ]
 
@@ -110,20 +110,20 @@ class _Reduction:
                 self._probe.leave_out(reason, layer)
 
     def readings(self) -> Iterator[Reading]:
-        for number in sorted(self._found):
-            yield from self._found[number]
+        for number in sorted(self._by_layer):
+            yield from self._by_layer[number]
 
 
-def spectrum(found: Conditioning, index: int) -> np.ndarray | None:
+def spectrum(conditioning: Conditioning, index: int) -> np.ndarray | None:
     """All singular values of one entry of a `Conditioning`, if they were kept."""
-    return None if found.values is None else found.values[index].numpy().astype(np.float32)
+    return None if conditioning.values is None else conditioning.values[index].numpy().astype(np.float32)
 
 
-def values(found: Conditioning, index: int) -> dict[str, float]:
+def values(conditioning: Conditioning, index: int) -> dict[str, float]:
     """One entry of a `Conditioning` as a reading's quantities."""
     return {
-        "condition_number": float(found.condition_number[index]),
-        "sigma_max": float(found.sigma_max[index]),
-        "sigma_min": float(found.sigma_min[index]),
-        "rank": float(found.rank[index]),
+        "condition_number": float(conditioning.condition_number[index]),
+        "sigma_max": float(conditioning.sigma_max[index]),
+        "sigma_min": float(conditioning.sigma_min[index]),
+        "rank": float(conditioning.rank[index]),
     }

@@ -25,16 +25,16 @@ class PanelSpec:
 
     title: str
     y: str
-    """What stands at the axis, with its unit."""
+    """Label of the y axis, with the unit."""
     mode: str
     quantity: str
     over: str = ""
-    """Another quantity of the same mode that it is divided by."""
+    """Another quantity of the same mode that the plotted one is divided by."""
     against: Literal["layer", "step"] = "layer"
     scale: Literal["log", "linear"] = "log"
     limits: tuple[float, float] | None = None
     reference: float | None = None
-    """A level to compare with, dotted."""
+    """A level to compare with, drawn as a dotted line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +42,20 @@ class FigureSpec:
     """A figure of the page, of W&B and of `repro measure`: its panels, or a function that draws it."""
 
     name: str
-    """On disk, in W&B (``charts/NAME``) and in studies."""
+    """The figure's name on disk, in W&B (``charts/NAME``) and in studies."""
     heading: str
     caption: str
     """What is plotted; a sentence about infinite κ follows if there is one to say."""
     panels: tuple[PanelSpec | Kappa, ...] = ()
     of: tuple[str, ...] = ()
-    """Where panels are other measurements', too: those of which one suffices; else the figure's own."""
+    """Measurements of which one suffices, where panels show several; if empty, the figure's own measurement."""
     draw: str = ""
-    """Without panels: import path of a function of the runs' records and of `argument`."""
+    """For a figure without panels: import path of a function that draws it from the runs' records and `argument`."""
     argument: str = ""
     mode: str | None = None
-    """Drawn if there are readings in this mode; None: in any."""
+    """The figure is drawn only if there are readings in this mode; None for any mode."""
     chart: bool = True
-    """Whether it also shows one measuring alone, in W&B and `repro measure`; else it stands at the page's end."""
+    """Whether the figure is also drawn of a single measuring, in W&B and `repro measure`; else it ends the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,36 +63,36 @@ class Quantities:
     """Numbers of a whole run, for claims, papers' values and W&B's summary."""
 
     words: Mapping[str, str]
-    """Each with its unit in words; with a ``{}`` those of a layer, which claims write ``weights_kappa[108]``."""
+    """Description of each number by name; with ``{}`` for a layer, which claims write ``weights_kappa[108]``."""
     values: Callable[[pd.DataFrame], Mapping[str, float]]
-    """Of the measurement's readings; those that they do not suffice for are left out."""
+    """Computes the numbers from the measurement's readings; leaves out those that the readings do not suffice for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One thing that is looked at on a network."""
+    """A kind of measurement that can be taken of a network."""
 
     name: str
     says: str
-    """What, in a sentence without an end."""
+    """What is measured, as a sentence without its full stop."""
     take: str | Callable[[Probe], Iterator[Reading]]
-    """Yields the readings of the layers that `Probe.share` gives this rank; or its import path."""
+    """A function that yields the readings of this rank's layers (see `Probe.ranks`), or its import path."""
     kappas: tuple[Kappa, ...] = ()
     """Condition numbers that stand for a layer; W&B sums up the first."""
     figures: tuple[FigureSpec, ...] = ()
     quantities: tuple[Quantities, ...] = field(default=())
-    """Beside those of `kappas`."""
+    """Quantities beside those of `kappas`."""
     over_time: bool = False
-    """Whether its chart is of all steps so far, so that it may be taken often."""
+    """Whether its chart shows all steps so far, so that it may be taken often."""
 
     def readings(self, probe: Probe) -> Iterator[Reading]:
-        """Take it."""
+        """Take the measurement on a probe."""
         take: Callable[[Probe], Iterator[Reading]] = load(self.take) if isinstance(self.take, str) else self.take
         return take(probe)
 
     @property
     def all_quantities(self) -> tuple[Quantities, ...]:
-        """Those of its condition numbers and the others."""
+        """The quantities of its condition numbers and all its other quantities."""
         return (*(kappa.quantities for kappa in self.kappas), *self.quantities)
 
 

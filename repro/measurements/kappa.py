@@ -29,15 +29,15 @@ class Kappa:
     measurement: str
     modes: tuple[str, ...]
     largest: bool = False
-    """The largest over these modes, or of the first of them that a layer has."""
+    """Whether κ is the largest over `modes`; otherwise it is that of the first of them that a layer has."""
     key: str
-    """What claims call it: ``weights_median``, ``weights_kappa[108]``."""
+    """Prefix of its names in claims: ``weights`` in ``weights_median`` and ``weights_kappa[108]``."""
     words: Mapping[str, str]
-    """Of ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
+    """Describes ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
     title: str
-    """Of its panel."""
+    """Title of the panel that shows it."""
     found: str = "At the last measurement"
-    """How the sentence begins that says where it is infinite."""
+    """Beginning of the sentence that says where κ is infinite."""
     x: str = "layer, from the input"
 
     def table(self, readings: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ class Kappa:
         return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa"]]
 
     def has(self, readings: pd.DataFrame) -> bool:
-        """Whether `table` has a row of a layer, the images themselves left out."""
+        """Whether `table` has a row of any layer; the images themselves do not count."""
         return bool((_of(readings, self.measurement, "condition_number", self.modes)["layer"] >= 1).any())
 
     def last_by_layer(self, readings: pd.DataFrame) -> pd.Series[float]:
@@ -72,7 +72,7 @@ class Kappa:
 
     @cached_property
     def quantities(self) -> Quantities:
-        """What claims may say of it."""
+        """The quantities that claims may name."""
         return Quantities(words={f"{self.key}_{name}": text for name, text in self.words.items()}, values=self._values)
 
     def _values(self, readings: pd.DataFrame) -> dict[str, float]:
@@ -81,19 +81,19 @@ class Kappa:
             return {}
         infinite = values[values.abs() == math.inf]
         below = infinite.index[infinite.index < values.index.max()]  # the last one is pooled to a vector an image
-        found = {
+        quantities = {
             "infinite": float(len(infinite)),
             "infinite_to": float(below.max()) if len(below) else 0.0,
             "median": float(values.median(skipna=False)),
         }
         if values.notna().all() and (values != values.iloc[0]).any():
-            found["trend"] = _rank_correlation(values)
+            quantities["trend"] = _rank_correlation(values)
         of_layers = {f"{self.key}_kappa[{layer}]": float(value) for layer, value in values.items()}
-        return {f"{self.key}_{name}": value for name, value in found.items() if name in self.words} | of_layers
+        return {f"{self.key}_{name}": value for name, value in quantities.items() if name in self.words} | of_layers
 
 
 def in_words(of: str, of_layer: str) -> dict[str, str]:
-    """`Kappa.words`: of all layers, and of the one with a number."""
+    """The descriptions for `Kappa.words`."""
     return {
         "infinite": f"how many of {of} have infinite κ",
         "median": f"median κ of {of}",
@@ -122,7 +122,7 @@ def first_layer_growth(readings: pd.DataFrame) -> float | None:
 
 
 def _rank_correlation(values: pd.Series[float]) -> float:
-    """Spearman's, of values with their index; infinite values are ties above all others."""
+    """Spearman's rank correlation of values with their index; infinite values are ties above all others."""
     return float(values.rank().corr(values.index.to_series().rank()))
 
 

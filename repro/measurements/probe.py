@@ -29,9 +29,9 @@ class Probe:
     """What a measurement looks at: the network by its weight layers, passes over the inputs, and its loss."""
 
     network: nn.Module
-    """In its own mode; gradients off."""
+    """The network, in the mode to measure in, with gradients off."""
     layers: list[WeightLayer]
-    """Its weight layers in forward order."""
+    """The network's weight layers in forward order."""
     inputs: Inputs
     """The probe, on the network's device, as it takes it: a tensor, a tuple (by position), a dict (by name)."""
     labels: Any = None
@@ -45,11 +45,11 @@ class Probe:
     optimizer: Optimizer | None = None
     """The network's optimiser, for the update that it would make."""
     chosen: list[WeightLayer] = field(default_factory=list)
-    """The layers whose distributions are taken."""
+    """The layers of which distributions are taken."""
     spectra: bool = False
     """Whether all singular values are kept."""
     ranks: Ranks = field(default_factory=Ranks)
-    """This rank's part of the work."""
+    """This process among those that share the work."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
@@ -58,7 +58,7 @@ class Probe:
     """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
     def leave_out(self, reason: str, layer: WeightLayer | str) -> None:
-        """Note a layer of which a measurement has nothing to say; `repro.measurements.take` tells it."""
+        """Note a layer that a measurement leaves out; `repro.measurements.take` warns of it."""
         name = layer if isinstance(layer, str) else layer.name
         names = self.left_out.setdefault(reason, [])
         if name not in names:
@@ -69,7 +69,7 @@ class Probe:
         """The inputs, where they are one tensor.
 
         Raises:
-            UserError: They are not.
+            UserError: The inputs are not one tensor.
         """
         if not isinstance(self.inputs, Tensor):
             raise UserError(f"this measurement takes inputs that are one tensor, not {described(self.inputs)}")
@@ -90,7 +90,7 @@ class Probe:
         layers: Sequence[WeightLayer] | None = None,
         inputs: Inputs = None,
     ) -> Any:
-        """What the network makes of the inputs, in the mode that it is in; layers are listened to as in `passes.run`.
+        """The network's output for the inputs, in its present mode; layers are listened to as in `passes.run`.
 
         Args:
             read: Shown what each layer reads.
@@ -114,7 +114,7 @@ class Probe:
 
     def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
         came: set[str] = set()
-        known = {layer.name for layer in self.layers}
+        names = {layer.name for layer in self.layers}
 
         def note(layer: WeightLayer, tensor: Tensor) -> None:
             came.add(layer.name)
@@ -122,7 +122,7 @@ class Probe:
                 weight(layer, tensor)
 
         def other(name: str) -> None:
-            if self.aside is not None and name not in self.aside and name not in known:
+            if self.aside is not None and name not in self.aside and name not in names:
                 self.leave_out("the network changes from pass to pass, and at first had not", name)
 
         result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
@@ -145,23 +145,23 @@ class Probe:
 
         However it came to be: parametrised, normalised, a DiracNet's W + diag(a) (Oyedotun Eq. 28).
         """
-        found = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
-        rest = [layer for layer in self.layers if layer.index not in found and layer.first == layer.index]
+        weights = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
+        rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            found[layer.index] = tensor.detach().clone()
+            weights[layer.index] = tensor.detach().clone()
 
         if rest and not self.network.training:
             with suppress(Exception):  # it may take whole batches only
                 passes.run(self.network, few(self.inputs), rest, weight=keep)
             self.put_back()
-        if any(layer.index not in found for layer in rest):
+        if any(layer.index not in weights for layer in rest):
             self.run(weight=keep, layers=rest)
-        return {layer.index: found[layer.index] for layer in self.firsts if layer.index in found}
+        return {layer.index: weights[layer.index] for layer in self.firsts if layer.index in weights}
 
     @property
     def firsts(self) -> list[WeightLayer]:
-        """The layers without those whose weight is an earlier one's."""
+        """The layers whose weight no earlier layer has."""
         return [layer for layer in self.layers if layer.first == layer.index]
 
     def weight_name(self, layer: WeightLayer) -> str:
@@ -170,10 +170,10 @@ class Probe:
 
     @cached_property
     def _names(self) -> dict[int, str]:
-        found: dict[int, dict[str, None]] = {}
+        by_layer: dict[int, dict[str, None]] = {}
         for layer in self.layers:
-            found.setdefault(layer.first, {})[layer.name.partition("#")[0]] = None
-        return {number: " = ".join(names) for number, names in found.items()}
+            by_layer.setdefault(layer.first, {})[layer.name.partition("#")[0]] = None
+        return {number: " = ".join(names) for number, names in by_layer.items()}
 
     @cached_property
     def gradients(self) -> dict[int, Tensor]:
@@ -193,20 +193,20 @@ class Probe:
         Of a weight that acts in several layers it is the whole, under the first one's number.
         """
         numbers = {layer.first for layer in layers}
-        wanted = [layer for layer in self.firsts if layer.index in numbers]
-        acted = {layer.index: self._acted_by(layer) for layer in wanted}
-        asked = {id(each): each for tensors in acted.values() for each in tensors if each.requires_grad}
-        found = dict(zip(asked, gradients(loss, list(asked.values())), strict=True))
-        taken = {}
-        for layer in wanted:
-            parts = [found[id(each)] for each in acted[layer.index] if id(each) in found]
+        firsts = [layer for layer in self.firsts if layer.index in numbers]
+        acted = {layer.index: self._acted_by(layer) for layer in firsts}
+        tensors_by_id = {id(tensor): tensor for tensors in acted.values() for tensor in tensors if tensor.requires_grad}
+        by_id = dict(zip(tensors_by_id, gradients(loss, list(tensors_by_id.values())), strict=True))
+        by_layer = {}
+        for layer in firsts:
+            parts = [by_id[id(tensor)] for tensor in acted[layer.index] if id(tensor) in by_id]
             reached = [part for part in parts if part is not None]
             if reached:
-                whole = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
-                taken[layer.index] = layer.part(whole)
+                total = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
+                by_layer[layer.index] = layer.part(total)
             elif parts:
                 self.leave_out("no gradient reaches the weights of", layer)
-        return taken
+        return by_layer
 
     def _acted_by(self, layer: WeightLayer) -> list[Tensor]:
         parameter = trained_parameter(layer)
@@ -264,7 +264,7 @@ def _standing(layer: WeightLayer) -> Tensor | None:
 
 
 def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
-    """The parameter whose gradient is the weight's; of a DiracNet W, what its diagonal adds is apart."""
+    """The parameter whose gradient is the weight's; for a DiracNet it is W, without the diagonal."""
     if layer.parameter is None and hasattr(layer.module, "effective_weight"):
         return layer.module._parameters.get("weight")
     return layer.parameter

@@ -33,7 +33,7 @@ class Reading:
         return {**self._key(), "values": dict(self.values)}
 
     def spectrum_dict(self) -> dict[str, Any]:
-        """The spectrum with what it is of, for its file."""
+        """The spectrum and what it belongs to, for its file."""
         return {**self._key(), "singular_values": self.spectrum}
 
     def _key(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ CHOSEN = (1, -3)
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse a name that is not a measurement's; `UserError` names the nearest."""
+    """Refuse unknown names of measurements; the `UserError` names the nearest."""
     for name in names:
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)
@@ -49,11 +49,11 @@ def check(names: Iterable[str]) -> None:
 
 def listing() -> str:
     """Every measurement with what it is, for help."""
-    entries = (f"  {each.name:16} {each.says}" for each in MEASUREMENTS.values())
+    entries = (f"  {measurement.name:16} {measurement.says}" for measurement in MEASUREMENTS.values())
     return "\n".join(["measurements:", *(fill(entry, 100, subsequent_indent=" " * 19) for entry in entries)])
 
 
 def figure_specs() -> Iterator[tuple[Measurement, FigureSpec]]:
     """Every measurement's figures in the order in which a reader wants them."""
-    drawn = [(each, figure) for each in MEASUREMENTS.values() for figure in each.figures]
+    drawn = [(measurement, figure) for measurement in MEASUREMENTS.values() for figure in measurement.figures]
     yield from sorted(drawn, key=lambda entry: not entry[1].chart)

@@ -83,20 +83,20 @@ def take(
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
     with measurement_mode(network, mode) as own, _same_buffers(ranks, network, own) as put_back:
-        found = known if known is not None and known.holds(network) else survey(network, inputs)
+        layer_survey = known if known is not None and known.holds(network) else survey(network, inputs)
         probe = Probe(
             network=network,
-            layers=found.layers,
+            layers=layer_survey.layers,
             inputs=inputs,
             labels=labels,
             output=output,
             objective=loss,
             held_out=held_out,
             optimizer=optimizer,
-            chosen=_choose(found.layers, layers) if _OF_CHOSEN & set(measurements) else [],
+            chosen=_choose(layer_survey.layers, layers) if _OF_CHOSEN & set(measurements) else [],
             spectra=spectra,
             ranks=ranks,
-            aside=found.aside,
+            aside=layer_survey.aside,
             put_back=put_back,
         )
         for name in measurements:
@@ -135,16 +135,16 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
         (['representations', 'weights'], ['0', '3'])
     """
     check(options.get("measurements", ()))
-    known = survey(network, inputs)
-    frame = table(take(network, inputs, labels, **{"known": known, **options}))
-    frame.attrs["seen"] = known.seen.as_dict()
-    print(f"repro: {known.seen.line}", file=sys.stderr)
+    layer_survey = survey(network, inputs)
+    frame = table(take(network, inputs, labels, **{"known": layer_survey, **options}))
+    frame.attrs["seen"] = layer_survey.seen.as_dict()
+    print(f"repro: {layer_survey.seen.line}", file=sys.stderr)
     return frame
 
 
 @contextmanager
 def _same_buffers(ranks: Ranks, network: nn.Module, put_back: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Rank 0's buffers on every rank; yields what puts those back after a pass."""
+    """Give every rank the buffers of rank 0; yields a function that restores them after a pass."""
     if ranks.size == 1:
         yield put_back
         return
@@ -154,13 +154,13 @@ def _same_buffers(ranks: Ranks, network: nn.Module, put_back: Callable[[], None]
 
 
 def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:
-    """Layers by number, each once, in forward order; in a network too short for the default, those that there are."""
+    """Layers by number, each once, in forward order; a network too short for the default gives those that it has."""
     count = len(layers)
     default = tuple(numbers) == CHOSEN
-    found = set()
+    chosen = set()
     for number in numbers:
         if 1 <= abs(number) <= count:
-            found.add(number if number > 0 else count + 1 + number)
+            chosen.add(number if number > 0 else count + 1 + number)
         elif not default:
             raise UserError(f"no layer {number}: the network has {count} weight layers, 1 to {count} or -{count} to -1")
-    return [layers[number - 1] for number in sorted(found)]
+    return [layers[number - 1] for number in sorted(chosen)]

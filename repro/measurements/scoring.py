@@ -57,24 +57,24 @@ def scores(output: Any, how: Pick) -> Tensor:
     return picked
 
 
-def cross_entropy(found: Tensor, labels: Any) -> Tensor:
+def cross_entropy(output: Tensor, labels: Any) -> Tensor:
     """The mean cross-entropy, of classes on the second axis (images, segmentation) or the last (tokens).
 
     Raises:
         UserError: The shapes do not fit.
     """
-    fits = isinstance(labels, Tensor) and found.is_floating_point() and found.ndim > 1
-    if fits and found.dtype.itemsize < 4:
-        found = found.float()
-    if fits and not labels.is_floating_point() and found.ndim == labels.ndim + 1 and len(found) == len(labels):
-        if found.shape[2:] == labels.shape[1:]:
-            return F.cross_entropy(found, labels)
-        if found.shape[:-1] == labels.shape:
-            return F.cross_entropy(found.flatten(0, -2), labels.flatten())
-    if fits and labels.is_floating_point() and found.shape == labels.shape:
-        return F.cross_entropy(found, labels)
+    fits = isinstance(labels, Tensor) and output.is_floating_point() and output.ndim > 1
+    if fits and output.dtype.itemsize < 4:
+        output = output.float()
+    if fits and not labels.is_floating_point() and output.ndim == labels.ndim + 1 and len(output) == len(labels):
+        if output.shape[2:] == labels.shape[1:]:
+            return F.cross_entropy(output, labels)
+        if output.shape[:-1] == labels.shape:
+            return F.cross_entropy(output.flatten(0, -2), labels.flatten())
+    if fits and labels.is_floating_point() and output.shape == labels.shape:
+        return F.cross_entropy(output, labels)
     raise UserError(
-        f"no cross-entropy fits: the network returns {described(found)}, the labels are {described(labels)}; "
+        f"no cross-entropy fits: the network returns {described(output)}, the labels are {described(labels)}; "
         "pass loss= (any function of the output and the labels)"
     )
 

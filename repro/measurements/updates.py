@@ -34,8 +34,8 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
     """
     optimizer = probe.optimizer
     assert optimizer is not None
-    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    if probe.gradients and not own & {id(parameter) for parameter in probe.network.parameters()}:
+    in_optimizer = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if probe.gradients and not in_optimizer & {id(parameter) for parameter in probe.network.parameters()}:
         raise UserError("the optimizer has no parameter of this network; pass the one that trains it")
     direct: dict[int, nn.Parameter] = {}
     made: list[WeightLayer] = []
@@ -43,7 +43,7 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
         parameter = trained_parameter(layer)
         if layer.index not in probe.gradients:
             continue
-        if not own & (layer.sources if parameter is None else {id(parameter)}):
+        if not in_optimizer & (layer.sources if parameter is None else {id(parameter)}):
             probe.leave_out("the optimiser does not have the weights of", layer)
         elif parameter is None:
             made.append(layer)
@@ -52,26 +52,22 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
     needed = {id(parameter) for parameter in direct.values()}.union(*(layer.sources for layer in made))
     step = _step(optimizer, _by_parameter(probe, direct, needed))
     # In the weights' own precision: its infinity rule is the one that applies.
-    found = {
-        index: probe.layers[index - 1].part((step[id(each)][1] - step[id(each)][0]).to(each.dtype))
-        for index, each in direct.items()
+    changes = {
+        index: probe.layers[index - 1].part((step[id(weight)][1] - step[id(weight)][0]).to(weight.dtype))
+        for index, weight in direct.items()
     }
-    return dict(sorted({**found, **(_of_made(probe, made, step) if made else {})}.items()))
+    return dict(sorted({**changes, **(_of_made(probe, made, step) if made else {})}.items()))
 
 
 def _by_parameter(probe: Probe, direct: Mapping[int, nn.Parameter], needed: set[int]) -> dict[int, Tensor]:
-    """Gradients of whole parameters; those of layers that are one are known."""
-    known = {
-        id(parameter): probe.gradients[index]
-        for index, parameter in direct.items()
-        if probe.layers[index - 1].view is None
-    }
-    rest = [each for each in probe.network.parameters() if id(each) in needed - known.keys() and each.requires_grad]
-    if rest:
+    """Gradients of whole parameters, by identity; the probe already has those of whole-parameter layers."""
+    grads_by_id = {id(p): probe.gradients[index] for index, p in direct.items() if probe.layers[index - 1].view is None}
+    others = [p for p in probe.network.parameters() if id(p) in needed - grads_by_id.keys() and p.requires_grad]
+    if others:
         with probe.training() as loss:
-            found = gradients(loss, rest)
-        known |= {id(each): grad for each, grad in zip(rest, found, strict=True) if grad is not None}
-    return known
+            grads = gradients(loss, others)
+        grads_by_id |= {id(p): grad for p, grad in zip(others, grads, strict=True) if grad is not None}
+    return grads_by_id
 
 
 def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
@@ -98,7 +94,7 @@ def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
 
 
 def _of_made(probe: Probe, layers: list[WeightLayer], step: Step) -> dict[int, Tensor]:
-    """The change of weights that are made of parameters: made in training mode, in float64, of both."""
+    """The change of weights that are computed from parameters, in training mode and float64, before and after."""
     try:
         old, new = (_made(probe, layers, step, after) for after in (0, 1))
     except (RuntimeError, TypeError, ValueError):
@@ -109,20 +105,20 @@ def _of_made(probe: Probe, layers: list[WeightLayer], step: Step) -> dict[int, T
 
 
 def _made(probe: Probe, layers: list[WeightLayer], step: Step, after: int) -> dict[int, Tensor]:
-    found: dict[int, Tensor] = {}
+    weights: dict[int, Tensor] = {}
 
     def keep(layer: WeightLayer, tensor: Tensor) -> None:
-        found[layer.index] = tensor.detach().clone()
+        weights[layer.index] = tensor.detach().clone()
 
     def double(tensor: Tensor) -> Tensor:
         return tensor.double() if tensor.is_floating_point() else tensor.clone()
 
     once: dict[int, Tensor] = {}
     parameters = {
-        name: once.setdefault(id(each), step[id(each)][after] if id(each) in step else each.detach().double())
-        for name, each in probe.network.named_parameters(remove_duplicate=False)
+        name: once.setdefault(id(tensor), step[id(tensor)][after] if id(tensor) in step else tensor.detach().double())
+        for name, tensor in probe.network.named_parameters(remove_duplicate=False)
     }
-    everything = {**parameters, **{name: double(each).clone() for name, each in probe.network.named_buffers()}}
+    everything = {**parameters, **{name: double(tensor).clone() for name, tensor in probe.network.named_buffers()}}
 
     def stands_for(*args: Any, **kwargs: Any) -> Any:
         return functional_call(probe.network, everything, args, kwargs)
@@ -131,4 +127,4 @@ def _made(probe: Probe, layers: list[WeightLayer], step: Step, after: int) -> di
         probe.network.train()
         inputs = mapped(double, probe.inputs)
         passes.run(probe.network, inputs, layers, weight=keep, function=stands_for, parameters=parameters)
-    return found
+    return weights

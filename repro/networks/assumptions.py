@@ -27,22 +27,22 @@ def unmet(
     """
     modules = dict(model.network.named_modules())
     kinds = {type(modules[site.name]).__name__: modules[site.name] for site in model.sites}
-    found = [sentence for name, module in kinds.items() if (sentence := _activation(name, module))]
+    gaps = [sentence for name, module in kinds.items() if (sentence := _activation(name, module))]
     convolutions = [module for module in modules.values() if isinstance(module, nn.Conv2d)]
     if any(isinstance(module, nn.Softplus) for module in kinds.values()):
         if convolutions and any(site is not model.sites[0] for site in model.connected()):
-            found.append("with softplus no chosen neuron may share weights with those on its path, as convolutions do")
+            gaps.append("with softplus no chosen neuron may share weights with those on its path, as convolutions do")
         elif model.filled_layers():
-            found.append("with softplus every layer below a chosen neuron needs a neuron that is not chosen")
+            gaps.append("with softplus every layer below a chosen neuron needs a neuron that is not chosen")
     if any(isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d) for module in modules.values()):
-        found.append("max-pooling is not analytic")
+        gaps.append("max-pooling is not analytic")
     if trained and any(isinstance(module, _NORMALISES) for module in modules.values()):
-        found.append("batch normalisation in training mode makes an image's features depend on the other images")
+        gaps.append("batch normalisation in training mode makes an image's features depend on the other images")
     if any(module.bias is not None for module in convolutions):
-        found.append("the biases of a convolution are shared by its whole feature map")
+        gaps.append("the biases of a convolution are shared by its whole feature map")
     if _equal_patches(model.network, images):
-        found.append("two images have an equal patch under the first layer's kernel")
-    return found
+        gaps.append("two images have an equal patch under the first layer's kernel")
+    return gaps
 
 
 def _activation(name: str, module: nn.Module) -> str | None:
@@ -64,4 +64,4 @@ def _equal_patches(network: nn.Module, images: Tensor) -> bool:
         patches = F.unfold(images, first.kernel_size, first.dilation, first.padding, first.stride)
     else:
         patches = images.flatten(1).unsqueeze(2)
-    return any(len(torch.unique(place, dim=0)) < len(images) for place in patches.unbind(2))
+    return any(len(torch.unique(position, dim=0)) < len(images) for position in patches.unbind(2))

@@ -51,11 +51,11 @@ def create_network(name: str, **options: Any) -> nn.Module:
 
 
 def _require_memory(name: str, build: Callable[[], nn.Module]) -> None:
-    """Refuse a network that is larger than the memory there is before any of it is taken: built without memory."""
+    """Refuse a network that does not fit into memory before any is taken: it is first built without memory."""
     generator = torch.get_rng_state()
     try:
         with torch.device("meta"):
-            needed: float = sum(each.nbytes for each in build().parameters())
+            needed: float = sum(parameter.nbytes for parameter in build().parameters())
     except (RuntimeError, OverflowError, TypeError):  # sizes that 64 bits do not hold
         needed = math.inf
     finally:

@@ -76,7 +76,7 @@ _DEFAULTS = {field.name: field.default for field in sorted(fields(Options), key=
 def kind(name: str) -> Any:
     """What an option may be beside None: ``int``, ``Literal["basic", "bottleneck"]``, ``tuple[int, ...]`` ..."""
     hint = _hints()[name]
-    return next((each for each in get_args(hint) if NoneType in get_args(hint)), hint)
+    return next((alternative for alternative in get_args(hint) if NoneType in get_args(hint)), hint)
 
 
 @cache
@@ -89,13 +89,13 @@ def choices(name: str) -> tuple[str, ...]:
     return get_args(kind(name)) if get_origin(kind(name)) is Literal else ()
 
 
-def parse_options(given: Mapping[str, object]) -> Options:
+def parse_options(options: Mapping[str, object]) -> Options:
     """The record for keyword arguments, every name and value checked.
 
     Raises:
         UserError: A name that is no option, or a value that the option does not allow.
     """
-    for name, value in given.items():
+    for name, value in options.items():
         if name not in _DEFAULTS:
             raise unknown("network option", name, _DEFAULTS)
         if value is None and _DEFAULTS[name] is None:
@@ -104,9 +104,9 @@ def parse_options(given: Mapping[str, object]) -> Options:
             raise unknown(name, value, names)
         if allowed := _refused(get_origin(kind(name)) or kind(name), value):
             raise UserError(f"{name} is {value!r}; it {allowed}")
-    hidden = given.get("hidden")
-    known = {"arguments": given.get("arguments") or None, "hidden": tuple(hidden) if _is_sequence(hidden) else None}
-    return Options(**{**given, **known})  # type: ignore[arg-type]
+    arguments, hidden = options.get("arguments") or None, options.get("hidden")
+    hidden = tuple(hidden) if _is_sequence(hidden) else None
+    return Options(**{**options, "arguments": arguments, "hidden": hidden})  # type: ignore[arg-type]
 
 
 def _refused(kind: object, value: object) -> str:

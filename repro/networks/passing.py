@@ -52,22 +52,22 @@ def mapped(function: Callable[[Tensor], Any], inputs: Inputs) -> Inputs:
     return _mapped(function, inputs, {})
 
 
-def _mapped(function: Callable[[Tensor], Any], inputs: Inputs, known: dict[int, Any]) -> Inputs:
+def _mapped(function: Callable[[Tensor], Any], inputs: Inputs, results: dict[int, Any]) -> Inputs:
     if isinstance(inputs, Tensor):
-        if id(inputs) not in known:
-            known[id(inputs)] = function(inputs)
-        return known[id(inputs)]
+        if id(inputs) not in results:
+            results[id(inputs)] = function(inputs)
+        return results[id(inputs)]
     if isinstance(inputs, dict):
-        return type(inputs)({key: _mapped(function, value, known) for key, value in inputs.items()})
+        return type(inputs)({key: _mapped(function, value, results) for key, value in inputs.items()})
     if isinstance(inputs, list | tuple):
-        values = [_mapped(function, value, known) for value in inputs]
+        values = [_mapped(function, value, results) for value in inputs]
         return type(inputs)(*values) if hasattr(inputs, "_fields") else type(inputs)(values)
     return inputs
 
 
 def fitted(network: nn.Module, inputs: Inputs) -> Inputs:
     """Float32 inputs in the precision of the parameters: half, bfloat16 or float64."""
-    dtype = next((each.dtype for each in network.parameters() if each.is_floating_point()), torch.float32)
+    dtype = next((tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()), torch.float32)
     if dtype == torch.float32:
         return inputs
     return mapped(lambda tensor: tensor.to(dtype) if tensor.dtype == torch.float32 else tensor, inputs)
@@ -127,9 +127,9 @@ def joined(one: Inputs, other: Inputs) -> Inputs:
     Raises:
         UserError: They are not alike.
     """
-    mine, theirs = list(tensors(one)), list(tensors(other))
-    pairs = {id(a): (a, b) for a, b in zip(mine, theirs, strict=False)}
-    if len(mine) != len(theirs) or any(a.shape[1:] != b.shape[1:] for a, b in pairs.values()):
+    of_one, of_other = list(tensors(one)), list(tensors(other))
+    pairs = {id(a): (a, b) for a, b in zip(of_one, of_other, strict=False)}
+    if len(of_one) != len(of_other) or any(a.shape[1:] != b.shape[1:] for a, b in pairs.values()):
         raise UserError(f"held_out is {described(other)}, not like the inputs: {described(one)}")
     return mapped(lambda tensor: torch.cat(pairs[id(tensor)]) if tensor.ndim else tensor, one)
 
@@ -139,8 +139,8 @@ def described(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, dict):
-        return f"{type(value).__name__} of {', '.join(f'{key}: {described(each)}' for key, each in value.items())}"
+        return f"{type(value).__name__} of {', '.join(f'{key}: {described(item)}' for key, item in value.items())}"
     if isinstance(value, list | tuple):
-        return f"{type(value).__name__} of {', '.join(described(each) for each in value[:4]) or 'nothing'}"
+        return f"{type(value).__name__} of {', '.join(described(item) for item in value[:4]) or 'nothing'}"
     names = list(getattr(value, "__dataclass_fields__", ()))
     return type(value).__name__ + (f" with {', '.join(names)}" if names else "")

@@ -36,7 +36,7 @@ Role = Callable[[Tensor], str]
 
 @dataclass(frozen=True)
 class Product:
-    """A weight at work."""
+    """One multiplication by a weight."""
 
     kind: str
     """``linear``, ``convolution``, ``transposed``, ``recurrent``, or ``product`` (matmul, einsum, bilinear)."""
@@ -46,13 +46,13 @@ class Product:
     read: Tensor | None
     """What the weight is multiplied with; None where a fused kernel hides it."""
     channel: int = -1
-    """The axis of what is read that the weight sums over."""
+    """The axis of `read` that the weight sums over."""
     written: bool = True
     """Whether the operation's result is this product's alone (with its bias)."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """A convolution's stride, padding, dilation, groups and output_padding, as it is called."""
     batch: int = 0
-    """Of what is read and written with the tokens before the samples: how many samples; 0 where the samples lead."""
+    """How many samples there are, where the tokens come before the samples; 0 where the samples come first."""
 
 
 def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
@@ -73,8 +73,8 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
         pair = [*args, *kwargs.values()][_FIRST.get(name, 0) :][:2]
         yield from _matmul(*(reversed(pair) if name == "__rmatmul__" else pair), role=role)
     elif name in ("einsum", "tensordot"):
-        found = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
-        yield from _summed(*found, role=role) if found is not None else ()
+        labelled = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
+        yield from _summed(*labelled, role=role) if labelled is not None else ()
     elif name == "bilinear":
         yield Product("product", args[2], ("output", "input", "input 2"), args[0])
     elif name in _CELLS:
@@ -121,13 +121,13 @@ def _groups(count: int) -> list[str]:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     return [
-        name if (before := names[:place].count(name)) == 0 else f"{name} {before + 1}"
-        for place, name in enumerate(names)
+        name if (before := names[:index].count(name)) == 0 else f"{name} {before + 1}"
+        for index, name in enumerate(names)
     ]
 
 
 def _plain(weight: Tensor, modes: Sequence[str], read: Tensor, channel: int) -> Product:
-    """Without the axes along which the weight is only repeated."""
+    """A product, leaving out the axes along which the weight is only repeated."""
     kept = []
     for axis in reversed(range(weight.ndim)):
         group = modes[axis].startswith("group")
@@ -159,8 +159,8 @@ def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: object = None) -> tuple
         if isinstance(dims, int)
         else zip(*dims, strict=True)
     )
-    for axis, theirs in pairs:
-        other[theirs] = one[axis]
+    for axis, other_axis in pairs:
+        other[other_axis] = one[axis]
     output = "".join(label for label in [*one, *other] if not (label in one and label in other))
     return "".join(one), "".join(other), output, a, b
 
@@ -169,22 +169,22 @@ def _summed(one: str, other: str, output: str, a: Tensor, b: Tensor, *, role: Ro
     """A product written by labels: the weight's are summed over (input), its own (output), or in all three (group)."""
     if {role(a), role(b)} != {"data", "parameters"}:
         return
-    weight, labels, read, theirs = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
+    weight, labels, data, of_data = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
     if "." in labels or len(labels) < 2 or len(labels) != weight.ndim:
         return
-    kinds = ["output" if label not in theirs else "group" if label in output else "input" for label in labels]
-    summed = next((theirs.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)
+    kinds = ["output" if label not in of_data else "group" if label in output else "input" for label in labels]
+    summed = next((of_data.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)
     if summed is None:  # entry by entry
         return
-    channel = summed - len(theirs) if "." in theirs[:summed] else summed
-    yield _plain(weight, _numbered(kinds), read, channel)
+    channel = summed - len(of_data) if "." in of_data[:summed] else summed
+    yield _plain(weight, _numbered(kinds), data, channel)
 
 
 def _recurrent(args: Sequence[Any]) -> Iterator[Product]:
-    place = max(n for n, value in enumerate(args) if isinstance(value, list | tuple))
-    weights, (_, layers, _, _, both, *rest) = args[place], args[place + 1 : place + 7]
+    index = max(n for n, value in enumerate(args) if isinstance(value, list | tuple))
+    weights, (_, layers, _, _, both, *rest) = args[index], args[index + 1 : index + 7]
     every = len(weights) // (layers * (2 if both else 1))
-    packed = isinstance(args[1], Tensor) and place == 3
+    packed = isinstance(args[1], Tensor) and index == 3
     turned = not packed and args[0].ndim == 3 and not (rest and rest[0])
     for number, weight in enumerate(weights):
         if weight.ndim != 2:

@@ -67,10 +67,6 @@ NETWORKS: dict[str, Family] = {
         depths=lambda _options: plans.FC_DEPTHS,
         check=plans.fc,
     ),
-    "mlp": Family(
-        builder="repro.networks.families.sequential:mlp",
-        takes=_STACK | {"hidden"},
-        check=plans.mlp,
-    ),
+    "mlp": Family(builder="repro.networks.families.sequential:mlp", takes=_STACK | {"hidden"}, check=plans.mlp),
 }
-"""Family name to what is known of it. A network's name is the family's and its depth: ``resnet110``."""
+"""The families by name. A network's name is the family's and its depth: ``resnet110``."""

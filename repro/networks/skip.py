@@ -25,8 +25,7 @@ class NamesSkipLayers(Protocol):
     """A network that says which of its activations' outputs may be connected to the output."""
 
     def skip_layer_names(self) -> list[str]:
-        """Names of the activations' modules."""
-        ...
+        """Names of the activation modules whose outputs may be connected."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,15 @@ class ActivationSite:
     """One call of one activation in a forward pass."""
 
     name: str
-    """The module's name."""
+    """Name of the activation module."""
     call: int
     """Which of its calls in a pass: a module may stand in several places."""
     shape: torch.Size
-    """Of its output for one image."""
+    """Shape of the activation's output for one image."""
 
     @property
     def neurons(self) -> int:
-        """A neuron is one scalar output."""
+        """How many neurons the site has: one for each scalar output."""
         return math.prod(self.shape)
 
 
@@ -101,7 +100,7 @@ class SkipToOutput(nn.Module):
     Args:
         network: Any network from images to logits whose activations are modules.
         neurons: N; for the head ``fill`` counting the last hidden layer's.
-        seed: Of the choice; the same neurons on every rank and in every process.
+        seed: Seed of the choice; the same neurons on every rank and in every process.
         image: One image, to find the activations and their sizes by a forward pass.
         num_classes: Logits.
         head: ``add`` keeps the network's output layer, logits = W h + b + V ψ; ``replace`` leaves only V ψ, as the
@@ -162,14 +161,14 @@ class SkipToOutput(nn.Module):
             parameter.requires_grad_(gradient is not None)
 
     def _listen(self) -> None:
-        """To the layers that have chosen neurons."""
+        """Hook the layers that have chosen neurons."""
         modules = dict(self.network.named_modules())
         for name in {name for name, _ in self._places} - self._listening:
             modules[name].register_forward_hook(self._listener(name))
             self._listening.add(name)
 
     def counts(self) -> list[int]:
-        """How many neurons are chosen of each site."""
+        """How many neurons of each site are chosen."""
         return [len(inside) for inside in self._choices()]
 
     def _choices(self) -> list[Int[Tensor, " some"]]:
@@ -223,7 +222,7 @@ class SkipToOutput(nn.Module):
         return [site for site, count in zip(self.sites, self.counts(), strict=True) if count]
 
     def filled_layers(self) -> list[ActivationSite]:
-        """Those of them all of whose neurons are chosen, except the last."""
+        """The connected sites, except the last, whose neurons are all chosen."""
         counts = dict(zip(self.sites, self.counts(), strict=True))
         return [site for site in self.connected()[:-1] if counts[site] == site.neurons]
 
@@ -238,18 +237,18 @@ class SkipToOutput(nn.Module):
         return psi, logits
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """From images to logits."""
+        """Class scores (logits) of images."""
         psi, logits = self.features(images)
         added: Tensor = self.skip(psi)
         return added if self.head == "replace" else logits + added
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        theirs = state_dict.get(f"{prefix}chosen")
-        if theirs is not None and not (
-            theirs.shape == self.chosen.shape and torch.equal(theirs.to(self.chosen.device), self.chosen)
+        chosen = state_dict.get(f"{prefix}chosen")
+        if chosen is not None and not (
+            chosen.shape == self.chosen.shape and torch.equal(chosen.to(self.chosen.device), self.chosen)
         ):
             raise UserError(
-                f"the checkpoint connects {len(theirs):,} neurons, other ones than the {len(self.chosen):,} of seed "
+                f"the checkpoint connects {len(chosen):,} neurons, other ones than the {len(self.chosen):,} of seed "
                 f"{self.seed}; use its skip_neurons and skip_seed"
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
@@ -261,7 +260,7 @@ def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str 
     Args:
         network: See `SkipToOutput`.
         neurons: N.
-        seed: Of the choice; the weights are drawn from torch's global generator.
+        seed: Seed of the choice; the weights are drawn from torch's global generator.
         initialization: A name in `repro.networks.initialization.INITIALIZATIONS`.
         options: ``image``, ``num_classes`` and ``head``, as `SkipToOutput` takes them.
     """
@@ -281,17 +280,17 @@ class Pick(torch.autograd.Function):
     def forward(
         flat: Float[Tensor, "batch all"], index: Int[Tensor, " some"]
     ) -> tuple[Float[Tensor, "batch all"], Float[Tensor, "batch some"]]:
-        """The matrix and the columns."""
+        """Return the matrix and the chosen columns."""
         return flat.view_as(flat), flat.index_select(1, index)  # a quarter of the time of flat[:, index] on a CPU
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG004
-        """Keep the index."""
+        """Keep the column indices for the backward pass."""
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Float[Tensor, "batch _"]) -> tuple[Float[Tensor, "batch all"], None]:
-        """The sum of both gradients."""
+        """The gradient of the matrix, with that of the columns added into it."""
         (index,) = ctx.saved_tensors
         whole, some = gradients
         return whole.scatter_add(1, index.expand(len(some), -1), some), None

@@ -33,7 +33,7 @@ _attention.__kwdefaults__ = F.multi_head_attention_forward.__kwdefaults__
 
 @dataclass(frozen=True)
 class Use:
-    """One product of a pass."""
+    """One product of a weight in a forward pass, and where it was made."""
 
     name: str
     """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2``, ``#3``."""
@@ -58,11 +58,11 @@ def tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors(each)
+        for item in value.values():
+            yield from tensors(item)
     elif isinstance(value, list | tuple | set):
-        for each in value:
-            yield from tensors(each)
+        for item in value:
+            yield from tensors(item)
     elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         yield from tensors([getattr(value, name, None) for name in value.__dataclass_fields__])
 
@@ -170,20 +170,20 @@ class Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if not self._follow:
             return self._multiply(func, name, args, kwargs)[0] if name in LINEAR else func(*args, **kwargs)
-        given = list(tensors((args, kwargs)))
-        if not given:
+        operands = list(tensors((args, kwargs)))
+        if not operands:
             return func(*args, **kwargs)
-        used = "index" if name == "__getitem__" and len(given) > 1 else name
-        for tensor in given:
+        used = "index" if name == "__getitem__" and len(operands) > 1 else name
+        for tensor in operands:
             if id(tensor) in self._names and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
         result, activation = self._multiply(func, name, args, kwargs)
-        self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
+        self._mark(operands, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
         return result
 
     def _multiply(self, func: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, bool]:
         """The operation's result, its products shown, and whether it is an activation whatever it was made of."""
-        uses = [use for each in products(name, args, kwargs, self._role) if (use := self._use(each))]
+        uses = [use for product in products(name, args, kwargs, self._role) if (use := self._use(product))]
         for use in uses:
             self._before(use)
         result = func(*args, **kwargs)
@@ -205,11 +205,11 @@ class Tracer(TorchFunctionMode):
         self._mark(list(tensors((args, kwargs))), result, (), in_place=False, activation=True)
         return result
 
-    def _mark(self, given: list[Tensor], result: Any, args: Any, *, in_place: bool, activation: bool) -> None:
-        made = [sources for tensor in given if (sources := self._sources(tensor))]
-        if not made:
+    def _mark(self, operands: list[Tensor], result: Any, args: Any, *, in_place: bool, activation: bool) -> None:
+        origins = [sources for tensor in operands if (sources := self._sources(tensor))]
+        if not origins:
             return
-        of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
+        of = _DATA if activation or any(origin is _DATA for origin in origins) else frozenset().union(*origins)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
         for tensor in [*tensors(result), *changed]:
             if id(tensor) not in self._names:
@@ -218,8 +218,8 @@ class Tracer(TorchFunctionMode):
     def _sources(self, tensor: Tensor) -> frozenset[int]:
         if id(tensor) in self._names:
             return frozenset({id(tensor)})
-        known: frozenset[int] = self._made.get(tensor, frozenset())
-        return known
+        sources: frozenset[int] = self._made.get(tensor, frozenset())
+        return sources
 
     def _role(self, tensor: Tensor) -> str:
         sources = self._sources(tensor)
@@ -239,7 +239,7 @@ class Tracer(TorchFunctionMode):
         module = self._stack[-1][0] if self._stack else None
         if module is None:
             return None
-        inside = tuple(self._modules.get(each, "") for each, _ in self._stack)
+        inside = tuple(self._modules.get(outer, "") for outer, _ in self._stack)
         if sources is _DATA:
             self.dynamic[inside[-1]] = None
             return None
@@ -250,7 +250,7 @@ class Tracer(TorchFunctionMode):
             return None
         if not sources:
             sources = frozenset(
-                number for number, names in self._names.items() if any(_plain(each) == name for each in names)
+                number for number, names in self._names.items() if any(_plain(alias) == name for alias in names)
             )
         self._calls[name] += 1
         count = self._calls[name]
@@ -272,7 +272,7 @@ class Tracer(TorchFunctionMode):
         return _plain(names[0])
 
     def _by_attribute(self, module: nn.Module, name: str, weight: Tensor) -> str | None:
-        """Of a weight whose making was not seen: the module's own attribute, or its parameter of that size."""
+        """Name of a weight whose making was not seen: the module's attribute, or its parameter of that size."""
         for key, value in [*module._parameters.items(), *vars(module).items()]:
             if value is weight:
                 return _plain(f"{name}.{key}" if name else key)

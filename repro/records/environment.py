@@ -38,24 +38,19 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that determine results."""
-    found = {"python": platform.python_version()}
+    packages = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            packages[name] = "not installed"
+    return packages
 
 
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -64,8 +59,8 @@ def _git(*arguments: str) -> str | None:
 
 def commit() -> dict[str, Any]:
     """The commit of the source tree that runs, and whether files that git tracks differ from it."""
-    ours = _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a repository that merely surrounds us
-    head = _git("rev-parse", "HEAD") if ours else None
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a repository that merely surrounds us
+    head = _git("rev-parse", "HEAD") if tracked else None
     changes = _git("status", "--porcelain", "--untracked-files=no") if head else None
     return {"commit": head, "dirty": None if changes is None else bool(changes)}
 

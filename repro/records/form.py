@@ -1,4 +1,4 @@
-"""What each record holds: what is read back may be damaged, of another version, or a stranger's."""
+"""Checks of what is read back from a record: it may be damaged, of another version, or not from this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kinds = Mapping[str, type | tuple[type, ...]]
 Content = TypeVar("Content", dict[str, Any], list[Any])
 
 NUMBER = (int, float, str)
-"""In `Kinds`: a number, or the text of one that JSON lacks."""
+"""Stands in `Kinds` for a number, or for the text of one that JSON lacks."""
 _TEXT = (str, type(None))
 STATE: Kinds = {
     **dict.fromkeys(("status", "reason", "created", "updated", "wandb_id", "goes_on_from"), str),
@@ -24,7 +24,7 @@ STATE: Kinds = {
     **dict.fromkeys(("seconds", "checkpoint_seconds"), (int, float)),
     **dict.fromkeys(("final", "stop_seconds", "best", "solution", "code"), dict),
 }
-"""Of those entries that there are."""
+"""The kinds of entries of a state; none of them has to be there."""
 LIFE: Kinds = {"started": str, "versions": dict, "command": list, "device": _TEXT, "host": str}
 METRICS: Kinds = {"step": int, "epoch": int, "metrics": dict}
 READINGS: Kinds = {
@@ -55,7 +55,7 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
             if kind is NUMBER:
                 odd = not _is_number(decode_number(value))
             if not odd and key in _OF_NUMBERS:
-                odd = not all(_is_number(decode_number(each)) for each in value.values())
+                odd = not all(_is_number(decode_number(number)) for number in value.values())
             if odd:
                 raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
 

@@ -54,10 +54,10 @@ def keep(run: RunDirectory, target: Path) -> int:
 
 def _anonymous(life: dict[str, Any]) -> dict[str, Any]:
     command = ["repro", *life.get("command", [])[1:]]
-    for place, argument in enumerate(command):
+    for index, argument in enumerate(command):
         for flag in ("--runs", "--data.root"):
-            if argument == flag and place + 1 < len(command):
-                command[place + 1] = "runs" if flag == "--runs" else "data"
+            if argument == flag and index + 1 < len(command):
+                command[index + 1] = "runs" if flag == "--runs" else "data"
             elif argument.startswith(f"{flag}="):
-                command[place] = f"{flag}={'runs' if flag == '--runs' else 'data'}"
+                command[index] = f"{flag}={'runs' if flag == '--runs' else 'data'}"
     return {**{key: value for key, value in life.items() if key != "host"}, "command": command}

@@ -41,7 +41,7 @@ class Lock:
 
     Args:
         path: The lock file.
-        lost: Called once, from another thread, when the lock is found to be somebody else's.
+        lost: Called once, from another thread, when the lock turns out to be another process's.
 
     Raises:
         UserError: On entering, while another process holds the lock.
@@ -130,7 +130,7 @@ class Lock:
         return age > DEAD_AFTER_SECONDS
 
     def _silence(self) -> float | None:
-        """Seconds since the last heartbeat, by the file server's clock, which may differ from ours."""
+        """Seconds since the last heartbeat, by the file server's clock, which may differ from this machine's."""
         probe = self.path.with_name(f".clock.{uuid.uuid4().hex}")
         try:
             with contextlib.suppress(OSError):  # read only: by our own clock
@@ -168,7 +168,7 @@ def _put(temporary: Path, path: Path) -> None:
     """Make `path` the file `temporary`, unless it is there: by a link, which is atomic on NFS too.
 
     Raises:
-        FileExistsError: It is there.
+        FileExistsError: The lock exists.
     """
     try:
         os.link(temporary, path)

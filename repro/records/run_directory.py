@@ -80,8 +80,8 @@ class RunDirectory:
         """
         run = cls(path)
         if not run.config_path.is_file():
-            what = "is not a run directory (it has no config.yaml)" if run.path.exists() else "does not exist"
-            raise UserError(f"'{path}' {what}; `repro runs list` names the runs")
+            fault = "is not a run directory (it has no config.yaml)" if run.path.exists() else "does not exist"
+            raise UserError(f"'{path}' {fault}; `repro runs list` names the runs")
         return run
 
     @classmethod
@@ -215,7 +215,7 @@ class RunDirectory:
         self.path.rename(target)
 
     def disk_usage(self) -> int:
-        """Bytes on disk."""
+        """Size of the run's files in bytes."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def delete_checkpoints(self, keep: int) -> int:
@@ -232,7 +232,7 @@ class RunDirectory:
         return sorted(self.path.glob("features-*.npy*"))
 
     def delete_features(self) -> int:
-        """Delete them; returns the bytes freed."""
+        """Delete the checkpoints; returns the bytes freed."""
         freed = 0
         for path in self.feature_files():
             freed += path.stat().st_size
@@ -248,7 +248,7 @@ def _is_bare(path: Path) -> bool:
     """Whether a folder holds nothing, or what a start that was killed, or found the disk full, has left of a run."""
     if not path.is_dir():
         return False
-    made = [each.name for each in path.iterdir() if each.name not in ("state.json", "checkpoints", "lock")]
+    made = [entry.name for entry in path.iterdir() if entry.name not in ("state.json", "checkpoints", "lock")]
     return all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made) and not any(
         (path / "checkpoints").glob("*")
     )
@@ -266,11 +266,11 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
     Raises:
         UserError: If a path does not exist.
     """
-    found: dict[Path, RunDirectory] = {}
+    runs: dict[Path, RunDirectory] = {}
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"'{path}' does not exist; name a run directory or a folder of runs")
         for config in [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml")):
             if (config.parent / "state.json").is_file():
-                found[config.parent.resolve()] = RunDirectory(config.parent)
-    return sorted(found.values(), key=lambda run: (str(run.path.parent), run.name))
+                runs[config.parent.resolve()] = RunDirectory(config.parent)
+    return sorted(runs.values(), key=lambda run: (str(run.path.parent), run.name))

@@ -27,9 +27,7 @@ FILE = "spectra.jsonl"
 
 def append_spectra(run: RunDirectory, step: int, epoch: int, spectra: Iterable[Mapping[str, Any]]) -> None:
     """Record singular values after `step` optimiser steps; nothing if there are none."""
-    lines = [
-        {"step": step, "epoch": epoch, **each, "singular_values": pack(each["singular_values"])} for each in spectra
-    ]
+    lines = [{"step": step, "epoch": epoch, **row, "singular_values": pack(row["singular_values"])} for row in spectra]
     if lines:
         append_lines(run.path / FILE, lines)
 
@@ -56,7 +54,7 @@ def spectra(run: RunDirectory | str | Path) -> pd.DataFrame:
 
 
 def pack(values: np.ndarray) -> str:
-    """Values as text."""
+    """Singular values as text."""
     import numpy as np
 
     parts = np.ascontiguousarray(values, "<f4").view(np.uint8).reshape(-1, 4).T
@@ -116,19 +114,19 @@ def derived(table: pd.DataFrame, tolerance: float = 2.0**-23) -> pd.DataFrame:
             return dict.fromkeys(_NAMES, float("nan"))
         numbers = [condition_number(values, tolerance), float((values > tolerance * values[0]).sum())]
         of_all = (stable_rank, effective_rank, participation_ratio)
-        return dict(zip(_NAMES, [*numbers, *(each(values) if values[0] else 0.0 for each in of_all)], strict=True))
+        return dict(zip(_NAMES, [*numbers, *(rank(values) if values[0] else 0.0 for rank in of_all)], strict=True))
 
     import pandas as pd
 
-    found = pd.DataFrame([of(values) for values in table["singular_values"]], columns=_NAMES, index=table.index)
-    return pd.concat([table[COLUMNS[:-1]], found.astype(float)], axis=1)
+    quantities = pd.DataFrame([of(values) for values in table["singular_values"]], columns=_NAMES, index=table.index)
+    return pd.concat([table[COLUMNS[:-1]], quantities.astype(float)], axis=1)
 
 
 _NAMES = ["condition_number", "rank", "stable_rank", "effective_rank", "participation_ratio"]
 
 
 def _squares(values: np.ndarray) -> np.ndarray:
-    """In double precision, the largest 1."""
+    """The squared values in double precision, scaled so that the largest is 1."""
     scaled = values.astype("float64") / float(values[0])
     squares: np.ndarray = scaled * scaled
     return squares

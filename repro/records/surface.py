@@ -20,7 +20,7 @@ PLAN = "surface.json"
 SURFACE = "landscape"
 """Folder of a run's surface in its directory, where reports look for it."""
 MOST_POINTS = 2_001
-"""On each axis: four million losses."""
+"""The most points on each axis: four million losses."""
 _PLAN: form.Kinds = {"points": int, "radius": (int, float), "directions": str, "samples": int}
 _VALUES: form.Kinds = {"point": int, "loss": form.NUMBER, "errors": form.NUMBER}
 
@@ -80,8 +80,8 @@ class SurfaceRecord:
         """
         plan = json.loads(dump_json(plan))
         if self.exists and not again:
-            there = self.plan
-            different = [f"{key} is {there.get(key)} there and {plan[key]} here" for key in _different(there, plan)]
+            saved = self.plan
+            different = [f"{key} is {saved.get(key)} there and {plan[key]} here" for key in _different(saved, plan)]
             if different:
                 raise UserError(
                     f"'{self.path}' holds another surface: {'; '.join(different)}; name another folder with --out, or "
@@ -106,7 +106,7 @@ class SurfaceRecord:
         append_lines(self.path / f"values-{part}.jsonl", lines)
 
     def values(self) -> dict[int, tuple[float, float]]:
-        """Loss and share of errors of every point that there is."""
+        """Loss and share of errors of every point computed so far."""
         return {
             int(line["point"]): (float(line["loss"]), float(line["errors"]))
             for file in sorted(self.path.glob("values-*.jsonl"))
@@ -114,12 +114,12 @@ class SurfaceRecord:
         }
 
     def missing(self) -> list[int]:
-        """Points that are not there."""
-        known = self.values()
-        return [point for point in range(self.plan["points"] ** 2) if point not in known]
+        """Points that are not computed yet."""
+        values = self.values()
+        return [point for point in range(self.plan["points"] ** 2) if point not in values]
 
     def read(self, label: str) -> Surface:
-        """The surface as far as it was computed."""
+        """The surface as far as it is computed."""
         plan = self.plan
         side = int(plan["points"])
         table = np.full((2, side * side), math.nan)
@@ -138,6 +138,6 @@ class SurfaceRecord:
         )
 
 
-def _different(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def _different(saved: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """Keys with other values; the path follows from the rest, up to another machine's last bits."""
-    return [key for key in here if key != "path" and there.get(key) != here[key]]
+    return [key for key in plan if key != "path" and saved.get(key) != plan[key]]

@@ -18,7 +18,7 @@ BEGIN_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Budget:
-    """Minutes, and when they are over by `time.monotonic`."""
+    """A limit in minutes, and the time of `time.monotonic` at which it ends."""
 
     minutes: float = math.inf
     ends: float = math.inf
@@ -44,7 +44,7 @@ def known_stop(run: RunDirectory, *, here: bool = False) -> dict[str, float]:
 
     Args:
         run: The run; there may be none yet.
-        here: Only if its last life was on this machine.
+        here: Return the times only if the run's last life was on this machine.
     """
     if here and (not run.lives or run.lives[-1].get("host") != socket.gethostname()):
         return {}

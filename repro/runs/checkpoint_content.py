@@ -1,4 +1,4 @@
-"""What a checkpoint file holds: read without running any code of it, and held against what one of ours has."""
+"""Reads a checkpoint file without running code from it, and checks that it holds what this package writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: dict[str, type] = {
 
 
 def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint of ours.
+    """The content of a checkpoint that this package has written.
 
     Raises:
         UserError: It cannot be read, or is something else.
@@ -49,10 +49,10 @@ def _wrong(content: object) -> str:
     for key, kind in _KINDS.items():
         if not isinstance(content.get(key), kind):
             return f"its {key} is {f'a {type(content[key]).__name__}' if key in content else 'not there'}"
-    if not all(isinstance(each, Tensor) for each in content["state_dict"].values()):
+    if not all(isinstance(weight, Tensor) for weight in content["state_dict"].values()):
         return "its state_dict holds something else than tensors"
     states = content["optimizer_states"]
-    if not all(isinstance(each, dict) and {"state", "param_groups"} <= each.keys() for each in states):
+    if not all(isinstance(state, dict) and {"state", "param_groups"} <= state.keys() for state in states):
         return "its optimizer_states are not those of optimisers"
     try:
         signed = isinstance(json.loads(content.get("signature", "{}")), dict)
@@ -62,21 +62,21 @@ def _wrong(content: object) -> str:
 
 
 def _wrong_generators(generators: Any) -> str:
-    """Of every rank; a run that went on without them would draw other numbers without a word."""
+    """What is wrong with the ranks' generators; a run that went on without them would silently draw other numbers."""
     usual = torch.get_rng_state()
     whole = isinstance(generators, list) and len(generators) > 0
-    for each in generators if whole else ():
-        found = each.get("torch") if isinstance(each, dict) and {"python", "numpy", "device"} <= each.keys() else None
-        whole = whole and isinstance(found, Tensor) and found.shape == usual.shape and found.dtype == usual.dtype
+    for item in generators if whole else ():
+        state = item.get("torch") if isinstance(item, dict) and {"python", "numpy", "device"} <= item.keys() else None
+        whole = whole and isinstance(state, Tensor) and state.shape == usual.shape and state.dtype == usual.dtype
     return "" if whole else "its random generators are not there or not whole"
 
 
-def other_weights(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """In what the weights of a checkpoint differ from a network's, in words; empty if in their values alone."""
-    for name, value in ours.items():
-        if name not in theirs:
+def other_weights(saved: dict[str, Tensor], own: dict[str, Tensor]) -> str:
+    """How a checkpoint's weights (`saved`) differ from a network's (`own`), in words; empty if only in values."""
+    for name, value in own.items():
+        if name not in saved:
             return f"it has no {name}"
-        if theirs[name].shape != value.shape:
-            return f"{name} is {tuple(theirs[name].shape)} there and {tuple(value.shape)} here"
-    extra = theirs.keys() - ours.keys()
+        if saved[name].shape != value.shape:
+            return f"{name} is {tuple(saved[name].shape)} there and {tuple(value.shape)} here"
+    extra = saved.keys() - own.keys()
     return f"it has {min(extra)}, which the network has not" if extra else ""

@@ -36,7 +36,7 @@ class CheckpointFile(CheckpointIO):
     def __init__(self, signature: str) -> None:
         self.signature = signature
         self.module: nn.Module | None = None
-        """What its weights have to fit."""
+        """The module that the checkpoint's weights have to fit."""
         self.error: OSError | None = None
         """Why the last save failed; not raised, since the other ranks would wait for this one."""
 
@@ -59,7 +59,7 @@ class CheckpointFile(CheckpointIO):
                 temporary.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-        """Read, without running any code that the file might hold.
+        """Read a checkpoint without running any code that the file might hold.
 
         Raises:
             UserError: The checkpoint cannot be used, or is another run's.
@@ -72,15 +72,15 @@ class CheckpointFile(CheckpointIO):
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete the file."""
+        """Delete a checkpoint file."""
         Path(path).unlink(missing_ok=True)
 
 
 def refuse_foreign(content: dict[str, Any], signature: str, path: Path) -> None:
     """Raise `UserError` if a checkpoint says that it belongs to another configuration; options it lacks are new."""
-    theirs, ours = json.loads(content.get("signature", "{}")), json.loads(signature)
+    saved, own = json.loads(content.get("signature", "{}")), json.loads(signature)
     different = [
-        f"{key} is {theirs[key]} there and {ours[key]} here" for key in ours if theirs.get(key, ours[key]) != ours[key]
+        f"{key} is {saved[key]} there and {own[key]} here" for key in own if saved.get(key, own[key]) != own[key]
     ]
     if different:
         raise UserError(f"checkpoint '{path}' is another run's: {'; '.join(different)}; move it out of the way")

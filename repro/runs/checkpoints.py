@@ -55,16 +55,16 @@ class RunCheckpoints(Checkpoint):
     # State
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Say what a checkpoint's weights have to fit, before one is read."""
+        """Set the module that a checkpoint's weights have to fit, before one is read."""
         if isinstance(file := trainer.strategy.checkpoint_io, CheckpointFile):
             file.module = pl_module
 
     def state_dict(self) -> dict[str, Any]:
-        """The best epoch so far."""
+        """The best epoch so far, for the checkpoint."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up; link its file again, which a kill right after the checkpoint leaves undone."""
+        """Take up the best epoch; link its file again, which a kill right after the checkpoint leaves undone."""
         self.best = state_dict["best"]
         if self.best is not None and (path := self._path(self.best["step"])).exists():
             _link(path, path.with_name(BEST))
@@ -74,13 +74,13 @@ class RunCheckpoints(Checkpoint):
         checkpoint["generators"] = Ranks.of(trainer).gather(generators.state(trainer.strategy.root_device))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Take them up, when the first batch begins."""
+        """Keep the states of the random generators until the first batch begins."""
         self._generators = checkpoint.get("generators")
 
     # When
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """What comes before the first step tells how long measuring takes."""
+        """Begin to time what comes before the first step, which tells how long measuring takes."""
         self._looked_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,7 +94,7 @@ class RunCheckpoints(Checkpoint):
             raise RuntimeError(f"the processes go on from different checkpoints: steps {-lowest} and {highest}")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        """Put the generators back as late as this: making loaders draws numbers too."""
+        """Restore the random generators only here: making the loaders draws numbers too."""
         if self._generators is not None:
             mine = self._generators[min(trainer.global_rank, len(self._generators) - 1)]
             generators.restore(mine, trainer.strategy.root_device)
@@ -112,9 +112,9 @@ class RunCheckpoints(Checkpoint):
         if batch_idx + 1 >= trainer.num_training_batches:
             return
         self._look()
-        asked, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
+        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
         due = late or self._every_n_steps(trainer)
-        self._act(trainer, save=bool(due or asked), asked=asked)
+        self._act(trainer, save=bool(due or signal), signal=signal)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is due or the best; stop if asked to."""
@@ -122,9 +122,9 @@ class RunCheckpoints(Checkpoint):
         due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or epoch == trainer.max_epochs
         best = self._is_best(trainer, pl_module)
         self._look()
-        asked, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
+        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
         self._act(
-            trainer, save=bool(due or best or late or asked or self._every_n_steps(trainer)), asked=asked, best=best
+            trainer, save=bool(due or best or late or signal or self._every_n_steps(trainer)), signal=signal, best=best
         )
 
     def on_validation_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
@@ -136,7 +136,7 @@ class RunCheckpoints(Checkpoint):
         self._leave(trainer)
 
     def _look(self) -> None:
-        """Note how long a request may wait to be heard: for a step, a measurement, all that ends an epoch."""
+        """Note the longest time between two looks for a request to stop: a step, a measurement, an epoch's end."""
         now = time.monotonic()
         self._longest["look"] = max(self._longest["look"], now - self._looked_at)
         self._looked_at = now
@@ -165,29 +165,29 @@ class RunCheckpoints(Checkpoint):
 
     @property
     def state_entries(self) -> dict[str, Any]:
-        """For the run's state: seconds spent saving, what a stop may take, and the best epoch if there is one."""
+        """Entries of the run's state: seconds spent saving, what a stop may take, and the best epoch, if any."""
         longest = {name: round(seconds, 3) for name, seconds in self._longest.items()}
         times = {"checkpoint_seconds": round(self.seconds, 3), "stop_seconds": longest}
         return times | ({"best": self.best} if self.best is not None else {})
 
-    def _act(self, trainer: Trainer, *, save: bool, asked: int, best: bool = False) -> None:
-        if asked == TAKEN_OVER:
-            raise Interrupted("another start has taken this run over; this one leaves it alone", signal=asked)
+    def _act(self, trainer: Trainer, *, save: bool, signal: int, best: bool = False) -> None:
+        if signal == TAKEN_OVER:
+            raise Interrupted("another start has taken this run over; this one leaves it alone", signal=signal)
         if save:
             self.save(trainer, best=best)
-        if asked:
-            raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=asked)
+        if signal:
+            raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=signal)
 
     def _leave(self, trainer: Trainer) -> None:
         urgent = self.stop.is_urgent()
-        (asked,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
-        if asked:
+        (signal,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
+        if signal:
             self._look()  # so that the next life stops, with a checkpoint, before this evaluation
-            if trainer.is_global_zero and asked == OUT_OF_TIME:
+            if trainer.is_global_zero and signal == OUT_OF_TIME:
                 self.run.update_state(stop_seconds=self.state_entries["stop_seconds"])
             saved = self.run.saved_checkpoints()
             at = f", the last checkpoint is {saved[-1].name}" if saved else ""
-            raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=asked)
+            raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=signal)
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:
         """Save a checkpoint, on all ranks at once; rank 0 writes.

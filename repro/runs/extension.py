@@ -23,25 +23,25 @@ def longest_shorter(run: RunDirectory, config: Config, fingerprint: str) -> RunD
     Args:
         run: The longer run's directory.
         config: Its configuration.
-        fingerprint: Of its data, and of the user's own code.
+        fingerprint: Fingerprint of its data and of the user's own code.
     """
     if config.training.milestones or config.model.solver == "exact" or several(config):
         return None
-    wanted, found = determining(config), []
+    wanted, candidates = determining(config), []
     for path in run.path.parent.glob("*/config.yaml"):
         other = RunDirectory(path.parent)
         try:
-            theirs = load(path)
-            longer = dataclasses.replace(theirs.trainer, max_epochs=config.trainer.max_epochs)
-            same = determining(dataclasses.replace(theirs, trainer=longer)) == wanted
-            shorter = theirs.trainer.max_epochs < config.trainer.max_epochs
+            loaded = load(path)
+            longer = dataclasses.replace(loaded.trainer, max_epochs=config.trainer.max_epochs)
+            same = determining(dataclasses.replace(loaded, trainer=longer)) == wanted
+            shorter = loaded.trainer.max_epochs < config.trainer.max_epochs
             finished = same and shorter and other.state.get("status") == "finished"
-            names = (identity(theirs, fingerprint), former_identity(theirs, fingerprint))  # for the data, too
+            names = (identity(loaded, fingerprint), former_identity(loaded, fingerprint))  # for the data, too
             if finished and other.name.endswith(names) and other.saved_checkpoints():
-                found.append((theirs.trainer.max_epochs, other))
+                candidates.append((loaded.trainer.max_epochs, other))
         except UserError:  # damaged, or of another version
             continue
-    return max(found, key=lambda each: each[0])[1] if found else None
+    return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
 def go_on_from(shorter: RunDirectory, run: RunDirectory, config: Config) -> None:

@@ -102,7 +102,7 @@ def _measuring(config: Config) -> MeasureCallback:
 
 
 class RunSession(Callback):
-    """What one session of a run writes down of itself: that it runs, on what, and how it ended.
+    """Records one session of a run: that it runs, on what, and how it ended.
 
     Args:
         config: The run's configuration, checked.
@@ -123,7 +123,7 @@ class RunSession(Callback):
         self.identifier = WandbIdentifier(stored or uuid.uuid4().hex[:8])
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
         self._trainer: Trainer | None = None
-        """Since it runs."""
+        """The trainer, once the run runs."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Record that the run is running: data and network are there, and the threads are chosen."""
@@ -153,18 +153,18 @@ class RunSession(Callback):
         """Write down the result of a training that came to its end, and close."""
         trainer, module = experiment.trainer, experiment.module
         ended: dict[str, Any] = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        (checkpoints,) = [each for each in trainer.callbacks if isinstance(each, RunCheckpoints)]  # type: ignore[attr-defined]
-        for each in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(each, LeastNorm) and each.solution is not None:
+        (checkpoints,) = [callback for callback in trainer.callbacks if isinstance(callback, RunCheckpoints)]  # type: ignore[attr-defined]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LeastNorm) and callback.solution is not None:
                 checkpoints.save(trainer)
-                ended["solution"] = asdict(each.solution)
+                ended["solution"] = asdict(callback.solution)
         self._close("finished", **ended, **module.state_entries, **checkpoints.state_entries)
 
     def end(self, reason: BaseException) -> None:
         """Write down how a session ended by an exception; before it runs, a mistake of the user's is no failure."""
         if self._trainer is not None:
-            status, said = status_of(reason)
-            self._close(status, **said)
+            status, entries = status_of(reason)
+            self._close(status, **entries)
         elif isinstance(reason, Exception) and not isinstance(reason, UserError | Interrupted) and is_first_rank():
             self.run.update_state(status="failed", reason=f"{type(reason).__name__}: {reason}")
 

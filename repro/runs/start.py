@@ -25,15 +25,15 @@ class ResolvedRun:
     """A configuration that was checked against its data, and where its run is."""
 
     config: Config
-    """With a batch size that is a number."""
+    """The configuration, with the batch size as a number."""
     fingerprint: str
-    """Of its data, and of the user's own code."""
+    """Fingerprint of the data and of the user's own code."""
     directory: RunDirectory
-    """Whether or not it exists."""
+    """The run's directory, which may not exist yet."""
 
 
 class StartOutcome(NamedTuple):
-    """What starting a run came to."""
+    """What starting a run has led to."""
 
     run: RunDirectory
     action: Literal["trained", "skipped"]
@@ -78,11 +78,11 @@ def is_result_of(run: RunDirectory, config: Config) -> bool:
     Not that of a run which an older version extended to more epochs: its milestones lay elsewhere.
     """
     try:
-        theirs = load(run.config_path)
+        recorded = load(run.config_path)
     except UserError:  # damaged, or of another version
         return False
-    extended = bool(run.state.get("extended_from")) and bool(theirs.training.milestones)
-    return not extended and determining(theirs) == determining(config)
+    extended = bool(run.state.get("extended_from")) and bool(recorded.training.milestones)
+    return not extended and determining(recorded) == determining(config)
 
 
 def start(
@@ -179,12 +179,12 @@ def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None
     """Say which runs of older versions have this one's former name and are another result."""
     for path in sorted(run.path.parent.glob(f"*-{former_identity(config, fingerprint)}/config.yaml")):
         with suppress(UserError):  # damaged: it says so when it is looked at
-            theirs = load(path)
-            if not path.parent.name.endswith(identity(theirs, fingerprint)):
+            recorded = load(path)
+            if not path.parent.name.endswith(identity(recorded, fingerprint)):
                 print(
                     f"repro: note: '{path.parent}', made by an older version, has the name that this run would have "
-                    f"had and is another result (of {theirs.trainer.max_epochs} epochs, or extended to that); this run "
-                    f"is '{run.name}', and both are kept",
+                    f"had and is another result (of {recorded.trainer.max_epochs} epochs, or extended to that); this "
+                    f"run is '{run.name}', and both are kept",
                     file=sys.stderr,
                 )
 
@@ -200,9 +200,11 @@ def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
 
 def _same(run: RunDirectory, config: Config) -> None:
     """Refuse a directory whose configuration is another run's."""
-    theirs, ours = determining(load(run.config_path)), determining(config)
-    theirs, ours = {**ours, **theirs}, {**theirs, **ours}  # some keys belong to some configurations alone
-    different = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in ours if theirs[key] != ours[key]]
+    recorded, wanted = determining(load(run.config_path)), determining(config)
+    recorded, wanted = {**wanted, **recorded}, {**recorded, **wanted}  # some keys belong to some configurations alone
+    different = [
+        f"{key} is {recorded[key]} there and {wanted[key]} here" for key in wanted if recorded[key] != wanted[key]
+    ]
     if different:
         raise UserError(f"'{run.path}' is another run's: {'; '.join(different)}; name another with --name or --study")
 

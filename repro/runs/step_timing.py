@@ -47,13 +47,13 @@ def _now() -> float:
 
 
 def _typical(moments: list[float]) -> float:
-    """The median duration, without the first."""
+    """The median duration of the steps, without the first one."""
     durations = [after - before for before, after in itertools.pairwise(moments)]
     return median(durations[1:] or durations)
 
 
 def time_run(config: Config, steps: int) -> tuple[float, str, int]:
-    """How long the steps of a run of so many take here.
+    """How long each step of a run of `steps` steps takes on this machine.
 
     Returns:
         Seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the GPU's
@@ -81,7 +81,7 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     batches = held_out * times + -(-data.samples("train") // size)  # the training images once, at the end
     evaluating = _typical(clock.evaluation) * batches / steps
     module = experiment.module
-    momentum = [each for each in module.parameters() if each.requires_grad and config.training.momentum]
+    momentum = [parameter for parameter in module.parameters() if parameter.requires_grad and config.training.momentum]
     stored = [*module.state_dict().values(), *momentum]
-    checkpoint = sum(each.numel() * each.element_size() for each in stored)
+    checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in stored)
     return _typical(clock.training) + evaluating, device_name(trainer.strategy.root_device), checkpoint

@@ -47,7 +47,7 @@ class Interrupted(Exception):
 
 
 class CannotSave(Exception):
-    """A checkpoint could not be written, or nothing else; the earlier checkpoint is there."""
+    """The disk refuses a checkpoint or another file; the earlier checkpoint is still there."""
 
 
 class StopRequest:
@@ -85,11 +85,11 @@ class StopRequest:
         self._signal = max(self._signal, int(number))
 
     def taken_over(self) -> None:
-        """Another start has the run now."""
+        """Ask to stop because another start has taken the run over."""
         self.ask(TAKEN_OVER)
 
     def is_urgent(self) -> bool:
-        """Whether what goes on has to be left: some seconds after a signal, or at the end of the budget."""
+        """Whether to stop at once: some seconds after a signal, or at the end of the budget."""
         if self.signal == OUT_OF_TIME:
             return self.left <= LAST_SECONDS
         return bool(self) and time.monotonic() - self._since > PATIENCE_SECONDS

@@ -102,7 +102,7 @@ class Threads(Callback):
             return most
         images, labels = data.probe(size)
         seconds = _timed(network, images, labels, most)
-        self.facts = {"step_seconds": {f"{number} threads": round(each, 5) for number, each in seconds.items()}}
+        self.facts = {"step_seconds": {f"{number} threads": round(duration, 5) for number, duration in seconds.items()}}
         return most if seconds[1] >= GAIN * seconds[most] else 1
 
 
@@ -129,7 +129,7 @@ def _timed(network: nn.Module, images: Tensor, labels: Tensor, most: int) -> dic
 
 
 def share_threads(devices: int) -> None:
-    """Leave the processes that Lightning has yet to begin their part of the threads, in the environment."""
+    """Set the environment so that processes that Lightning starts later use only their part of the threads."""
     if prepared() and (most := _share(devices)) < allowed():
         os.environ["OMP_NUM_THREADS"] = str(most)
 

@@ -34,14 +34,14 @@ def train_samples(config: Config, asking: str) -> int:
         raise UserError(f"{asking} needs one of the data sets by name; give a number for '{config.data.name}'")
     if config.data.train_size:
         return config.data.train_size
-    there = data.counted(config.data.name, config.data.root).train
-    if there <= config.data.validation_size:
-        raise UserError(f"data.validation_size is {config.data.validation_size}; allowed: below the {there} images")
-    return there - config.data.validation_size
+    count = data.counted(config.data.name, config.data.root).train
+    if count <= config.data.validation_size:
+        raise UserError(f"data.validation_size is {config.data.validation_size}; allowed: below the {count} images")
+    return count - config.data.validation_size
 
 
 def full_batch(config: Config) -> Config:
-    """The configuration with a batch size of ``full`` as the number that it is, so that both are the same run.
+    """The configuration with the batch size ``full`` replaced by its number, so that both are the same run.
 
     Raises:
         UserError: For a data set by import path, whose number of images is not known beforehand.
@@ -62,8 +62,8 @@ _RESIDENT, _DECODED = ("padding", "residence"), ("image_size", "resize_size", "o
 def kind_options(config: Config) -> dict[str, object]:
     """The options that only one kind of data sets takes, as far as the configuration gives any."""
     usual = DataConfig()
-    given = {key: getattr(config.data, key) for key in (*_RESIDENT, *_DECODED)}
-    return {key: value for key, value in given.items() if value != getattr(usual, key)}
+    options = {key: getattr(config.data, key) for key in (*_RESIDENT, *_DECODED)}
+    return {key: value for key, value in options.items() if value != getattr(usual, key)}
 
 
 def _check_data_options(config: Config, dataset: data.Dataset) -> None:
@@ -82,7 +82,7 @@ def _measures(config: Config) -> bool:
 
 
 def require_trusted(config: Config) -> None:
-    """Refuse a configuration that names code which nobody trusts; to be asked before anything of it is imported.
+    """Refuse a configuration that names untrusted code; call it before anything that it names is imported.
 
     Raises:
         UserError: It says what would be imported, and how to trust it.
@@ -139,8 +139,8 @@ def check(config: Config) -> str:
             image_size=config.data.image_size or dataset.image_size,
             **network_options(config),
         )
-    found = data.fingerprint(config.data.name, config.data.root, config.data.arguments)
-    return " ".join([found, *own_code(config).values()])
+    fingerprint = data.fingerprint(config.data.name, config.data.root, config.data.arguments)
+    return " ".join([fingerprint, *own_code(config).values()])
 
 
 def _check_sizes(config: Config, dataset: data.Dataset) -> None:
@@ -171,8 +171,8 @@ def _check_combinations(config: Config) -> None:
     if model.solver == "exact" and model.train != "output":
         raise UserError("model.solver exact solves for the output layer alone; set model.train output with it")
     if model.solver == "exact" and (trainer.devices not in ("auto", 1) or trainer.num_nodes > 1):
-        given = f"trainer.devices is {trainer.devices} and trainer.num_nodes {trainer.num_nodes}"
-        raise UserError(f"model.solver exact is one factorization in one process; {given}; allowed: 1 each")
+        devices = f"trainer.devices is {trainer.devices} and trainer.num_nodes {trainer.num_nodes}"
+        raise UserError(f"model.solver exact is one factorization in one process; {devices}; allowed: 1 each")
     if trainer.compile != "none" and model.train == "output":
         raise UserError(
             "model.train output trains one linear layer on features that are computed once, and there is nothing to "

@@ -30,13 +30,13 @@ class Conditioning:
     rank: Float[Tensor, " matrices"]
     """How many singular values are over tolerance · σmax; floating, since NaN where entries are not finite."""
     finite: Bool[Tensor, " matrices"]
-    """Whether all entries are finite."""
+    """Whether all entries of the matrix are finite."""
     values: tuple[Float[Tensor, " _"], ...] | None = None
     """All singular values of each matrix, descending, if they were asked for."""
 
     def split(self, lengths: Sequence[int]) -> list[Conditioning]:
-        """Consecutive parts with so many entries each."""
-        columns = [getattr(self, each.name).split(list(lengths)) for each in fields(self) if each.name != "values"]
+        """Consecutive parts with the given numbers of entries."""
+        columns = [getattr(self, field.name).split(list(lengths)) for field in fields(self) if field.name != "values"]
         ends = list(accumulate(lengths))
         values = [self.values and self.values[end - some : end] for some, end in zip(lengths, ends, strict=True)]
         return [Conditioning(*parts) for parts in zip(*columns, values, strict=True)]
@@ -114,15 +114,15 @@ def assess(
         for unfoldings, values in singular_values(some, modes=modes, block=block):
             bounds: list[float] = []
             first = start
-            for each in unfoldings:
-                bounds += [bound(each.tensors[0], each.modes[0])] * len(each.places)
-                for mode in each.modes:
-                    rows += range(start, start + len(each.places))
-                    entries += [starts[items[place]] + mode for place in each.places]
+            for unfolding in unfoldings:
+                bounds += [bound(unfolding.tensors[0], unfolding.modes[0])] * len(unfolding.indices)
+                for mode in unfolding.modes:
+                    rows += range(start, start + len(unfolding.indices))
+                    entries += [starts[items[index]] + mode for index in unfolding.indices]
                     if keep:
-                        for row, place in enumerate(each.places, start - first):
-                            every[starts[items[place]] + mode] = values[row]
-                start += len(each.places)
+                        for row, index in enumerate(unfolding.indices, start - first):
+                            every[starts[items[index]] + mode] = values[row]
+                start += len(unfolding.indices)
             summaries.append(_summarise(values, values.new_tensor(bounds)))
         if summaries:
             some_rows, some_entries = (torch.tensor(numbers, device="cpu") for numbers in (rows, entries))
@@ -157,7 +157,7 @@ def cost(shape: tuple[int, ...], modes: int | None = None) -> float:
 def _summarise(
     values: Float[Tensor, "batch short"], tolerances: Float[Tensor, " batch"]
 ) -> Float[Tensor, "quantities batch"]:
-    """Of descending singular values: the largest, the smallest, how many are over the tolerance, the tolerance."""
+    """Of each row of singular values: the largest, the smallest, how many are over the tolerance, and the tolerance."""
     if values.shape[1] == 0:
         nothing = torch.full_like(tolerances, torch.nan)
         return torch.stack([nothing, nothing, torch.zeros_like(nothing), nothing])

@@ -18,37 +18,37 @@ _BAND = 24
 """A band's rows are a multiple of this: MKL was measured to lose up to a tenth with 16 or 32."""
 
 
-def add_grams(group: list[Tensor], places: Mapping[int, Float[Tensor, "group short short"]], elements: int) -> None:
+def add_grams(group: list[Tensor], grams: Mapping[int, Float[Tensor, "group short short"]], elements: int) -> None:
     """Add the Gram matrices (their lower triangles) of the unfoldings of tensors of one shape to what is there.
 
     Args:
         group: The tensors.
-        places: By mode, where its matrices go: float64, on the tensors' device if that has float64.
+        grams: The matrices of each mode, to add to: float64, on the tensors' device if that has float64.
         elements: How many elements are in float64 at one time.
     """
     if group[0].numel() > elements:
-        for mode, place in places.items():
+        for mode, gram in grams.items():
             for number, tensor in enumerate(group):
-                _streamed(tensor, mode, elements, place[number : number + 1])
+                _streamed(tensor, mode, elements, gram[number : number + 1])
         return
     start = 0
     for stack, room in stacks(group, elements):
         end = start + len(stack)
-        _of_stack(stack, {mode: place[start:end] for mode, place in places.items()}, room)
+        _of_stack(stack, {mode: gram[start:end] for mode, gram in grams.items()}, room)
         start = end
 
 
-def _of_stack(stack: Float[Tensor, "batch ..."], places: dict[int, Tensor], room: Tensor) -> None:
-    kernel = _of_kernel(stack) if max(places) >= 2 else {}
-    for mode, place in places.items():
+def _of_stack(stack: Float[Tensor, "batch ..."], grams: dict[int, Tensor], room: Tensor) -> None:
+    kernel = _of_kernel(stack) if max(grams) >= 2 else {}
+    for mode, gram in grams.items():
         if mode in kernel:
-            place += kernel[mode]
+            gram += kernel[mode]
         else:
-            _add_gram(short_unfoldings(stack, mode, room), place)
+            _add_gram(short_unfoldings(stack, mode, room), gram)
 
 
 def _of_kernel(stack: Float[Tensor, "batch out in ..."]) -> dict[int, Float[Tensor, "batch side side"]]:
-    """Those along the axes of small kernels: sums of what all pairs of positions have in common, computed once."""
+    """Gram matrices along the axes of small kernels: sums of the products of all pairs of positions, computed once."""
     batch, *sizes = stack.shape
     leading, axes = sizes[:2], sizes[2:]
     positions = math.prod(axes)
@@ -61,30 +61,30 @@ def _of_kernel(stack: Float[Tensor, "batch out in ..."]) -> dict[int, Float[Tens
 
 
 def _along(kept: int, joint: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch side side"]:
-    """The sum over equal indices along all axes but one, each of which there is twice."""
+    """The sum over equal indices along all axes but `kept`; every axis comes twice."""
     for axis in reversed(range(joint.ndim // 2)):
         if axis != kept:
             joint = joint.diagonal(dim1=1 + axis, dim2=1 + axis + joint.ndim // 2).sum(-1)
     return joint
 
 
-def _streamed(tensor: Tensor, mode: int, elements: int, place: Float[Tensor, "1 short short"]) -> None:
+def _streamed(tensor: Tensor, mode: int, elements: int, gram: Float[Tensor, "1 short short"]) -> None:
     for columns in short_blocks(with_float64(tensor), mode, elements=elements):
         short, count = columns.shape
         # A batch of products keeps more threads busy than one product that is small in two of three dimensions.
         parts = 4 if count % 4 == 0 and count >= 8 * short else 1
-        products = place.new_zeros(parts, short, short)
+        products = gram.new_zeros(parts, short, short)
         _add_gram(columns.unflatten(1, (parts, count // parts)).movedim(1, 0), products)
-        place += products.sum(0)
+        gram += products.sum(0)
 
 
-def _add_gram(matrices: Float[Tensor, "batch short long"], place: Float[Tensor, "batch short short"]) -> None:
-    """The lower triangles, in bands of rows: with many of them, half of the products."""
+def _add_gram(matrices: Float[Tensor, "batch short long"], gram: Float[Tensor, "batch short short"]) -> None:
+    """Add the lower triangles, in bands of rows: with many bands, half of the products."""
     short = matrices.shape[1]
     band = _BAND * max(round(short / (6 * _BAND)), 1)
     for start in range(0, short, band):
         rows = matrices[:, start : start + band]
-        place[:, start : start + band, : start + band].add_(rows @ matrices[:, : start + band].mT)
+        gram[:, start : start + band, : start + band].add_(rows @ matrices[:, : start + band].mT)
 
 
 def stacks(

@@ -66,7 +66,7 @@ def signs(side: int, count: int, generator: torch.Generator, like: Tensor) -> It
     """Random vectors of ±1 (Hutchinson 1990): the mean of v·Av over them is the trace of A, exactly if A is diagonal.
 
     Args:
-        side: Of the matrix.
+        side: Side of the matrix.
         count: How many.
         generator: On the CPU.
         like: Whose dtype and device they have.

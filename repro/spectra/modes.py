@@ -32,13 +32,13 @@ def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = 
         UserError: The tensor is complex or has no dimension.
     """
     _check(tensor)
-    found = {
+    by_mode = {
         mode: row
         for unfoldings, values in singular_values([tensor], modes=None, block=block)
-        for each, row in zip(unfoldings, values, strict=True)
-        for mode in each.modes
+        for unfolding, row in zip(unfoldings, values, strict=True)
+        for mode in unfolding.modes
     }
-    return [found[mode] for mode in range(tensor.ndim)]
+    return [by_mode[mode] for mode in range(tensor.ndim)]
 
 
 def mode_conditioning(

@@ -47,17 +47,17 @@ class Convolution:
     """
 
     weight: Float[Tensor, "out in ..."]
-    """Its second axis are the channels of one group."""
+    """The kernel; its second axis holds the channels of one group."""
     image: Sizes = ()
-    """Height and width (or one, or three sizes) of what it reads."""
+    """Height and width (or one, or three sizes) of the input image."""
     stride: Sizes = ()
     dilation: Sizes = ()
     groups: int = 1
 
     def __post_init__(self) -> None:
         axes = self.weight.ndim - 2
-        given = (self.image, self.stride or self.image, self.dilation or self.image)
-        if axes < 0 or any(len(sizes) != axes for sizes in given) or self.weight.shape[0] % self.groups:
+        all_sizes = (self.image, self.stride or self.image, self.dilation or self.image)
+        if axes < 0 or any(len(sizes) != axes for sizes in all_sizes) or self.weight.shape[0] % self.groups:
             raise UserError(
                 f"no convolution has a weight of shape {tuple(self.weight.shape)}, images of {self.image}, stride "
                 f"{self.stride}, dilation {self.dilation} and {self.groups} groups; allowed: a size for each axis of "
@@ -66,7 +66,7 @@ class Convolution:
 
     @cached_property
     def grid(self) -> Sizes:
-        """Size of what it returns, where images wrap around."""
+        """Size of the output image, with the input wrapped around at its edges."""
         return tuple(-(-size // step) for size, step in zip(self.image, self.stride or (1,) * 9, strict=False))
 
     @cached_property
@@ -79,7 +79,7 @@ class Convolution:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Rows and columns of a block."""
+        """Rows and columns of the block of one frequency."""
         return self.weight.shape[0] // self.groups, self.weight.shape[1] * math.prod(self.stride)
 
 
@@ -90,7 +90,7 @@ class _Frequencies(NamedTuple):
     counts: Int[Tensor, " frequencies"]
     """Two for a pair, one for a frequency that is its own opposite."""
     differences: tuple[tuple[list[int], list[int]], ...]
-    """Of two shifts, one of each pair of opposite ones: from which shifts to which."""
+    """For one of each pair of opposite differences of two shifts: from which shifts, and to which."""
     cosines: Float[Tensor, "frequencies differences"]
     sines: Float[Tensor, "frequencies differences"]
 
@@ -110,17 +110,17 @@ def operator_conditionings(
     """
     table = torch.full((4, len(convolutions)), torch.nan, dtype=torch.float64)
 
-    def work(places: list[int]) -> None:
+    def work(indices: list[int]) -> None:
         alike: defaultdict[object, list[int]] = defaultdict(list)
-        for place in places:
-            each = convolutions[place]
-            if each.weight.numel() and each.weight.isfinite().all():
-                shape, dtype = each.weight.shape, each.weight.dtype
-                alike[shape, dtype, each.image, each.stride, each.dilation, each.groups].append(place)
+        for index in indices:
+            layer = convolutions[index]
+            if layer.weight.numel() and layer.weight.isfinite().all():
+                shape, dtype = layer.weight.shape, layer.weight.dtype
+                alike[shape, dtype, layer.image, layer.stride, layer.dilation, layer.groups].append(index)
         for some in alike.values():
-            table[:, some] = _extremes([convolutions[place] for place in some], tolerance)
+            table[:, some] = _extremes([convolutions[index] for index in some], tolerance)
 
-    in_threads(work, [each.cost for each in convolutions])
+    in_threads(work, [layer.cost for layer in convolutions])
     high, low, kappa, rank = table
     return Conditioning(high, low, kappa, rank, ~rank.isnan()).split([1] * len(convolutions))
 
@@ -131,10 +131,10 @@ def operator_singular_values(convolution: Convolution) -> Float[Tensor, " values
     if not convolution.weight.isfinite().all():
         count = math.prod(convolution.grid) * convolution.groups * min(convolution.sides)
         return torch.full((count,), torch.nan, dtype=torch.float64)
-    taps, scales, there = _fold([convolution])
-    blocks = torch.einsum("ft,gtsl->fgsl", there.phases, taps[0].to(torch.complex128))
+    taps, scales, frequencies = _fold([convolution])
+    blocks = torch.einsum("ft,gtsl->fgsl", frequencies.phases, taps[0].to(torch.complex128))
     values = torch.linalg.svdvals(blocks).flatten(1)
-    every: Tensor = scales * values.repeat_interleave(there.counts, 0).flatten()
+    every: Tensor = scales * values.repeat_interleave(frequencies.counts, 0).flatten()
     return every.sort(descending=True).values
 
 
@@ -143,77 +143,77 @@ def _extremes(alike: Sequence[Convolution], tolerance: float | None) -> Float[Te
     one = alike[0]
     if tolerance is None:
         tolerance = default_tolerance(one.weight.dtype, one.sides)
-    taps, scales, there = _fold(alike)
+    taps, scales, frequencies = _fold(alike)
     layers, groups, count, short, _ = taps.shape
     if count == groups == 1:  # one matrix, whatever the frequency
-        found = conditioning(list(taps[:, 0, 0]), tolerance=tolerance)
-        rank = found.rank * math.prod(one.grid)
-        return torch.stack([found.sigma_max * scales, found.sigma_min * scales, found.condition_number, rank])
-    if count == 1 or len(there.counts) * groups <= _FEW:
-        kept = torch.ones(len(there.counts), layers, groups, dtype=torch.bool)
-        values = _values(taps, there, kept)
+        result = conditioning(list(taps[:, 0, 0]), tolerance=tolerance)
+        rank = result.rank * math.prod(one.grid)
+        return torch.stack([result.sigma_max * scales, result.sigma_min * scales, result.condition_number, rank])
+    if count == 1 or len(frequencies.counts) * groups <= _FEW:
+        kept = torch.ones(len(frequencies.counts), layers, groups, dtype=torch.bool)
+        values = _values(taps, frequencies, kept)
     else:
-        kept, values = _screened(taps, there)
+        kept, values = _screened(taps, frequencies)
     frequency, layer, _ = kept.nonzero(as_tuple=True)
     high = values.new_zeros(layers).scatter_reduce_(0, layer, values[:, 0], "amax")
     low = values.new_full((layers,), torch.inf).scatter_reduce_(0, layer, values[:, -1], "amin")
-    below = (values <= tolerance * high[layer, None]).sum(1) * there.counts[frequency]
+    below = (values <= tolerance * high[layer, None]).sum(1) * frequencies.counts[frequency]
     rank = math.prod(one.grid) * groups * short - high.new_zeros(layers).index_add_(0, layer, below.double())
     kappa = torch.where(low <= tolerance * high, torch.inf, high / low)
     return torch.stack([high * scales, low * scales, kappa, rank])
 
 
 def _screened(
-    taps: Float[Tensor, "layers groups taps short long"], there: _Frequencies
+    taps: Float[Tensor, "layers groups taps short long"], frequencies: _Frequencies
 ) -> tuple[Bool[Tensor, "frequencies layers groups"], Float[Tensor, "kept short"]]:
     """The blocks in which a layer's extremes can be, and their singular values."""
-    low, high = _eigenvalues(taps, there)
+    low, high = _eigenvalues(taps, frequencies)
     slack = (taps.shape[3] + 16) * _SINGLE * high.amax((0, 2))[:, None]
     first = torch.zeros_like(low, dtype=torch.bool)  # where they seem to be: what is there bounds the search
     for ends in (low, -high):
         first |= ends == ends.amin((0, 2), keepdim=True)
-    values = _values(taps, there, first)
+    values = _values(taps, frequencies, first)
     layer = first.nonzero(as_tuple=True)[1]
     largest = values.new_zeros(taps.shape[0]).scatter_reduce_(0, layer, values[:, 0] ** 2, "amax")
     smallest = values.new_full((taps.shape[0],), torch.inf).scatter_reduce_(0, layer, values[:, -1] ** 2, "amin")
     kept = (low <= smallest[:, None] + slack) | (high >= largest[:, None] - slack) | first
-    values = _values(taps, there, kept)
+    values = _values(taps, frequencies, kept)
     exact = values[:, [-1, 0]].T ** 2
     if ((torch.stack([low[kept], high[kept]]) - exact).abs() > slack[kept.nonzero(as_tuple=True)[1]].T).any():
         kept = torch.ones_like(kept)  # never seen
-        values = _values(taps, there, kept)
+        values = _values(taps, frequencies, kept)
     return kept, values
 
 
 def _values(
     taps: Float[Tensor, "layers groups taps short long"],
-    there: _Frequencies,
+    frequencies: _Frequencies,
     kept: Bool[Tensor, "frequencies layers groups"],
 ) -> Float[Tensor, "kept short"]:
     """Singular values of some blocks, in the order of `kept`."""
     frequency, layer, group = kept.nonzero(as_tuple=True)
     size = max(_AT_ONCE // taps[0, 0, 0].numel(), 1)
-    found = []
-    for at, of, in_group in zip(*(each.split(size) for each in (frequency, layer, group)), strict=True):
-        parts = torch.view_as_real(there.phases[at]).mT @ taps[of, in_group].flatten(2)
+    values = []
+    for at, of, in_group in zip(*(indices.split(size) for indices in (frequency, layer, group)), strict=True):
+        parts = torch.view_as_real(frequencies.phases[at]).mT @ taps[of, in_group].flatten(2)
         blocks = torch.complex(*parts.unbind(1)).view(-1, *taps.shape[3:])
-        found.append(torch.linalg.svdvals(blocks))
-    return torch.cat(found)
+        values.append(torch.linalg.svdvals(blocks))
+    return torch.cat(values)
 
 
 def _eigenvalues(
-    taps: Float[Tensor, "layers groups taps short long"], there: _Frequencies
+    taps: Float[Tensor, "layers groups taps short long"], frequencies: _Frequencies
 ) -> Float[Tensor, "ends frequencies layers groups"]:
     """Smallest and largest eigenvalue of each block's Gram matrix, in single precision."""
     layers, groups, _, short, _ = taps.shape
     joined = taps.movedim(2, 3)  # layers, groups, short, taps, long
     products = torch.stack(
-        [joined[..., one, :].flatten(3) @ joined[..., other, :].flatten(3).mT for one, other in there.differences]
+        [joined[..., one, :].flatten(3) @ joined[..., other, :].flatten(3).mT for one, other in frequencies.differences]
     )
     even, odd = (products + products.mT).flatten(1), (products - products.mT).flatten(1)
     ends = []
     size = max(_AT_ONCE // even.shape[1], 1)
-    for cosines, sines in zip(there.cosines.split(size), there.sines.split(size), strict=True):
+    for cosines, sines in zip(frequencies.cosines.split(size), frequencies.sines.split(size), strict=True):
         gram = torch.complex((cosines @ even).float(), (sines @ odd).float()).view(-1, short, short)
         ends.append(torch.linalg.eigvalsh(gram)[:, [0, -1]].T.reshape(2, -1, layers, groups).double())
     return torch.cat(ends, dim=1)
@@ -227,7 +227,7 @@ def _fold(
     Beside them what each layer's have been divided by, a power of two, and the frequencies.
     """
     one, layers = alike[0], len(alike)
-    weights = torch.stack([each.weight.detach().to("cpu", torch.float64) for each in alike])
+    weights = torch.stack([layer.weight.detach().to("cpu", torch.float64) for layer in alike])
     scales = weights.flatten(1).abs().amax(1)
     scales = torch.where(scales > 0, 2.0 ** torch.frexp(scales).exponent, 1.0)
     axes = len(one.image)
@@ -235,7 +235,7 @@ def _fold(
     sides = [step * size for step, size in zip(stride, one.grid, strict=True)]
     where = []
     for position in itertools.product(*map(range, one.weight.shape[2:])):
-        at = [each * wide % side for each, wide, side in zip(position, dilation, sides, strict=True)]
+        at = [tap * wide % side for tap, wide, side in zip(position, dilation, sides, strict=True)]
         shift, phase = (tuple(part) for part in zip(*map(divmod, at, stride), strict=True)) if axes else ((), ())
         where.append((shift, phase))
     shifts = tuple(dict.fromkeys(shift for shift, _ in where))
@@ -251,16 +251,16 @@ def _fold(
 
 @cache
 def _frequencies(shifts: tuple[Sizes, ...], grid: Sizes) -> _Frequencies:
-    """Of a grid; with one shift all blocks are alike, and one stands for them."""
+    """The frequencies of a grid; with one shift all blocks are alike, and one stands for them."""
     if len(shifts) == 1:
         one = torch.ones(1, 1, dtype=torch.float64)
         return _Frequencies(one.to(torch.complex128), torch.tensor([math.prod(grid)]), (), one, one)
 
-    def opposite(place: Sizes) -> Sizes:
-        return tuple(-each % size for each, size in zip(place, grid, strict=True))
+    def opposite(frequency: Sizes) -> Sizes:
+        return tuple(-coordinate % size for coordinate, size in zip(frequency, grid, strict=True))
 
-    counts = {place: 1 + (place != opposite(place)) for place in itertools.product(*map(range, grid))}
-    counts = {place: count for place, count in counts.items() if place <= opposite(place)}
+    counts = {frequency: 1 + (frequency != opposite(frequency)) for frequency in itertools.product(*map(range, grid))}
+    counts = {frequency: count for frequency, count in counts.items() if frequency <= opposite(frequency)}
     differences: dict[Sizes, tuple[list[int], list[int]]] = {}
     for one_, other in itertools.product(range(len(shifts)), repeat=2):
         between = tuple((a - b) % size for a, b, size in zip(shifts[one_], shifts[other], grid, strict=True))

@@ -52,8 +52,8 @@ def assign(costs: Sequence[float], parts: int) -> list[list[int]]:
         cut[min(int((before + costs[item] / 2) / fair), parts - 1)].append(item)
         dealt[dealer.give(costs[item])].append(item)
         before += costs[item]
-    heaviest = [max(sum(costs[item] for item in share) for share in shares) for shares in (cut, dealt)]
-    return [sorted(share) for share in (cut if heaviest[0] <= _AS_GOOD * heaviest[1] else dealt)]
+    heaviest = [max(sum(costs[item] for item in items) for items in division) for division in (cut, dealt)]
+    return [sorted(items) for items in (cut if heaviest[0] <= _AS_GOOD * heaviest[1] else dealt)]
 
 
 def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> None:
@@ -64,8 +64,8 @@ def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> Non
     the others, with torch's whole team.
 
     Args:
-        work: Does the items with these places, in the caller's no_grad or inference mode.
-        costs: Of each item, as `repro.spectra.cost` estimates them.
+        work: Does the items with these indices, in the caller's no_grad or inference mode.
+        costs: The cost of each item, as `repro.spectra.cost` estimates it.
     """
     team = torch.get_num_threads()
     threads = min(team, MOST_THREADS, len(costs))
@@ -77,14 +77,14 @@ def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> Non
     while together and costs[together[0]] * threads > left:
         left -= costs[together[0]]
         work([together.pop(0)])
-    shares = [sorted(together[item] for item in share) for share in assign([costs[item] for item in together], threads)]
+    parts = [sorted(together[item] for item in items) for items in assign([costs[item] for item in together], threads)]
     inference = torch.is_inference_mode_enabled()
 
-    def in_thread(share: list[int]) -> None:
+    def in_thread(items: list[int]) -> None:
         with torch.inference_mode(inference), torch.no_grad():
-            work(share)
+            work(items)
 
-    list(_pool(threads, os.getpid()).map(in_thread, shares))
+    list(_pool(threads, os.getpid()).map(in_thread, parts))
 
 
 @cache

@@ -42,12 +42,12 @@ class Unfoldings:
     """Matrices of one shape: of tensors of one shape and dtype, along modes that have the same singular values."""
 
     tensors: list[Tensor]
-    places: list[int]
-    """Where the tensors stand among all."""
+    indices: list[int]
+    """Where the tensors stand among those that were given."""
     modes: list[int]
-    """Several where one's unfolding is the other's turned, as both of a matrix are."""
+    """Modes whose unfoldings are each other's transposes, as both of a matrix are; often only one."""
     elements: int
-    """How many may be in float64 at one time."""
+    """How many elements may be in float64 at one time."""
 
     @property
     def side(self) -> int:
@@ -55,7 +55,7 @@ class Unfoldings:
         return min(unfolded_shape(self.tensors[0].shape, self.modes[0]))
 
     def no_grams(self) -> Float[Tensor, "matrices short short"]:
-        """Zeros, for the Gram matrices."""
+        """Zeros to add the Gram matrices to."""
         tensor = with_float64(self.tensors[0])
         return tensor.new_zeros(len(self.tensors), self.side, self.side, dtype=torch.float64)
 
@@ -75,31 +75,31 @@ def singular_values(
         throughout for a tensor with NaN or infinite entries, rows without length for tensors without entries.
     """
     alike: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
-    for place, tensor in enumerate(tensors):
-        alike[tensor.shape, tensor.dtype, tensor.device].append(place)
+    for index, tensor in enumerate(tensors):
+        alike[tensor.shape, tensor.dtype, tensor.device].append(index)
     small: defaultdict[int, list[tuple[Unfoldings, Tensor]]] = defaultdict(list)
-    for places in alike.values():
-        group = [tensors[place] for place in places]
+    for indices in alike.values():
+        group = [tensors[index] for index in indices]
         elements = block or (DEVICE_BLOCK if group[0].is_cuda else HOST_BLOCK)
-        unfoldings = [Unfoldings(group, places, some, elements) for some in distinct_modes(group[0].shape, modes)]
-        grams = {each.modes[0]: each.no_grams() for each in unfoldings}
+        unfoldings = [Unfoldings(group, indices, some, elements) for some in distinct_modes(group[0].shape, modes)]
+        grams = {unfolding.modes[0]: unfolding.no_grams() for unfolding in unfoldings}
         if group[0].numel():
             add_grams(group, grams, elements)
-        for each in unfoldings:
-            matrices = grams.pop(each.modes[0])
-            if each.side <= _SMALL:
-                small[each.side].append((each, matrices.cpu()))
+        for unfolding in unfoldings:
+            matrices = grams.pop(unfolding.modes[0])
+            if unfolding.side <= _SMALL:
+                small[unfolding.side].append((unfolding, matrices.cpu()))
             else:
-                yield [each], _from_grams([each], matrices.cpu())
+                yield [unfolding], _from_grams([unfolding], matrices.cpu())
     for together in small.values():
-        some = [each for each, _ in together]
+        some = [unfolding for unfolding, _ in together]
         yield some, _from_grams(some, torch.cat([matrices for _, matrices in together]))
 
 
 def _from_grams(
     unfoldings: list[Unfoldings], grams: Float[Tensor, "matrices short short"]
 ) -> Float[Tensor, "matrices short"]:
-    """By the fast path where that is accurate. On the host: at these sizes a GPU's eigensolver gains nothing."""
+    """Singular values by the fast path where it is accurate; on the host, as a GPU's eigensolver gains nothing here."""
     if grams.shape[-1] == 0:
         return grams.new_empty(grams.shape[:2])
     largest = grams.diagonal(dim1=-2, dim2=-1).amax(-1)
@@ -114,12 +114,14 @@ def _from_grams(
     if odd or not accurate.all():
         slow = set(torch.nonzero(~accurate).flatten().tolist()) - odd
         start = 0
-        for each in unfoldings:
-            mine = range(start, start + len(each.tensors))
+        for unfolding in unfoldings:
+            mine = range(start, start + len(unfolding.tensors))
             if members := sorted(slow.intersection(mine)):
-                values[members] = _exact([each.tensors[row - start] for row in members], each.modes[0], each.elements)
+                values[members] = _exact(
+                    [unfolding.tensors[row - start] for row in members], unfolding.modes[0], unfolding.elements
+                )
             for row in odd.intersection(mine):
-                values[row] = _extraordinary(each.tensors[row - start], each.modes[0], each.elements)
+                values[row] = _extraordinary(unfolding.tensors[row - start], unfolding.modes[0], unfolding.elements)
             start = mine.stop
     return values
 

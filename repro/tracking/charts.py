@@ -46,22 +46,22 @@ class Charts:
 
         self.note(frame)
         often = _often(frame)
-        found: dict[str, Any] = histograms(frame[often])
+        entries: dict[str, Any] = histograms(frame[often])
         now = frame[~often]
         if not len(now):
-            return found
+            return entries
         before = [] if self._untrained is None or frame["step"].iloc[0] == 0 else [self._untrained]
         records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
         for measurement, part in frame.groupby("measurement"):
             # By rows: of a frame W&B looks up every cell by itself.
-            found[f"readings/{measurement}"] = wandb.Table(
+            entries[f"readings/{measurement}"] = wandb.Table(
                 columns=list(part.columns), data=list(part.itertuples(index=False, name=None))
             )
-        return found | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
+        return entries | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
 
 
 def _often(frame: pd.DataFrame) -> pd.Series[bool]:
-    return frame["measurement"].isin([each.name for each in MEASUREMENTS.values() if each.over_time])
+    return frame["measurement"].isin([kind.name for kind in MEASUREMENTS.values() if kind.over_time])
 
 
 def histograms(frame: pd.DataFrame) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def histograms(frame: pd.DataFrame) -> dict[str, Any]:
     import wandb
 
     bounds = edges().numpy()
-    found = {}
+    entries = {}
     rows = frame[frame["quantity"].str.startswith("bin ")]
     for (layer, kind), part in rows.groupby(["layer", "mode"]):
         numbers = part["quantity"].str.removeprefix("bin ").astype(int).to_numpy()
@@ -78,28 +78,28 @@ def histograms(frame: pd.DataFrame) -> dict[str, Any]:
         first, last = max(numbers.min(), 1), min(numbers.max(), len(bounds) - 1)
         if first <= last:
             inside = (counts[first : last + 1], bounds[first - 1 : last + 1])
-            found[f"distributions/layer {layer}/{kind}"] = wandb.Histogram(np_histogram=inside)
-    return found
+            entries[f"distributions/layer {layer}/{kind}"] = wandb.Histogram(np_histogram=inside)
+    return entries
 
 
 def summary(frame: pd.DataFrame) -> dict[str, float]:
     """Medians and maxima over the layers of each measurement's κ, and how many are infinite; other quantities."""
-    found: dict[str, float] = {}
+    entries: dict[str, float] = {}
     for measurement in MEASUREMENTS.values():
         for kappa in measurement.kappas[:1]:
             values = kappa.table(frame)["kappa"].to_numpy(float)
             if len(values):
                 finite = values[np.isfinite(values)]
-                found[f"condition_number/{measurement.name}/infinite"] = float(np.isinf(values).sum())
+                entries[f"condition_number/{measurement.name}/infinite"] = float(np.isinf(values).sum())
                 if len(finite):
-                    found[f"condition_number/{measurement.name}/median"] = float(np.median(finite))
-                    found[f"condition_number/{measurement.name}/maximum"] = float(finite.max())
+                    entries[f"condition_number/{measurement.name}/median"] = float(np.median(finite))
+                    entries[f"condition_number/{measurement.name}/maximum"] = float(finite.max())
         rows = frame[frame["measurement"] == measurement.name]
         for quantities in measurement.quantities if len(rows) else ():
             of_all = {name for name, words in quantities.words.items() if "{}" not in words}
             values_of = quantities.values(rows)
-            found |= {f"{measurement.name}/{name}": values_of[name] for name in of_all & values_of.keys()}
-    return found
+            entries |= {f"{measurement.name}/{name}": values_of[name] for name in of_all & values_of.keys()}
+    return entries
 
 
 def image(figure: Figure) -> Any:

@@ -38,7 +38,7 @@ class Row:
         return [] if self.readings is None else list(dict.fromkeys(self.readings["measurement"]))
 
     def only(self, metrics: list[str], measurements: list[str]) -> Row:
-        """The row with these alone."""
+        """The row with these values alone."""
         kept = None
         if self.readings is not None and measurements:
             kept = self.readings[self.readings["measurement"].isin(measurements)]
@@ -63,7 +63,7 @@ def rows(run: RunDirectory) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far a record has been sent: all before this step, and so many metrics and measurements of it."""
+    """How far a record has been sent: all before `step`, and this many metrics and measurements of `step`."""
 
     step: int = -1
     metrics: int = 0
@@ -81,7 +81,7 @@ class Position:
         )
 
     def columns(self) -> dict[str, int]:
-        """What a row carries of it."""
+        """The position as columns of a row."""
         return {STEP: self.step, METRICS: self.metrics, MEASUREMENTS: self.measurements}
 
 

@@ -35,19 +35,19 @@ def identifier(run: RunDirectory) -> str:
     return str(state.get("wandb_id") or made)
 
 
-def describe(run: RunDirectory, config: Config, *, given: str | None = None) -> Description:
+def describe(run: RunDirectory, config: Config, *, key: str | None = None) -> Description:
     """What W&B is told of a run.
 
     Args:
         run: The run's directory.
         config: Its configuration.
-        given: Its id at W&B. Default: `identifier`.
+        key: Its id at W&B. Default: `identifier`.
     """
     study, lives = manifest(run.path.parent), run.lives
     kind = {"all": "train", "output": "train-output"}[config.model.train]
     short = [{key: life.get(key) for key in ("started", "host", "commit", "dirty", "slurm")} for life in lives]
     return Description(
-        identifier=given or identifier(run),
+        identifier=key or identifier(run),
         name=run.name,
         group=run.study,
         job_type="solve-output" if config.model.solver == "exact" else kind,
@@ -58,8 +58,8 @@ def describe(run: RunDirectory, config: Config, *, given: str | None = None) -> 
 
 def tags(study: Mapping[str, Any], *more: str) -> list[str]:
     """Tags of what belongs to a study: paper, artefact, preset, and more."""
-    found = [study.get("paper"), study.get("artefact"), study.get("preset"), *more]
-    return [str(tag)[:_LONGEST_TAG] for tag in dict.fromkeys(found) if tag]
+    labels = [study.get("paper"), study.get("artefact"), study.get("preset"), *more]
+    return [str(tag)[:_LONGEST_TAG] for tag in dict.fromkeys(labels) if tag]
 
 
 def manifest(folder: Path) -> dict[str, Any]:

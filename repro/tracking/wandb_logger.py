@@ -59,7 +59,7 @@ class WandbIdentifier(Callback):
         self.identifier = identifier
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The identifier, for the checkpoint."""
         return {"identifier": self.identifier}
 
     @staticmethod
@@ -109,7 +109,7 @@ class RunWandbLogger(Logger):
         return self._identifier
 
     def _sent(self, service: Service) -> Position:
-        """How far W&B has this run."""
+        """How much of this run's record W&B has."""
         project, entity = service.place(self._config.log)
         try:
             summary = service.run_summary(entity, project, self._identifier)
@@ -146,7 +146,7 @@ class RunWandbLogger(Logger):
                 online = False
         self._sender = Sender(self._run.name, Cursor(position), patient=False)
         self._remote = open_run(
-            describe(self._run, self._config, given=self._identifier),
+            describe(self._run, self._config, key=self._identifier),
             mode="online" if online else "offline",
             project=log.project,
             entity=log.entity,

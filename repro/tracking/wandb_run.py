@@ -50,7 +50,7 @@ def open_run(
     folder: Path,
     training: bool,
 ) -> Any:
-    """W&B's run: a new one, or online the one that has this id already.
+    """Open W&B's run: a new one, or, online, the one that already has this id.
 
     Args:
         description: What it is.
@@ -68,8 +68,9 @@ def open_run(
     else:
         wanted |= {**_RETRIES, **_STREAM_RETRIES, **_ELSEWHERE, "finish_timeout": 900}
     wandb.termsetup(wandb.Settings(silent=True), None)  # before the run's settings apply it tells of the login
-    known = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}  # older W&B has fewer
-    found = wandb.init(
+    # older W&B has fewer settings
+    supported = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
+    run = wandb.init(
         id=description.identifier,
         name=description.name,
         group=description.group,
@@ -82,11 +83,11 @@ def open_run(
         mode=mode,
         resume="allow" if mode == "online" else None,
         reinit="create_new",
-        settings=wandb.Settings(**known),
+        settings=wandb.Settings(**supported),
     )
-    found.define_metric(STEP)
-    found.define_metric("*", step_metric=STEP, step_sync=True)
-    return found
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    return run
 
 
 @contextlib.contextmanager
@@ -161,13 +162,13 @@ class Sender:
         """
         measured = [(row, row.readings) for row in record if row.readings is not None]
         last = {tuple(row.measurements): row.step for row, _ in measured}.values()
-        charts, found = Charts(self._label), dict[str, Any]()
+        charts, content = Charts(self._label), dict[str, Any]()
         for row, readings in measured:
             if row.step in last:
-                found |= charts.content(readings)
+                content |= charts.content(readings)
             else:
                 charts.note(readings)
-        if again := {name: value for name, value in found.items() if name in names}:
+        if again := {name: value for name, value in content.items() if name in names}:
             self._log(remote, {**again, **self.cursor.position.columns()})
 
     def send_figures(self, remote: Any, run: RunDirectory) -> None:
@@ -179,8 +180,8 @@ class Sender:
         started = time.monotonic()
         remote.log(content, step=self._number if remote.offline else None, commit=True)
         self._number += 1
-        if not self._patient and (taken := time.monotonic() - started) > LONGEST_WAIT_SECONDS:
-            raise TimeoutError(f"it held the training up for {taken:.0f} s")
+        if not self._patient and (seconds := time.monotonic() - started) > LONGEST_WAIT_SECONDS:
+            raise TimeoutError(f"it held the training up for {seconds:.0f} s")
 
 
 def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
@@ -198,7 +199,7 @@ def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
 
 
 def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
-    """See for ourselves that everything has arrived, of charts the newest: W&B's client gives up without a word.
+    """Check that W&B has the whole record and the newest charts: its client gives up without a word.
 
     Raises:
         UserError: If it has not within some seconds, which W&B may take, or the service does not answer.
@@ -207,9 +208,9 @@ def confirm(service: Service, entity: str, project: str, identifier: str, positi
     for wait in _PATIENCE_SECONDS:
         time.sleep(wait)
         summary = service.run_summary(entity, project, identifier) or {}
-        found = Position.of_summary(summary)
-        if (found, summary.get(STATUS)) != (position, status):
-            lacks = f"has taken the record to step {max(found.step, 0)} of {position.step} only"
+        reached = Position.of_summary(summary)
+        if (reached, summary.get(STATUS)) != (position, status):
+            lacks = f"has taken the record to step {max(reached.step, 0)} of {position.step} only"
         elif lost := service.lost_media(entity, project, identifier, summary):
             lacks = f"lacks the files of {', '.join(lost)}"
         else:

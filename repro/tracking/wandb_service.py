@@ -75,11 +75,11 @@ class Service:
         self._entity: str | None = None
 
     def _stored_key(self) -> str | None:
-        """What `wandb login` has kept."""
+        """The key that `wandb login` has stored."""
         path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
         with contextlib.suppress(OSError, netrc.NetrcParseError):
-            if found := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):
-                return found[2]
+            if login := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):
+                return login[2]
         return None
 
     def place(self, log: LogConfig, *, project: str | None = None, entity: str | None = None) -> tuple[str, str]:
@@ -111,13 +111,13 @@ class Service:
             MissingProject: If there is no such project.
             UserError: If the service cannot be reached or refuses.
         """
-        found = self.query(_RUN, {"entity": entity, "project": project, "run": identifier}).get("project")
-        if found is None:
+        answer = self.query(_RUN, {"entity": entity, "project": project, "run": identifier}).get("project")
+        if answer is None:
             raise MissingProject(
                 f"W&B at {self.url} has no project '{project}' of '{entity}'; make it there, or name another with "
                 "--project and --entity"
             )
-        return None if found.get("run") is None else json.loads(found["run"].get("summaryMetrics") or "{}")
+        return None if answer.get("run") is None else json.loads(answer["run"].get("summaryMetrics") or "{}")
 
     def lost_media(self, entity: str, project: str, identifier: str, summary: Mapping[str, Any]) -> list[str]:
         """Names under which a run's summary has a picture or a table whose file has never arrived.
@@ -136,11 +136,11 @@ class Service:
         if not paths:
             return []
         names = sorted(set(paths.values()))
-        asked = {"entity": entity, "project": project, "run": identifier, "names": names, "count": len(names)}
-        found = ((self.query(_FILES, asked).get("project") or {}).get("run") or {}).get("files") or {}
-        nodes = [edge["node"] for edge in found.get("edges", ())]
-        there = {node["name"] for node in nodes if int(node.get("sizeBytes") or 0)}
-        return [name for name, path in paths.items() if path not in there]
+        variables = {"entity": entity, "project": project, "run": identifier, "names": names, "count": len(names)}
+        files = ((self.query(_FILES, variables).get("project") or {}).get("run") or {}).get("files") or {}
+        nodes = [edge["node"] for edge in files.get("edges", ())]
+        arrived = {node["name"] for node in nodes if int(node.get("sizeBytes") or 0)}
+        return [name for name, path in paths.items() if path not in arrived]
 
     def query(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The data that a GraphQL query yields.

@@ -20,7 +20,7 @@ from repro.tracking.wandb_service import Service
 
 @dataclass(frozen=True, kw_only=True)
 class Pending:
-    """A run beside what W&B has of it."""
+    """A run, and what W&B has of it."""
 
     run: RunDirectory
     config: Config
@@ -29,11 +29,11 @@ class Pending:
     identifier: str
     """W&B's id of the run."""
     position: Position
-    """How far W&B has the record."""
+    """How much of the record W&B has."""
     record: list[Row]
-    """The whole record."""
+    """All rows of the record."""
     new: int
-    """Rows of it that W&B lacks or has in part."""
+    """How many rows of the record W&B lacks or has in part."""
     status: str
     lost: list[str]
     """Names of charts and tables of which W&B has the rows but not the files."""
@@ -99,12 +99,9 @@ def send(run: Pending, service: Service) -> None:
 
     if run.status == "running" and run.run.state.get("wandb_live"):
         raise UserError(f"'{run.run.path}' logs to W&B itself while it trains; sync it when it has ended")
-    description = describe(run.run, run.config, given=run.identifier)
+    description = describe(run.run, run.config, key=run.identifier)
     sender = Sender(run.run.name, Cursor(run.position), patient=True)
-    with (
-        _alone(run.run),
-        replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote,
-    ):
+    with _alone(run.run), replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote:
         for row in tqdm(run.record, desc=run.run.name, unit="step", disable=not sys.stderr.isatty()):
             sender.send(remote, row)
         if run.lost:
@@ -117,7 +114,7 @@ def send(run: Pending, service: Service) -> None:
 
 @contextlib.contextmanager
 def _alone(run: RunDirectory) -> Iterator[None]:
-    """Refuse while somebody else syncs this run; where nothing can be written, nobody is asked."""
+    """Refuse while another process syncs this run; where the lock cannot be written, there is no check."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             stack.enter_context(Lock(run.path / "wandb-sync.lock"))

@@ -56,7 +56,7 @@ class Classifier(EvaluatedModule):
             self.train_metrics.add_metrics({"loss": MeanLoss()})
             self.train_metrics.persistent(True)
         self.compiled: Compiled | None = None
-        """How a training step runs the network, if not as it is written."""
+        """The compiled network that training steps run; None to run it as it is written."""
         self.divergence = Divergence()
         self.largest = Largest()
         self.steps = 0
@@ -64,20 +64,20 @@ class Classifier(EvaluatedModule):
 
     @property
     def state_entries(self) -> dict[str, Any]:
-        """For the run's state."""
+        """Entries that a finished run adds to its state."""
         return {}
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """Class scores."""
+        """Class scores (logits) of images."""
         scores: Tensor = self.network(images)
         return scores
 
     def objective(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """What a step's gradients are of: the loss and the spectral penalty; weight decay is the optimiser's part."""
+        """The objective that a step differentiates: loss and spectral penalty; the optimiser adds the weight decay."""
         return self.loss(scores, labels) + self._spectral_penalty()
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
-        """Class scores of what the training batches hold: images, unless a subclass knows better."""
+        """Class scores of a training batch's inputs: images, unless a subclass trains on something else."""
         scores: Tensor = self(inputs) if self.compiled is None else self.compiled(inputs)
         return scores
 
@@ -91,7 +91,7 @@ class Classifier(EvaluatedModule):
         return create_optimizer(self.network.parameters(), self.training_config)
 
     def on_train_start(self) -> None:
-        """Count the steps of the run once: Lightning works them out anew each time that it is asked."""
+        """Count the steps of the run once: Lightning recomputes them at each call."""
         self.steps = int(self.trainer.estimated_stepping_batches)
         training = self.training_config
         if training.warmup_steps >= self.steps > 0 and self.trainer.is_global_zero:
@@ -118,7 +118,7 @@ class Classifier(EvaluatedModule):
         return learning_rate(self.trainer.global_step, self.steps, self.training_config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The mean loss of a batch; of several ranks' parts of it, so weighted that their mean is that of the batch."""
+        """The mean loss of a batch; with several ranks, weighted so that their mean is the mean of the whole batch."""
         with over_all_ranks():
             loss = self._loss(batch)
         self.require_convergence()
@@ -137,12 +137,12 @@ class Classifier(EvaluatedModule):
             return loss + penalty
         scores = self.training_scores(inputs)
         loss = self.loss(scores, labels)
-        known = scores.detach()
-        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(known, labels)
+        detached = scores.detach()
+        cross_entropy = loss.detach() if self._by_cross_entropy else F.cross_entropy(detached, labels)
         total, added = self._note(loss, cross_entropy, penalty, size)
-        self._count(loss, cross_entropy, known, labels)
+        self._count(loss, cross_entropy, detached, labels)
         if self.trainer.global_step % self.every_n_steps == 0:
-            self._record_step(loss, cross_entropy, known, labels, added)
+            self._record_step(loss, cross_entropy, detached, labels, added)
         if ranks > 1:  # gradients are averaged over ranks, not over images
             loss = loss * (size * ranks / total).to(loss.dtype)
         return loss + penalty if self.training_config.spectral_penalty else loss
@@ -199,8 +199,8 @@ class Classifier(EvaluatedModule):
     def _record_step(self, loss: Tensor, cross_entropy: Tensor, scores: Tensor, labels: Tensor, added: Tensor) -> None:
         """Record a batch before its step; the one place of a step that waits for the device."""
         accuracy = (scores.argmax(1) == labels).float().mean()
-        found = torch.stack([each.detach().double() for each in (loss, cross_entropy, accuracy, added)])
-        value, of_cross_entropy, of_accuracy, penalty = found.tolist()
+        stacked = torch.stack([tensor.detach().double() for tensor in (loss, cross_entropy, accuracy, added)])
+        value, of_cross_entropy, of_accuracy, penalty = stacked.tolist()
         self.record(
             {
                 "step/cross_entropy": of_cross_entropy,
@@ -212,20 +212,20 @@ class Classifier(EvaluatedModule):
         )
 
     def _spectral_penalty(self) -> Tensor | float:
-        """The same on every rank, so that it is not weighted by the rank's images."""
-        share = self.training_config.spectral_penalty
-        return share * total_spread(weight_matrices(self.network)) if share else 0.0
+        """The weighted penalty; it is the same on every rank, and not weighted by the rank's number of images."""
+        weight = self.training_config.spectral_penalty
+        return weight * total_spread(weight_matrices(self.network)) if weight else 0.0
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch's means."""
         self.require_convergence(now=True)
-        found = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
+        metrics = {f"train/{name}": value.item() for name, value in self.train_metrics.compute().items()}
         self.train_metrics.reset()
-        found |= self._of_largest_batches()
+        metrics |= self._of_largest_batches()
         self.largest = Largest()
-        found["train/objective"] = found.get("train/loss", found["train/cross_entropy"]) + self.penalty()
-        self.record(found)
-        self._show(found)
+        metrics["train/objective"] = metrics.get("train/loss", metrics["train/cross_entropy"]) + self.penalty()
+        self.record(metrics)
+        self._show(metrics)
 
     def on_validation_start(self) -> None:
         """All ranks evaluate the network that is saved: rank 0's running statistics."""

@@ -124,7 +124,7 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
     Raises:
         UserError: Nothing repeats.
     """
-    found: list[tuple[str, nn.Module]] = []  # row, block
+    blocks: list[tuple[str, nn.Module]] = []  # row, block
 
     def collect(prefix: str, module: nn.Module) -> None:
         in_row = isinstance(module, _CONTAINERS)
@@ -132,20 +132,20 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
         for name, child in module.named_children():
             alike = classes[type(child)] > 1 and not isinstance(child, _CONTAINERS) and any(child.children())
             if in_row and alike:
-                found.append((prefix, child))
+                blocks.append((prefix, child))
             else:
                 collect(f"{prefix}{name}.", child)
 
     collect("", network)
-    free = [(row, block) for row, block in found if not any(part._forward_hooks for part in block.modules())]
+    free = [(row, block) for row, block in blocks if not any(part._forward_hooks for part in block.modules())]
     kinds = Counter((row, repr(block)) for row, block in free)
     repeated = [block for row, block in free if kinds[row, repr(block)] > 1]
     if repeated:
-        return repeated, len(found)
+        return repeated, len(blocks)
     inner = network.network if isinstance(network, SkipToOutput) else network
-    if found and not free:
-        reason = f"every one of its {len(found)} blocks is listened to, for skip connections to the output"
-    elif found:
+    if blocks and not free:
+        reason = f"every one of its {len(blocks)} blocks is listened to, for skip connections to the output"
+    elif blocks:
         reason = f"no two of its {len(free)} blocks have the same sizes in a row"
     else:
         reason = "it is no row of blocks"

@@ -19,7 +19,7 @@ class Diverged(Exception):
     """The training loss is NaN or infinite: the run has its result.
 
     Args:
-        message: What was found.
+        message: What has diverged, and at which step.
         step: How many steps had been taken by then, if that is not where the training stands now.
     """
 
@@ -29,7 +29,7 @@ class Diverged(Exception):
 
 
 class Divergence:
-    """The first step whose loss is NaN or infinite: noted on the device, which nobody has to wait for.
+    """The first step whose loss is NaN or infinite, kept on the device without waiting for it.
 
     Args:
         first: The step, if an earlier life of the run has seen it.

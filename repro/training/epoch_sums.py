@@ -17,12 +17,12 @@ def _sums(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
 
 def save(checkpoint: dict[str, Any]) -> None:
     """Put the sums of every rank into a checkpoint, of which rank 0's alone would be written."""
-    here = Ranks.of_process_group()
-    if here.size == 1:
+    ranks = Ranks.of_process_group()
+    if ranks.size == 1:
         return
     by_rank = {}
     for name, value in _sums(checkpoint).items():
-        by_rank[name] = [torch.empty_like(value) for _ in range(here.size)]
+        by_rank[name] = [torch.empty_like(value) for _ in range(ranks.size)]
         dist.all_gather(by_rank[name], value)
         checkpoint["state_dict"][name] = torch.stack(by_rank[name]).sum(0).to(value.dtype)
     checkpoint["epoch_sums"] = by_rank
@@ -30,9 +30,9 @@ def save(checkpoint: dict[str, Any]) -> None:
 
 def load(checkpoint: dict[str, Any]) -> None:
     """Take this rank's sums out of a checkpoint: its own if as many ranks go on, else on rank 0 those of all."""
-    here, by_rank = Ranks.of_process_group(), checkpoint.get("epoch_sums", {})
+    ranks, by_rank = Ranks.of_process_group(), checkpoint.get("epoch_sums", {})
     for name, value in _sums(checkpoint).items():
-        if len(by_rank.get(name, ())) == here.size > 1:  # added in the same order as without the stop: bit for bit
-            checkpoint["state_dict"][name] = by_rank[name][here.rank]
-        elif here.rank:
+        if len(by_rank.get(name, ())) == ranks.size > 1:  # added in the same order as without the stop: bit for bit
+            checkpoint["state_dict"][name] = by_rank[name][ranks.rank]
+        elif ranks.rank:
             checkpoint["state_dict"][name] = torch.zeros_like(value)

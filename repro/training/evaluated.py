@@ -36,7 +36,7 @@ class EvaluatedModule(LightningModule):
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
 
     def on_test_start(self) -> None:
-        """As before a validation."""
+        """Give every rank the same buffers before testing."""
         Ranks.of_process_group().broadcast_buffers(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
@@ -44,26 +44,26 @@ class EvaluatedModule(LightningModule):
         self._evaluate(batch, self.held_out[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Record what was evaluated."""
-        found = self._evaluated(self.held_out)
+        """Record the metrics of the held-out parts."""
+        metrics = self._evaluated(self.held_out)
         if not self.trainer.sanity_checking:  # a stranger's Trainer looks at two batches first
-            self.record(found)
-            self._show(found)
+            self.record(metrics)
+            self._show(metrics)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of the training set or of a held-out part."""
         self._evaluate(batch, ["train", *self.held_out][dataloader_idx])
 
     def on_test_epoch_end(self) -> None:
-        """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
-        found = self._evaluated(["train", *self.held_out])
-        self.final = {name.replace("/", "_"): value for name, value in found.items()}
-        self._show(found)
+        """Keep the metrics as the run's final ones: ``train_accuracy`` and so on."""
+        metrics = self._evaluated(["train", *self.held_out])
+        self.final = {name.replace("/", "_"): value for name, value in metrics.items()}
+        self._show(metrics)
 
     @property
     def held_out(self) -> Sequence[str]:
         """The parts that are held out, in the order of their loaders."""
-        # DataModules of ours know their parts; anyone else's single loader counts as the test set.
+        # The DataModules of this package know their parts; any other module's single loader counts as the test set.
         return getattr(self.trainer.datamodule, "evaluated", ["test"])  # type: ignore[attr-defined]
 
     def _evaluate(self, batch: Batch, part: str) -> None:
@@ -79,12 +79,12 @@ class EvaluatedModule(LightningModule):
         metrics["accuracy"].update(scores, labels)
 
     def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         for part in parts:
             metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
-            found |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
+            results |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
             metrics.reset()
-        return found
+        return results
 
     def record(self, metrics: Mapping[str, float]) -> None:
         """Hand metrics to every logger now, under the number of steps taken.

@@ -32,7 +32,6 @@ class TakesReadings(Protocol):
 
     def log_readings(self, readings: Sequence[Reading], *, step: int, epoch: int) -> None:
         """Log readings taken after `step` steps."""
-        ...
 
 
 @runtime_checkable
@@ -40,8 +39,7 @@ class NotesDivergence(Protocol):
     """A module that knows whether its training has diverged."""
 
     def require_convergence(self, *, now: bool) -> None:
-        """Raise if it has."""
-        ...
+        """Raise if the training has diverged."""
 
 
 class MeasureCallback(Callback):
@@ -192,7 +190,7 @@ class MeasureCallback(Callback):
             self._measure(trainer, pl_module, self.measurements)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the network as it is left, whatever ended its training."""
+        """Measure the network as the training leaves it, however it ended."""
         self._measure(trainer, pl_module, self.measurements)
 
     def _due(self, trainer: Trainer) -> bool:
@@ -209,8 +207,8 @@ class MeasureCallback(Callback):
         self._taken |= dict.fromkeys(names, step)
         network = network_of(pl_module, self.network)
         inputs, labels, held_out = (
-            mapped(lambda tensor: tensor.to(pl_module.device), each)
-            for each in (self.inputs, self.labels, self.held_out)
+            mapped(lambda tensor: tensor.to(pl_module.device), batch)
+            for batch in (self.inputs, self.labels, self.held_out)
         )
         loss, whose = (self.loss, "the loss given") if self.loss is not None or labels is None else loss_of(pl_module)
         if self._known is None or not self._known.holds(network):

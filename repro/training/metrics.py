@@ -27,7 +27,7 @@ class MeanLoss(Metric):
         self.add_state("count", torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, samples: int) -> None:
-        """Add a batch."""
+        """Add a batch's mean loss."""
         self.total.add_(mean, alpha=samples)  # in float64: the product is exact
         self.count += samples
 
@@ -51,18 +51,18 @@ class Accuracy(MulticlassAccuracy):
         right = (preds.argmax(1) == target).sum()
         wrong = len(target) - right
         assert isinstance(self.num_classes, int)
-        for state, found in (
+        for state, count in (
             (self.tp, right),
             (self.fp, wrong),
             (self.fn, wrong),
             (self.tn, (self.num_classes - 1) * len(target) - wrong),
         ):
             assert isinstance(state, Tensor)
-            state += found
+            state += count
 
 
 class Largest:
-    """The largest of some numbers of an epoch's batches: noted on the device, which nobody has to wait for.
+    """The largest values over an epoch's batches, kept on the device without waiting for it.
 
     Args:
         values: What an earlier life of the run has seen of the epoch.
@@ -72,7 +72,7 @@ class Largest:
         self._values = {name: torch.tensor(value, dtype=torch.float64) for name, value in (values or {}).items()}
 
     def note(self, name: str, value: Float[Tensor, ""], *, unless: Bool[Tensor, ""] | bool = False) -> None:
-        """Take a batch's number, unless it is too late; NaN is larger than any."""
+        """Take a batch's value into account, except where `unless` is true; NaN counts as the largest."""
         value = value.detach()
         before = self._values.get(name)
         if before is not None:
@@ -81,7 +81,7 @@ class Largest:
         self._values[name] = value
 
     def values(self) -> dict[str, float]:
-        """By name. Waits for the device."""
+        """The largest values by name. Waits for the device."""
         return {name: value.item() for name, value in self._values.items()}
 
 

@@ -47,6 +47,6 @@ def create_optimizer(parameters: Iterable[nn.Parameter], training: TrainingConfi
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set it for all parameters."""
+    """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate

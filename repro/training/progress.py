@@ -78,11 +78,11 @@ class Progress(Callback):
         if not isinstance(pl_module, Classifier):
             return
         total = int(trainer.estimated_stepping_batches)
-        each = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)
-        remaining = each * (total - trainer.global_step) / 60
+        seconds = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)
+        remaining = seconds * (total - trainer.global_step) / 60
         numbers = "  ".join(f"{name} {value}" for name, value in _shown(pl_module.latest).items())
         line = f"{self.label}: epoch {trainer.current_epoch}/{trainer.max_epochs}, step {trainer.global_step}/{total}"
-        print(f"{line}  {numbers}  {each:.3g} s/step, {remaining:.1f} min left", file=sys.stderr, flush=True)
+        print(f"{line}  {numbers}  {seconds:.3g} s/step, {remaining:.1f} min left", file=sys.stderr, flush=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Close the bar."""

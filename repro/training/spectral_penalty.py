@@ -48,8 +48,8 @@ def total_spread(matrices: Iterable[Tensor]) -> Float[Tensor, ""]:
     groups: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
     for matrix in matrices:
         groups[matrix.shape].append(matrix)
-    found = []
+    spreads = []
     for group in groups.values():
         stacked = torch.stack(group)
-        found.append((spread(stacked) * stacked.detach().square().sum((1, 2))).sum())
-    return torch.stack(found).sum()
+        spreads.append((spread(stacked) * stacked.detach().square().sum((1, 2))).sum())
+    return torch.stack(spreads).sum()

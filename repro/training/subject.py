@@ -17,15 +17,14 @@ _LOSSES = ("criterion", "loss_fn", "loss_function", "loss_func", "loss")
 
 @runtime_checkable
 class KnowsItsObjective(Protocol):
-    """A module that says what the gradients of its training step are of."""
+    """A module that names the objective that its training step differentiates."""
 
     def objective(self, scores: Tensor, labels: Tensor) -> Tensor:
         """The loss, and the penalties that are differentiated with it."""
-        ...
 
 
 def network_of(module: LightningModule, name: str | None) -> nn.Module:
-    """The network that is looked at: the one named, the attribute ``network``, or the module itself.
+    """The network to measure: the one named, the attribute ``network``, or the module itself.
 
     Raises:
         UserError: There is none by that name, or the module has no forward pass of its own.
@@ -51,14 +50,14 @@ def network_of(module: LightningModule, name: str | None) -> nn.Module:
 
 
 def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
-    """The loss that a module trains, None for cross-entropy, and how it is called."""
+    """The loss that a module trains (None for cross-entropy), and a name for it."""
     kind = type(module).__name__
     if isinstance(module, KnowsItsObjective):
         return module.objective, f"{kind}'s objective"
     for name in _LOSSES:
-        found = getattr(module, name, None)
-        if isinstance(found, nn.Module):
-            return found, f"{kind}.{name} ({type(found).__name__})"
+        loss = getattr(module, name, None)
+        if isinstance(loss, nn.Module):
+            return loss, f"{kind}.{name} ({type(loss).__name__})"
     return None, "the cross-entropy of what the network returns (pass loss= for another)"
 
 

@@ -115,9 +115,9 @@ class _Synchronised:
             mean, variance, total = _moments(inputs)
             if self.track_running_stats:
                 self.num_batches_tracked.add_(1)
-                share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-                self.running_mean.lerp_(mean.to(self.running_mean), share)
-                self.running_var.lerp_((variance * total / (total - 1).clamp(min=1)).to(self.running_var), share)
+                fraction = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+                self.running_mean.lerp_(mean.to(self.running_mean), fraction)
+                self.running_var.lerp_((variance * total / (total - 1).clamp(min=1)).to(self.running_var), fraction)
             mean, variance = mean.to(_exact(inputs).dtype), variance.to(_exact(inputs).dtype)
         weight = self.weight if self.affine else torch.ones_like(mean)
         bias = self.bias if self.affine else torch.zeros_like(mean)
@@ -126,15 +126,15 @@ class _Synchronised:
 
 
 class SynchronisedBatchNorm1d(_Synchronised, nn.BatchNorm1d):
-    """Of vectors."""
+    """Batch normalisation of vectors over all ranks."""
 
 
 class SynchronisedBatchNorm2d(_Synchronised, nn.BatchNorm2d):
-    """Of images."""
+    """Batch normalisation of images over all ranks."""
 
 
 class SynchronisedBatchNorm3d(_Synchronised, nn.BatchNorm3d):
-    """Of volumes."""
+    """Batch normalisation of volumes over all ranks."""
 
 
 _SYNCHRONISED = dict(

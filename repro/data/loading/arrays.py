@@ -49,12 +49,12 @@ def balanced_choice(labels: npt.NDArray[np.integer], size: int, seed: int) -> np
     """
     generator = np.random.default_rng(seed)
     classes = np.unique(labels)
-    shares = np.full(len(classes), size // len(classes))
-    shares[generator.permutation(len(classes))[: size % len(classes)]] += 1
+    counts = np.full(len(classes), size // len(classes))
+    counts[generator.permutation(len(classes))[: size % len(classes)]] += 1
     chosen = []
-    for label, share in zip(classes, shares, strict=True):
+    for label, count in zip(classes, counts, strict=True):
         members = np.flatnonzero(labels == label)
-        if len(members) < share:
-            raise UserError(f"{size} class-balanced images need {share} of class {label}; there are {len(members)}")
-        chosen.append(generator.permutation(members)[:share])
+        if len(members) < count:
+            raise UserError(f"{size} class-balanced images need {count} of class {label}; there are {len(members)}")
+        chosen.append(generator.permutation(members)[:count])
     return np.sort(np.concatenate(chosen))

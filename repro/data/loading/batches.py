@@ -17,9 +17,9 @@ from repro.data.loading.gather import PADDING, Crops, Padding, Whole
 _ORDER, _AUGMENTATION = 0, 1
 
 
-def generator(seed: int, epoch: int, stream: int, *place: int) -> torch.Generator:
-    """An own generator for one purpose in one epoch (for one place in it), so that nothing else changes its draws."""
-    state = np.random.SeedSequence([seed, epoch, stream, *place]).generate_state(1, np.uint64)[0]
+def generator(seed: int, epoch: int, stream: int, *index: int) -> torch.Generator:
+    """A generator for one purpose in one epoch (or one index in it), whose draws nothing else changes."""
+    state = np.random.SeedSequence([seed, epoch, stream, *index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) & (2**63 - 1))
 
 
@@ -51,9 +51,9 @@ class Batches:
     Args:
         labels: All labels, where the batches are wanted.
         batch_size: Images of a global batch; the last one of an epoch may be smaller.
-        mean: Of the pixels in [0, 1], by channel.
-        deviation: Of the pixels in [0, 1], by channel.
-        seed: Of order and augmentation; None keeps the images' own order (evaluation).
+        mean: Mean of the pixels in [0, 1], by channel.
+        deviation: Standard deviation of the pixels in [0, 1], by channel.
+        seed: Seed of order and augmentation; None keeps the images' own order (evaluation).
         position: The number of steps taken so far, asked at the start of each pass.
         rank: This rank.
         ranks: All ranks.
@@ -84,7 +84,7 @@ class Batches:
         self._row_scale, self._row_shift = self._scale, self._shift  # of images one pixel wide
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches in a whole epoch."""
         return -(-len(self.labels) // self.batch_size)
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Batches:
         return epoch, order, parts
 
     def shared(self, rank: int, ranks: int) -> Batches:
-        """The same images in the same order for one of so many ranks; a rank's part of a batch stays as large."""
+        """The same images in the same order for rank `rank` of `ranks`; each rank's part of a batch keeps its size."""
         other = copy.copy(self)
         other.rank, other.ranks = rank, ranks
         other.batch_size = self.batch_size // self.ranks * ranks
@@ -166,9 +166,9 @@ class DeviceBatches(Batches):
         of_labels, order = handed_over(order, self.device), handed_over(order, self.images.device)
         drawn: tuple[Tensor, ...] = ()
         if self._cropped and self.seed is not None:
-            drawn = tuple(handed_over(each, order.device) for each in epoch_crops(len(order), self.seed, epoch))
+            drawn = tuple(handed_over(draw, order.device) for draw in epoch_crops(len(order), self.seed, epoch))
         for part in parts:
-            pixels = self.gather(order[part], *(each[part] for each in drawn)).permute(0, 3, 1, 2)
+            pixels = self.gather(order[part], *(draw[part] for draw in drawn)).permute(0, 3, 1, 2)
             if pixels.device != self.device:
                 pixels = pixels.pin_memory()
             yield self.normalise(pixels), self.labels[of_labels[part]]

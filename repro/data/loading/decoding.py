@@ -89,7 +89,7 @@ def training_view(
 
 
 def evaluation_view(image: UInt8[Tensor, "3 height width"], size: int, resize: int) -> UInt8[Tensor, "3 size size"]:
-    """The shorter side resized, the centre cropped."""
+    """The centre of an image, its shorter side resized first."""
     view: Tensor = F.center_crop(F.resize(image, [resize], antialias=True), [size, size])
     return view
 
@@ -98,10 +98,10 @@ class Request(NamedTuple):
     """A batch to decode."""
 
     chosen: npt.NDArray[np.int64]
-    """Which images."""
+    """Indices of the images."""
     epoch: int
     first: int
-    """Place of the first one in the epoch's order."""
+    """Position of the first image in the epoch's order."""
 
 
 class Files(NamedTuple):
@@ -113,7 +113,7 @@ class Files(NamedTuple):
     labels: npt.NDArray[np.int64]
 
     def take(self, indices: npt.NDArray[np.intp]) -> Files:
-        """Some of them, in the order of `indices`."""
+        """Some of the files, in the order of `indices`."""
         return self._replace(names=self.names[indices], labels=self.labels[indices])
 
 
@@ -124,7 +124,7 @@ class Decoder(Dataset[Any]):
         files: All images.
         size: Side of the square images.
         resize: The shorter side before the centre is cropped.
-        seed: Of crops and flips; None: evaluation.
+        seed: Seed of crops and flips; None for evaluation.
         turned: See `decode`.
     """
 
@@ -136,7 +136,7 @@ class Decoder(Dataset[Any]):
         self._labels = torch.from_numpy(files.labels)
 
     def path(self, index: int) -> Path:
-        """Of an image."""
+        """Path of an image's file."""
         name = self._names[index].numpy().tobytes().rstrip(b"\0")
         return Path(self._folder, name.decode("utf-8", "surrogateescape"))
 
@@ -229,13 +229,13 @@ class DecodedBatches(Batches):
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch channels height width"], Int[Tensor, " batch"]]]:
         """Normalised float32 images in channels-last memory and int64 labels: the rest of the current epoch."""
         epoch, order, parts = self.remaining()
-        places = order.numpy()
-        self._requests.waiting = [Request(places[part], epoch, part.start) for part in parts]
+        indices = order.numpy()
+        self._requests.waiting = [Request(indices[part], epoch, part.start) for part in parts]
         device = self.labels.device
-        for found in self._decoded():
-            if isinstance(found, str):
-                raise UserError(found)
-            pixels, labels = (tensor.to(device, non_blocking=True) for tensor in found)
+        for batch in self._decoded():
+            if isinstance(batch, str):
+                raise UserError(batch)
+            pixels, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
             yield self.normalise(pixels.permute(0, 3, 1, 2)), labels
 
     def _decoded(self) -> Iterator[Any]:

@@ -47,12 +47,12 @@ class Crops:
         padded = both[0]
         padded[:, PADDING:-PADDING, PADDING:-PADDING] = images.permute(0, 2, 3, 1)
         if padding == "reflect":
-            for each in range(PADDING):
-                padded[:, each] = padded[:, 2 * PADDING - each]
-                padded[:, -1 - each] = padded[:, each - 1 - 2 * PADDING]
-            for each in range(PADDING):
-                padded[:, :, each] = padded[:, :, 2 * PADDING - each]
-                padded[:, :, -1 - each] = padded[:, :, each - 1 - 2 * PADDING]
+            for offset in range(PADDING):
+                padded[:, offset] = padded[:, 2 * PADDING - offset]
+                padded[:, -1 - offset] = padded[:, offset - 1 - 2 * PADDING]
+            for offset in range(PADDING):
+                padded[:, :, offset] = padded[:, :, 2 * PADDING - offset]
+                padded[:, :, -1 - offset] = padded[:, :, offset - 1 - 2 * PADDING]
         both[1] = padded.flip(2)
         # Every run of bytes as long as a crop's row that starts at a pixel: these rows overlap.
         runs = both.numel() // channels - self._width + 1

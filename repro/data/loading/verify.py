@@ -24,27 +24,27 @@ _ORIENTATION = 0x0112
 
 
 class Looked(NamedTuple):
-    """What is to be said of a file."""
+    """What decoding an image file has shown."""
 
     fault: str = ""
-    """What is wrong with it; empty if nothing is."""
+    """What is wrong with the file; empty if nothing is."""
     turned: bool = False
     """Whether its EXIF data say that it is to be turned or mirrored."""
 
 
 def look(path: Path) -> Looked:
-    """Decode a file."""
+    """Decode a file and report damage."""
     from repro.data.loading.decoding import decode
 
-    with warnings.catch_warnings(record=True) as raised, _heard() as said:
+    with warnings.catch_warnings(record=True) as raised, _heard() as lines:
         warnings.simplefilter("always")
         try:
             decode(path)
         except UserError as error:
             return Looked(str(error))
-    told = [str(each.message) for each in raised if not issubclass(each.category, _HARMLESS)] + said
-    if told:
-        return Looked(f"image '{path}' is damaged ({told[0]}); replace or remove it")
+    messages = [str(warning.message) for warning in raised if not issubclass(warning.category, _HARMLESS)] + lines
+    if messages:
+        return Looked(f"image '{path}' is damaged ({messages[0]}); replace or remove it")
     return Looked(turned=_is_turned(path))
 
 
@@ -58,8 +58,8 @@ def look_at_all(paths: Sequence[Path]) -> Iterator[Looked]:
             pace.more(1)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # torch has threads: no fork
-        for found in pool.map(look, paths, chunksize=_AT_ONCE):
-            yield found
+        for looked in pool.map(look, paths, chunksize=_AT_ONCE):
+            yield looked
             pace.more(1)
 
 

@@ -16,7 +16,7 @@ def listen(iterator: Any) -> None:
     """Have a DataLoader's wait for its workers hear a request to stop, and say what it waits for.
 
     Args:
-        iterator: Of a DataLoader; one without workers does not wait.
+        iterator: The iterator of a DataLoader; one without workers does not wait.
     """
     take = getattr(iterator, "_try_get_data", None)
     if take is None or getattr(take, "is_heard", False):  # workers that stay keep their iterator
@@ -32,7 +32,7 @@ def listen(iterator: Any) -> None:
         else:
             begun[:] = begun or [Wait("the processes that decode images")]
             begun[0].look()
-        return found
+        return answer
 
     polled.is_heard = True  # type: ignore[attr-defined]
     iterator._try_get_data = polled

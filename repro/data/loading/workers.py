@@ -50,8 +50,8 @@ def worker_context() -> ForkServerContext:
     Raises:
         OSError: The machine refuses it.
     """
-    found = _Workers()
-    found.set_forkserver_preload(["repro.data.loading.worker_server"])
+    context = _Workers()
+    context.set_forkserver_preload(["repro.data.loading.worker_server"])
     with _short_names():
         resource_tracker.ensure_running()  # it would let the signals through again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the server keeps them blocked
@@ -59,7 +59,7 @@ def worker_context() -> ForkServerContext:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return found
+    return context
 
 
 @contextlib.contextmanager
@@ -85,8 +85,8 @@ def usable_workers(wanted: int, batch_bytes: int, local_ranks: int = 1) -> int:
     """How many workers there can be: as many as wanted, unless the machine refuses them or their shared memory.
 
     Args:
-        wanted: By the user, or by the number of processors.
-        batch_bytes: Of a decoded batch, which lies in shared memory until it is read.
+        wanted: How many workers the user, or the number of processors, asks for.
+        batch_bytes: Size of a decoded batch, which lies in shared memory until it is read.
         local_ranks: Ranks of this machine, which share it.
     """
     if not wanted:
@@ -95,11 +95,11 @@ def usable_workers(wanted: int, batch_bytes: int, local_ranks: int = 1) -> int:
     waiting = [(PREFETCH * workers + 1) * batch_bytes * local_ranks for workers in range(wanted + 1)]
     usable = next((workers for workers in range(wanted, 0, -1) if waiting[workers] <= (free or 0)), 0)
     if usable < wanted:
-        there = "there is no /dev/shm" if free is None else f"/dev/shm has {free / 1e6:,.1f} MB free"
+        room = "there is no /dev/shm" if free is None else f"/dev/shm has {free / 1e6:,.1f} MB free"
         instead = f"{usable} decode" if usable else "this process decodes"
         _note(
             f"{wanted} workers would have batches of {waiting[wanted] / 1e6:,.1f} MB waiting in shared memory, and "
-            f"{there}: {instead} (docker run --shm-size gives more)"
+            f"{room}: {instead} (docker run --shm-size gives more)"
         )
     try:
         return usable if usable and worker_context() else 0

@@ -33,9 +33,9 @@ class Source:
     """Where a prepared data set came from."""
 
     name: str
-    """Of the archive or folder, without its path."""
+    """Name of the archive or folder, without its path."""
     published: bool
-    """Whether the pixels are known to be those that were published."""
+    """Whether the pixels were checked to be the published ones."""
     classes: list[str]
     """Names of the classes in the order of the labels."""
 
@@ -80,21 +80,21 @@ def prepare(root: Path, name: str, find: Callable[[], Make]) -> str:
 
 
 def check(root: Path, name: str) -> str:
-    """Read all of it against its checksums; returns the fingerprint, the same wherever equal data came from.
+    """Check a prepared data set against its checksums; returns its fingerprint, the same for equal data from anywhere.
 
     Raises:
         UserError: If it is missing, or a file is damaged; names it and what to do.
     """
-    known = _description(root, name)
-    for file, expected in known["files"].items():
+    description = _description(root, name)
+    for file, expected in description["files"].items():
         path = root / name / file
         try:
-            found = sha256(path)
+            digest = sha256(path)
         except OSError as error:
             raise UserError(f"cannot read '{path}': {error.strerror}; {_again(root, name)}") from error
-        if found != expected:
-            raise UserError(f"'{path}' is damaged: sha256 expected {expected}, found {found}; {_again(root, name)}")
-    return hashlib.sha256(json.dumps(known["files"], sort_keys=True).encode()).hexdigest()
+        if digest != expected:
+            raise UserError(f"'{path}' is damaged: sha256 expected {expected}, found {digest}; {_again(root, name)}")
+    return hashlib.sha256(json.dumps(description["files"], sort_keys=True).encode()).hexdigest()
 
 
 def source(root: Path, name: str) -> Source:
@@ -126,7 +126,7 @@ def _again(root: Path, name: str) -> str:
 def _description(root: Path, name: str) -> dict[str, Any]:
     path = root / name / _DESCRIPTION
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{name} is not prepared: '{path}' is missing; run: repro data prepare {name} --root {shell(root)} "
@@ -134,9 +134,9 @@ def _description(root: Path, name: str) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read ({error}); {_again(root, name)}") from error
-    if not isinstance(known, dict) or known.get("format") != FORMAT:
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise UserError(f"'{path}' is not of format {FORMAT}; {_again(root, name)}")
-    return known
+    return description
 
 
 def _is_whole(root: Path, name: str) -> bool:
@@ -160,8 +160,8 @@ def _write(folder: Path, arrays: Arrays, source: Source, *, tidy: bool) -> None:
             path = part / _file(field)
             np.save(path, np.ascontiguousarray(array))
             files[path.name] = sha256(path)
-        known = {"format": FORMAT, "source": asdict(source), "files": files}
-        (part / _DESCRIPTION).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        description = {"format": FORMAT, "source": asdict(source), "files": files}
+        (part / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         if folder.exists() and not _is_whole(folder.parent, folder.name):
             damaged = part.with_name(f"{part.name}-damaged")
             folder.rename(damaged)

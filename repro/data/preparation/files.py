@@ -22,12 +22,12 @@ _REPORT_SECONDS = 5.0
 
 
 def md5(content: bytes) -> str:
-    """As the data sets' own pages give it; against damage, not against malice."""
+    """md5 in hexadecimal, as the data sets' own pages give it; against damage, not against malice."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content."""
+    """sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -47,7 +47,7 @@ class Pace:
         self._last = time.monotonic()
 
     def more(self, size: int) -> None:
-        """So many more are done."""
+        """Note that `size` more are done."""
         self.done += size
         if time.monotonic() - self._last > _REPORT_SECONDS:
             self._last = time.monotonic()
@@ -97,7 +97,7 @@ def _read(response: object, url: str) -> bytes:
 
 
 def leads_outside(name: str) -> bool:
-    """Whether a member of an archive would lie outside of the folder that it is unpacked into, on any platform."""
+    """Whether unpacking a member of an archive would write outside of the target folder, on any platform."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or bool(path.parts and path.parts[0].endswith(":"))
 
@@ -125,6 +125,6 @@ def alone(lock: Path) -> Iterator[bool]:
     with lock.open("w") as file:
         locked = _locks(file.fileno())
         if locked is False:
-            what = f"another process, which prepares the same data ('{lock}')"
-            waiting.until(lambda: bool(_locks(file.fileno())), what)
+            holder = f"another process, which prepares the same data ('{lock}')"
+            waiting.until(lambda: bool(_locks(file.fileno())), holder)
         yield locked is not None

@@ -37,12 +37,12 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
             or mode; names it.
     """
     files = _zip(source) if source.is_file() else _folder(source)
-    found, left_out = places(files)
+    place_of, left_out = places(files)
     images: defaultdict[str, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
-    for path, (part, label, name) in sorted(found.items()):
+    for path, (part, label, name) in sorted(place_of.items()):
         members = images["train" if part == "train" else "test"].setdefault(label, [])
         members.append((name.rpartition(".")[0], path))
-    left_out.note(len(found), source)
+    left_out.note(len(place_of), source)
     for split in ("train", "test"):
         if not images[split]:
             raise UserError(f"'{source}' has no images in {split}/CLASS/ ({', '.join(sorted(files)[:3]) or 'empty'})")
@@ -51,7 +51,9 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
         raise UserError(f"'{source}': train and test have different classes: {', '.join(odd[:5])} in one only")
     if len(names) != classes:
         raise UserError(f"'{source}' has {len(names)} classes; expected {classes}")
-    pace = Pace("images read", sum(len(found) for split in images.values() for found in split.values()), unit="files")
+    pace = Pace(
+        "images read", sum(len(members) for split in images.values() for members in split.values()), unit="files"
+    )
     parts: list[npt.NDArray[np.uint8]] = []
     for split in ("train", "test"):
         parts += _arrays([images[split][label] for label in names], files, image_size, pace)
@@ -76,31 +78,31 @@ def _zip(path: Path) -> Files:
 def _folder(path: Path) -> Files:
     if not path.is_dir():
         raise UserError(f"'{path}' is neither a folder nor a file")
-    found: dict[str, Callable[[], bytes]] = {}
-    for place, _, files in os.walk(path, followlinks=True):  # data are often links into a store
-        inside = Path(place).relative_to(path)
+    readers: dict[str, Callable[[], bytes]] = {}
+    for folder, _, files in os.walk(path, followlinks=True):  # data are often links into a store
+        inside = Path(folder).relative_to(path)
         for name in files:
-            found[(inside / name).as_posix()] = (Path(place) / name).read_bytes
-    return found
+            readers[(inside / name).as_posix()] = (Path(folder) / name).read_bytes
+    return readers
 
 
 def _arrays(
     classes: list[list[tuple[str, str]]], files: Files, size: int, pace: Pace
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    found, labels, stems = [], [], []
+    all_tiles, labels, stems = [], [], []
     for label, members in enumerate(classes):
         for stem, path in members:
             tiles = _tiles(path, files[path], size, mosaic=not stem)
-            found.append(tiles)
+            all_tiles.append(tiles)
             labels += [label] * len(tiles)
             stems.append(stem)
             pace.more(1)
-    images, numbers = np.concatenate(found), np.array(labels, np.uint8)
+    images, numbers = np.concatenate(all_tiles), np.array(labels, np.uint8)
     order = np.random.default_rng(0).permutation(len(images))
     if all(stem.isdecimal() for stem in stems):
-        places = np.array([int(stem) for stem in stems])
-        if np.array_equal(np.sort(places), np.arange(len(images))):
-            order = np.argsort(places)
+        positions = np.array([int(stem) for stem in stems])
+        if np.array_equal(np.sort(positions), np.arange(len(images))):
+            order = np.argsort(positions)
     return images[order], numbers[order]
 
 

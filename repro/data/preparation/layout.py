@@ -14,13 +14,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 """What counts as an image, as in torchvision.datasets.ImageFolder."""
 PARTS = ("train", "val", "test")
 MISNAMED = ("valid", "validation", "training", "testing", "dev", "eval")
-"""Folders that others call their parts."""
+"""Names that other data sets give to the folders of their parts."""
 SUBFOLDERS, DEAD, OTHER, OUTSIDE = "in subfolders", "dead links", "other files", "outside of class folders"
 _SHOWN = 3
 
 
 class Place(NamedTuple):
-    """Of an image."""
+    """Where an image belongs: part, class and file name."""
 
     part: str
     label: str
@@ -30,20 +30,20 @@ class Place(NamedTuple):
 
 @dataclass
 class LeftOut:
-    """What lies in a tree and is none of its images."""
+    """Counts of the files in a tree that are not used as images."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    """By reason."""
+    """How many files are left out, by the reason."""
     examples: list[str] = field(default_factory=list)
 
     def add(self, reason: str, *paths: str) -> None:
-        """Count what lies at these paths."""
+        """Count these paths as left out."""
         if paths:
             self.counts[reason] = self.counts.get(reason, 0) + len(paths)
             self.examples += paths[: _SHOWN - len(self.examples)]
 
     def join(self, others: Iterable[LeftOut]) -> None:
-        """Count what others have counted."""
+        """Add the counts of others."""
         for other in others:
             for reason, count in other.counts.items():
                 self.counts[reason] = self.counts.get(reason, 0) + count
@@ -60,7 +60,7 @@ class LeftOut:
         return f"{images:,} images of {images + total:,} files; left out: {why}: {shown}"
 
     def note(self, images: int, source: object) -> None:
-        """Say so on stderr, if anything is left out."""
+        """Say on stderr what is left out, if anything is."""
         if self:
             print(f"repro: note: '{source}': {self.of(images)}", file=sys.stderr)
 
@@ -71,7 +71,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """By its ending."""
+    """Whether a file is an image, by its ending."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -85,16 +85,16 @@ def places(paths: Iterable[str]) -> tuple[dict[str, Place], LeftOut]:
     depths = [depth for _, names in seen for depth, name in enumerate(names[:-1]) if name.lower() in PARTS]
     depth = min(depths, default=0)
     top = next((names[:depth] for _, names in seen if len(names) > depth + 1 and names[depth].lower() in PARTS), [])
-    found: dict[str, Place] = {}
+    place_of: dict[str, Place] = {}
     left = LeftOut()
     for path, names in seen:
         inside = len(names) > len(top) and names[: len(top)] == top
         place = _place(names[len(top) :]) if inside else OTHER
         if isinstance(place, Place):
-            found[path] = place
+            place_of[path] = place
         else:
             left.add(place, path)
-    return found, left
+    return place_of, left
 
 
 def _place(names: Sequence[str]) -> Place | str:

@@ -43,7 +43,7 @@ class _ClassFolder(NamedTuple):
     names: tuple[str, ...]
     """Image files, sorted."""
     digest: str
-    """Of the files' names and sizes; empty for an entry of the index, which has the tree's."""
+    """Digest of the files' names and sizes; empty for an entry of the index, which has the tree's."""
     left_out: LeftOut = LeftOut()
 
 
@@ -61,7 +61,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree of images that has been looked at."""
+    """A tree of images whose files have been listed."""
 
     folder: Path
     parts: Mapping[str, Part]
@@ -97,19 +97,19 @@ def read(folder: Path, *, missing: str, anew: bool = False) -> Tree:
     if not present or (len(present) > 1 and "train" not in present):
         lacking = "train" if present else f"{', '.join(PARTS[:-1])} or {PARTS[-1]}"
         raise UserError(f"'{folder}' has no folder {lacking}; {missing}")
-    found = None if anew else _from_index(folder, present)
-    if found is None:
+    index = None if anew else _from_index(folder, present)
+    if index is None:
         left_out = beside(folder)
         listed = {name: _list(folder / name, left_out) for name in present}
         fingerprint = _fingerprint(listed)
         _write_index(folder, listed, fingerprint, left_out)
-        found = {name: classes for name, (_, classes) in listed.items()}, fingerprint, left_out
+        index = {name: classes for name, (_, classes) in listed.items()}, fingerprint, left_out
         if not anew:
-            images = sum(len(each.names) for _, classes in listed.values() for each in classes.values())
+            images = sum(len(entry.names) for _, classes in listed.values() for entry in classes.values())
             left_out.note(images, folder)
-    folders, fingerprint, left_out = found
+    folders, fingerprint, left_out = index
     parts = {
-        role: Part(folder / name, {label: each.names for label, each in folders[name].items()})
+        role: Part(folder / name, {label: entry.names for label, entry in folders[name].items()})
         for role, name in _roles(present).items()
     }
     _check(parts)
@@ -141,8 +141,8 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 def _images_below(folder: Path) -> list[str]:
     return [
-        str(Path(place, name))
-        for place, _, names in os.walk(folder)
+        str(Path(directory, name))
+        for directory, _, names in os.walk(folder)
         for name in sorted(names)
         if is_image(name) and not is_hidden(name)
     ]
@@ -184,14 +184,14 @@ def _list(folder: Path, left_out: LeftOut) -> tuple[int, dict[str, _ClassFolder]
         raise UserError(f"'{folder}' has no class folders; it should hold one folder of images for each class")
     left_out.join(_why_left_out(entry, OUTSIDE) for entry in entries if not entry.is_dir())
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = dict(zip(names, pool.map(lambda name: _list_class(folder / name), names), strict=True))
-    left_out.join(each.left_out for each in found.values())
-    return modified, found
+        classes = dict(zip(names, pool.map(lambda name: _list_class(folder / name), names), strict=True))
+    left_out.join(class_folder.left_out for class_folder in classes.values())
+    return modified, classes
 
 
 def _fingerprint(listed: Mapping[str, tuple[int, Mapping[str, _ClassFolder]]]) -> str:
     lines = [
-        f"{part}/{label}/{each.digest}\n" for part, (_, classes) in listed.items() for label, each in classes.items()
+        f"{part}/{label}/{entry.digest}\n" for part, (_, classes) in listed.items() for label, entry in classes.items()
     ]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -206,11 +206,11 @@ def _check(parts: Mapping[str, Part]) -> None:
             )
     train = parts["train"]
     for part in list(parts.values())[1:]:
-        for here, there in ((train, part), (part, train)):
-            if lacking := sorted(set(there.classes) - set(here.classes)):
+        for one, other in ((train, part), (part, train)):
+            if lacking := sorted(set(other.classes) - set(one.classes)):
                 shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
                 raise UserError(
-                    f"'{here.folder}' lacks class {shown}, which '{there.folder}' has; both need the same class folders"
+                    f"'{one.folder}' lacks class {shown}, which '{other.folder}' has; both need the same class folders"
                 )
 
 
@@ -220,8 +220,8 @@ def _from_index(folder: Path, present: list[str]) -> tuple[dict[str, dict[str, _
         content = json.loads((folder / INDEX).read_text(encoding="utf-8", errors="surrogateescape"))
         if content["version"] != _VERSION or sorted(content["folders"]) != sorted(present):
             return None
-        found = {name: _unchanged(folder / name, content["folders"][name]) for name in present}
-        return found, str(content["fingerprint"]), LeftOut(**content["left_out"])
+        folders = {name: _unchanged(folder / name, content["folders"][name]) for name in present}
+        return folders, str(content["fingerprint"]), LeftOut(**content["left_out"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -247,13 +247,13 @@ def _write_index(
     folders = {
         part: {
             "modified": modified,
-            "classes": {label: [each.modified, "/".join(each.names)] for label, each in classes.items()},
+            "classes": {label: [entry.modified, "/".join(entry.names)] for label, entry in classes.items()},
         }
         for part, (modified, classes) in listed.items()
     }
     try:
-        known = {"version": _VERSION, "fingerprint": fingerprint, "left_out": asdict(left_out), "folders": folders}
-        replace_text(folder / INDEX, json.dumps(known))
+        content = {"version": _VERSION, "fingerprint": fingerprint, "left_out": asdict(left_out), "folders": folders}
+        replace_text(folder / INDEX, json.dumps(content))
     except OSError as error:
         note = f"cannot keep an index in '{folder}' ({error.strerror}): every start lists all files"
         print(f"repro: note: {note}", file=sys.stderr)

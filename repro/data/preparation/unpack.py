@@ -106,13 +106,13 @@ def _verify(path: Path, expected: str) -> None:
     try:
         print(f"checking md5 of {path} ({path.stat().st_size / 1e9:.1f} GB)", file=sys.stderr, flush=True)
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except FileNotFoundError:
         raise UserError(f"'{path}' is missing; ImageNet needs {', '.join(ARCHIVES)} in one folder") from None
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error
-    if found != expected:
-        raise UserError(f"'{path}' is damaged or cut short: md5 expected {expected}, found {found}; get it again")
+    if digest != expected:
+        raise UserError(f"'{path}' is damaged or cut short: md5 expected {expected}, found {digest}; get it again")
 
 
 def _outside(source: Path, name: str) -> UserError:
@@ -124,15 +124,15 @@ def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[_Member]:
     for info in archive.infolist():
         if leads_outside(info.filename):
             raise _outside(source, info.filename)
-    found, left_out = places(members)
-    left_out.add(OUTSIDE, *(path for path, place in found.items() if not place.name))
-    found = {path: place for path, place in found.items() if place.name}
-    if not found:
+    place_of, left_out = places(members)
+    left_out.add(OUTSIDE, *(path for path, place in place_of.items() if not place.name))
+    place_of = {path: place for path, place in place_of.items() if place.name}
+    if not place_of:
         raise UserError(f"'{source}' holds no tree of images; expected train/CLASS/IMAGE and val/CLASS/IMAGE in it")
-    if len(members) < len(archive.infolist()) or len(set(found.values())) < len(found):
+    if len(members) < len(archive.infolist()) or len(set(place_of.values())) < len(place_of):
         raise UserError(f"'{source}' holds a file twice under the same name; which of them is meant?")
-    left_out.note(len(found), source)
-    for path, (part, label, name) in found.items():
+    left_out.note(len(place_of), source)
+    for path, (part, label, name) in place_of.items():
         with archive.open(members[path]) as content:
             yield _Member(part, label, name, members[path].file_size, content)
 

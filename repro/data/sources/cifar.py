@@ -32,7 +32,7 @@ class Published:
     archive: str
     folder: str
     train: Mapping[str, str]
-    """md5 by file."""
+    """Name of each file, and its md5."""
     test: Mapping[str, str]
     meta: tuple[str, str]
     labels: str
@@ -81,7 +81,7 @@ def prepare(name: str, root: Path, source: Path | None, download: bool) -> str:
     Raises:
         UserError: If there is no source, or it is damaged; names what was expected.
     """
-    return cache.prepare(root, name, lambda: partial(_checked, name, _found(name, root, source, download)))
+    return cache.prepare(root, name, lambda: partial(_checked, name, _maker(name, root, source, download)))
 
 
 def _checked(name: str, make: cache.Make) -> tuple[Arrays, Source]:
@@ -99,16 +99,16 @@ def _checked(name: str, make: cache.Make) -> tuple[Arrays, Source]:
     return arrays, source
 
 
-def _found(name: str, root: Path, source: Path | None, download: bool) -> cache.Make:
+def _maker(name: str, root: Path, source: Path | None, download: bool) -> cache.Make:
     files = PUBLISHED[name]
     again = f"repro data prepare {name} --root {shell(root)} --from"
     advice = f"fetch {HOST}{files.archive} elsewhere, then: {again} {files.archive}"
     if download:
         return partial(_downloaded, name, advice)
-    for place in [source / files.archive, source] if source else [root / files.archive, root]:
-        if place.is_file() and not place.name.endswith(".zip"):
-            return lambda: _published(name, _archive(place, str(place)), str(place))
-        for folder in (place / files.folder, place):
+    for path in [source / files.archive, source] if source else [root / files.archive, root]:
+        if path.is_file() and not path.name.endswith(".zip"):
+            return lambda: _published(name, _archive(path, str(path)), str(path))
+        for folder in (path / files.folder, path):
             if (folder / files.meta[0]).is_file():
                 return partial(_published, name, partial(_in_folder, folder), str(folder))
     if source is None:
@@ -142,22 +142,22 @@ def _in_folder(folder: Path, file: str) -> bytes:
         raise UserError(f"cannot read '{folder / file}': {error.strerror}") from error
 
 
-def _archive(place: Path | io.BytesIO, shown: str) -> Callable[[str], bytes]:
+def _archive(tar: Path | io.BytesIO, shown: str) -> Callable[[str], bytes]:
     """How to read a file of a gzipped tar by its name without a path; nothing is unpacked to disk."""
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(place) if isinstance(place, Path) else tarfile.open(fileobj=place) as archive:
+        with tarfile.open(tar) if isinstance(tar, Path) else tarfile.open(fileobj=tar) as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None:
-                    found[Path(member.name).name] = content.read()
+                    contents[Path(member.name).name] = content.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise UserError(f"'{shown}' is damaged or cut short: {error}") from error
 
     def read(file: str) -> bytes:
-        if file not in found:
-            raise UserError(f"'{shown}' has no {file}; it has {', '.join(sorted(found)[:10]) or 'no files'}")
-        return found[file]
+        if file not in contents:
+            raise UserError(f"'{shown}' has no {file}; it has {', '.join(sorted(contents)[:10]) or 'no files'}")
+        return contents[file]
 
     return read
 
@@ -167,13 +167,13 @@ def _published(name: str, read: Callable[[str], bytes], shown: str) -> tuple[Arr
 
     def loaded(file: str, expected: str) -> Mapping[str, Any]:
         content = read(file)
-        if (found := md5(content)) != expected:
-            raise UserError(f"{file} from '{shown}' is damaged: md5 expected {expected}, found {found}")
+        if (digest := md5(content)) != expected:
+            raise UserError(f"{file} from '{shown}' is damaged: md5 expected {expected}, found {digest}")
         return _Unpickler(io.BytesIO(content), encoding="latin1").load()  # type: ignore[no-any-return]
 
     arrays = []
     for part in (files.train, files.test):
-        batches = [loaded(*each) for each in part.items()]
+        batches = [loaded(*entry) for entry in part.items()]
         rows = np.concatenate([batch["data"] for batch in batches])
         arrays.append(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         arrays.append(np.concatenate([np.array(batch[files.labels], np.uint8) for batch in batches]))
@@ -182,7 +182,7 @@ def _published(name: str, read: Callable[[str], bytes], shown: str) -> tuple[Arr
 
 
 class _Unpickler(pickle.Unpickler):
-    """Of arrays, lists and strings only: md5 keeps damage out, this keeps malice out."""
+    """Unpickles arrays, lists and strings only: md5 keeps damage out, this keeps malice out."""
 
     ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],

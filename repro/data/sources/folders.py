@@ -25,11 +25,11 @@ def default_workers(local_ranks: int) -> int:
 
 
 def _files(part: Part) -> Files:
-    """A part's files in an order that is the same always, but not by class: the first N are a fair sample."""
+    """The files of a part in a fixed order that mixes the classes: the first N are a fair sample."""
     names = [
-        f"{label}/{name}".encode("utf-8", "surrogateescape") for label, found in part.classes.items() for name in found
+        f"{label}/{name}".encode("utf-8", "surrogateescape") for label, files in part.classes.items() for name in files
     ]
-    counts = [len(found) for found in part.classes.values()]
+    counts = [len(files) for files in part.classes.values()]
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     mixed = np.random.default_rng(0).permutation(len(names))
     return Files(str(part.folder), np.array(names), labels).take(mixed)
@@ -118,10 +118,10 @@ class FolderDataModule(SplitDataModule):
         decoder = Decoder(
             self._sets[part], size=self.image_size, resize=self.resize_size, seed=None, turned=self.turned
         )
-        found = decoder[Request(np.arange(size), 0, 0)]
-        if isinstance(found, str):
-            raise UserError(found)
-        pixels, labels = found
+        decoded = decoder[Request(np.arange(size), 0, 0)]
+        if isinstance(decoded, str):
+            raise UserError(decoded)
+        pixels, labels = decoded
         return pixels.permute(0, 3, 1, 2).to(self.device), labels.to(self.device)
 
 

@@ -44,9 +44,9 @@ def read_bytes(root: Path, name: str) -> bytes:
         ) from None
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error
-    if (found := md5(content)) != FILES[name]:
+    if (digest := md5(content)) != FILES[name]:
         raise UserError(
-            f"'{path}' is damaged: md5 expected {FILES[name]}, found {found}; run repro data prepare mnist "
+            f"'{path}' is damaged: md5 expected {FILES[name]}, found {digest}; run repro data prepare mnist "
             f"--root {shell(root)} again"
         )
     return content
@@ -81,7 +81,7 @@ def check(root: Path) -> str:
 def _candidates(source: Path, name: str) -> list[Path]:
     folders = (source, source / "raw", source / "MNIST" / "raw")
     names = (name, name.replace("-idx", ".idx"))  # as some archives spell it
-    return [place / f"{file}{ending}" for place in folders for file in names for ending in ("", ".gz")]
+    return [directory / f"{file}{ending}" for directory in folders for file in names for ending in ("", ".gz")]
 
 
 def _local(source: Path, name: str) -> bytes:
@@ -89,11 +89,11 @@ def _local(source: Path, name: str) -> bytes:
         for path in _candidates(source, name):
             if path.is_file():
                 return _unpacked(path.read_bytes(), str(path))
-        there = sorted(path.name for path in source.iterdir())
+        names = sorted(path.name for path in source.iterdir())
     except OSError as error:
         raise UserError(f"cannot read '{source}': {error.strerror}; --from names a folder of MNIST's files") from error
-    shown = f"it has {', '.join(there[:5])}{', ...' if len(there) > 5 else ''}" if there else "it is empty"
-    zipped = "; unpack archives first" if any(each.endswith((".zip", ".tar")) for each in there) else ""
+    shown = f"it has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "it is empty"
+    zipped = "; unpack archives first" if any(file.endswith((".zip", ".tar")) for file in names) else ""
     raise UserError(f"'{source}' has no file {name} or {name}.gz (also not below raw/ or MNIST/raw/): {shown}{zipped}")
 
 
@@ -131,9 +131,9 @@ def prepare(root: Path, source: Path | None, download: bool) -> str:
         if source is None and not download:
             raise UserError(f"'{path}' is missing or damaged; add --from DIR for a local copy, or --download")
         content = _local(source, name) if source is not None else _download(name)
-        if (found := md5(content)) != expected:
-            place = source if source is not None else "the download"
-            raise UserError(f"{name} from '{place}' is damaged: md5 expected {expected}, found {found}")
+        if (digest := md5(content)) != expected:
+            origin = source if source is not None else "the download"
+            raise UserError(f"{name} from '{origin}' is damaged: md5 expected {expected}, found {digest}")
         try:
             target.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{name}.part")

@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def folder(root: Path) -> Path:
-    """Where ImageNet lies."""
+    """ImageNet's folder below `root`."""
     return root / "imagenet"
 
 
@@ -79,7 +79,7 @@ def verify_folder(root: Path) -> str:
 
 
 def _verify(tree: Tree) -> str:
-    """Refuse damaged images; returns what is to be said of the whole ones."""
+    """Refuse damaged images; returns a remark on images that are turned."""
     from repro.data.loading.verify import look_at_all
 
     files = [
@@ -89,10 +89,10 @@ def _verify(tree: Tree) -> str:
         for name in names
     ]
     looked = list(look_at_all(files))
-    if faults := [found.fault for found in looked if found.fault]:
+    if faults := [image.fault for image in looked if image.fault]:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise UserError(f"{len(faults)} of {len(files):,} images are damaged: {'; '.join(faults[:_SHOWN])}{more}")
-    turned = sum(found.turned for found in looked)
+    turned = sum(image.turned for image in looked)
     return f"; {turned:,} say by EXIF that they are turned (--data.orientation exif turns them)" if turned else ""
 
 

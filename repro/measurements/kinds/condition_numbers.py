@@ -31,10 +31,7 @@ def _first_layer(readings: pd.DataFrame) -> dict[str, float]:
     growth = first_layer_growth(readings)
     if growth is None:
         return {}
-    return {
-        "first_layer_growth": growth,
-        "first_layer_weights": float(first_layer(readings)["sigma_max"].iloc[-1]),
-    }
+    return {"first_layer_growth": growth, "first_layer_weights": float(first_layer(readings)["sigma_max"].iloc[-1])}
 
 
 _WEIGHTS = Kappa(

@@ -52,14 +52,14 @@ def curvature(probe: Probe) -> Iterator[Reading]:
         yield Reading("curvature", 0, "", "whole", whole)
         chosen = {layer.index for layer in probe.chosen}
         for layer in probe.firsts:
-            places = [place for place, parameter in enumerate(own) if id(parameter) in layer.sources]
-            if not places:
+            indices = [i for i, parameter in enumerate(own) if id(parameter) in layer.sources]
+            if not indices:
                 probe.leave_out("curvature: no parameter that trains is in the weights of", layer)
                 continue
-            found = traces(places)
+            values = traces(indices)
             if layer.index in chosen:
-                found = _ends([own[place] for place in places], [slopes[place] for place in places], generator) | found
-            yield Reading("curvature", layer.index, probe.weight_name(layer), "layer", found)
+                values = _ends([own[i] for i in indices], [slopes[i] for i in indices], generator) | values
+            yield Reading("curvature", layer.index, probe.weight_name(layer), "layer", values)
 
 
 def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor | None]:
@@ -77,7 +77,7 @@ def _no_second(error: RuntimeError) -> UserError:
 
 
 def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
-    """The Hessian's block times a vector, given and returned as one tensor a parameter."""
+    """The Hessian's block times a vector; both are lists of one tensor for each parameter."""
     import torch
 
     pairs = [(slope, part) for slope, part in zip(slopes, along, strict=True) if slope.requires_grad]
@@ -85,11 +85,11 @@ def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: S
         return [torch.zeros_like(parameter) for parameter in parameters]
     outputs, parts = zip(*pairs, strict=True)
     try:
-        found = torch.autograd.grad(outputs, parameters, parts, retain_graph=True, allow_unused=True)
+        bent = torch.autograd.grad(outputs, parameters, parts, retain_graph=True, allow_unused=True)
     except RuntimeError as error:
         raise _no_second(error) from error
     return [
-        torch.zeros_like(parameter) if part is None else part for parameter, part in zip(parameters, found, strict=True)
+        torch.zeros_like(parameter) if part is None else part for parameter, part in zip(parameters, bent, strict=True)
     ]
 
 
@@ -113,8 +113,8 @@ def _ends(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], generato
 
     values, errors = lanczos(product, start, steps=STEPS)
     names = ("largest", "second", "third")
-    found = dict(zip(names, values.flip(0).tolist(), strict=False))
-    return {**found, "smallest": float(values[0]), "error": float(errors[-1])}
+    eigenvalues = dict(zip(names, values.flip(0).tolist(), strict=False))
+    return {**eigenvalues, "smallest": float(values[0]), "error": float(errors[-1])}
 
 
 def _traces(
@@ -133,9 +133,9 @@ def _traces(
         drawn.append([float((one * other).sum(dtype=torch.float64)) for one, other in zip(along, bent, strict=True)])
     terms = torch.tensor(drawn, dtype=torch.float64)
 
-    def of(places: Sequence[int]) -> dict[str, float]:
-        sums = terms[:, list(places)].sum(1)
-        size = sum(parameters[place].numel() for place in places)
+    def of(indices: Sequence[int]) -> dict[str, float]:
+        sums = terms[:, list(indices)].sum(1)
+        size = sum(parameters[index].numel() for index in indices)
         error = float(sums.std() / len(sums) ** 0.5)
         return {"trace": float(sums.mean()), "trace_error": error, "parameters": float(size)}
 
@@ -175,11 +175,7 @@ CURVATURE = Measurement(
     ),
     quantities=(
         at_end(
-            "curvature_largest",
-            "largest eigenvalue of the loss's Hessian",
-            mode="whole",
-            quantity="largest",
-            first=0,
+            "curvature_largest", "largest eigenvalue of the loss's Hessian", mode="whole", quantity="largest", first=0
         ),
         at_end("curvature_trace", "trace of the loss's Hessian", mode="whole", quantity="trace", first=0),
     ),

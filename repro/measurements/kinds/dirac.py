@@ -33,13 +33,13 @@ def diagonals(probe: Probe) -> Iterator[Reading]:
 
 
 def _quantities(readings: pd.DataFrame) -> dict[str, float]:
-    """At the end, and how many times as far as at the first measurement of the training."""
+    """The median distance at the end, and its ratio to that at the first measurement of the training."""
     medians = readings[readings["quantity"] == "relative_distance"].groupby("step")["value"].median()
     medians = medians[medians.index > 0]
-    found = {"diagonals_median": float(medians.iloc[-1])} if len(medians) else {}
+    quantities = {"diagonals_median": float(medians.iloc[-1])} if len(medians) else {}
     if len(medians) and medians.iloc[0] > 0:  # held at 1 they do not move
-        found["diagonals_growth"] = float(medians.iloc[-1] / medians.iloc[0])
-    return found
+        quantities["diagonals_growth"] = float(medians.iloc[-1] / medians.iloc[0])
+    return quantities
 
 
 DIAGONALS = Measurement(

@@ -40,10 +40,10 @@ def distributions(probe: Probe) -> Iterator[Reading]:
     """
     if probe.ranks.rank != 0:  # a few layers are not worth dealing
         return
-    found: list[Reading] = []
+    readings: list[Reading] = []
 
     def note(layer: WeightLayer, kind: str, tensor: Tensor) -> None:
-        found.append(Reading("distributions", layer.index, layer.name, kind, describe(tensor.detach())))
+        readings.append(Reading("distributions", layer.index, layer.name, kind, describe(tensor.detach())))
 
     last = probe.layers[-1]
     readers = {layer.index + 1 for layer in probe.chosen}
@@ -72,7 +72,7 @@ def distributions(probe: Probe) -> Iterator[Reading]:
         for layer in probe.chosen:
             if layer.first in gradients:
                 note(layer, "gradients", gradients[layer.first])
-    yield from sorted(found, key=lambda reading: reading.layer)
+    yield from sorted(readings, key=lambda reading: reading.layer)
 
 
 def describe(tensor: Shaped[Tensor, "..."]) -> dict[str, float]:
@@ -87,19 +87,19 @@ def describe(tensor: Shaped[Tensor, "..."]) -> dict[str, float]:
 
     flat = tensor.detach().flatten()
     kinds = {"nan": flat.isnan(), "inf": flat == torch.inf, "-inf": flat == -torch.inf}
-    found = {"count": float(flat.numel()), **{name: float(kind.sum()) for name, kind in kinds.items()}}
-    finite = flat[flat.isfinite()].double() if any(found[name] for name in kinds) else flat.double()
+    quantities = {"count": float(flat.numel()), **{name: float(kind.sum()) for name, kind in kinds.items()}}
+    finite = flat[flat.isfinite()].double() if any(quantities[name] for name in kinds) else flat.double()
     if not finite.numel():
-        return found
+        return quantities
     low, high = (float(bound) for bound in finite.aminmax())
     sample = finite[:: -(-finite.numel() // SAMPLE)].sort().values
-    places = (torch.tensor(PERCENTILES, dtype=torch.float64) / 100 * (len(sample) - 1)).round().long()
-    percentiles = dict(zip(PERCENTILES, sample[places.to(sample.device)].tolist(), strict=True))
+    indices = (torch.tensor(PERCENTILES, dtype=torch.float64) / 100 * (len(sample) - 1)).round().long()
+    percentiles = dict(zip(PERCENTILES, sample[indices.to(sample.device)].tolist(), strict=True))
     percentiles |= {PERCENTILES[0]: low, PERCENTILES[-1]: high}
-    found |= {f"p{share:g}": value for share, value in percentiles.items()}
-    found |= {"mean": float(finite.mean()), "std": float(finite.std(correction=0))}
+    quantities |= {f"p{percent:g}": value for percent, value in percentiles.items()}
+    quantities |= {"mean": float(finite.mean()), "std": float(finite.std(correction=0))}
     counts = torch.bincount(torch.bucketize(sample, edges().to(sample.device)), minlength=len(edges()) + 1)
-    return found | {f"bin {number}": float(count) for number, count in enumerate(counts.tolist()) if count}
+    return quantities | {f"bin {number}": float(count) for number, count in enumerate(counts.tolist()) if count}
 
 
 @cache
@@ -117,15 +117,15 @@ def edges() -> Float[Tensor, " edges"]:
 
 def _over_training(readings: pd.DataFrame) -> dict[str, float]:
     rows = readings[readings["quantity"].isin(["p0", "p1", "p99", "p100"]) & readings["mode"].isin(KINDS)]
-    found: dict[str, float] = {}
+    quantities: dict[str, float] = {}
     for (layer, kind), of_tensor in rows.groupby(["layer", "mode"], observed=True):
         table = of_tensor.pivot_table(index="step", columns="quantity", values="value", dropna=False, observed=True)
         magnitudes = table.abs()
         extremes = magnitudes[["p0", "p100"]].max(axis=1)
-        found[f"{kind}_extreme[{layer}]"] = float(extremes.max())
-        found[f"{kind}_final[{layer}]"] = float(extremes.iloc[-1])
-        found[f"{kind}_most[{layer}]"] = float(magnitudes[["p1", "p99"]].max(axis=1).max())
-    return found
+        quantities[f"{kind}_extreme[{layer}]"] = float(extremes.max())
+        quantities[f"{kind}_final[{layer}]"] = float(extremes.iloc[-1])
+        quantities[f"{kind}_most[{layer}]"] = float(magnitudes[["p1", "p99"]].max(axis=1).max())
+    return quantities
 
 
 _ON_AXES = "the vertical axis is linear around 0 and logarithmic beyond."

@@ -38,7 +38,7 @@ def amplification(probe: Probe) -> Iterator[Reading]:
     if probe.held_out is None or samples(probe.held_out) != count:
         raise UserError("amplification compares the probe with as many held-out images; pass held_out")
     mine = probe.ranks.dealer()
-    found: list[Reading] = []
+    readings: list[Reading] = []
 
     def see(layer: WeightLayer, tensor: Tensor) -> None:
         tensor = passes.by_sample(tensor, 2 * count)
@@ -51,11 +51,11 @@ def amplification(probe: Probe) -> Iterator[Reading]:
         both = conditioning([before, after - before])
         number, change = float(both.condition_number[0]), float(both.sigma_max[1] / both.sigma_max[0])
         values = {"condition_number": number, "relative_change": change, "bound": number * change}
-        found.append(Reading("amplification", layer.index - 1, layer.name, "matrix", values))
+        readings.append(Reading("amplification", layer.index - 1, layer.name, "matrix", values))
 
     probe.network.eval()
     probe.run(read=see, inputs=joined(probe.inputs, probe.held_out))
-    yield from found
+    yield from readings
 
 
 def distance(probe: Probe) -> Iterator[Reading]:
@@ -73,7 +73,7 @@ def distance(probe: Probe) -> Iterator[Reading]:
     if probe.ranks.rank != 0:  # two Gram matrices a layer
         return
     references: dict[str, tuple[Tensor, Tensor]] = {}
-    found: list[Reading] = []
+    readings: list[Reading] = []
 
     def see(layer: WeightLayer, tensor: Tensor) -> None:
         number = layer.index - 1
@@ -91,14 +91,14 @@ def distance(probe: Probe) -> Iterator[Reading]:
                 values["cka_debiased"] = debiased_cka(gram, of_reference)
             if carried is not None:
                 values["relative_distance"] = float((tensor - carried).norm() / carried.norm())
-            found.append(Reading("distance", number, layer.name, mode, values))
+            readings.append(Reading("distance", number, layer.name, mode, values))
 
     probe.run(read=see)
-    yield from found
+    yield from readings
 
 
 def carry(reference: Shaped[Tensor, "batch ..."], shape: torch.Size) -> Shaped[Tensor, "batch ..."] | None:
-    """A tensor in another's shape as an identity shortcut brings it there; None where none could."""
+    """A tensor brought to another shape as an identity shortcut does it; None where no such shortcut exists."""
     import torch.nn.functional as F
 
     if reference.shape == shape:
@@ -166,20 +166,14 @@ AMPLIFICATION = Measurement(
                     quantity="relative_change",
                 ),
                 PanelSpec(
-                    title="Bound on the solution's change",
-                    y="κ(H) · ‖ΔH‖ / ‖H‖",
-                    mode="matrix",
-                    quantity="bound",
+                    title="Bound on the solution's change", y="κ(H) · ‖ΔH‖ / ‖H‖", mode="matrix", quantity="bound"
                 ),
             ),
         ),
     ),
     quantities=(
         at_end(
-            "bound_median",
-            "median over the representations of Proposition 3's bound",
-            mode="matrix",
-            quantity="bound",
+            "bound_median", "median over the representations of Proposition 3's bound", mode="matrix", quantity="bound"
         ),
     ),
 )

@@ -36,9 +36,9 @@ def operators(probe: Probe) -> Iterator[Reading]:
     from repro.spectra import conditioning, operator_conditionings, operator_singular_values
 
     sites = list(_sites(probe))
-    mine = [sites[place] for place in probe.ranks.assign([convolution.cost for _, convolution in sites])]
-    found = operator_conditionings([convolution for _, convolution in mine])
-    for (layer, convolution), circular in zip(mine, found, strict=True):
+    mine = [sites[index] for index in probe.ranks.assign([convolution.cost for _, convolution in sites])]
+    conditionings = operator_conditionings([convolution for _, convolution in mine])
+    for (layer, convolution), circular in zip(mine, conditionings, strict=True):
         every = operator_singular_values(convolution).numpy().astype(np.float32) if probe.spectra else None
         yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0), every)
         if (matrix := padded_matrix(layer, convolution)) is not None:
@@ -46,7 +46,7 @@ def operators(probe: Probe) -> Iterator[Reading]:
 
 
 def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
-    """The layers with their maps, on images of the size that a layer reads of the probe's first."""
+    """The layers and their convolutions, for the size of the layer's input when the probe's first image is passed."""
     from repro.networks.passing import few
     from repro.spectra import Convolution
 
@@ -67,7 +67,7 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
 
 
 def _image(layer: WeightLayer, read: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
-    """The images' size without what the module itself continues them by; of a transposed one, what it returns."""
+    """Size of the module's input without its own padding; for a transposed convolution, of its output."""
     if layer.kind == "transposed":
         return tuple(size * step for size, step in zip(read, stride, strict=True))
     if getattr(layer.module, "padding_mode", "zeros") == "zeros":

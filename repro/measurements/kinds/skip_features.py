@@ -35,12 +35,12 @@ def features(probe: Probe) -> Iterator[Reading]:
     yield Reading("features", last.index, last.name, "psi", {**values(conditioning([psi]), 0), "images": count})
     if probe.labels is not None:
         scores = probe.scores()
-        found = {
+        quantities = {
             "cross_entropy": F.cross_entropy(scores.double(), probe.labels).item(),
             "threshold": math.log(2) / count,
             "errors": float((scores.argmax(1) != probe.labels).sum()),
         }
-        yield Reading("features", last.index, last.name, "loss", found)
+        yield Reading("features", last.index, last.name, "loss", quantities)
 
 
 FEATURES = Measurement(

@@ -15,7 +15,7 @@ from repro.networks.options import Options
 BLOCKS = {121: (6, 12, 24, 16)}
 GROWTH = 32
 BOTTLENECK = 4
-"""A layer's 1x1 convolution has so many times the growth."""
+"""Output channels of a layer's 1x1 convolution, as a multiple of the growth."""
 
 
 class DenseLayer(nn.Module):
@@ -75,7 +75,7 @@ class DenseNet(nn.Module):
         INITIALIZATIONS[options.initialization](self)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """From images to logits."""
+        """Class scores (logits) of images."""
         logits: Tensor = self.head(self.features(images).mean((2, 3)))
         return logits
 

@@ -94,7 +94,7 @@ class ResidualNetwork(nn.Module):
         INITIALIZATIONS[options.initialization](self)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """From images to logits."""
+        """Class scores (logits) of images."""
         h: Tensor = self.stages(self.stem(images))
         logits: Tensor = self.head(h.mean((2, 3)))
         return logits

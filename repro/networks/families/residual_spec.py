@@ -56,9 +56,9 @@ class Layout:
     groups: int = 1
     """Groups of a bottleneck's 3x3 convolution."""
     shortcut: str | None = None
-    """None: no shortcuts at all (PlainNet, DiracNet)."""
+    """Which shortcut joins the blocks; None for no shortcuts at all (PlainNet, DiracNet)."""
     diagonal: str | None = None
-    """None: ordinary convolutions; else the blocks' convolutions are W + diag(a), ``free`` or ``held``."""
+    """None for ordinary convolutions; ``free`` or ``held`` for W + diag(a) in the blocks."""
 
 
 def depths(options: Options, *, block: str | None = None) -> Depths:
@@ -142,11 +142,5 @@ def _layout(
             )
     stages = tuple(Stage(blocks, inside << index, outside << index) for index, blocks in enumerate(counts))
     return Layout(
-        form=options.form,
-        block=block,
-        stem=width,
-        stages=stages,
-        groups=groups,
-        shortcut=shortcut,
-        diagonal=diagonal,
+        form=options.form, block=block, stem=width, stages=stages, groups=groups, shortcut=shortcut, diagonal=diagonal
     )

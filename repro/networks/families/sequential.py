@@ -42,7 +42,7 @@ class SequentialNet(nn.Module):
         INITIALIZATIONS[options.initialization](self)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """From images to logits."""
+        """Class scores (logits) of images."""
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits
 
@@ -74,7 +74,7 @@ def vgg(depth: int, options: Options) -> SequentialNet:
 
 
 def fc(depth: int, options: Options) -> SequentialNet:
-    """So many hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
+    """`depth` hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
     return SequentialNet(plans.fc(depth, options), options)
 
 

@@ -1,1 +1,1 @@
-"""What is known of the places where a network multiplies: which of it they are, and where the samples are."""
+"""Where a network multiplies: which parameters its layers cover, and on which axis the samples are."""

@@ -24,9 +24,9 @@ class Seen:
     """What share of the matrix parameters (those with two axes or more) the weight layers are."""
 
     total: int
-    """Numbers in matrix parameters."""
+    """How many numbers the matrix parameters hold."""
     seen: int
-    """Those of them that act in a weight layer."""
+    """How many of these numbers act in a weight layer."""
     missing: Mapping[str, Sequence[str]]
     """Names of the other matrix parameters, by the reason."""
 
@@ -37,11 +37,11 @@ class Seen:
 
     @property
     def line(self) -> str:
-        """In one line."""
+        """The summary as one line of text."""
         if not self.total:
             return "seen: no parameter has two axes (or FSDP has flattened them), so that no share can be told"
-        share = 100 * self.seen / self.total
-        told = f"{share:.0f}" if share in (0.0, 100.0) else f"{min(max(share, 0.1), 99.9):.1f}"
+        percent = 100 * self.seen / self.total
+        told = f"{percent:.0f}" if percent in (0.0, 100.0) else f"{min(max(percent, 0.1), 99.9):.1f}"
         parts = [
             f"{', '.join(names[:_NAMED])}{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''} ({reason})"
             for reason, names in self.missing.items()
@@ -50,7 +50,7 @@ class Seen:
         return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """The summary as plain values."""
         return {
             "matrix_parameters": self.total,
             "seen": self.seen,
@@ -68,7 +68,7 @@ def _short(count: int) -> str:
 
 def look_over(
     network: nn.Module,
-    known: frozenset[int],
+    sources: frozenset[int],
     aside: Mapping[int, str],
     used: Iterable[int] | None,
     dynamic: Iterable[str],
@@ -78,7 +78,7 @@ def look_over(
 
     Args:
         network: The network.
-        known: Identities of the parameters that its weight layers are made of.
+        sources: Identities of the parameters that its weight layers are made of.
         aside: Why parameters are left out on purpose, by identity.
         used: Identities of the parameters that took part in the pass; None if there was none.
         dynamic: Names of modules whose weights are made of the data.
@@ -89,10 +89,10 @@ def look_over(
     missing: defaultdict[str, list[str]] = defaultdict(list)
     total = seen = 0
     for name, parameter in network.named_parameters():
-        if parameter.ndim < 2 or (id(parameter) not in known and sum(side > 1 for side in parameter.shape) < 2):
+        if parameter.ndim < 2 or (id(parameter) not in sources and sum(side > 1 for side in parameter.shape) < 2):
             continue
         total += parameter.numel()
-        if id(parameter) in known:
+        if id(parameter) in sources:
             seen += parameter.numel()
             continue
         missing[_reason(clean(name), id(parameter), aside, took_part, dynamic, operations)].append(clean(name))

@@ -48,7 +48,7 @@ class OutputClassifier(Classifier):
 
     @property
     def output(self) -> OutputLayer:
-        """The part that trains."""
+        """The output layer, the part that trains."""
         return self._output[0]
 
     def training_scores(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
@@ -87,7 +87,7 @@ class FeatureBatches:
         return self._features
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches in a whole epoch."""
         return len(self._batches)
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch features"], Int[Tensor, " batch"]]]:
@@ -101,7 +101,7 @@ class FeatureBatches:
             yield handed_over(self._features[of_features[part]], labels.device), labels[of_labels[part]]
 
     def state_dict(self) -> dict[str, object]:
-        """Empty, as `Batches`'."""
+        """Empty, as that of `Batches`."""
         return {}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
@@ -109,7 +109,7 @@ class FeatureBatches:
 
 
 def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | None, batches: Batches) -> FeatureBatches:
-    """What `OutputClassifier` trains on; called when the network is where it trains.
+    """The batches that `OutputClassifier` trains on; call it once the network is on its device.
 
     Args:
         module: The module.
@@ -126,7 +126,7 @@ def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | No
 
 @torch.no_grad()
 def update_batchnorm_statistics(network: nn.Module, batches: Batches) -> None:
-    """Take the statistics of all batch normalisation once: means over the training set's batches, by their sizes."""
+    """Set the statistics of all batch normalisation once: means over the training batches, weighted by their sizes."""
     layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not layers:
         return

@@ -71,29 +71,29 @@ def solve(
     if output.has_bias:
         matrix[:, -1] = 1
     targets = F.one_hot(labels.cpu(), output.num_classes).double()
-    found = torch.linalg.lstsq(matrix, targets, rcond=TOLERANCE, driver="gelsy")
-    solution: Tensor = found.solution
+    result = torch.linalg.lstsq(matrix, targets, rcond=TOLERANCE, driver="gelsy")
+    solution: Tensor = result.solution
     residual = float((matrix @ solution - targets).norm() / targets.norm())
     output.assign(solution)
-    return Solution(int(found.rank), residual, samples, width)
+    return Solution(int(result.rank), residual, samples, width)
 
 
 class NoBatches:
     """In place of training batches: nothing is left to train.
 
     Args:
-        batches: Those that there would be.
+        batches: The batches that are not trained on.
     """
 
     def __init__(self, batches: Batches) -> None:
         pass
 
     def __len__(self) -> int:
-        """None."""
+        """Always 0: there are no batches."""
         return 0
 
     def __iter__(self) -> Iterator[object]:
-        """Ends at once."""
+        """An iterator over no batches."""
         return iter(())
 
 
@@ -116,6 +116,6 @@ class LeastNorm(Callback):
         batches = data.batches("train")
         features = feature_batches(pl_module, data, self._folder, batches).features
         self.solution = solve(pl_module.output, features, batches.labels)
-        found = {f"exact/{name}": float(value) for name, value in asdict(self.solution).items()}
+        metrics = {f"exact/{name}": float(value) for name, value in asdict(self.solution).items()}
         for logger in trainer.loggers:
-            logger.log_metrics(found, step=0)
+            logger.log_metrics(metrics, step=0)

@@ -41,7 +41,7 @@ class OutputLayer(nn.Module):
             self._last.module.requires_grad_(True)
 
     def features(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
-        """ψ and then h, as far as the output reads them."""
+        """The features that the output reads: ψ, then h, or one of them."""
         (network,) = self._network
         read: list[Tensor] = []
         hook = self._last.module.register_forward_pre_hook(lambda _module, args: read.append(args[0]))
@@ -55,7 +55,7 @@ class OutputLayer(nn.Module):
 
     @property
     def width(self) -> int:
-        """Features of an image."""
+        """Number of features of an image."""
         (network,) = self._network
         own = self._last.module
         assert isinstance(own, nn.Linear)
@@ -69,7 +69,7 @@ class OutputLayer(nn.Module):
 
     @property
     def num_classes(self) -> int:
-        """Logits."""
+        """Number of logits."""
         assert isinstance(self._last.module, nn.Linear)
         return self._last.module.out_features
 
@@ -89,7 +89,7 @@ class OutputLayer(nn.Module):
                 own.bias.copy_(weights[-1])
 
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
-        """From features to logits."""
+        """Class scores (logits) of features."""
         (network,) = self._network
         own = self._last.module
         assert isinstance(own, nn.Linear)

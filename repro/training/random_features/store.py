@@ -45,9 +45,9 @@ def keep(
     ranks = ranks or Ranks()
     shape = (len(batches.labels), output.width)
     if ranks.all_agree(_fits(shape, batches.device, ranks.local_size)):
-        found = torch.empty(shape, device=batches.device)
-        _fill(found, output, batches)
-        return found
+        features = torch.empty(shape, device=batches.device)
+        _fill(features, output, batches)
+        return features
     path = folder / f"features-{ranks.machine}.npy"
     if not ranks.all_agree(_is_complete(path, shape)):
         _write(path, shape, output, batches.shared(ranks.local_rank, ranks.local_size), ranks)
@@ -58,7 +58,7 @@ def keep(
 
 
 def expect(features: Float[Tensor, "samples features"], folder: Path, rows: Int[Tensor, " some"], ranks: Ranks) -> None:
-    """Have the kernel read these rows of the file meanwhile, if it holds the features and they are not in memory."""
+    """Have the kernel read these rows of the file ahead, if the features lie there and not in memory."""
     path = folder / f"features-{ranks.machine}.npy"
     if sys.platform != "linux" or not path.exists():
         return
@@ -78,10 +78,10 @@ def _fits(shape: tuple[int, int], device: torch.device, ranks: int) -> bool:
 
 def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
     try:
-        known = np.load(path, mmap_mode="r")
+        features = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return bool(known.shape == shape and known.dtype == np.float32)
+    return bool(features.shape == shape and features.dtype == np.float32)
 
 
 def _write(path: Path, shape: tuple[int, int], output: OutputLayer, batches: Batches, ranks: Ranks) -> None:
@@ -106,15 +106,15 @@ def _write(path: Path, shape: tuple[int, int], output: OutputLayer, batches: Bat
 
 
 def _reserve(path: Path, shape: tuple[int, int]) -> None:
-    """A file of the right size whose space is taken: writing to memory that has no disk behind it kills a process."""
+    """A file of the right size with its disk space reserved: writing to mapped memory on a full disk kills the run."""
     np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     if sys.platform == "linux":
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _fill(found: Float[Tensor, "samples features"], output: OutputLayer, batches: Batches) -> None:
+def _fill(features: Float[Tensor, "samples features"], output: OutputLayer, batches: Batches) -> None:
     _, _, parts = batches.remaining()
     for part, (images, _) in zip(parts, batches, strict=True):
         if len(images):
-            found[part] = output.features(images)
+            features[part] = output.features(images)

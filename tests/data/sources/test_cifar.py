@@ -73,7 +73,7 @@ def test_batches_come_from_wherever_the_files_are(tmp_path: Path, monkeypatch: p
     archive = packed(files, tmp_path / "cifar-10-python.tar.gz")
     monkeypatch.setattr(cifar, "HOST", f"{tmp_path.as_uri()}/")
     source = {"archive": archive, "folder": root, "batches": folder}.get(place)
-    arrays, found = cifar._found("CIFAR10", root, source, place == "download")()
+    arrays, found = cifar._maker("CIFAR10", root, source, place == "download")()
     assert found.published
     assert found.classes == list("abcdefghij")
     assert arrays.train_images.shape == (10, 32, 32, 3)
