@@ -25,7 +25,7 @@ def source_digest(path: str) -> str | None:
         None if there is no source to read, as for what was typed into an interpreter.
     """
     waiting = [path.partition(":")[0]]
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
@@ -33,15 +33,15 @@ def source_digest(path: str) -> str | None:
             continue
         seen.add(module)
         file = _file(module)
-        if file is None or (found and _is_library(file)):
+        if file is None or (digests and _is_library(file)):
             continue
         content = file.read_bytes()
-        found[module] = hashlib.sha256(content).hexdigest()
+        digests[module] = hashlib.sha256(content).hexdigest()
         if not _is_library(file):
             waiting += _imported(content, module, is_package=file.name == "__init__.py")
-    if not found:
+    if not digests:
         return None
-    text = "\n".join(f"{module} {digest}" for module, digest in sorted(found.items()))
+    text = "\n".join(f"{module} {digest}" for module, digest in sorted(digests.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

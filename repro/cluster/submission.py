@@ -95,11 +95,11 @@ def missing(cells: Sequence[StudyCell], names: Sequence[str], folder: Path) -> l
         folder: The study's.
     """
     waiting = queued(folder)
-    found, _ = match(cells, folder)
+    runs, _ = match(cells, folder)
     chosen = []
-    for number, (name, run) in enumerate(zip(names, found, strict=True)):
-        known = run is not None and (run.ended or run.holder is not None)
-        if not known and name not in waiting:
+    for number, (name, run) in enumerate(zip(names, runs, strict=True)):
+        settled = run is not None and (run.ended or run.holder is not None)
+        if not settled and name not in waiting:
             chosen.append(number)
     return chosen
 

@@ -51,7 +51,7 @@ def main(request: _Evaluate, *, parts: tuple[str, ...]) -> int:
         raise UserError("the run has no validation split; train with --data.validation_size N, or use repro test")
     from repro.runs.build import evaluate
 
-    found = evaluate(config, checkpoint)
+    metrics = evaluate(config, checkpoint)
     print(f"{checkpoint}:")
-    print_metrics({name: value for name, value in found.items() if name.split("_")[0] in parts})
+    print_metrics({name: value for name, value in metrics.items() if name.split("_")[0] in parts})
     return 0

@@ -138,5 +138,5 @@ def _summary(path: str) -> str:
     module, _, name = path.partition(":")
     file = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
-    return (ast.get_docstring(found) or "").splitlines()[0]
+    entry = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
+    return (ast.get_docstring(entry) or "").splitlines()[0]

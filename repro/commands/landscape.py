@@ -134,9 +134,9 @@ def _compute(
     from repro.training.losses import LOSSES
 
     network, images, labels = _subject(request, config, checkpoint)
-    plane, path, share = _plane(request, run, checkpoint, network)
-    if share is not None:
-        print(f"{100 * share:.1f} % of the training path's squared length lies in the plane")
+    plane, path, fraction = _plane(request, run, checkpoint, network)
+    if fraction is not None:
+        print(f"{100 * fraction:.1f} % of the training path's squared length lies in the plane")
     plan: dict[str, Any] = {
         "run": run.name,
         "checkpoint": checkpoint.name,
@@ -178,8 +178,8 @@ def _values(
     started = time.perf_counter()
     for done, (column, points) in enumerate(columns.items(), 1):
         rows = [point // request.points for point in points]
-        found = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
-        yield points, [(loss, errors) for loss, errors in found.tolist()]
+        values = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
+        yield points, [(loss, errors) for loss, errors in values.tolist()]
         if sys.stderr.isatty():
             left = (time.perf_counter() - started) / done * (len(columns) - done)
             print(f"{done}/{len(columns)} columns, {left:.0f} s left ", end="\r", file=sys.stderr, flush=True)
@@ -212,10 +212,10 @@ def _plane(
         content = read(each)["state_dict"]
         visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
     try:
-        first, second, coordinates, share = directions.principal(center, visited)
+        first, second, coordinates, fraction = directions.principal(center, visited)
     except ValueError as error:
         raise UserError(f"--directions pca: {error}") from error
-    return Plane(center, first, second), [*coordinates.tolist(), [0.0, 0.0]], share
+    return Plane(center, first, second), [*coordinates.tolist(), [0.0, 0.0]], fraction
 
 
 def _draw(record: SurfaceRecord, label: str) -> None:

@@ -100,7 +100,7 @@ def main(request: Measure) -> int:
     from repro.runs.threads import set_threads_to_look
 
     set_threads_to_look(subject.network, subject.images[:1], len(subject.images))
-    known = survey(subject.network, subject.images)
+    surveyed = survey(subject.network, subject.images)
     readings = take(
         subject.network,
         subject.images,
@@ -111,17 +111,17 @@ def main(request: Measure) -> int:
         layers=request.layers,
         mode=request.probe_mode,
         loss=subject.loss,
-        known=known,
+        known=surveyed,
     )
     out = request.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
     lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
-    facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": known.seen.as_dict()}
+    facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": surveyed.seen.as_dict()}
     facts["measurements"] = list(request.measurements)
     _write(out, subject.label, frame, lines, {**facts, "mode": request.probe_mode, "command": ["repro", *sys.argv[1:]]})
-    print(known.seen.line)
+    print(surveyed.seen.line)
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
     return 0
@@ -236,7 +236,7 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
     if count > len(files):
         print(f"repro: '{folder}' holds {len(files)} images; all are taken, not {count}", file=sys.stderr)
     count = min(count, len(files))
-    chosen = [files[place * len(files) // count] for place in range(count)]
+    chosen = [files[index * len(files) // count] for index in range(count)]
     tensors = [transform(open_rgb(path)) for path in chosen]
     if any(path.parent == folder for path in files):
         return torch.stack(tensors), None

@@ -83,10 +83,10 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, arguments: Sequence[str]) -> Asked:
         """What a command line asks for; `UserError` for a mistake in it."""
-        given, rest = self.parse_known_args(arguments)
+        namespace, rest = self.parse_known_args(arguments)
         if rest:
-            given.parser.refuse(rest[0])
-        return Asked(given.action.do, request_of(given.action.kind, vars(given)))
+            namespace.parser.refuse(rest[0])
+        return Asked(namespace.action.do, request_of(namespace.action.kind, vars(namespace)))
 
     def refuse(self, word: str) -> NoReturn:
         """Raise for a word that means nothing."""
@@ -162,9 +162,9 @@ def _settings(hint: Any) -> dict[str, Any]:
 
 def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
     """A request with what was given, of which a parser knows more."""
-    given: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for each in dataclasses.fields(kind):
         if (value := values.get(each.name)) not in (None, []):
             read = each.metadata.get("read", tuple if isinstance(value, list) else lambda text: text)
-            given[each.name] = read(value)
-    return kind(**given, **more)
+            fields[each.name] = read(value)
+    return kind(**fields, **more)

@@ -21,13 +21,13 @@ def hints(kind: type) -> dict[str, Any]:
 @cache
 def keys(kind: type = Config, prefix: str = "") -> tuple[str, ...]:
     """Every key that a configuration has, dotted: ``model.network`` ..."""
-    found: list[str] = []
+    names: list[str] = []
     for entry in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints(kind)[entry.name]):
-            found += keys(hints(kind)[entry.name], f"{prefix}{entry.name}.")
+            names += keys(hints(kind)[entry.name], f"{prefix}{entry.name}.")
         else:
-            found.append(prefix + entry.name)
-    return tuple(found)
+            names.append(prefix + entry.name)
+    return tuple(names)
 
 
 GROUPS = tuple(dict.fromkeys(key.partition(".")[0] for key in keys() if "." in key))
@@ -91,10 +91,10 @@ def placeholder(kind: Any) -> str:
 @cache
 def plain_kinds() -> dict[str, tuple[type, ...]]:
     """Of which types the plain values of each key may be; choices, lists and mappings are the parser's."""
-    found: dict[str, tuple[type, ...]] = {}
+    by_key: dict[str, tuple[type, ...]] = {}
     for key in keys():
         kind = field_type(key)
         several = get_origin(kind) in (Union, UnionType)
         kinds = tuple(each for each in get_args(kind) if each is not str) if several else (kind,)  # "3" may mean 3
-        found[key] = tuple(each for each in kinds if each in (int, float, str, bool, type(None)))
-    return found
+        by_key[key] = tuple(each for each in kinds if each in (int, float, str, bool, type(None)))
+    return by_key

@@ -64,10 +64,10 @@ def _of_errors(shown: Sequence[Surface]) -> Normalize:
 
 
 def _visible(surface: Surface) -> Float[np.ndarray, "points points"]:
-    found: Float[np.ndarray, "points points"] = np.where(
+    height: Float[np.ndarray, "points points"] = np.where(
         np.isfinite(surface.loss), np.maximum(surface.loss, _FLOOR), np.nan
     )
-    return found
+    return height
 
 
 def _plane(axes: Axes, surface: Surface) -> None:
@@ -102,8 +102,8 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     columns, rows = np.meshgrid(surface.at, surface.at)
     height = np.log10(_visible(surface))
     colors = ScalarMappable(norm, _MAP).to_rgba(_visible(surface))
-    known = np.isfinite(height)
-    colors[~known] = 0
+    finite = np.isfinite(height)
+    colors[~finite] = 0
     axes.plot_surface(
         columns, rows, height, facecolors=colors, rstride=1, cstride=1, linewidth=0, shade=False, rasterized=True
     )

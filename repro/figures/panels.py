@@ -179,11 +179,11 @@ def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
 def _minor_ticks(axes: Axes) -> None:
     """The small ticks of a logarithmic y as one artist: a tick each would take longer than all the rest."""
     low, high = axes.get_ylim()
-    places = [place for place in axes.yaxis.get_minorticklocs() if low <= place <= high]
+    ticks = [tick for tick in axes.yaxis.get_minorticklocs() if low <= tick <= high]
     axes.yaxis.set_minor_locator(NullLocator())
     marks = PathCollection(
         [Path([(0, 0), (-2 / 72, 0)])],
-        offsets=[(0.0, place) for place in places],
+        offsets=[(0.0, tick) for tick in ticks],
         offset_transform=axes.get_yaxis_transform(),
         edgecolors=MUTED,
         linewidths=0.6,

@@ -118,8 +118,8 @@ def label(axis: Axis, figure: Figure, at: tuple[float, float]) -> None:
 def widest(axis: Axis) -> float:
     """Inches of the widest label that an axis's ticks will have."""
     low, high = sorted(axis.get_view_interval())
-    places = [place for place in axis.get_majorticklocs() if low <= place <= high]
+    ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
     font = FontProperties(size=11)
-    texts = set(axis.get_major_formatter().format_ticks(places))
+    texts = set(axis.get_major_formatter().format_ticks(ticks))
     widths = [text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts]
     return float(max(widths, default=0.0)) * _POINT

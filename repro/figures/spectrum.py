@@ -29,7 +29,7 @@ def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, 
     """
     table = spectra[(spectra["measurement"] == measurement) & (spectra["mode"] == mode) & (spectra["layer"] >= 1)]
     steps = sorted(table["step"].unique())
-    shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(times, len(steps)))]
+    shown = [steps[round(index)] for index in np.linspace(0, len(steps) - 1, min(times, len(steps)))]
     with styled():
         figure = Figure(figsize=(1.8 + 3.4 * max(len(shown), 2), 4.4), layout="constrained")
         grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)

@@ -71,17 +71,17 @@ def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
 def code(*parts: str) -> str:
     """The source of parts of this package (of all of it if none is named) and the versions of what they draw with."""
     root = Path(str(resources.files("repro")))
-    places = [root / part for part in parts] or [root]
-    found = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
-    files = sorted(path for path in found if path.suffix in (".py", ".css"))
+    roots = [root / part for part in parts] or [root]
+    paths = [path for path in roots for path in ([path] if path.is_file() else path.rglob("*"))]
+    files = sorted(path for path in paths if path.suffix in (".py", ".css"))
     return of(_of_files(files), [(name, metadata.version(name)) for name in _PACKAGES])
 
 
 def _of_files(paths: Sequence[Path]) -> str:
     """Names and contents of those that there are."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         if path.is_file():
             content = path.read_bytes()
-            found.update(f"{path.name} {len(content)} ".encode() + content)
-    return found.hexdigest()
+            digest.update(f"{path.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()

@@ -67,21 +67,23 @@ class Studio:
             section: What to write of.
             level: 1 if the page holds nothing else, 2 otherwise.
         """
-        found = outcomes(section, self._read)
-        runs = [outcome for outcome in found if outcome.records is not None]
+        results = outcomes(section, self._read)
+        runs = [outcome for outcome in results if outcome.records is not None]
         named = {name: self._figure(name, runs) for name in figures.chosen(_records(runs), section.figures)}
         curves = [
             self._figure(CURVES, [outcome]) if len(runs) > 1 and figures.chosen(_records([outcome]), [CURVES]) else None
-            for outcome in found
+            for outcome in results
         ]
-        table, judged = tables.accuracy_table(section, found), verdicts(section, found)
-        part = page.study_section(section, found, level=level, table=table, judged=judged, figures=named, curves=curves)
+        table, judged = tables.accuracy_table(section, results), verdicts(section, results)
+        part = page.study_section(
+            section, results, level=level, table=table, judged=judged, figures=named, curves=curves
+        )
         return Rendered(
             part=part,
             markdown=tables.markdown_section(section, table, judged, level=level),
             csv=tables.to_csv(table),
             latex=tables.to_latex(table),
-            results=[json.loads(dump_json(outcome.result(section))) for outcome in found],
+            results=[json.loads(dump_json(outcome.result(section))) for outcome in results],
             counts=dict(Counter(each.verdict for each in judged)),
             figures=named,
             curves=[key for key in curves if key is not None],
@@ -100,5 +102,5 @@ class Studio:
         return key
 
 
-def _records(found: Sequence[RunResult]) -> list[RunRecords]:
-    return [outcome.records for outcome in found if outcome.records is not None]
+def _records(results: Sequence[RunResult]) -> list[RunRecords]:
+    return [outcome.records for outcome in results if outcome.records is not None]

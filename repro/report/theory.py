@@ -103,13 +103,13 @@ def draw(result: Result) -> list[Figure]:
     from repro.figures.panels import draw_panels
     from repro.figures.style import looks, styled
 
-    found = []
+    figures = []
     for panels in result.figures:
         labels = (trace.label for panel in panels for trace in panel.traces)
         width = {1: 8.5, 2: 11.5}.get(len(panels), 13.5)
         with styled():
-            found.append(draw_panels(panels, looks(labels), size=(width, 4.9)))
-    return found
+            figures.append(draw_panels(panels, looks(labels), size=(width, 4.9)))
+    return figures
 
 
 def heading(name: str) -> str:

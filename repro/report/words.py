@@ -53,8 +53,8 @@ def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[s
     spec, of_paper = _spec(figure), section.paper_shows.get(figure, "")
     plotted = spec.caption if spec else _OF_A_RUN[figure][1]
     kappas = [panel for panel in spec.panels if isinstance(panel, Kappa)] if spec else []
-    found = [_infinite(runs, kappa) for kappa in kappas] if figure != "first-layer" else [_growth(runs)]
-    sentences = [plotted, " ".join(filter(None, found)), of_paper, reservations(section)]
+    findings = [_infinite(runs, kappa) for kappa in kappas] if figure != "first-layer" else [_growth(runs)]
+    sentences = [plotted, " ".join(filter(None, findings)), of_paper, reservations(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
 
@@ -79,39 +79,39 @@ def claim_in_words(claim: str) -> str:
     words = []
     for word in text.split():
         label, _, quantity = word.rpartition(".")
-        known = in_words(quantity) if label else None
-        words.append(f"{title(label)} {known}" if known else _SIGNS.get(word, word))
+        name = in_words(quantity) if label else None
+        words.append(f"{title(label)} {name}" if name else _SIGNS.get(word, word))
     source = [rest[0].replace(" (", ", ").removesuffix(")")] if rest else []
     return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
 
 
 def _growth(runs: Sequence[RunRecords]) -> str:
-    found: dict[str, list[float]] = {}
+    factors: dict[str, list[float]] = {}
     for run in runs:
         growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
-            found.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
-    parts = [f"{name} {_span(values)}" for name, values in found.items()]
+            factors.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
+    parts = [f"{name} {_span(values)}" for name, values in factors.items()]
     return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
 
 
 def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
-    found: dict[str, list[pd.DataFrame]] = {}
+    by_label: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
         table = kappa.table(run.readings)
         table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
         if len(table):
-            found.setdefault(title(run.label), []).append(table)
+            by_label.setdefault(title(run.label), []).append(table)
     parts = []
     for word, is_kind in (("infinite", np.isinf), ("non-finite in its entries", np.isnan)):
-        for name, tables in found.items():
+        for name, tables in by_label.items():
             layers = [table["layer"][is_kind(table["kappa"])].tolist() for table in tables]
             if any(layers):
                 where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
                 counts = _span([len(each) for each in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
-    sound = [name for name, tables in found.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
+    sound = [name for name, tables in by_label.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
     if sound:
         parts.append(f"finite in every layer of {_listed(sound)}")
     return f"{kappa.found} κ is {_listed(parts)}." if parts else ""

@@ -90,7 +90,7 @@ def kind(config: Config) -> str:
 def rates(folders: Iterable[Path]) -> Rates:
     """Step times of all finished runs below some folders, of several of a kind the mean; else what is noted there."""
     noted = {name: rate for folder in folders for name, rate in _remembered(folder).items()}
-    found: dict[str, list[Rate]] = {}
+    measured: dict[str, list[Rate]] = {}
     for folder in folders:
         for path in sorted(folder.glob("**/config.yaml")):
             run = RunDirectory(path.parent)
@@ -101,10 +101,10 @@ def rates(folders: Iterable[Path]) -> Rates:
                         continue
                     device = life.get("device", "CPU")
                     rate = Rate(run.state["seconds"] / run.state["step"], device)
-                    found.setdefault(kind(load(path)), []).append(rate)
+                    measured.setdefault(kind(load(path)), []).append(rate)
             except UserError:
                 continue  # of another version
-    return noted | {name: _mean(values) for name, values in found.items()}
+    return noted | {name: _mean(values) for name, values in measured.items()}
 
 
 def _mean(values: Sequence[Rate]) -> Rate:
@@ -120,29 +120,29 @@ def remember(runs: Path, config: Config, rate: Rate) -> None:
     Raises:
         UserError: If it cannot be written.
     """
-    known = {**_remembered(runs), kind(config): rate}
+    noted = {**_remembered(runs), kind(config): rate}
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        replace_text(runs / NAME, json.dumps({name: each._asdict() for name, each in known.items()}, indent=1))
+        replace_text(runs / NAME, json.dumps({name: each._asdict() for name, each in noted.items()}, indent=1))
     except OSError as error:
         raise UserError(f"cannot write '{runs}': {error.strerror}; choose another --runs") from error
 
 
 def _remembered(runs: Path) -> dict[str, Rate]:
     try:
-        known = json.loads((runs / NAME).read_text(encoding="utf-8"))
-        return {name: Rate(**rate) for name, rate in known.items()}
+        noted = json.loads((runs / NAME).read_text(encoding="utf-8"))
+        return {name: Rate(**rate) for name, rate in noted.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def progress(cells: Sequence[StudyCell], runs: Sequence[RunDirectory | None], known: Rates) -> list[Progress]:
+def progress(cells: Sequence[StudyCell], runs: Sequence[RunDirectory | None], by_kind: Rates) -> list[Progress]:
     """How far every cell's run is."""
-    return [_progress(cell, run, known) for cell, run in zip(cells, runs, strict=True)]
+    return [_progress(cell, run, by_kind) for cell, run in zip(cells, runs, strict=True)]
 
 
-def _progress(cell: StudyCell, run: RunDirectory | None, known: Rates) -> Progress:
-    whole, rate = steps(cell.config), known.get(kind(cell.config))
+def _progress(cell: StudyCell, run: RunDirectory | None, by_kind: Rates) -> Progress:
+    whole, rate = steps(cell.config), by_kind.get(kind(cell.config))
     if run is None:
         return Progress(cell=cell, run=None, status="missing", step=0, steps=whole, rate=rate)
     status = run.status

@@ -25,10 +25,10 @@ FAMILIES = {"plainnet": "PlainNet", "resnet": "ResNet", "resnext": "ResNeXt"}
 @cache
 def _digits() -> tuple[Float[Tensor, "all 1 28 28"], Int[Tensor, " all"]]:
     arrays = mnist5k.load()
-    known = DATASETS["MNIST5k"]
+    entry = DATASETS["MNIST5k"]
     images = torch.from_numpy(np.asarray(arrays.train_images)).float().view(-1, 1, 28, 28) / 255
     labels = torch.from_numpy(np.asarray(arrays.train_labels)).long()
-    return (images - known.mean[0]) / known.deviation[0], labels
+    return (images - entry.mean[0]) / entry.deviation[0], labels
 
 
 def digits(count: int) -> tuple[Float[Tensor, "count 1 28 28"], Int[Tensor, " count"]]:

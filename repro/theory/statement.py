@@ -61,8 +61,8 @@ def require_words(name: str, statement: Statement, quotation: str) -> None:
     for text in (statement.text, *asked):
         rest = " ".join(quotation.split())
         for piece in filter(None, (each.strip() for each in text.split("…"))):
-            before, found, rest = rest.partition(piece)
-            if not found:
+            before, quoted, rest = rest.partition(piece)
+            if not quoted:
                 raise UserError(
                     f"statement '{name}': “{piece}” is not in the paper's words (“{before[:60]} …”); quote them, with "
                     "… for what is left out"

@@ -38,12 +38,12 @@ def _list(_request: Request) -> int:
 
 
 def _keep(request: _Keep) -> int:
-    kept = [run for run in match(request.cells, request.place)[0] if run is not None and run.ended]
+    kept = [run for run in match(request.cells, request.folder)[0] if run is not None and run.ended]
     if not kept:
         command = shell("repro", "study", "status", request.name)
-        raise UserError(f"'{request.place}' has no finished run of this study; {command} lists them")
+        raise UserError(f"'{request.folder}' has no finished run of this study; {command} lists them")
     for each in kept:
-        target = request.results / request.place.name / each.name
+        target = request.results / request.folder.name / each.name
         print(f"{target}: {keep(each, target) / 1e6:.2f} MB")
     return 0
 

@@ -43,7 +43,7 @@ class Part(Request):
         return {}
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """The folder of the study's runs."""
         return Path(self.runs) / self.study.folder(self.preset)
 
@@ -57,10 +57,10 @@ class Part(Request):
 
     def progress(self) -> list[Progress]:
         """How far the runs are, with what is known of step times here and in the kept records."""
-        return progress(self.cells, match(self.cells, self.place)[0], rates([RESULTS, Path(self.runs)]))
+        return progress(self.cells, match(self.cells, self.folder)[0], rates([RESULTS, Path(self.runs)]))
 
     def preflight(self, limit: float | None) -> Iterator[Check]:
         """Look at what the runs need, with so many seconds for a life of the longest, as far as that is known."""
-        known = [each.remaining for each in self.progress() if each.remaining is not None]
-        longest = max(known) if known and math.isfinite(max(known)) else None
+        seconds = [each.remaining for each in self.progress() if each.remaining is not None]
+        longest = max(seconds) if seconds and math.isfinite(max(seconds)) else None
         return preflight([cell.config for cell in self.cells], limit=limit, longest=longest)

@@ -48,10 +48,10 @@ def plan(request: Plan) -> int:
 
 
 def _time(request: Plan, planned: Sequence[Progress]) -> str:
-    known = [each.remaining for each in planned if each.remaining is not None]
-    unknown = len(planned) - len(known)
-    if math.fsum(known) or not unknown:
-        time = f"{len(planned)} runs, {duration(math.fsum(known))} of device time left"
+    seconds = [each.remaining for each in planned if each.remaining is not None]
+    unknown = len(planned) - len(seconds)
+    if math.fsum(seconds) or not unknown:
+        time = f"{len(planned)} runs, {duration(math.fsum(seconds))} of device time left"
     else:
         time = f"{len(planned)} runs, device time left: not known"
     if not unknown:
@@ -90,18 +90,18 @@ def _measure(planned: Sequence[Progress], runs: Path) -> None:
 
 def status(request: Part) -> int:
     """Print a line a run, what is left of all, and runs that belong to the study no longer."""
-    kept, _ = match(request.cells, RESULTS / request.place.name)
+    kept, _ = match(request.cells, RESULTS / request.folder.name)
     states = request.progress()
     for each, record in zip(states, kept, strict=True):
-        share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
+        percent = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
         left = "time not known" if each.remaining is None else f"{duration(each.remaining)} left"
         left = "" if each.remaining == 0 else left
         more = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
         if each.run is None and record is not None:
             more = f"an earlier run's record: {record.path}"
-        print(f"{each.name:40} {each.status:12} {share:>6}  {left:>14}  {more}".rstrip())
+        print(f"{each.name:40} {each.status:12} {percent:>6}  {left:>14}  {more}".rstrip())
     print(together(states))
-    strays = match(request.cells, request.place)[1]
+    strays = match(request.cells, request.folder)[1]
     for stray in strays:
         if stray.damaged:
             print(f"repro: {stray.difference}", file=sys.stderr)
@@ -114,8 +114,8 @@ def together(states: Sequence[Progress]) -> str:
     """How many runs are in which state, and how long the rest takes."""
     counts = Counter(each.status for each in states)
     remaining = [each.remaining for each in states]
-    known = math.fsum(seconds for seconds in remaining if seconds is not None)
+    least = math.fsum(seconds for seconds in remaining if seconds is not None)
     whole = ", ".join(f"{number} {status}" for status, number in counts.items())
     if None not in remaining:
-        return f"{whole}; {duration(known)} left"
-    return f"{whole}; {f'{duration(known)} left and more that is not known' if known else 'time left: not known'}"
+        return f"{whole}; {duration(least)} left"
+    return f"{whole}; {f'{duration(least)} left and more that is not known' if least else 'time left: not known'}"

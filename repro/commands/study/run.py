@@ -94,8 +94,8 @@ def _report(request: Part, command: str, out: Path | None) -> None:
     from repro.report.sources import of_cells
 
     study = request.study
-    section = of_cells(study, request.preset, request.cells, [request.place], command=command)
-    own = request.place / ("report" if study.runs_of is None else f"report-{study.name}")
+    section = of_cells(study, request.preset, request.cells, [request.folder], command=command)
+    own = request.folder / ("report" if study.runs_of is None else f"report-{study.name}")
     page = write([section], out or own)
     print((page.parent / "tables.md").read_text(encoding="utf-8"))
     print(f"report: {page}")
@@ -120,16 +120,16 @@ def _run(request: Run, command: str) -> list[StudyCell]:
 
     if request.jobs is not None and request.jobs < 1:
         raise UserError(f"--jobs is {request.jobs}; allowed: 1 or more")
-    study, cells, place = request.study, request.cells, request.place
+    study, cells, folder = request.study, request.cells, request.folder
     runs = [cell.resolved.directory for cell in cells]  # refuses what cannot be run before anything runs
     require_useful(request.budget, cells)
     if study.runs_of is None:
-        manifest.write(place, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
+        manifest.write(folder, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
     missing = [run for run in runs if request.again or not run.ended]
     jobs = request.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         ordered = longest_first(request)
-        return AtOnce(ordered, jobs, folder=place, again=request.again, ends=request.budget.ends).run()
+        return AtOnce(ordered, jobs, folder=folder, again=request.again, ends=request.budget.ends).run()
     return run_study(cells, again=request.again, ends=request.budget.ends)
 
 

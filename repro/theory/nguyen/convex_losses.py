@@ -22,8 +22,8 @@ def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path
     targets = losses.one_hot(point.labels, CLASSES) - point.own
     change = direction(point, targets) - point.v
     at = np.linspace(0, 1, 101)
-    found = [float(loss(point.own + point.features @ (point.v + s * change), point.labels)) for s in at]
-    return Path(at, np.array(found))
+    losses_at = [float(loss(point.own + point.features @ (point.v + s * change), point.labels)) for s in at]
+    return Path(at, np.array(losses_at))
 
 
 def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf:

@@ -36,9 +36,9 @@ def hessian_block(point: Point, column: int) -> Float[Tensor, "neurons neurons"]
         v = torch.cat([v[:, :column], values[:, None], v[:, column + 1 :]], 1)
         return losses.cross_entropy(point.own + point.features @ v, point.labels)
 
-    found = torch.autograd.functional.hessian(loss, point.v[:, column].clone())
-    assert isinstance(found, Tensor)
-    return found
+    hessian = torch.autograd.functional.hessian(loss, point.v[:, column].clone())
+    assert isinstance(hessian, Tensor)
+    return hessian
 
 
 def hessian_as_printed(point: Point, column: int) -> Float[Tensor, "neurons neurons"]:
@@ -86,12 +86,12 @@ def theorem_3_4_3(seed: int) -> Result:
         change = direction(point, losses.one_hot(point.labels, CLASSES))
         slope = float(losses.slope_along_targets(point.scores, point.labels))
         step = 1e-4
-        there, back = (
+        ahead, behind = (
             losses.cross_entropy(point.own + point.features @ (point.v + s * change), point.labels)
             for s in (step, -step)
         )
         slopes.append(slope)
-        checked.append(abs(float(there - back) / (2 * step) / slope - 1))
+        checked.append(abs(float(ahead - behind) / (2 * step) / slope - 1))
     flat = skip_points.equal_features(seed, 0.0)
     labels = torch.arange(50) % CLASSES
     around = []

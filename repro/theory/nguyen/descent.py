@@ -37,11 +37,11 @@ class Path:
 
 def along(point: Point, change: Float[Tensor, "neurons classes"], at: Sequence[float]) -> Path:
     """Cross-entropy at V + s · change, evaluated through Ψ as a network would."""
-    found = []
+    losses_at = []
     for s in at:
         scores = point.own + point.features @ (point.v + s * change)
-        found.append(float(losses.cross_entropy(scores, point.labels)))
-    return Path(np.array(at, dtype=float), np.array(found))
+        losses_at.append(float(losses.cross_entropy(scores, point.labels)))
+    return Path(np.array(at, dtype=float), np.array(losses_at))
 
 
 def ray(point: Point) -> Path:

@@ -46,11 +46,11 @@ class Hidden:
 
     def neurons(self, x: Float[Tensor, "samples inputs"]) -> Float[Tensor, "samples neurons"]:
         """The outputs of all hidden neurons, layer by layer."""
-        found = []
+        outputs = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
             x = ACTIVATIONS[self.activation](x @ weight.T + bias)
-            found.append(x)
-        return torch.cat(found, 1)
+            outputs.append(x)
+        return torch.cat(outputs, 1)
 
     def moved(self, size: float, generator: torch.Generator) -> Hidden:
         """Every weight and bias shifted by Gaussian noise of this deviation."""
@@ -94,8 +94,8 @@ class Point:
 
 def direction(point: Point, targets: Float[Tensor, "samples classes"]) -> Float[Tensor, "neurons classes"]:
     """D with ΨD = targets, of least norm; a least-squares solution where Ψ lacks rank."""
-    found: Tensor = torch.linalg.lstsq(point.features, targets, driver="gelsd").solution
-    return found
+    solution: Tensor = torch.linalg.lstsq(point.features, targets, driver="gelsd").solution
+    return solution
 
 
 def initial(seed: int) -> Point:

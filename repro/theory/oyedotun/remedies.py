@@ -38,12 +38,12 @@ def _unit_triangular(n: int, generator: np.random.Generator) -> Float[np.ndarray
 def condition_of_product(layers: Iterable[Float[np.ndarray, "n n"]]) -> list[float]:
     """κ of the product of the first layers, for every number of them; float64 ends at 1e16."""
     product: Float[np.ndarray, "n n"] | None = None
-    found = []
+    conditions = []
     for layer in layers:
         product = layer if product is None else layer @ product
         product = product / np.linalg.norm(product, 2)
-        found.append(float(np.linalg.cond(product)))
-    return found
+        conditions.append(float(np.linalg.cond(product)))
+    return conditions
 
 
 def section_6_5_b(seed: int) -> Result:
