@@ -20,7 +20,7 @@ def unseen(text: str) -> str:
         >>> print(unseen("evil\ntouch X"))
         \n
     """
-    return " ".join(dict.fromkeys(_escape(each) for each in text if _is_unseen(each)))
+    return " ".join(dict.fromkeys(_escape(char) for char in text if _is_unseen(char)))
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -32,7 +32,7 @@ def printable(text: str, *, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():  # nearly always
         return text
-    return "".join(_escape(each) if each not in keep and _is_unseen(each) else each for each in text)
+    return "".join(_escape(char) if char not in keep and _is_unseen(char) else char for char in text)
 
 
 def _is_unseen(character: str) -> bool:

@@ -49,8 +49,8 @@ class ConfigurationParser:
             "data.name": f"Names: {', '.join(DATASETS)} (repro help data).",
             "measure.measurements": f"Names: {', '.join(MEASUREMENTS)} (repro help measurements).",
         }
-        metadata = [each.metadata for each in dataclasses.fields(action.kind)]
-        names = [f"[{each['metavar']}]" for each in metadata if each.get("flag", "") is None]
+        metadata = [entry.metadata for entry in dataclasses.fields(action.kind)]
+        names = [f"[{entry['metavar']}]" for entry in metadata if entry.get("flag", "") is None]
         self._parser = configuration_parser(f"repro {command}", notes)
         self._parser.usage = " ".join([f"repro {command}", *names, "[OPTION VALUE ...]"])
         self._parser.description = description(command, examples)

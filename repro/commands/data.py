@@ -42,10 +42,10 @@ class _Show(_Named):
 
 def lines() -> Iterator[str]:
     """A line on every data set."""
-    for name, each in DATASETS.items():
-        ready = "needs no preparing" if each.prepare is None else "needs repro data prepare"
-        size = f"{each.train:,} + {each.test:,} images, {each.classes:,} classes, {ready}"
-        yield f"{name:12} {size if each.train else 'your own: DIR/train/CLASS/IMAGE and DIR/val/CLASS/IMAGE'}"
+    for name, entry in DATASETS.items():
+        ready = "needs no preparing" if entry.prepare is None else "needs repro data prepare"
+        size = f"{entry.train:,} + {entry.test:,} images, {entry.classes:,} classes, {ready}"
+        yield f"{name:12} {size if entry.train else 'your own: DIR/train/CLASS/IMAGE and DIR/val/CLASS/IMAGE'}"
 
 
 def _list(_request: Request) -> int:
@@ -98,7 +98,7 @@ def _show(request: _Show) -> int:
         data: Any = create_data(request.name, augmentation=augmentation, **options)
         data.setup()
         images, labels = next(iter(data.train_dataloader()))
-        mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (data.mean, data.deviation))
+        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.mean, data.deviation))
         shown_as = "not augmented" if augmentation == "none" else "augmented"
         rows.append((shown_as, pixels((images * deviation + mean).numpy())))
         facts = f"values that the network reads: {images.min():.2f} to {images.max():.2f}, mean {images.mean():.2f}"

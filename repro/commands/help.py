@@ -82,8 +82,8 @@ def _measurements() -> Iterator[str]:
     from repro.measurements import DEFAULT, MEASUREMENTS
 
     yield "--measure.measurements of repro fit, --measurements of repro measure:\n"
-    for name, each in MEASUREMENTS.items():
-        yield _entry(name, each.says + (" (default)" if name in DEFAULT else ""))
+    for name, measurement in MEASUREMENTS.items():
+        yield _entry(name, measurement.says + (" (default)" if name in DEFAULT else ""))
 
 
 def _studies() -> Iterator[str]:

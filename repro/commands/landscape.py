@@ -116,7 +116,7 @@ def _subject(request: Landscape, config: Config, checkpoint: Path) -> tuple[nn.M
     experiment, _ = restore(alone(config), checkpoint)
     network, data = experiment.module.network.to(device), experiment.data
     data.setup("fit")
-    images, labels = (each.to(device) for each in data.probe(min(request.samples, data.samples("train"))))
+    images, labels = (tensor.to(device) for tensor in data.probe(min(request.samples, data.samples("train"))))
     set_threads_to_look(network, images[:1], request.batch_size)
     return network, images, labels
 
@@ -201,15 +201,15 @@ def _plane(
         return Plane(center, *(directions.random_direction(center, generator) for _ in range(2))), [], None
     if request.directions == "filter":
         return Plane(center, *(directions.filter_normalised(center, generator) for _ in range(2))), [], None
-    others = [each for each in run.saved_checkpoints() if each.resolve() != checkpoint.resolve()]
+    others = [path for path in run.saved_checkpoints() if path.resolve() != checkpoint.resolve()]
     if len(others) < 2:
         raise UserError(
             f"--directions pca needs three checkpoints; '{run.path}' keeps {len(others) + 1}: train with "
             "--trainer.keep_checkpoints 100"
         )
     visited = []
-    for each in others:
-        content = read(each)["state_dict"]
+    for path in others:
+        content = read(path)["state_dict"]
         visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
     try:
         first, second, coordinates, fraction = directions.principal(center, visited)

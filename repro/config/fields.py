@@ -47,7 +47,7 @@ def field_type(key: str) -> Any:
 def docs(kind: type) -> dict[str, str]:
     """The docstring under each field of a dataclass, its bases' too."""
     parts = [parse_from_object(base) for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
-    return {each.arg_name: " ".join((each.description or "").split()) for part in parts for each in part.params}
+    return {param.arg_name: " ".join((param.description or "").split()) for part in parts for param in part.params}
 
 
 def allowed(kind: Any) -> str:
@@ -72,7 +72,7 @@ def allowed(kind: Any) -> str:
 
 def takes_mapping(kind: Any) -> bool:
     """Whether a field of this type takes keys and values."""
-    return any(get_origin(each) is dict for each in (kind, *get_args(kind)))
+    return any(get_origin(part) is dict for part in (kind, *get_args(kind)))
 
 
 def placeholder(kind: Any) -> str:
@@ -95,6 +95,6 @@ def plain_kinds() -> dict[str, tuple[type, ...]]:
     for key in keys():
         kind = field_type(key)
         several = get_origin(kind) in (Union, UnionType)
-        kinds = tuple(each for each in get_args(kind) if each is not str) if several else (kind,)  # "3" may mean 3
-        by_key[key] = tuple(each for each in kinds if each in (int, float, str, bool, type(None)))
+        kinds = tuple(part for part in get_args(kind) if part is not str) if several else (kind,)  # "3" may mean 3
+        by_key[key] = tuple(part for part in kinds if part in (int, float, str, bool, type(None)))
     return by_key

@@ -147,7 +147,7 @@ def parse(
     parser = parser or configuration_parser()
     files, rest = _split(arguments)
     _check_mappings(rest)
-    fields = {each.name for each in dataclasses.fields(Config)}
+    fields = {entry.name for entry in dataclasses.fields(Config)}
     try:
         typed = parser.parse_args(rest, defaults=False).as_dict()
         own = {name: value for name, value in typed.items() if name not in fields}

@@ -110,7 +110,7 @@ def _values(value: Any, counts: dict[int, int]) -> int:
     if (count := counts.get(id(value))) is None:
         counts[id(value)] = 0  # while we are inside
         inner = value.values() if isinstance(value, dict) else value
-        count = counts[id(value)] = 1 + sum(_values(each, counts) for each in inner)
+        count = counts[id(value)] = 1 + sum(_values(item, counts) for item in inner)
         if count > _MOST_VALUES:
             raise _Unwanted("its aliases stand for more than a million values")
     elif not count:

@@ -113,16 +113,16 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     low, high = math.log10(norm.vmin or _FLOOR), math.log10(norm.vmax or 1.0)
     axes.set_zlim(low, high)
     step = max(1, math.ceil((high - low) / 5))
-    ticks = [float(each) for each in range(math.ceil(low), math.floor(high) + 1, step)]
+    ticks = [float(exponent) for exponent in range(math.ceil(low), math.floor(high) + 1, step)]
     axes.set_zticks(ticks if len(ticks) > 1 else np.linspace(low, high, 4).tolist())
     axes.zaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     axes.set_title("mean loss")
     axes.view_init(elev=32, azim=-58)
     axes.set_facecolor(PAPER)
-    for each in (axes.xaxis, axes.yaxis, axes.zaxis):
-        each.set_pane_color((0, 0, 0, 0))
-        each.label.set_color(INK)
-        each.label.set_size(10)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color((0, 0, 0, 0))
+        axis.label.set_color(INK)
+        axis.label.set_size(10)
     axes.tick_params(labelsize=9, colors=MUTED)
 
 

@@ -243,7 +243,7 @@ def _stagger(points: int, number: int) -> tuple[int, int]:
 
 def finite_range(values: Iterable[Float[np.ndarray, " points"]]) -> tuple[float, float] | None:
     """The smallest and the largest finite positive value, a little apart; None if there is none."""
-    joined = np.concatenate([np.ravel(each) for each in values] or [np.empty(0)])
+    joined = np.concatenate([np.ravel(array) for array in values] or [np.empty(0)])
     joined = joined[np.isfinite(joined) & (joined > 0)]
     if not len(joined):
         return None

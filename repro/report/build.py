@@ -46,10 +46,10 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
     from repro.report import overview, sources, theory
 
     rows = overview.entries(folders)
-    sections = sources.distinct([each.section for each in rows])
-    rows = [replace(each, section=section) for each, section in zip(rows, sections, strict=True)]
+    sections = sources.distinct([row.section for row in rows])
+    rows = [replace(row, section=section) for row, section in zip(rows, sections, strict=True)]
     proven = [part for folder in folders for part in theory.sections(folder / "theory")]
-    return write([each.section for each in rows if each.done], out, entries=rows, proven=proven)
+    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven)
 
 
 def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
@@ -102,27 +102,27 @@ def files(
     made: dict[str, bytes] = {}
     names: dict[str, str] = {}  # of figures' files: what several sections show is one file
     markdown = []
-    for section, each in zip(sections, rendered, strict=True):
-        for name, key in each.figures.items():
+    for section, written in zip(sections, rendered, strict=True):
+        for name, key in written.figures.items():
             if key not in names:
                 names[key] = f"figures/{section.key}-{name}.svg"
                 made[names[key]] = drawn[key].encode()
                 if pictures:
                     made[names[key].replace(".svg", ".png")] = drawn[f"{key}.png"]
-        made[f"tables/{section.key}.csv"] = each.csv.encode()
-        made[f"tables/{section.key}.tex"] = each.latex.encode()
-        markdown.append(each.markdown + _links({name: names[key] for name, key in each.figures.items()}))
+        made[f"tables/{section.key}.csv"] = written.csv.encode()
+        made[f"tables/{section.key}.tex"] = written.latex.encode()
+        markdown.append(written.markdown + _links({name: names[key] for name, key in written.figures.items()}))
     title = sections[0].title if len(sections) == 1 else "Report"
-    parts = svg.fill([each.part for each in rendered], drawn)
+    parts = svg.fill([written.part for written in rendered], drawn)
     if entries:
-        counts = {section.key: each.counts for section, each in zip(sections, rendered, strict=True)}
+        counts = {section.key: written.counts for section, written in zip(sections, rendered, strict=True)}
         title = "Two papers on skip connections, artefact by artefact"
         markdown.insert(0, f"# {title}\n\n{overview.markdown(entries, counts)}")
         parts = [overview.html(entries, counts, theory=bool(proven)), *parts, *proven]
     elif len(sections) > 1:
         markdown.insert(0, f"# {title}\n")
     made["tables.md"] = "\n".join(markdown).encode()
-    results = [result for each in rendered for result in each.results]
+    results = [result for written in rendered for result in written.results]
     made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
     contents = {} if entries else {section.key: section.title for section in sections}
     made["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()

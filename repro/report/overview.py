@@ -92,21 +92,21 @@ def table(artefacts: Sequence[Entry], counts: Counts) -> Table:
     ]
     rows = [
         [
-            each.section.where,
-            each.section.title,
-            _size(each.section) if each.done else "not run",
-            f"{each.done} of {len(each.section.cells)}",
-            *(str(_counted(each, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
-            each.study,
+            artefact.section.where,
+            artefact.section.title,
+            _size(artefact.section) if artefact.done else "not run",
+            f"{artefact.done} of {len(artefact.section.cells)}",
+            *(str(_counted(artefact, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
+            artefact.study,
         ]
-        for each in artefacts
+        for artefact in artefacts
     ]
     return Table(columns, rows)
 
 
 def html(artefacts: Sequence[Entry], counts: Counts, *, theory: bool = False) -> str:
     """The table, each row linked to its section where there is one, and to the theory where that is there."""
-    links = [f"#{each.section.key}" if each.done else None for each in artefacts]
+    links = [f"#{artefact.section.key}" if artefact.done else None for artefact in artefacts]
     text = (
         "What was run, of everything that both papers report, and what became of their claims. Click a heading to sort."
     )

@@ -133,7 +133,7 @@ def study_section(
         if outcome.cell.run is not None:
             parts.append(_run(f"{key}-run-{number}", outcome, outcome.cell.run, curves[number]))
     if section.strays:
-        lines = "".join(f"<li>{escape(each)}</li>" for each in section.strays)
+        lines = "".join(f"<li>{escape(stray)}</li>" for stray in section.strays)
         parts.append(f"<p>Runs in the study's folder that are no longer part of it:</p><ul>{lines}</ul>")
     if missing := [outcome.cell for outcome in results if outcome.cell.run is None]:
         names = ", ".join(f"{title(cell.label)} with seed {cell.seed}" for cell in missing)
@@ -156,10 +156,10 @@ def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
         return ""
     scale = f" ({section.scale} run)" if section.scale else ""
     lines = [
-        f'<li><span class="verdict {each.verdict.replace(" ", "-")}">{each.verdict}</span>'
-        f"<span>{escape(claim_in_words(each.claim))}</span>"
-        f'<span class="muted">{escape(claim_in_words(each.detail))}{scale}</span></li>'
-        for each in judged
+        f'<li><span class="verdict {verdict.verdict.replace(" ", "-")}">{verdict.verdict}</span>'
+        f"<span>{escape(claim_in_words(verdict.claim))}</span>"
+        f'<span class="muted">{escape(claim_in_words(verdict.detail))}{scale}</span></li>'
+        for verdict in judged
     ]
     return f'<ul class="verdicts">\n{chr(10).join(lines)}\n</ul>'
 

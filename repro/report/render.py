@@ -84,7 +84,7 @@ class Studio:
             csv=tables.to_csv(table),
             latex=tables.to_latex(table),
             results=[json.loads(dump_json(outcome.result(section))) for outcome in results],
-            counts=dict(Counter(each.verdict for each in judged)),
+            counts=dict(Counter(verdict.verdict for verdict in judged)),
             figures=named,
             curves=[key for key in curves if key is not None],
         )
@@ -93,7 +93,7 @@ class Studio:
         """The key of a figure, which is drawn if need be."""
         records = _records(runs)
         contents = [self.prints.of(run.cell.run).drawn for run in runs if run.cell.run is not None]
-        key = of_figure(name, [(run.label, run.classes, each) for run, each in zip(records, contents, strict=True)])
+        key = of_figure(name, [(run.label, run.classes, text) for run, text in zip(records, contents, strict=True)])
         if key not in self.known and key not in self.drawn:
             figure = figures.draw_one(name, records)
             self.drawn[key] = figures.to_svg(figure)

@@ -66,8 +66,8 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
     deviations too, p is of Welch's two-sided t-test of no difference between its mean and ours.
     """
     several = len(section.labels) < len(section.cells)
-    of_paper = [each for values in section.published.values() for each in values.values()]
-    tested = several and any(each.deviation is not None for each in of_paper)
+    of_paper = [value for values in section.published.values() for value in values.values()]
+    tested = several and any(value.deviation is not None for value in of_paper)
     grown = any("first_layer_growth" in outcome.quantities for outcome in results)
     shown = dict.fromkeys([*ACCURACIES, *(name for values in section.published.values() for name in values)])
     columns = [Column("", "network", numeric=False)]
@@ -229,7 +229,7 @@ def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], 
     parts = [f"{'#' * level} {section.title}", section.question]
     scale = f" ({section.scale})" if section.scale else ""
     verdicts = [
-        f"- **{each.verdict}**{scale}: {claim_in_words(each.claim)} — {claim_in_words(each.detail)}" for each in judged
+        f"- **{item.verdict}**{scale}: {claim_in_words(item.claim)} — {claim_in_words(item.detail)}" for item in judged
     ]
     parts += ["\n".join(verdicts), to_markdown(table), reservations(section)]
     if section.command:

@@ -40,18 +40,18 @@ def render(
     prints = Prints()
     keys = [prints.of_section(section, level) for section in sections]
     rendered = [_remembered(memory, key) for key in keys]
-    left = [number for number, each in enumerate(rendered) if each is None or pictures]
+    left = [number for number, part in enumerate(rendered) if part is None or pictures]
     groups = _sharing([sections[number] for number in left])
     jobs = [[sections[left[index]] for index in group] for group in groups]
     drawn: dict[str, Any] = {}
     kept = [] if pictures else memory.keys
     for group, (made, new) in zip(groups, _render_all(jobs, level, prints, kept, pictures), strict=True):
         drawn |= new
-        for index, each in zip(group, made, strict=True):
-            rendered[left[index]] = each
-            memory.put(keys[left[index]], asdict(each))
-    done = [each for each in rendered if each is not None]
-    for key in dict.fromkeys(key for each in done for key in each.keys):
+        for index, part in zip(group, made, strict=True):
+            rendered[left[index]] = part
+            memory.put(keys[left[index]], asdict(part))
+    done = [part for part in rendered if part is not None]
+    for key in dict.fromkeys(key for part in done for key in part.keys):
         drawn[key] = drawn[key] if key in drawn else memory.get(key)
         memory.put(key, drawn[key])
     return done, drawn
@@ -65,7 +65,7 @@ def _remembered(memory: Memory, key: str) -> Rendered | None:
     if content is None:
         return None
     rendered = Rendered(**content)
-    return rendered if all(memory.get(each) is not None for each in rendered.keys) else None
+    return rendered if all(memory.get(part) is not None for part in rendered.keys) else None
 
 
 def _runs(section: Section) -> set[Path]:

@@ -18,7 +18,7 @@ _DIGEST = "report/digest"
 def studies(paths: Sequence[Path]) -> list[Path]:
     """The folders of studies at or below the given paths; a run directory is not one."""
     folders = [
-        each.parent for path in paths for each in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
+        file.parent for path in paths for file in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
     ]
     return sorted(set(folders))
 

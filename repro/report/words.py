@@ -65,8 +65,8 @@ def reservations(section: Section) -> str:
         notes.append(f"Reduced against our full size: {'; '.join(section.reductions) or 'see the configuration'}.")
     last = [cell.run.lives[-1] for cell in section.cells if cell.run is not None and cell.run.lives]
     data = [life["data"] for life in last if "source" in life.get("data", {})]
-    unpublished = {f"{each['name']} from {each['source']}" for each in data if not each["published"]}
-    notes += [f"The data are {each}, not known to be the published pixels." for each in sorted(unpublished)]
+    unpublished = {f"{origin['name']} from {origin['source']}" for origin in data if not origin["published"]}
+    notes += [f"The data are {name}, not known to be the published pixels." for name in sorted(unpublished)]
     return " ".join(notes)
 
 
@@ -109,7 +109,7 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
             layers = [table["layer"][is_kind(table["kappa"])].tolist() for table in tables]
             if any(layers):
                 where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
-                counts = _span([len(each) for each in layers])
+                counts = _span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
     sound = [name for name, tables in by_label.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
     if sound:
@@ -134,5 +134,5 @@ def ranges(layers: Sequence[int]) -> str:
             stretches[-1][1:] = [layer]
         else:
             stretches.append([layer])
-    texts = [f"{each[0]} to {each[-1]}" if len(each) > 1 else str(each[0]) for each in stretches]
+    texts = [f"{stretch[0]} to {stretch[-1]}" if len(stretch) > 1 else str(stretch[0]) for stretch in stretches]
     return ", ".join(texts if len(texts) <= 4 else [*texts[:3], "…", texts[-1]])

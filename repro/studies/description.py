@@ -34,7 +34,7 @@ class Description:
     @property
     def where(self) -> str:
         """The artefact: ``Oyedotun, Table 1``; empty for a study of one's own."""
-        return ", ".join(each for each in (self.paper, self.artefact) if each)
+        return ", ".join(part for part in (self.paper, self.artefact) if part)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ def rates(folders: Iterable[Path]) -> Rates:
 def _mean(values: Sequence[Rate]) -> Rate:
     """Of those on the device that was used last."""
     device = values[-1].device
-    seconds = [each.seconds for each in values if each.device == device]
+    seconds = [rate.seconds for rate in values if rate.device == device]
     return Rate(sum(seconds) / len(seconds), device)
 
 
@@ -123,7 +123,7 @@ def remember(runs: Path, config: Config, rate: Rate) -> None:
     noted = {**_remembered(runs), kind(config): rate}
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        replace_text(runs / NAME, json.dumps({name: each._asdict() for name, each in noted.items()}, indent=1))
+        replace_text(runs / NAME, json.dumps({name: value._asdict() for name, value in noted.items()}, indent=1))
     except OSError as error:
         raise UserError(f"cannot write '{runs}': {error.strerror}; choose another --runs") from error
 

@@ -32,7 +32,7 @@ def names() -> dict[str, str]:
 
     Of a whole run: accuracies and losses after the final epoch, κ at the last measurement.
     """
-    measured = [each.words for measurement in MEASUREMENTS.values() for each in measurement.all_quantities]
+    measured = [quantity.words for measurement in MEASUREMENTS.values() for quantity in measurement.all_quantities]
     return {name: words for of_some in (_OF_TRAINING, *measured) for name, words in of_some.items()}
 
 
@@ -84,6 +84,6 @@ def _of_readings(records: RunRecords) -> dict[str, float]:
     values: dict[str, float] = {}
     for measurement in MEASUREMENTS.values():
         rows = records.readings[records.readings["measurement"] == measurement.name]
-        for each in measurement.all_quantities if len(rows) else ():
-            values |= each.values(rows)
+        for quantity in measurement.all_quantities if len(rows) else ():
+            values |= quantity.values(rows)
     return values

@@ -60,7 +60,7 @@ def require_words(name: str, statement: Statement, quotation: str) -> None:
     asked = [condition.text for condition in statement.conditions.values() if condition.place]
     for text in (statement.text, *asked):
         rest = " ".join(quotation.split())
-        for piece in filter(None, (each.strip() for each in text.split("…"))):
+        for piece in filter(None, (part.strip() for part in text.split("…"))):
             before, quoted, rest = rest.partition(piece)
             if not quoted:
                 raise UserError(

@@ -29,7 +29,7 @@ class _Keep(Part):
 def lines() -> list[str]:
     """A line on every study that there is."""
     studies = map(load, names())
-    return [f"{each.name:20} {each.where}: {each.title} [{', '.join(each.presets)}]" for each in studies]
+    return [f"{study.name:20} {study.where}: {study.title} [{', '.join(study.presets)}]" for study in studies]
 
 
 def _list(_request: Request) -> int:
@@ -42,9 +42,9 @@ def _keep(request: _Keep) -> int:
     if not kept:
         command = shell("repro", "study", "status", request.name)
         raise UserError(f"'{request.folder}' has no finished run of this study; {command} lists them")
-    for each in kept:
-        target = request.results / request.folder.name / each.name
-        print(f"{target}: {keep(each, target) / 1e6:.2f} MB")
+    for directory in kept:
+        target = request.results / request.folder.name / directory.name
+        print(f"{target}: {keep(directory, target) / 1e6:.2f} MB")
     return 0
 
 

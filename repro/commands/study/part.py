@@ -61,6 +61,6 @@ class Part(Request):
 
     def preflight(self, limit: float | None) -> Iterator[Check]:
         """Look at what the runs need, with so many seconds for a life of the longest, as far as that is known."""
-        seconds = [each.remaining for each in self.progress() if each.remaining is not None]
+        seconds = [state.remaining for state in self.progress() if state.remaining is not None]
         longest = max(seconds) if seconds and math.isfinite(max(seconds)) else None
         return preflight([cell.config for cell in self.cells], limit=limit, longest=longest)

@@ -104,13 +104,13 @@ def _report(request: Part, command: str, out: Path | None) -> None:
 def _used_up(request: Run) -> int:
     """Say how far the runs are at the end of a budget; returns the exit status."""
     states = request.progress()
-    done = f"{sum(each.run is not None and each.run.ended for each in states)} of {len(states)} runs are done"
+    done = f"{sum(state.run is not None and state.run.ended for state in states)} of {len(states)} runs are done"
     print(
         f"repro: the budget of {request.budget.minutes:g} minutes is used up: {done} ({together(states)}); "
         "the same command goes on from there",
         file=sys.stderr,
     )
-    return 1 if any(each.status == "failed" for each in states) else 0
+    return 1 if any(state.status == "failed" for state in states) else 0
 
 
 def _run(request: Run, command: str) -> list[StudyCell]:
@@ -139,10 +139,10 @@ def longest_first(request: Part) -> list[StudyCell]:
     Those of which nothing is known count as long.
     """
 
-    def begins(each: Progress) -> tuple[bool, float]:
-        return each.run is None, -math.inf if each.remaining is None else -each.remaining
+    def begins(state: Progress) -> tuple[bool, float]:
+        return state.run is None, -math.inf if state.remaining is None else -state.remaining
 
-    return [each.cell for each in sorted(request.progress(), key=begins)]
+    return [state.cell for state in sorted(request.progress(), key=begins)]
 
 
 def _run_task(request: Run, task: int) -> int:

@@ -153,10 +153,10 @@ def _by_depth(values: Sequence[float]) -> _Depths:
     with mpmath.workdps(200):
         made = {depth: construct(values, [depth] * len(values)) for depth in _DEPTHS}
         return _Depths(
-            {depth: float(each.determinant / each.bound) for depth, each in made.items()},
-            {depth: float(mpmath.log10(each.alphas[-1])) for depth, each in made.items()},
-            {depth: float(each.gaps[-1]) for depth, each in made.items()},
-            {depth: float64_gaps(values, each.alphas)[-1] for depth, each in made.items()},
+            {depth: float(built.determinant / built.bound) for depth, built in made.items()},
+            {depth: float(mpmath.log10(built.alphas[-1])) for depth, built in made.items()},
+            {depth: float(built.gaps[-1]) for depth, built in made.items()},
+            {depth: float64_gaps(values, built.alphas)[-1] for depth, built in made.items()},
         )
 
 

@@ -192,16 +192,16 @@ def _settings() -> list[_Setting]:
 def lemma_3_2(seed: int) -> Result:
     """Ranks over random draws: the lemma's networks, and those that lack one of its conditions."""
     settings = _settings()
-    ranks = {each.name: full_ranks(each.draw, each.draws, seed) for each in settings}
+    ranks = {setting.name: full_ranks(setting.draw, setting.draws, seed) for setting in settings}
     cases = [
         Case(
-            setting=each.text,
-            drops=[_NEEDS[name] for name in each.drops],
-            holds=ranks[each.name][0] == each.draws,
-            found=f"full rank in {ranks[each.name][0]} of {each.draws:,} draws, σmin/σmax "
-            f"{ranks[each.name][1][-1]:.0e} in the median one",
+            setting=setting.text,
+            drops=[_NEEDS[name] for name in setting.drops],
+            holds=ranks[setting.name][0] == setting.draws,
+            found=f"full rank in {ranks[setting.name][0]} of {setting.draws:,} draws, σmin/σmax "
+            f"{ranks[setting.name][1][-1]:.0e} in the median one",
         )
-        for each in settings
+        for setting in settings
     ]
     shown = [name for name, (_, values) in ranks.items() if len(values) == _SAMPLES]
     order = np.arange(1, _SAMPLES + 1, dtype=float)
@@ -217,8 +217,8 @@ def lemma_3_2(seed: int) -> Result:
         "the usual convolution has one for a map. The conditions are sufficient: without them the rank is often full "
         "all the same. Full is not well-conditioned: to float32 (1.2e-7) many of these Ψ lack rank.",
         numbers={
-            each.name: {"full": full, "draws": each.draws, "smallest_over_largest": float(values[-1])}
-            for each, (full, values) in zip(settings, ranks.values(), strict=True)
+            setting.name: {"full": full, "draws": setting.draws, "smallest_over_largest": float(values[-1])}
+            for setting, (full, values) in zip(settings, ranks.values(), strict=True)
         },
         figures=figures,
         caption="Singular values of the median draw. The dotted line is float32's precision; those below 1e-18 are "

@@ -37,7 +37,7 @@ def training_history(seed: int) -> tuple[Float[np.ndarray, " steps"], Float[np.n
     generator = torch.Generator().manual_seed(seed)
     hidden = skip_points.random_hidden((64,), x.shape[1], generator)
     v = torch.randn(64, CLASSES, generator=generator, dtype=torch.float64) / 8
-    leaves = [each.requires_grad_() for each in (*hidden.weights, *hidden.biases, v)]
+    leaves = [leaf.requires_grad_() for leaf in (*hidden.weights, *hidden.biases, v)]
     optimizer = torch.optim.Adam(leaves, lr=0.03)
     ratios, wrong = [], []
     for _ in range(_STEPS):

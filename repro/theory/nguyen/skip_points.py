@@ -56,7 +56,7 @@ class Hidden:
         """Every weight and bias shifted by Gaussian noise of this deviation."""
 
         def shift(tensors: Sequence[Tensor]) -> list[Tensor]:
-            return [each + size * torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in tensors]
+            return [old + size * torch.randn(old.shape, generator=generator, dtype=old.dtype) for old in tensors]
 
         return replace(self, weights=shift(self.weights), biases=shift(self.biases))
 
@@ -120,7 +120,7 @@ def trained(seed: int, steps: int = 60) -> Point:
     hidden = random_hidden(_WIDTHS, x.shape[1], generator)
     kept = torch.randperm(sum(_WIDTHS), generator=generator)[: len(x) + 20]
     v = torch.randn(len(kept), CLASSES, generator=generator, dtype=torch.float64) * (2 / len(kept)) ** 0.5
-    leaves = [each.clone().requires_grad_() for each in (*hidden.weights, *hidden.biases, v)]
+    leaves = [leaf.clone().requires_grad_() for leaf in (*hidden.weights, *hidden.biases, v)]
     layers = len(_WIDTHS)
     moving = replace(hidden, weights=leaves[:layers], biases=leaves[layers:-1])
     optimizer = torch.optim.Adam(leaves, lr=0.01)

@@ -63,7 +63,7 @@ def backward(
         carried = h if block_ends else carried
     F.cross_entropy(written[-1].T, labels).backward()
     return Backward(
-        [each.detach() for each in read],
+        [tensor.detach() for tensor in read],
         [z.grad for z in written if z.grad is not None],
         [leaf.grad for leaf in leaves if leaf.grad is not None],
     )
@@ -175,10 +175,10 @@ def _of_small(by_network: dict[str, list[int]], thin: tuple[list[int], list[int]
 
 
 def _of_large(kappas: dict[str, dict[str, dict[int, float]]]) -> list[Case]:
-    medians = {name: float(np.median(list(each["gradients"].values()))) for name, each in kappas.items()}
+    medians = {name: float(np.median(list(by_kind["gradients"].values()))) for name, by_kind in kappas.items()}
     counts = {
-        name: {kind: sum(map(np.isinf, values.values())) for kind, values in each.items()}
-        for name, each in kappas.items()
+        name: {kind: sum(map(np.isinf, values.values())) for kind, values in by_kind.items()}
+        for name, by_kind in kappas.items()
     }
     skips = ("ResNet", "ResNeXt")
     listed = {
@@ -214,7 +214,7 @@ def remarks_4_to_6(seed: int) -> Result:
     small = [Trace(label=name, x=places, y=np.array(values, dtype=float)) for name, values in by_network.items()]
     large = [
         Trace(label=name, x=np.array(sorted(worst), dtype=float), y=np.array([worst[layer] for layer in sorted(worst)]))
-        for name, worst in ((name, each["gradients"]) for name, each in kappas.items())
+        for name, worst in ((name, by_kind["gradients"]) for name, by_kind in kappas.items())
     ]
     return Result(
         computed=f"Ranks of the weights' gradients in networks of {_SIZE} units on {_SAMPLES} real digits, and κ of "
@@ -225,7 +225,7 @@ def remarks_4_to_6(seed: int) -> Result:
         numbers={
             "ranks": by_network,
             "median_kappa_of_gradients": {
-                name: float(np.median(list(each["gradients"].values()))) for name, each in kappas.items()
+                name: float(np.median(list(by_kind["gradients"].values()))) for name, by_kind in kappas.items()
             },
         },
         figures=[

@@ -49,8 +49,8 @@ def log_condition(maps: Float[np.ndarray, "blocks n n"]) -> Float[np.ndarray, " 
     q = np.eye(maps.shape[1])
     logs = np.zeros(maps.shape[1])
     conditions = []
-    for each in maps:
-        q, r = np.linalg.qr(each @ q)
+    for matrix in maps:
+        q, r = np.linalg.qr(matrix @ q)
         logs += np.log10(np.abs(np.diag(r)))
         conditions.append(logs.max() - logs.min())
     return np.array(conditions)
@@ -146,10 +146,10 @@ def _find(seed: int) -> _Curves:
         random=random,
         # The tolerance is float64's own here: these are no float32 data.
         relu_kappa={
-            name: conditioning([torch.from_numpy(h) for h in each]).condition_number.numpy()
-            for name, each in deep.items()
+            name: conditioning([torch.from_numpy(h) for h in layers]).condition_number.numpy()
+            for name, layers in deep.items()
         },
-        relu_share={name: np.array([leading_share(h) for h in each]) for name, each in deep.items()},
+        relu_share={name: np.array([leading_share(h) for h in layers]) for name, layers in deep.items()},
         trained_kappa={name: values[:, 0] for name, values in after.items()},
         trained_share={name: values[:, 1] for name, values in after.items()},
     )

@@ -84,7 +84,7 @@ def multiply(
     h, whole = basis @ alpha, np.eye(n)
     coefficients = []
     for paths in eigenvalues:
-        weights = [basis @ np.diag(each) @ basis.T for each in paths]
+        weights = [basis @ np.diag(values) @ basis.T for values in paths]
         h, whole = ((sum(w @ x for w in weights) + (x if skip else 0)) for x in (h, whole))
         h, whole = h / np.linalg.norm(h), whole / np.abs(whole).max()
         coefficients.append(basis.T @ h)
