@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from repro.text import printable
 
@@ -42,6 +43,20 @@ def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = 
     if extra:
         text += f"; {extra}"
     return UserError(text)
+
+
+@contextmanager
+def refusing(what: str, advice: str = "") -> Iterator[None]:
+    """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do.
+
+    Args:
+        what: Such as ``cannot write 'runs'``.
+        advice: What to do; empty where the reason says enough.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what}: {error.strerror}{advice and f'; {advice}'}") from error
 
 
 _ADVICE = {

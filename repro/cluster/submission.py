@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repro.cluster import sbatch
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import StudyCell
@@ -180,10 +180,8 @@ def submit(job: sbatch.Job, folder: Path, runs: Mapping[int, str]) -> str:
     Raises:
         UserError: SLURM refuses, or the folder cannot be written.
     """
-    try:
+    with refusing(f"cannot write '{folder}'", "choose another --runs"):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
     number = _call("sbatch", "--parsable", text=sbatch.text(job)).strip().partition(";")[0]
     append_lines(folder / RECORD, [{"job": number, "submitted": now(), "runs": runs}])
     return number

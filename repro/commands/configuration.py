@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from repro.commands.options import Action, Asked, Request, add_options, description, request_of, trust_option
@@ -16,7 +15,6 @@ from repro.networks import NETWORKS
 from repro.runs.validation import CODE_KEYS
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConfiguredRequest(Request):
     """What is asked for, with a configuration."""
 

@@ -6,7 +6,6 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,6 @@ STATUS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Help(Request):
     topic: str | None = argument("a topic or a command", nargs="?", default=None, metavar="TOPIC")
 

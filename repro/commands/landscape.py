@@ -7,14 +7,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import Config
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.machine import number
 from repro.records import RunDirectory
 from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
@@ -29,7 +28,6 @@ EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", 
 _LARGEST_RADIUS = 1e6
 
 
-@dataclass(frozen=True, kw_only=True)
 class Landscape(Request):
     """Which surface, on which grid."""
 
@@ -197,20 +195,17 @@ def _plane(
 
     center = directions.trained_parameters(network)
     generator = torch.Generator().manual_seed(request.seed)
-    if request.directions == "random":
-        return Plane(center, *(directions.random_direction(center, generator) for _ in range(2))), [], None
-    if request.directions == "filter":
-        return Plane(center, *(directions.filter_normalised(center, generator) for _ in range(2))), [], None
+    if request.directions != "pca":
+        draw = directions.random_direction if request.directions == "random" else directions.filter_normalised
+        return Plane(center, *(draw(center, generator) for _ in range(2))), [], None
     others = [path for path in run.saved_checkpoints() if path.resolve() != checkpoint.resolve()]
     if len(others) < 2:
         raise UserError(
             f"--directions pca needs three checkpoints; '{run.path}' keeps {len(others) + 1}: train with "
             "--trainer.keep_checkpoints 100"
         )
-    visited = []
-    for path in others:
-        content = read(path)["state_dict"]
-        visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
+    states = (read(path)["state_dict"] for path in others)
+    visited = [{name: state[f"network.{name}"].to(center[name]) for name in center} for state in states]
     try:
         first, second, coordinates, fraction = directions.principal(center, visited)
     except ValueError as error:
@@ -223,10 +218,8 @@ def _draw(record: SurfaceRecord, label: str) -> None:
 
     surface = record.read(label)
     figure = landscape.surfaces([surface])
-    try:
+    with refusing(f"cannot write to '{record.path}'", "name another folder with --out"):
         (record.path / "surface.png").write_bytes(to_png(figure))
         (record.path / "surface.svg").write_text(to_svg(figure), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write to '{record.path}': {error.strerror}; name another folder with --out") from error
     middle = surface.loss[len(surface.at) // 2, len(surface.at) // 2]
     print(f"loss {middle:.4g} in the middle, up to {surface.loss.max():.4g}: {record.path}/surface.png, surface.svg")

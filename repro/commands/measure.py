@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import MeasureConfig, docs
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.registry import listing
 
@@ -38,11 +38,11 @@ class Subject:
     images: Tensor
     labels: Tensor | None
     held_out: Tensor | None
-    optimizer: Optimizer | None
+    optimizer: Optimizer | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
     """What the gradients are of; the mean cross-entropy if None."""
-    step: int
-    epoch: int
+    step: int = 0
+    epoch: int = 0
 
 
 def _like(key: str) -> Any:
@@ -51,7 +51,6 @@ def _like(key: str) -> Any:
     return option(docs(MeasureConfig)[key], default=kind.default)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Measure(Request):
     """What is measured, on what; the options that `repro fit` has, too, have their names there."""
 
@@ -119,8 +118,8 @@ def main(request: Measure) -> int:
     frame.insert(1, "epoch", subject.epoch)
     lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
     facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": surveyed.seen.as_dict()}
-    facts["measurements"] = list(request.measurements)
-    _write(out, subject.label, frame, lines, {**facts, "mode": request.probe_mode, "command": ["repro", *sys.argv[1:]]})
+    facts |= {"measurements": list(request.measurements), "mode": request.probe_mode}
+    _write(out, subject.label, frame, lines, {**facts, "command": ["repro", *sys.argv[1:]]})
     print(surveyed.seen.line)
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
@@ -200,19 +199,14 @@ def _of_name(request: Measure) -> Subject:
     transform = _transform(network)
     assert request.images is not None
     images, labels = _read(request.images, request.probe_size, transform)
-    held_out = None
-    if request.held_out is not None:
-        held_out, _ = _read(request.held_out, len(images), transform)
-        held_out = held_out.to(device)
+    others = request.held_out
+    held_out = None if others is None else _read(others, len(images), transform)[0].to(device)
     return Subject(
         label=request.target.replace("/", "-").replace(":", "-"),
         network=network.to(device).eval(),
         images=images.to(device),
         labels=None if labels is None else labels.to(device),
         held_out=held_out,
-        optimizer=None,
-        step=0,
-        epoch=0,
     )
 
 
@@ -253,7 +247,7 @@ def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any
     from repro.records.environment import environment
 
     drawn = draw_measurements([RunRecords.of_readings(label, frame)])
-    try:
+    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
             (out / "figures" / f"{name}.png").write_bytes(to_png(figure))
@@ -262,8 +256,6 @@ def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any
         frame.to_csv(out / "readings.csv", index=False)
         about = json.dumps({**environment(), **facts}, indent=1, default=str)
         (out / "measured.json").write_text(about + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}; name another folder with --out") from error
 
 
 def _summary(frame: pd.DataFrame) -> str:

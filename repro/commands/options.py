@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,11 +44,15 @@ def trust_option() -> Any:
     )
 
 
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a command line asks for: its fields are the command's options."""
+    """What a command line asks for: its fields are the command's options. Every subclass is a dataclass."""
 
     trust: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
 
 R = TypeVar("R", bound=Request)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,22 +17,18 @@ from repro.text import shell
 EXAMPLES = ("list", "show runs/single/RUN", "compare RUN RUN", "clean --delete")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Listed(Request):
     paths: tuple[Path, ...] = argument("folders of runs", nargs="*", default=(Path("runs"),), metavar="DIR")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Shown(Request):
     run: Path = argument("a run directory")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Compared(Request):
     paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Cleaned(_Listed):
     keep: int = option("newest checkpoints of a run to keep", default=1)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)

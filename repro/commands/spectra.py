@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.commands.options import Action, Request, argument, command_parser, option
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records import RunDirectory, derived, spectra
 from repro.text import shell
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Spectra(Request):
     run: Path = argument("a run directory")
     tolerance: float = option("size over σmax up to which σ is zero", default=2.0**-23)
@@ -52,12 +50,10 @@ def _write(name: str, table: pd.DataFrame, measures: pd.DataFrame, out: Path) ->
     from repro.figures import to_svg
     from repro.figures.spectrum import spectrum
 
-    try:
+    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         measures.to_csv(out / "spectra.csv", index=False)
         for measurement, mode in table[["measurement", "mode"]].drop_duplicates().itertuples(index=False):
             figure = to_svg(spectrum(name, table, measurement, mode))
             (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}; name another folder with --out") from error
     print(f"{len(measures):,} spectra: {out}/spectra.csv, figures/")

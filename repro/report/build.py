@@ -95,6 +95,7 @@ def files(
         pictures: Whether figures come as PNG too.
     """
     from repro.report import overview, page, svg
+    from repro.report.tables import to_markdown
     from repro.report.together import render
 
     level = 1 if len(sections) == 1 and not entries else 2
@@ -117,7 +118,7 @@ def files(
     if entries:
         counts = {section.key: written.counts for section, written in zip(sections, rendered, strict=True)}
         title = "Two papers on skip connections, artefact by artefact"
-        markdown.insert(0, f"# {title}\n\n{overview.markdown(entries, counts)}")
+        markdown.insert(0, f"# {title}\n\n{to_markdown(overview.table(entries, counts))}\n")
         parts = [overview.html(entries, counts, theory=bool(proven)), *parts, *proven]
     elif len(sections) > 1:
         markdown.insert(0, f"# {title}\n")

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from repro.report.sources import Section, of_cells
-from repro.report.tables import Column, Table, to_html, to_markdown
+from repro.report.tables import Column, Table, to_html
 from repro.studies.files import load, names
 
 _KINDS = ("Table", "section", "Fig.")
@@ -112,8 +112,3 @@ def html(artefacts: Sequence[Entry], counts: Counts, *, theory: bool = False) ->
     )
     below = '\n<p>Below them: <a href="#theory">the statements of both papers, checked by experiment</a>.</p>'
     return f"<p>{escape(text)}</p>\n{to_html(table(artefacts, counts), links)}{below if theory else ''}"
-
-
-def markdown(artefacts: Sequence[Entry], counts: Counts) -> str:
-    """The table."""
-    return to_markdown(table(artefacts, counts)) + "\n"

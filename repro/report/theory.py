@@ -117,11 +117,6 @@ def heading(name: str) -> str:
     return f"{STATEMENTS[name].paper}, {STATEMENTS[name].place}"
 
 
-def line(name: str, result: Result) -> str:
-    """A statement and its verdict in one line, for a terminal."""
-    return f"{name:24} {result.verdict}"
-
-
 def _table(records: Mapping[str, Record]) -> Table:
     columns = [Column("", text, numeric=False) for text in ("where", "statement", "verdict")]
     return Table(columns, [[heading(name), record["text"], record["verdict"]] for name, record in records.items()])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.config import to_yaml
-from repro.errors import UserError
+from repro.errors import refusing
 from repro.machine import allowed, available_memory, processors, told
 from repro.records import RunDirectory
 from repro.runs.budget import BEGIN_SECONDS
@@ -111,10 +111,8 @@ class AtOnce:
             Interrupted: When asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
             UserError: If the logs cannot be written.
         """
-        try:
+        with refusing(f"cannot write '{self._logs}'", "choose another --runs"):
             self._logs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write '{self._logs}': {error.strerror}; choose another --runs") from error
         say(f"repro: {told(self._threads, self._jobs)}")
         stop = StopRequest(self._ends + LAST_SECONDS - _GRACE_SECONDS)
         with stop.listening():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from repro.config import Config, determining, load
 from repro.data import dataset
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records import RunDirectory, replace_text
 from repro.runs.validation import train_samples
 from repro.studies.study import StudyCell
@@ -121,11 +121,9 @@ def remember(runs: Path, config: Config, rate: Rate) -> None:
         UserError: If it cannot be written.
     """
     noted = {**_remembered(runs), kind(config): rate}
-    try:
+    with refusing(f"cannot write '{runs}'", "choose another --runs"):
         runs.mkdir(parents=True, exist_ok=True)
         replace_text(runs / NAME, json.dumps({name: value._asdict() for name, value in noted.items()}, indent=1))
-    except OSError as error:
-        raise UserError(f"cannot write '{runs}': {error.strerror}; choose another --runs") from error
 
 
 def _remembered(runs: Path) -> dict[str, Rate]:

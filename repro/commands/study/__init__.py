@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from repro.text import shell
 EXAMPLES = ("list", "plan oyedotun-table2 --measure", "run oyedotun-linear --budget 50", "status oyedotun-linear")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Keep(Part):
     results: Path = option("folder to keep them in", default=RESULTS)
 

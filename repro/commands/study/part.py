@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from repro.studies.plan import RESULTS, Progress, progress, rates
 from repro.studies.study import Study, StudyCell
 
 
-@dataclass(frozen=True, kw_only=True)
 class Part(Request):
     """Cells of a study."""
 

@@ -6,7 +6,6 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from repro.commands.options import option
@@ -18,7 +17,6 @@ from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, remember
 from repro.text import shell
 
 
-@dataclass(frozen=True, kw_only=True)
 class Plan(Part):
     """What is planned."""
 

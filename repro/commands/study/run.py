@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,12 @@ from repro.text import shell
 _INTERVAL = "trainer.checkpoint_every_n_minutes"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Report(Part):
     """What is reported."""
 
     out: Path | None = option("folder for the report (default: report/ in the study's folder)", default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Run(Part):
     """What is run, and how."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from repro.cluster import sbatch, submission
 from repro.cluster.preflight import passes
@@ -16,7 +15,6 @@ from repro.studies import manifest
 from repro.text import shell
 
 
-@dataclass(frozen=True, kw_only=True)
 class Submit(Part):
     """What is submitted, and how."""
 
