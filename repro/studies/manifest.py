@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import refusing
 from repro.records import MANIFEST, replace_text
 from repro.studies.description import SizedDescription
 from repro.studies.study import StudyCell
@@ -39,8 +39,6 @@ def write(folder: Path, values: dict[str, Any]) -> None:
     Raises:
         UserError: If it cannot be written.
     """
-    try:
+    with refusing(f"cannot write '{folder}'", "choose another --runs"):
         folder.mkdir(parents=True, exist_ok=True)
         replace_text(folder / MANIFEST, json.dumps(values, indent=1))
-    except OSError as error:
-        raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
