@@ -123,7 +123,7 @@ def trusting(names: Sequence[str]) -> Iterator[None]:
 
 
 def trusted() -> list[str]:
-    """What is trusted now."""
+    """The names of code that is trusted now."""
     return [name for name in (part.strip() for part in os.environ.get(TRUST, "").split(",")) if name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import unicodedata
+from collections.abc import Iterable
 
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories of control characters, lone surrogates, line and paragraph separators."""
@@ -62,6 +63,17 @@ class PlainOutput(io.TextIOWrapper):
     def write(self, text: str) -> int:
         """Write a text, line breaks and tabs as they are."""
         return super().write(printable(text, keep="\n\t"))
+
+
+def stretches(numbers: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as unbroken stretches, each as its ends: ``[1, 2, 3, 7]`` as ``[[1, 3], [7]]``."""
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][-1] + 1:
+            ends[-1][1:] = [number]
+        else:
+            ends.append([number])
+    return ends
 
 
 def shell(*words: object) -> str:

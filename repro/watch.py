@@ -122,7 +122,7 @@ class Watch:
 
 
 def _described(network: nn.Module, path: Path) -> Config:
-    """As far as a configuration says anything of a network and data that are not ours."""
+    """A configuration with the little that it can say of a network and data that are not ours."""
     name = type(network).__name__
     return from_mapping({"model": {"network": name}, "name": path.name, "study": path.resolve().parent.name})
 

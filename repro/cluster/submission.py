@@ -14,6 +14,7 @@ from repro.errors import UserError, refusing
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import StudyCell
+from repro.text import stretches
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
@@ -32,24 +33,15 @@ def seconds(limit: str) -> float:
         raise UserError(f"--time is '{limit}'; allowed: minutes, HH:MM:SS, D-HH:MM:SS, UNLIMITED")
     days, dash, rest = limit.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
-    if dash:
-        hours, minutes, rest_seconds = [*parts, 0, 0][:3]
-    elif len(parts) == 3:
-        hours, minutes, rest_seconds = parts
-    else:
-        hours, (minutes, rest_seconds) = 0, [*parts, 0][:2]
+    if not dash and len(parts) < 3:
+        parts.insert(0, 0)
+    hours, minutes, rest_seconds = [*parts, 0, 0][:3]
     return 86_400.0 * int(days or 0) + 3_600 * hours + 60 * minutes + rest_seconds
 
 
 def numbers(chosen: Sequence[int]) -> str:
     """Ascending numbers as SLURM writes them: ``0-3,7``."""
-    runs: list[list[int]] = []
-    for number in chosen:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return ",".join("-".join(map(str, ends)) for ends in stretches(chosen))
 
 
 def _call(*command: str, text: str | None = None) -> str:

@@ -16,11 +16,11 @@ from repro.runs.validation import CODE_KEYS
 
 
 class ConfiguredRequest(Request):
-    """What is asked for, with a configuration."""
+    """A request of a command that takes a configuration."""
 
     config: Config
     base: Config
-    """What the configuration's files alone say."""
+    """The configuration that the files alone make, without the flags."""
     trust: tuple[str, ...] = trust_option()
 
 

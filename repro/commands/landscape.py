@@ -29,7 +29,7 @@ _LARGEST_RADIUS = 1e6
 
 
 class Landscape(Request):
-    """Which surface, on which grid."""
+    """A request for a loss surface: around which network, on which grid."""
 
     target: Path = argument("a run directory, one of its checkpoints, or a configuration (.yaml)")
     directions: Literal["random", "filter", "pca"] = option("the plane", default="random")

@@ -31,7 +31,7 @@ SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 @dataclass(kw_only=True)
 class Subject:
-    """What is measured."""
+    """A network, with the images that it is measured on."""
 
     label: str
     network: nn.Module
@@ -52,7 +52,7 @@ def _like(key: str) -> Any:
 
 
 class Measure(Request):
-    """What is measured, on what; the options that `repro fit` has, too, have their names there."""
+    """A request to measure a network; options that `repro fit` has too are named as there."""
 
     target: str = argument("a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
     images: Path | None = option("folder of images, for a network's name", default=None, metavar="DIR")
@@ -84,7 +84,7 @@ class Measure(Request):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of the network, if one is named."""
+        """Options of the network, where one is named."""
         options: dict[str, Any] = {"num_classes": self.num_classes or 1000, "image_size": 224}
         return {**options, "pretrained": True} if self.pretrained else options
 

@@ -108,7 +108,7 @@ def load(path: str | Path) -> Config:
 
 
 def _refuse_gone(content: Mapping[str, Any]) -> None:
-    """Of a user's own file: what it asks for and cannot have. An older run's is read as if it did not."""
+    """Refuse a user's file that asks for what there is no longer; an older run's file is read without that."""
     for key in GONE:
         group, _, name = key.partition(".")
         values = content.get(group)
@@ -117,7 +117,7 @@ def _refuse_gone(content: Mapping[str, Any]) -> None:
 
 
 class Written(NamedTuple):
-    """A command line, read."""
+    """A command line that has been read."""
 
     config: Config
     base: Config

@@ -55,7 +55,7 @@ for _kind in ("set", "omap", "pairs", "timestamp", "binary"):
 
 
 MOST_BYTES = 2**22
-"""Of a file: the largest configuration or study that anybody writes is a hundredth of that."""
+"""Most bytes of a file: the largest configuration or study that anybody writes is a hundredth of that."""
 _MOST_VALUES = 10**6
 
 

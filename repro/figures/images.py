@@ -36,18 +36,13 @@ def grid(
             band, column = divmod(number, _COLUMNS)
             for row, (_, images) in enumerate(rows):
                 cell = axes[band * len(rows) + row, column]
-                image = images[number]
-                if image.shape[2] == 1:
-                    cell.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-                else:
-                    cell.imshow(image, interpolation="nearest")
+                cell.imshow(images[number], cmap="gray", vmin=0, vmax=255, interpolation="nearest")  # unless in colour
                 if row == 0:
                     cell.set_title(name, fontsize=9, fontweight="normal", loc="center")
         for band in range(bands):
             for row, (label, _) in enumerate(rows):
-                axes[band * len(rows) + row, 0].text(
-                    -0.12, 0.5, label, transform=axes[band * len(rows) + row, 0].transAxes, ha="right", va="center"
-                )
+                cell = axes[band * len(rows) + row, 0]
+                cell.text(-0.12, 0.5, label, transform=cell.transAxes, ha="right", va="center")
         return freeze_layout(figure)
 
 

@@ -64,10 +64,7 @@ def _of_errors(shown: Sequence[Surface]) -> Normalize:
 
 
 def _visible(surface: Surface) -> Float[np.ndarray, "points points"]:
-    height: Float[np.ndarray, "points points"] = np.where(
-        np.isfinite(surface.loss), np.maximum(surface.loss, _FLOOR), np.nan
-    )
-    return height
+    return np.where(np.isfinite(surface.loss), np.maximum(surface.loss, _FLOOR), np.nan)
 
 
 def _plane(axes: Axes, surface: Surface) -> None:

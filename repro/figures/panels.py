@@ -231,8 +231,7 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
 def _alone(y: Float[np.ndarray, " points"]) -> Bool[np.ndarray, " points"]:
     """Finite values without a finite neighbour."""
     finite = np.pad(np.isfinite(y), 1)
-    alone: Bool[np.ndarray, " points"] = finite[1:-1] & ~finite[:-2] & ~finite[2:]
-    return alone
+    return np.asarray(finite[1:-1] & ~finite[:-2] & ~finite[2:])
 
 
 def _stagger(points: int, number: int) -> tuple[int, int]:

@@ -59,5 +59,4 @@ def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:
     """At so many places from the largest on; under the scale where it is singular to float32, NaN if not finite."""
     places = np.linspace(0, len(values) - 1, _ROWS).round().astype(int)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares: np.ndarray = np.maximum(values[places] / values[0], _FLOOR / 2)
-    return shares
+        return np.asarray(np.maximum(values[places] / values[0], _FLOOR / 2))

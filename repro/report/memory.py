@@ -38,7 +38,7 @@ class Memory:
 
     @property
     def keys(self) -> set[str]:
-        """Of all that is known."""
+        """The keys of all that is remembered."""
         return self._known.keys() | self._used.keys()
 
     def get(self, key: str) -> Any:
@@ -89,7 +89,7 @@ def _digest(content: bytes) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Things and files."""
+    """What a memory's file holds: things, and the other files' digests; nothing if it is not this user's."""
     try:
         content = path.read_bytes()
         signature, content = content[:_SIGNED], content[_SIGNED:]

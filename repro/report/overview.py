@@ -67,7 +67,7 @@ def _entry(name: str, section: Section) -> Entry:
 
 
 Counts = Mapping[str, Mapping[str, int]]
-"""Of verdicts, by a section's key; without an entry, no claim was checked."""
+"""How many claims have which verdict, by a section's key; of a section without an entry none was checked."""
 
 
 def _counted(entry: Entry, counts: Counts) -> Mapping[str, int]:

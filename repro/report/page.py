@@ -104,7 +104,7 @@ def study_section(
     figures: Mapping[str, str],
     curves: Sequence[str | None],
 ) -> str:
-    """One study.
+    """The section of one study.
 
     Args:
         section: The study.

@@ -24,14 +24,14 @@ class Rendered:
     """A section, written; as JSON it is what a report remembers of it."""
 
     part: str
-    """Of the page, with places for figures."""
+    """Its part of the page, with places for figures."""
     markdown: str
     csv: str
     latex: str
     results: list[dict[str, Any]]
     """Entries of ``results.json``."""
     counts: dict[str, int]
-    """Of verdicts."""
+    """How many claims have which verdict."""
     figures: dict[str, str]
     """The figures' keys by name."""
     curves: list[str]
@@ -39,7 +39,7 @@ class Rendered:
 
     @property
     def keys(self) -> list[str]:
-        """Of all figures."""
+        """The keys of all its figures."""
         return [*self.figures.values(), *self.curves]
 
 

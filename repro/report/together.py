@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from repro.report.render import Rendered
 
 _WORTH_A_PROCESS = 12
-"""Runs to be read and drawn."""
+"""So many runs to read and draw are worth a process."""
 
 
 def render(

@@ -14,6 +14,7 @@ from repro.measurements.kappa import Kappa, first_layer_growth
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.quantities import in_words
+from repro.text import stretches
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
@@ -128,11 +129,5 @@ def _listed(words: Sequence[str]) -> str:
 
 def ranges(layers: Sequence[int]) -> str:
     """``[1, 2, 3, 7]`` as ``1 to 3, 7``; of more than four stretches the first three and the last."""
-    stretches: list[list[int]] = []
-    for layer in layers:
-        if stretches and layer == stretches[-1][-1] + 1:
-            stretches[-1][1:] = [layer]
-        else:
-            stretches.append([layer])
-    texts = [f"{stretch[0]} to {stretch[-1]}" if len(stretch) > 1 else str(stretch[0]) for stretch in stretches]
+    texts = [" to ".join(map(str, ends)) for ends in stretches(layers)]
     return ", ".join(texts if len(texts) <= 4 else [*texts[:3], "…", texts[-1]])

@@ -102,7 +102,7 @@ class AtOnce:
         self._cut = False  # by the budget
 
     def run(self) -> list[StudyCell]:
-        """Run them all.
+        """Run all cells.
 
         Returns:
             The cells that failed (the ends of their logs have been printed).

@@ -115,8 +115,7 @@ def parse(claim: str) -> Claim:
             "<= CELL.QUANTITY <= HIGH"
         )
     low = _operand(match["low"], claim) if match["low"] else None
-    sides = (_operand(match[name], claim) for name in ("left", "right"))
-    left, right = sides
+    left, right = (_operand(match[name], claim) for name in ("left", "right"))
     return Claim(left, match["sign"], right, source, low, match["first"] or "", one_bound)
 
 

@@ -39,13 +39,13 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class SizedDescription(Description):
-    """The same of a study at one of its presets."""
+    """A study's description at one of its presets."""
 
     preset: str = ""
     reductions: Sequence[str] = ()
     """What is smaller than in the paper, in words; none means full size."""
     command: str = ""
-    """What makes it."""
+    """The command that makes its runs."""
 
     @property
     def reduced(self) -> bool:

@@ -33,7 +33,7 @@ class Rate(NamedTuple):
 
 
 Rates = Mapping[str, Rate]
-"""Of a step, all else included, by `kind`."""
+"""How long a step takes, all else included, by `kind`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def rates(folders: Iterable[Path]) -> Rates:
 
 
 def _mean(values: Sequence[Rate]) -> Rate:
-    """Of those on the device that was used last."""
+    """The mean of the rates on the device that was used last."""
     device = values[-1].device
     seconds = [rate.seconds for rate in values if rate.device == device]
     return Rate(sum(seconds) / len(seconds), device)

@@ -17,7 +17,7 @@ from repro.studies.study import Study, StudyCell
 
 
 class Part(Request):
-    """Cells of a study."""
+    """A request about some cells of a study."""
 
     name: str = argument("a study's name, or the path of a .yaml file")
     preset: str | None = option("size (default: the study's first)", default=None)
@@ -32,12 +32,12 @@ class Part(Request):
 
     @cached_property
     def cells(self) -> list[StudyCell]:
-        """The runs that are meant."""
+        """The study's cells at this size, with these seeds."""
         return self.study.cells(self.preset, seeds=self.seed, runs=self.runs, settings=self.settings)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Of every run, in place of its own."""
+        """Configuration keys that every run takes in place of its own."""
         return {}
 
     @property

@@ -18,7 +18,7 @@ from repro.text import shell
 
 
 class Plan(Part):
-    """What is planned."""
+    """A request to plan a study's runs."""
 
     measure: bool = option("time some steps here where no run has told", default=False)
 

@@ -22,13 +22,13 @@ _INTERVAL = "trainer.checkpoint_every_n_minutes"
 
 
 class Report(Part):
-    """What is reported."""
+    """A request to report a study's runs."""
 
     out: Path | None = option("folder for the report (default: report/ in the study's folder)", default=None)
 
 
 class Run(Part):
-    """What is run, and how."""
+    """A request to run a study's cells."""
 
     again: bool = option("run finished cells anew", default=False)
     jobs: int | None = option(
@@ -47,7 +47,7 @@ class Run(Part):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Of every run, in place of its own."""
+        """Configuration keys that every run takes in place of its own."""
         return {} if self.minutes is None else {_INTERVAL: self.minutes}
 
 
@@ -111,7 +111,7 @@ def _used_up(request: Run) -> int:
 
 
 def _run(request: Run, command: str) -> list[StudyCell]:
-    """The cells that failed."""
+    """Run the cells that are missing; returns those that failed."""
     from repro.studies.at_once import AtOnce, sensible_jobs
     from repro.studies.runner import require_useful, run_study
 

@@ -16,7 +16,7 @@ from repro.text import shell
 
 
 class Submit(Part):
-    """What is submitted, and how."""
+    """A request to hand a study's runs to SLURM."""
 
     max_parallel: int | None = option("runs at once (default: as many as there is room)", default=None, metavar="K")
     partition: str | None = option("SLURM's partition", default=None)

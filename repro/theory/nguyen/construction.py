@@ -146,7 +146,7 @@ class _Depths:
     exact: Mapping[int, float]
     """The smallest difference between samples that the last layer reads."""
     rounded: Mapping[int, float]
-    """The same in float64."""
+    """That difference in float64."""
 
 
 def _by_depth(values: Sequence[float]) -> _Depths:

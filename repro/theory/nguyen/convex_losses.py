@@ -34,7 +34,7 @@ def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf
 
 def theorem_c_3(seed: int) -> Result:
     """Segments to exact minimisers, the infimum of cross-entropy, and flat tops of the hinge loss."""
-    points = {"as drawn": skip_points.initial(seed), "stuck": skip_points.stuck(seed)}
+    points = {"as drawn": skip_points.drawn(seed), "stuck": skip_points.stuck(seed)}
     chosen = {"square": losses.square, "hinge": losses.hinge}
     paths = {
         f"{kind}, {name}": to_minimiser(point, loss) for kind, loss in chosen.items() for name, point in points.items()

@@ -121,8 +121,8 @@ def _goes_down(setting: str, path: Path) -> Case:
 def theorem_3_4_2(seed: int) -> Result:
     """Rays from drawn, trained and stuck points, a path from U = 0; the proof's segment beside them."""
     points = {
-        "as drawn": skip_points.initial(seed),
-        "trained": skip_points.trained(seed),
+        "as drawn": skip_points.drawn(seed),
+        "trained": skip_points.drawn(seed, 60),
         "stuck (sigmoid CNN13)": skip_points.stuck(seed),
     }
     rays = {name: ray(point) for name, point in points.items()}

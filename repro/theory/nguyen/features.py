@@ -130,7 +130,7 @@ class _Setting:
     """A kind of network to draw."""
 
     name: str
-    """In the figures."""
+    """Its name in the figures."""
     text: str
     draw: DrawFeatures
     drops: Sequence[str] = ()

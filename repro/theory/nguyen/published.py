@@ -40,7 +40,7 @@ TABLE_4: dict[str, tuple[float | None, ...]] = {
     "VGG16-skip (rand)": (53.83, None, 55.34, None),
     "VGG16-skip (SGD)": (65.77, 83.06, 76.52, 91.00),
 }
-"""The same with strided convolutions in place of max-pooling."""
+"""As `TABLE_5`, of networks with strided convolutions in place of max-pooling."""
 
 TABLE_1 = {"CNN13": (11.35, 99.20), "CNN13-skip (SGD)": (98.40, 99.14)}
 """Sigmoid, softplus on MNIST."""

@@ -88,7 +88,7 @@ class Point:
 
     @property
     def scores(self) -> Float[Tensor, "samples classes"]:
-        """G."""
+        """The scores G = own + ΨV."""
         return self.own + self.features @ self.v
 
 
@@ -98,23 +98,13 @@ def direction(point: Point, targets: Float[Tensor, "samples classes"]) -> Float[
     return solution
 
 
-def initial(seed: int) -> Point:
-    """A fully connected sigmoid network of three layers and its V, as drawn."""
-    x, labels = inputs()
-    generator = torch.Generator().manual_seed(seed)
-    psi = _chosen(random_hidden(_WIDTHS, x.shape[1], generator), x, generator)
-    v = torch.randn(psi.shape[1], CLASSES, generator=generator, dtype=torch.float64) * (2 / psi.shape[1]) ** 0.5
-    return Point(psi, torch.zeros(len(x), CLASSES, dtype=torch.float64), v, labels)
+def drawn(seed: int, steps: int = 0) -> Point:
+    """A fully connected sigmoid network of three layers and its V, of N + 20 of the neurons: as drawn, or trained.
 
-
-def _chosen(hidden: Hidden, x: Tensor, generator: torch.Generator) -> Tensor:
-    """N + 20 of the neurons, at random."""
-    psi = hidden.neurons(x)
-    return psi[:, torch.randperm(psi.shape[1], generator=generator)[: len(x) + 20]]
-
-
-def trained(seed: int, steps: int = 60) -> Point:
-    """The same after full-batch gradient steps (Adam) on U and V."""
+    Args:
+        seed: Of all that is drawn.
+        steps: Full-batch gradient steps (Adam) on U and V.
+    """
     x, labels = inputs()
     generator = torch.Generator().manual_seed(seed)
     hidden = random_hidden(_WIDTHS, x.shape[1], generator)

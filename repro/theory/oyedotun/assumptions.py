@@ -37,7 +37,7 @@ def rotation_condition(depth: int, angle: float) -> float:
 
 
 def oblique(n: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Of two layers with one basis of Gaussian vectors: their commutator, and the basis' largest |cosine|."""
+    """The commutator of two layers with one basis of Gaussian vectors, and the basis' largest |cosine|."""
     basis = generator.normal(size=(n, n))
     basis /= np.linalg.norm(basis, axis=0)
     layers = [basis @ np.diag(generator.normal(size=n)) @ np.linalg.inv(basis) for _ in range(2)]

@@ -16,21 +16,18 @@ DEPTH = 100
 
 def resnet(eigenvalues: Eigenvalues) -> Eigenvalues:
     """Eigenvalues of W + I, layer by layer (Lemma 1; Eq. 17)."""
-    shifted: Eigenvalues = 1 + eigenvalues
-    return shifted
+    return np.asarray(1 + eigenvalues)
 
 
 def resnext(eigenvalues: Float[np.ndarray, "layers paths n"]) -> Eigenvalues:
     """Eigenvalues of Σ_k W^k + I, layer by layer (Eq. 45)."""
-    shifted: Eigenvalues = 1 + eigenvalues.sum(1)
-    return shifted
+    return np.asarray(1 + eigenvalues.sum(1))
 
 
 def log_coefficients(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np.ndarray, "layers n"]:
     """Log |coefficient of v_i in h^l| for every depth l (Eq. 12); −inf where it is zero."""
     with np.errstate(divide="ignore"):
-        logs: Float[np.ndarray, "layers n"] = np.log(np.abs(alpha)) + np.cumsum(np.log(np.abs(eigenvalues)), 0)
-    return logs
+        return np.asarray(np.log(np.abs(alpha)) + np.cumsum(np.log(np.abs(eigenvalues)), 0))
 
 
 def shares(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np.ndarray, "layers n"]:
@@ -39,21 +36,18 @@ def shares(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np
     largest = logs.max(1, keepdims=True)
     squares = np.exp(logs - np.where(np.isfinite(largest), largest, 0))
     total = squares.sum(1, keepdims=True)
-    fractions: Float[np.ndarray, "layers n"] = squares / np.where(total > 0, total, np.nan)
-    return fractions
+    return np.asarray(squares / np.where(total > 0, total, np.nan))
 
 
 def distance_to_dominant(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np.ndarray, " layers"]:
     """Sine of the angle between h^l and v₁: 0 where only v₁ is left (Eq. 9), 1 where nothing of it is."""
-    sine: Float[np.ndarray, " layers"] = np.sqrt(shares(eigenvalues, alpha)[:, 1:].sum(1))
-    return sine
+    return np.asarray(np.sqrt(shares(eigenvalues, alpha)[:, 1:].sum(1)))
 
 
 def log10_condition(eigenvalues: Eigenvalues) -> Float[np.ndarray, " layers"]:
     """log₁₀ κ of the product of the first l layers (Eq. 8), +inf where an eigenvalue is zero."""
     logs = log_coefficients(eigenvalues, np.ones(eigenvalues.shape[1])) / np.log(10)
-    kappa: Float[np.ndarray, " layers"] = logs.max(1) - logs.min(1)
-    return kappa
+    return np.asarray(logs.max(1) - logs.min(1))
 
 
 def constant(*values: float, depth: int = DEPTH) -> Eigenvalues:

@@ -95,7 +95,7 @@ class LinearDirac(nn.Module):
         self.a = nn.Parameter(torch.ones(layers, n, dtype=torch.float64), requires_grad=not held)
 
     def forward(self, x: Float[Tensor, "n samples"]) -> Float[Tensor, "n samples"]:
-        """The output for a column each."""
+        """The outputs, a column for each input."""
         for w, a in zip(self.w, self.a, strict=True):
             x = w @ x + a[:, None] * x
         return x
