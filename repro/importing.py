@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import itertools
 import os
 import sys
 import typing
@@ -139,15 +140,18 @@ def require_trust(path: str, key: str, arguments: Mapping[str, Any] | None = Non
         UserError: It is not trusted.
     """
     module, _, name = path.partition(":")
-    parents = module.split(".")
-    names = {path, *(".".join(parents[:count]) for count in range(1, len(parents) + 1))}
-    if names & set(trusted()):
+    if {path, *with_parents(module)} & set(trusted()):
         return
     written = ", ".join(f"{key}={value!r}" for key, value in (arguments or {}).items())
     raise UserError(
-        f"{key} names code: {_where(parents[0])} would be imported and {name}({written}) called; "
+        f"{key} names code: {_where(module.partition('.')[0])} would be imported and {name}({written}) called; "
         f"if you know it and trust it, add --trust {path} (in Python: trust=['{path}']; for all commands: {TRUST})"
     )
+
+
+def with_parents(module: str) -> list[str]:
+    """``a``, ``a.b`` and ``a.b.c`` for ``a.b.c``."""
+    return list(itertools.accumulate(module.split("."), "{}.{}".format))
 
 
 def _where(top: str) -> str:

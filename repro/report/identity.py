@@ -33,16 +33,16 @@ class Print:
 class Prints:
     """The runs of one build, each read once."""
 
-    _known: dict[Path, Print] = field(default_factory=dict)
+    _prints: dict[Path, Print] = field(default_factory=dict)
 
     def of(self, run: RunDirectory) -> Print:
         """The hashes of a run's records."""
-        if run.path not in self._known:
+        if run.path not in self._prints:
             drawn = [run.path / name for name in _DRAWN] + sorted((run.path / SURFACE).glob("values-*.jsonl"))
             of_figures = _of_files(drawn)
             rest = _of_files([run.path / name for name in _TOLD])
-            self._known[run.path] = Print(of_figures, of(of_figures, rest))
-        return self._known[run.path]
+            self._prints[run.path] = Print(of_figures, of(of_figures, rest))
+        return self._prints[run.path]
 
     def of_section(self, section: Section, *context: Any) -> str:
         """A hash of a section, its runs and the code; of each run's status too, as a lock is in no record."""

@@ -49,12 +49,12 @@ class Studio:
 
     Args:
         prints: Of all runs.
-        known: Keys of figures that need not be drawn.
+        kept: Keys of figures that need not be drawn.
         pictures: Whether to draw PNG as well, under the key with ``.png``.
     """
 
     prints: Prints
-    known: Collection[str] = ()
+    kept: Collection[str] = ()
     pictures: bool = False
     drawn: dict[str, Any] = field(default_factory=dict)
     """What was drawn, by key."""
@@ -94,7 +94,7 @@ class Studio:
         records = _records(runs)
         contents = [self.prints.of(run.cell.run).drawn for run in runs if run.cell.run is not None]
         key = of_figure(name, [(run.label, run.classes, text) for run, text in zip(records, contents, strict=True)])
-        if key not in self.known and key not in self.drawn:
+        if key not in self.kept and key not in self.drawn:
             figure = figures.draw_one(name, records)
             self.drawn[key] = figures.to_svg(figure)
             if self.pictures:

@@ -59,7 +59,7 @@ def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
         return _run_task(request, request.task)
     from repro.distributed.processes import is_first_rank
 
-    typed = made_by(request, *(command or ()))
+    typed = made_by(request, *command)
     try:
         failed = _run(request, typed)
     except Interrupted as reason:
