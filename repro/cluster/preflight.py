@@ -66,9 +66,9 @@ def preflight(
 def passes(checks: Iterable[Check]) -> bool:
     """Print each check as it is done; whether all are fine."""
     fine = True
-    for each in checks:
-        print(each, flush=True)
-        fine = fine and each.ok
+    for item in checks:
+        print(item, flush=True)
+        fine = fine and item.ok
     return fine
 
 

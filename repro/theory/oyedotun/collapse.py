@@ -89,11 +89,6 @@ def leading_share(matrix: Float[np.ndarray, "rows columns"]) -> float:
     return float(values[0] ** 2 / np.sum(values**2))
 
 
-def exact_determinant(layers: int) -> Fraction:
-    """Det of a product of so many layers diag(1, 1/3), in exact arithmetic: as small as one likes, never 0."""
-    return Fraction(1, 3) ** layers
-
-
 @torch.no_grad()
 def matrices(network: nn.Module, images: Float[Tensor, "batch channels height width"]) -> list[tuple[float, float]]:
     """κ as an n × N matrix and σ₁²/Σσ² of every hidden representation (Definition 2), in eval mode."""
@@ -163,7 +158,7 @@ def _cases(curves: _Curves) -> list[Case]:
     joint = {name: float(values[-1]) for name, values in curves.joint.items()}
     growth = {name: f"{10 ** (value / len(curves.joint[name])):.2f}" for name, value in joint.items()}
     ends = {name: f"10^{value:.1f}" for name, value in joint.items()}
-    determinant = exact_determinant(_BLOCKS)
+    determinant = Fraction(1, 3) ** _BLOCKS  # exact: as small as one likes, never 0
     block = log10_condition(resnet(constant(2.0, -1.0)))
     median = {name: float(np.median(values)) for name, values in curves.trained_kappa.items()}
     singular = {name: str(int(np.isinf(values).sum())) for name, values in curves.trained_kappa.items()}
