@@ -93,7 +93,7 @@ def _study(manifest: Path) -> Section:
         for cell in content["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
         kept, copies = _once(content["cells"], manifest.parent)
-        cells = [_cell(each["label"], each["seed"], RunDirectory(manifest.parent / each["run"])) for each in kept]
+        cells = [_cell(cell["label"], cell["seed"], RunDirectory(manifest.parent / cell["run"])) for cell in kept]
         return _of_study(description(content), cells, copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error

@@ -142,10 +142,10 @@ class Study(Description):
             for (axis, choices), value in zip(self.grid.items(), values, strict=True):
                 variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
                 combined |= flatten(variant, source=f"{source}, {axis} {value}")
-            for each in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
-                if fnmatchcase(label, each.cells):
-                    combined |= flatten(each.settings, source=f"{source}, cells {each.cells}")
-                    own_seeds = own_seeds if each.seeds is None else each.seeds
+            for adjustment in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
+                if fnmatchcase(label, adjustment.cells):
+                    combined |= flatten(adjustment.settings, source=f"{source}, cells {adjustment.cells}")
+                    own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
             chosen_seeds = (seeds or own_seeds) if own_seeds else ()
             require_once(chosen_seeds, f"{source}, cells {label}: seed")
             for seed in chosen_seeds:
@@ -172,7 +172,7 @@ def _require_different(cells: Sequence[StudyCell], source: str) -> None:
     for cell in cells:
         key = json.dumps(_acting(cell.config), sort_keys=True, default=str)
         if (other := by_key.setdefault(key, cell)) is not cell:
-            names = [f"{each.label} seed {each.seed}" for each in (other, cell)]
+            names = [f"{one.label} seed {one.seed}" for one in (other, cell)]
             raise UserError(
                 f"{source}: {names[0]} and {names[1]} have the same settings, and so are one run; leave one out"
             )
