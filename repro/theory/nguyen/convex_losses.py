@@ -11,7 +11,7 @@ from torch import Tensor
 
 from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
-from repro.theory.nguyen.descent import Path
+from repro.theory.nguyen.descent import Path, along
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
 from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
@@ -20,10 +20,7 @@ from repro.theory.result import Case, Result
 def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path:
     """The loss on the straight way from V to V* with G = Y, an exact minimiser of square and hinge loss."""
     targets = losses.one_hot(point.labels, CLASSES) - point.own
-    change = direction(point, targets) - point.v
-    at = np.linspace(0, 1, 101)
-    losses_at = [float(loss(point.own + point.features @ (point.v + s * change), point.labels)) for s in at]
-    return Path(at, np.array(losses_at))
+    return along(point, direction(point, targets) - point.v, np.linspace(0, 1, 101).tolist(), loss)
 
 
 def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf:

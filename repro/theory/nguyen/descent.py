@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,13 +35,15 @@ class Path:
         return float((self.loss - lowest).max() / self.loss[0])
 
 
-def along(point: Point, change: Float[Tensor, "neurons classes"], at: Sequence[float]) -> Path:
-    """Cross-entropy at V + s · change, evaluated through Ψ as a network would."""
-    losses_at = []
-    for s in at:
-        scores = point.own + point.features @ (point.v + s * change)
-        losses_at.append(float(losses.cross_entropy(scores, point.labels)))
-    return Path(np.array(at, dtype=float), np.array(losses_at))
+def along(
+    point: Point,
+    change: Float[Tensor, "neurons classes"],
+    at: Sequence[float],
+    loss: Callable[[Tensor, Tensor], Tensor] = losses.cross_entropy,
+) -> Path:
+    """The loss at V + s · change, evaluated through Ψ as a network would."""
+    values = [float(loss(point.own + point.features @ (point.v + s * change), point.labels)) for s in at]
+    return Path(np.array(at, dtype=float), np.array(values))
 
 
 def ray(point: Point) -> Path:
