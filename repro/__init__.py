@@ -65,5 +65,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What there is."""
+    """The names that the package offers."""
     return sorted([*__all__, "__version__", "records"])

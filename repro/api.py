@@ -69,7 +69,7 @@ def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> E
 
 
 def _typed(options: dict[str, Any]) -> list[str]:
-    """Code that the caller names himself."""
+    """The import paths of code among a caller's options: who writes them trusts them."""
     flat = flatten(options, source="options")
     return [str(name) for key in CODE_KEYS if ":" in str(name := flat.get(key, ""))]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from repro.text import printable
 
@@ -20,21 +21,21 @@ class UserError(Exception):
         super().__init__(printable(" ".join(message.split())))
 
 
-def unknown(kind: str, given: object, allowed: Iterable[object], *, extra: str = "") -> UserError:
+def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = "") -> UserError:
     """The error for a name that is not in a list.
 
     Names the nearest allowed values (by `difflib`, at most three), and all of them where none is near or they are few.
 
     Args:
         kind: What the name should be: ``"network"``, ``"dataset"`` ...
-        given: What the user wrote.
+        word: What the user wrote.
         allowed: Every value that is accepted.
         extra: One more half-sentence, such as other forms that are accepted.
     """
     names = [str(name) for name in allowed]
-    near = difflib.get_close_matches(str(given).lower(), [name.lower() for name in names], n=3, cutoff=0.6)
+    near = difflib.get_close_matches(str(word).lower(), [name.lower() for name in names], n=3, cutoff=0.6)
     nearest = [name for match in near for name in names if name.lower() == match]
-    text = f"unknown {kind} '{given}'"
+    text = f"unknown {kind} '{word}'"
     if nearest:
         text += f"; nearest: {', '.join(dict.fromkeys(nearest))}"
     if not nearest or len(names) <= 12:
@@ -42,6 +43,20 @@ def unknown(kind: str, given: object, allowed: Iterable[object], *, extra: str =
     if extra:
         text += f"; {extra}"
     return UserError(text)
+
+
+@contextmanager
+def refusing(what: str, advice: str = "") -> Iterator[None]:
+    """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do.
+
+    Args:
+        what: Such as ``cannot write 'runs'``.
+        advice: What to do; empty where the reason says enough.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what}: {error.strerror}{advice and f'; {advice}'}") from error
 
 
 _ADVICE = {

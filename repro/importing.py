@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import itertools
 import os
 import sys
 import typing
@@ -65,33 +66,33 @@ def load_own(path: str, kind: str, *, of: str) -> Any:
     """
     check_path(path, kind)
     try:
-        found = load(path)
+        code = load(path)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "no message")
         raise UserError(
             f"cannot import the {kind} {path} ({type(error).__name__}: {reason}); write package.module:Name"
         ) from error
     base = load(of)
-    if not _makes(found, base):
+    if not _makes(code, base):
         name = of.replace(":", ".")
-        what = f"the class {found.__qualname__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        what = f"the class {code.__qualname__}" if isinstance(code, type) else f"a {type(code).__name__}"
         raise UserError(
             f"{path} is {what}; a {kind} is a subclass of {name}, or a function annotated to return one (-> {name})"
         )
-    return found
+    return code
 
 
-def _makes(found: Any, base: type) -> bool:
+def _makes(code: Any, base: type) -> bool:
     """Whether to call it makes an instance of the class, as far as it says so."""
-    if isinstance(found, type):
-        return issubclass(found, base)
-    if not inspect.isroutine(found):
+    if isinstance(code, type):
+        return issubclass(code, base)
+    if not inspect.isroutine(code):
         return False
-    annotation: Any = getattr(found, "__annotations__", {}).get("return")
+    annotation: Any = getattr(code, "__annotations__", {}).get("return")
     if isinstance(annotation, str):
         text = annotation
         try:
-            annotation = typing.get_type_hints(found).get("return")
+            annotation = typing.get_type_hints(code).get("return")
         except (NameError, AttributeError, TypeError):  # of a name that is imported for type checkers alone
             return text.rpartition(".")[2] == base.__name__
     return isinstance(annotation, type) and issubclass(annotation, base)
@@ -123,7 +124,7 @@ def trusting(names: Sequence[str]) -> Iterator[None]:
 
 
 def trusted() -> list[str]:
-    """What is trusted now."""
+    """The names of code that is trusted now."""
     return [name for name in (part.strip() for part in os.environ.get(TRUST, "").split(",")) if name]
 
 
@@ -139,15 +140,18 @@ def require_trust(path: str, key: str, arguments: Mapping[str, Any] | None = Non
         UserError: It is not trusted.
     """
     module, _, name = path.partition(":")
-    parents = module.split(".")
-    known = {path, *(".".join(parents[:count]) for count in range(1, len(parents) + 1))}
-    if known & set(trusted()):
+    if {path, *with_parents(module)} & set(trusted()):
         return
-    given = ", ".join(f"{key}={value!r}" for key, value in (arguments or {}).items())
+    written = ", ".join(f"{key}={value!r}" for key, value in (arguments or {}).items())
     raise UserError(
-        f"{key} names code: {_where(parents[0])} would be imported and {name}({given}) called; "
+        f"{key} names code: {_where(module.partition('.')[0])} would be imported and {name}({written}) called; "
         f"if you know it and trust it, add --trust {path} (in Python: trust=['{path}']; for all commands: {TRUST})"
     )
+
+
+def with_parents(module: str) -> list[str]:
+    """``a``, ``a.b`` and ``a.b.c`` for ``a.b.c``."""
+    return list(itertools.accumulate(module.split("."), "{}.{}".format))
 
 
 def _where(top: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from repro.importing import with_parents
+
 _LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
@@ -25,7 +27,7 @@ def source_digest(path: str) -> str | None:
         None if there is no source to read, as for what was typed into an interpreter.
     """
     waiting = [path.partition(":")[0]]
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     seen: set[str] = set()
     while waiting:
         module = waiting.pop()
@@ -33,15 +35,15 @@ def source_digest(path: str) -> str | None:
             continue
         seen.add(module)
         file = _file(module)
-        if file is None or (found and _is_library(file)):
+        if file is None or (digests and _is_library(file)):
             continue
         content = file.read_bytes()
-        found[module] = hashlib.sha256(content).hexdigest()
+        digests[module] = hashlib.sha256(content).hexdigest()
         if not _is_library(file):
             waiting += _imported(content, module, is_package=file.name == "__init__.py")
-    if not found:
+    if not digests:
         return None
-    text = "\n".join(f"{module} {digest}" for module, digest in sorted(found.items()))
+    text = "\n".join(f"{module} {digest}" for module, digest in sorted(digests.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -74,17 +76,12 @@ def _imported(content: bytes, module: str, *, is_package: bool) -> Iterator[str]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _with_parents(alias.name)
+                yield from with_parents(alias.name)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = module.split(".")[: len(module.split(".")) - node.level + is_package]
                 base = ".".join([*above, *([base] if base else [])])
             if base:
-                yield from _with_parents(base)
+                yield from with_parents(base)
                 yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _with_parents(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    return (".".join(parts[:count]) for count in range(1, len(parts) + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import unicodedata
+from collections.abc import Iterable
 
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories of control characters, lone surrogates, line and paragraph separators."""
@@ -20,7 +21,7 @@ def unseen(text: str) -> str:
         >>> print(unseen("evil\ntouch X"))
         \n
     """
-    return " ".join(dict.fromkeys(_escape(each) for each in text if _is_unseen(each)))
+    return " ".join(dict.fromkeys(_escape(char) for char in text if _is_unseen(char)))
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -32,7 +33,7 @@ def printable(text: str, *, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():  # nearly always
         return text
-    return "".join(_escape(each) if each not in keep and _is_unseen(each) else each for each in text)
+    return "".join(_escape(char) if char not in keep and _is_unseen(char) else char for char in text)
 
 
 def _is_unseen(character: str) -> bool:
@@ -62,6 +63,17 @@ class PlainOutput(io.TextIOWrapper):
     def write(self, text: str) -> int:
         """Write a text, line breaks and tabs as they are."""
         return super().write(printable(text, keep="\n\t"))
+
+
+def stretches(numbers: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as unbroken stretches, each as its ends: ``[1, 2, 3, 7]`` as ``[[1, 3], [7]]``."""
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][-1] + 1:
+            ends[-1][1:] = [number]
+        else:
+            ends.append([number])
+    return ends
 
 
 def shell(*words: object) -> str:

@@ -37,7 +37,7 @@ class Wait:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since it began."""
         return time.monotonic() - self._began
 
     def look(self) -> None:

@@ -122,7 +122,7 @@ class Watch:
 
 
 def _described(network: nn.Module, path: Path) -> Config:
-    """As far as a configuration says anything of a network and data that are not ours."""
+    """A configuration with the little that it can say of a network and data that are not ours."""
     name = type(network).__name__
     return from_mapping({"model": {"network": name}, "name": path.name, "study": path.resolve().parent.name})
 
@@ -144,13 +144,13 @@ def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
     """
     from repro.figures import RunRecords, draw_measurements
 
-    there = list(dict.fromkeys(frame["measurement"]))
-    wanted = measurement or (there[0] if there else None)
+    measured = list(dict.fromkeys(frame["measurement"]))
+    wanted = measurement or (measured[0] if measured else None)
     rows = frame[frame["measurement"] == wanted]
     dated = rows if "step" in rows else rows.assign(step=0, epoch=0)
     drawn = draw_measurements([RunRecords.of_readings("network", dated)]) if len(rows) else {}
     if not drawn:
         raise UserError(
-            f"there is nothing to draw of {measurement or 'this table'}; it has {', '.join(there) or 'no rows'}"
+            f"there is nothing to draw of {measurement or 'this table'}; it has {', '.join(measured) or 'no rows'}"
         )
     return next(iter(drawn.values()))

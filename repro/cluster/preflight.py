@@ -66,9 +66,9 @@ def preflight(
 def passes(checks: Iterable[Check]) -> bool:
     """Print each check as it is done; whether all are fine."""
     fine = True
-    for each in checks:
-        print(each, flush=True)
-        fine = fine and each.ok
+    for item in checks:
+        print(item, flush=True)
+        fine = fine and item.ok
     return fine
 
 
@@ -105,8 +105,8 @@ def _configurations(configs: Sequence[Config]) -> tuple[list[Config], list[Check
         for (name, root), fingerprint in fingerprints.items()
     ]
     for reason, runs in Counter(wrong).items():
-        found = reason if runs == 1 else f"{reason} ({runs} runs)"
-        checks.append(Check(name="configuration", ok=False, found=found))
+        text = reason if runs == 1 else f"{reason} ({runs} runs)"
+        checks.append(Check(name="configuration", ok=False, found=text))
     if not wrong:
         checks.append(Check(name="configuration", ok=True, found=f"{len(configs)} of {len(configs)} runs are sound"))
     return sound, checks
@@ -145,14 +145,14 @@ def time_limit(limit: float, longest: float | None) -> Check:
     """Whether a life is long enough to come to a checkpoint, and how many the longest run takes."""
     useful = limit - SIGNAL_SECONDS
     if useful < 60:
-        found = f"{duration(limit)} leave nothing: jobs are told {SIGNAL_SECONDS} s before; ask for ten minutes or more"
-        return Check(name="time", ok=False, found=found)
+        text = f"{duration(limit)} leave nothing: jobs are told {SIGNAL_SECONDS} s before; ask for ten minutes or more"
+        return Check(name="time", ok=False, found=text)
     if longest is None:
-        found = f"{duration(limit)} a life; no run here says how long a step takes"
+        text = f"{duration(limit)} a life; no run here says how long a step takes"
     else:
         lives = 1 if longest <= useful else int(-(-longest // useful))
-        found = f"{duration(limit)} a life; the longest run takes {duration(longest)}: {lives} of them"
-    return Check(name="time", ok=True, found=found)
+        text = f"{duration(limit)} a life; the longest run takes {duration(longest)}: {lives} of them"
+    return Check(name="time", ok=True, found=text)
 
 
 def tracking(configs: Sequence[Config]) -> Check:
@@ -184,8 +184,8 @@ def _folders(configs: Sequence[Config], parameters: int) -> list[Check]:
             os.link(probe, probe.with_suffix(".link"))
             probe.with_suffix(".link").unlink()
         except OSError as error:
-            found = f"'{folder}' cannot be written or has no hard links ({error.strerror}); choose another --runs"
-            checks.append(Check(name="run directory", ok=False, found=found))
+            text = f"'{folder}' cannot be written or has no hard links ({error.strerror}); choose another --runs"
+            checks.append(Check(name="run directory", ok=False, found=text))
             continue
         finally:
             with contextlib.suppress(OSError):
@@ -195,8 +195,8 @@ def _folders(configs: Sequence[Config], parameters: int) -> list[Check]:
         # Weights and momenta; beside those that are kept, one that is being written and the best.
         files = sum(config.trainer.keep_checkpoints + 2 for config in here)
         needed, free = 2 * _FLOAT_BYTES * parameters * files, shutil.disk_usage(existing).free
-        found = f"{free / 1e9:,.1f} GB free, checkpoints take up to {needed / 1e9:,.1f} GB"
-        checks.append(Check(name="disk", ok=free > needed, found=found))
+        text = f"{free / 1e9:,.1f} GB free, checkpoints take up to {needed / 1e9:,.1f} GB"
+        checks.append(Check(name="disk", ok=free > needed, found=text))
     return checks
 
 
@@ -214,15 +214,15 @@ def communication(configs: Sequence[Config]) -> Check:
             dist.destroy_process_group()
     except (OSError, RuntimeError, ValueError) as error:
         return Check(name="communication", ok=False, found=f"gloo on {host}: {str(error).splitlines()[0]}")
-    found = f"gloo works, {host} is {address}"
+    text = f"gloo works, {host} is {address}"
     several = any(
         config.trainer.accelerator != "cpu"
         and (config.trainer.devices not in ("auto", 1) or config.trainer.num_nodes > 1)
         for config in configs
     )
     if not several:
-        return Check(name="communication", ok=True, found=found)
+        return Check(name="communication", ok=True, found=text)
     nccl = dist.is_nccl_available()
     gpus = torch.cuda.device_count()
-    found += f"; NCCL {'is' if nccl else 'is not'} in this torch, {gpus} GPUs here"
-    return Check(name="communication", ok=nccl, found=found)
+    text += f"; NCCL {'is' if nccl else 'is not'} in this torch, {gpus} GPUs here"
+    return Check(name="communication", ok=nccl, found=text)

@@ -84,7 +84,7 @@ def _require_one_line(what: str, text: str) -> None:
 
 
 def text(job: Job) -> str:
-    """The script.
+    """The text of a job's batch script.
 
     Raises:
         UserError: Something that goes into it holds control characters, such as line breaks.

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repro.cluster import sbatch
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import StudyCell
+from repro.text import stretches
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
@@ -32,24 +33,15 @@ def seconds(limit: str) -> float:
         raise UserError(f"--time is '{limit}'; allowed: minutes, HH:MM:SS, D-HH:MM:SS, UNLIMITED")
     days, dash, rest = limit.rpartition("-")
     parts = [int(part) for part in rest.split(":")]
-    if dash:
-        hours, minutes, rest_seconds = [*parts, 0, 0][:3]
-    elif len(parts) == 3:
-        hours, minutes, rest_seconds = parts
-    else:
-        hours, (minutes, rest_seconds) = 0, [*parts, 0][:2]
+    if not dash and len(parts) < 3:
+        parts.insert(0, 0)
+    hours, minutes, rest_seconds = [*parts, 0, 0][:3]
     return 86_400.0 * int(days or 0) + 3_600 * hours + 60 * minutes + rest_seconds
 
 
 def numbers(chosen: Sequence[int]) -> str:
     """Ascending numbers as SLURM writes them: ``0-3,7``."""
-    runs: list[list[int]] = []
-    for number in chosen:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return ",".join("-".join(map(str, ends)) for ends in stretches(chosen))
 
 
 def _call(*command: str, text: str | None = None) -> str:
@@ -95,11 +87,11 @@ def missing(cells: Sequence[StudyCell], names: Sequence[str], folder: Path) -> l
         folder: The study's.
     """
     waiting = queued(folder)
-    found, _ = match(cells, folder)
+    runs, _ = match(cells, folder)
     chosen = []
-    for number, (name, run) in enumerate(zip(names, found, strict=True)):
-        known = run is not None and (run.ended or run.holder is not None)
-        if not known and name not in waiting:
+    for number, (name, run) in enumerate(zip(names, runs, strict=True)):
+        settled = run is not None and (run.ended or run.holder is not None)
+        if not settled and name not in waiting:
             chosen.append(number)
     return chosen
 
@@ -180,10 +172,8 @@ def submit(job: sbatch.Job, folder: Path, runs: Mapping[int, str]) -> str:
     Raises:
         UserError: SLURM refuses, or the folder cannot be written.
     """
-    try:
+    with refusing(f"cannot write '{folder}'", "choose another --runs"):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error
     number = _call("sbatch", "--parsable", text=sbatch.text(job)).strip().partition(";")[0]
     append_lines(folder / RECORD, [{"job": number, "submitted": now(), "runs": runs}])
     return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from repro.commands.options import Action, Asked, Request, add_options, description, request_of, trust_option
@@ -16,13 +15,12 @@ from repro.networks import NETWORKS
 from repro.runs.validation import CODE_KEYS
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConfiguredRequest(Request):
-    """What is asked for, with a configuration."""
+    """A request of a command that takes a configuration."""
 
     config: Config
     base: Config
-    """What the configuration's files alone say."""
+    """The configuration that the files alone make, without the flags."""
     trust: tuple[str, ...] = trust_option()
 
 
@@ -49,8 +47,8 @@ class ConfigurationParser:
             "data.name": f"Names: {', '.join(DATASETS)} (repro help data).",
             "measure.measurements": f"Names: {', '.join(MEASUREMENTS)} (repro help measurements).",
         }
-        metadata = [each.metadata for each in dataclasses.fields(action.kind)]
-        names = [f"[{each['metavar']}]" for each in metadata if each.get("flag", "") is None]
+        metadata = [entry.metadata for entry in dataclasses.fields(action.kind)]
+        names = [f"[{entry['metavar']}]" for entry in metadata if entry.get("flag", "") is None]
         self._parser = configuration_parser(f"repro {command}", notes)
         self._parser.usage = " ".join([f"repro {command}", *names, "[OPTION VALUE ...]"])
         self._parser.description = description(command, examples)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.importing import load
 
 EXAMPLES = ("list", "prepare cifar10 --root data --download", "check cifar10", "show cifar10 --out cifar10.png")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Named(Request):
     name: str = argument("a data set's name (repro data list)")
     root: Path = option("folder of prepared data sets", default=Path("data"))
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Prepare(_Named):
     source: Path | None = option("a local copy: archive, folder or zip", default=None, flag="--from", metavar="PATH")
     download: bool = option("fetch the files from the network", default=False)
@@ -32,7 +29,6 @@ class _Prepare(_Named):
             raise UserError("--from takes a local copy and --download fetches one; give one of the two")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Show(_Named):
     out: Path | None = option("the picture, a .png (default: NAME.png)", default=None)
     images: int = option("how many", default=16)
@@ -42,10 +38,10 @@ class _Show(_Named):
 
 def lines() -> Iterator[str]:
     """A line on every data set."""
-    for name, each in DATASETS.items():
-        ready = "needs no preparing" if each.prepare is None else "needs repro data prepare"
-        size = f"{each.train:,} + {each.test:,} images, {each.classes:,} classes, {ready}"
-        yield f"{name:12} {size if each.train else 'your own: DIR/train/CLASS/IMAGE and DIR/val/CLASS/IMAGE'}"
+    for name, entry in DATASETS.items():
+        ready = "needs no preparing" if entry.prepare is None else "needs repro data prepare"
+        size = f"{entry.train:,} + {entry.test:,} images, {entry.classes:,} classes, {ready}"
+        yield f"{name:12} {size if entry.train else 'your own: DIR/train/CLASS/IMAGE and DIR/val/CLASS/IMAGE'}"
 
 
 def _list(_request: Request) -> int:
@@ -98,7 +94,7 @@ def _show(request: _Show) -> int:
         data: Any = create_data(request.name, augmentation=augmentation, **options)
         data.setup()
         images, labels = next(iter(data.train_dataloader()))
-        mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (data.mean, data.deviation))
+        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.mean, data.deviation))
         shown_as = "not augmented" if augmentation == "none" else "augmented"
         rows.append((shown_as, pixels((images * deviation + mean).numpy())))
         facts = f"values that the network reads: {images.min():.2f} to {images.max():.2f}, mean {images.mean():.2f}"
@@ -106,11 +102,9 @@ def _show(request: _Show) -> int:
     shown = [names[label] if names else str(label) for label in labels.tolist()]
     what = f"{request.name}: first {len(shown)} training images of epoch 1, seed {request.seed}"
     figure = grid(rows, shown, f"{what}\n{facts}")
-    try:
+    with refusing(f"cannot write '{out}'"):
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(to_png(figure, dpi=100))
-    except OSError as error:
-        raise UserError(f"cannot write '{out}': {error.strerror}") from error
     print(out)
     return 0
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 
 from repro.commands.options import Action, Request, command_parser, option
 from repro.commands.study.run import Run, run
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Demo(Request):
     seed: tuple[int, ...] | None = option("seeds (default: 0)", default=None)
     runs: str = option("folder of all run directories", default="runs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from repro.cluster import submission
@@ -20,7 +20,6 @@ EXAMPLES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Doctor(ConfiguredRequest):
     target: str | None = argument(
         "a study's name, or the path of a .yaml file, in place of a configuration",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from repro.errors import UserError
 EXAMPLES = ("runs/single/RUN", "runs/single/RUN/checkpoints/best.ckpt", "--config configs/oyedotun-mnist5k.yaml")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Evaluate(ConfiguredRequest):
     run: Path | None = argument(
         "a run directory or a checkpoint, in place of a configuration", nargs="?", default=None, metavar="RUN"
@@ -51,7 +49,7 @@ def main(request: _Evaluate, *, parts: tuple[str, ...]) -> int:
         raise UserError("the run has no validation split; train with --data.validation_size N, or use repro test")
     from repro.runs.build import evaluate
 
-    found = evaluate(config, checkpoint)
+    metrics = evaluate(config, checkpoint)
     print(f"{checkpoint}:")
-    print_metrics({name: value for name, value in found.items() if name.split("_")[0] in parts})
+    print_metrics({name: value for name, value in metrics.items() if name.split("_")[0] in parts})
     return 0

@@ -6,7 +6,6 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,6 @@ STATUS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Help(Request):
     topic: str | None = argument("a topic or a command", nargs="?", default=None, metavar="TOPIC")
 
@@ -82,8 +80,8 @@ def _measurements() -> Iterator[str]:
     from repro.measurements import DEFAULT, MEASUREMENTS
 
     yield "--measure.measurements of repro fit, --measurements of repro measure:\n"
-    for name, each in MEASUREMENTS.items():
-        yield _entry(name, each.says + (" (default)" if name in DEFAULT else ""))
+    for name, measurement in MEASUREMENTS.items():
+        yield _entry(name, measurement.says + (" (default)" if name in DEFAULT else ""))
 
 
 def _studies() -> Iterator[str]:
@@ -138,5 +136,5 @@ def _summary(path: str) -> str:
     module, _, name = path.partition(":")
     file = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
-    return (ast.get_docstring(found) or "").splitlines()[0]
+    entry = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
+    return (ast.get_docstring(entry) or "").splitlines()[0]

@@ -7,14 +7,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import Config
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.machine import number
 from repro.records import RunDirectory
 from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
@@ -29,9 +28,8 @@ EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", 
 _LARGEST_RADIUS = 1e6
 
 
-@dataclass(frozen=True, kw_only=True)
 class Landscape(Request):
-    """Which surface, on which grid."""
+    """A request for a loss surface: around which network, on which grid."""
 
     target: Path = argument("a run directory, one of its checkpoints, or a configuration (.yaml)")
     directions: Literal["random", "filter", "pca"] = option("the plane", default="random")
@@ -116,7 +114,7 @@ def _subject(request: Landscape, config: Config, checkpoint: Path) -> tuple[nn.M
     experiment, _ = restore(alone(config), checkpoint)
     network, data = experiment.module.network.to(device), experiment.data
     data.setup("fit")
-    images, labels = (each.to(device) for each in data.probe(min(request.samples, data.samples("train"))))
+    images, labels = (tensor.to(device) for tensor in data.probe(min(request.samples, data.samples("train"))))
     set_threads_to_look(network, images[:1], request.batch_size)
     return network, images, labels
 
@@ -134,9 +132,9 @@ def _compute(
     from repro.training.losses import LOSSES
 
     network, images, labels = _subject(request, config, checkpoint)
-    plane, path, share = _plane(request, run, checkpoint, network)
-    if share is not None:
-        print(f"{100 * share:.1f} % of the training path's squared length lies in the plane")
+    plane, path, fraction = _plane(request, run, checkpoint, network)
+    if fraction is not None:
+        print(f"{100 * fraction:.1f} % of the training path's squared length lies in the plane")
     plan: dict[str, Any] = {
         "run": run.name,
         "checkpoint": checkpoint.name,
@@ -178,8 +176,8 @@ def _values(
     started = time.perf_counter()
     for done, (column, points) in enumerate(columns.items(), 1):
         rows = [point // request.points for point in points]
-        found = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
-        yield points, [(loss, errors) for loss, errors in found.tolist()]
+        values = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
+        yield points, [(loss, errors) for loss, errors in values.tolist()]
         if sys.stderr.isatty():
             left = (time.perf_counter() - started) / done * (len(columns) - done)
             print(f"{done}/{len(columns)} columns, {left:.0f} s left ", end="\r", file=sys.stderr, flush=True)
@@ -197,25 +195,22 @@ def _plane(
 
     center = directions.trained_parameters(network)
     generator = torch.Generator().manual_seed(request.seed)
-    if request.directions == "random":
-        return Plane(center, *(directions.random_direction(center, generator) for _ in range(2))), [], None
-    if request.directions == "filter":
-        return Plane(center, *(directions.filter_normalised(center, generator) for _ in range(2))), [], None
-    others = [each for each in run.saved_checkpoints() if each.resolve() != checkpoint.resolve()]
+    if request.directions != "pca":
+        draw = directions.random_direction if request.directions == "random" else directions.filter_normalised
+        return Plane(center, *(draw(center, generator) for _ in range(2))), [], None
+    others = [path for path in run.saved_checkpoints() if path.resolve() != checkpoint.resolve()]
     if len(others) < 2:
         raise UserError(
             f"--directions pca needs three checkpoints; '{run.path}' keeps {len(others) + 1}: train with "
             "--trainer.keep_checkpoints 100"
         )
-    visited = []
-    for each in others:
-        content = read(each)["state_dict"]
-        visited.append({name: content[f"network.{name}"].to(center[name]) for name in center})
+    states = (read(path)["state_dict"] for path in others)
+    visited = [{name: state[f"network.{name}"].to(center[name]) for name in center} for state in states]
     try:
-        first, second, coordinates, share = directions.principal(center, visited)
+        first, second, coordinates, fraction = directions.principal(center, visited)
     except ValueError as error:
         raise UserError(f"--directions pca: {error}") from error
-    return Plane(center, first, second), [*coordinates.tolist(), [0.0, 0.0]], share
+    return Plane(center, first, second), [*coordinates.tolist(), [0.0, 0.0]], fraction
 
 
 def _draw(record: SurfaceRecord, label: str) -> None:
@@ -223,10 +218,8 @@ def _draw(record: SurfaceRecord, label: str) -> None:
 
     surface = record.read(label)
     figure = landscape.surfaces([surface])
-    try:
+    with refusing(f"cannot write to '{record.path}'", "name another folder with --out"):
         (record.path / "surface.png").write_bytes(to_png(figure))
         (record.path / "surface.svg").write_text(to_svg(figure), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write to '{record.path}': {error.strerror}; name another folder with --out") from error
     middle = surface.loss[len(surface.at) // 2, len(surface.at) // 2]
     print(f"loss {middle:.4g} in the middle, up to {surface.loss.max():.4g}: {record.path}/surface.png, surface.svg")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import MeasureConfig, docs
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.registry import listing
 
@@ -31,18 +31,18 @@ SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 @dataclass(kw_only=True)
 class Subject:
-    """What is measured."""
+    """A network, with the images that it is measured on."""
 
     label: str
     network: nn.Module
     images: Tensor
     labels: Tensor | None
     held_out: Tensor | None
-    optimizer: Optimizer | None
+    optimizer: Optimizer | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
     """What the gradients are of; the mean cross-entropy if None."""
-    step: int
-    epoch: int
+    step: int = 0
+    epoch: int = 0
 
 
 def _like(key: str) -> Any:
@@ -51,9 +51,8 @@ def _like(key: str) -> Any:
     return option(docs(MeasureConfig)[key], default=kind.default)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Measure(Request):
-    """What is measured, on what; the options that `repro fit` has, too, have their names there."""
+    """A request to measure a network; options that `repro fit` has too are named as there."""
 
     target: str = argument("a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
     images: Path | None = option("folder of images, for a network's name", default=None, metavar="DIR")
@@ -85,7 +84,7 @@ class Measure(Request):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of the network, if one is named."""
+        """Options of the network, where one is named."""
         options: dict[str, Any] = {"num_classes": self.num_classes or 1000, "image_size": 224}
         return {**options, "pretrained": True} if self.pretrained else options
 
@@ -100,7 +99,7 @@ def main(request: Measure) -> int:
     from repro.runs.threads import set_threads_to_look
 
     set_threads_to_look(subject.network, subject.images[:1], len(subject.images))
-    known = survey(subject.network, subject.images)
+    surveyed = survey(subject.network, subject.images)
     readings = take(
         subject.network,
         subject.images,
@@ -111,17 +110,17 @@ def main(request: Measure) -> int:
         layers=request.layers,
         mode=request.probe_mode,
         loss=subject.loss,
-        known=known,
+        known=surveyed,
     )
     out = request.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
     lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
-    facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": known.seen.as_dict()}
-    facts["measurements"] = list(request.measurements)
-    _write(out, subject.label, frame, lines, {**facts, "mode": request.probe_mode, "command": ["repro", *sys.argv[1:]]})
-    print(known.seen.line)
+    facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": surveyed.seen.as_dict()}
+    facts |= {"measurements": list(request.measurements), "mode": request.probe_mode}
+    _write(out, subject.label, frame, lines, {**facts, "command": ["repro", *sys.argv[1:]]})
+    print(surveyed.seen.line)
     print(_summary(frame))
     print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
     return 0
@@ -200,19 +199,14 @@ def _of_name(request: Measure) -> Subject:
     transform = _transform(network)
     assert request.images is not None
     images, labels = _read(request.images, request.probe_size, transform)
-    held_out = None
-    if request.held_out is not None:
-        held_out, _ = _read(request.held_out, len(images), transform)
-        held_out = held_out.to(device)
+    others = request.held_out
+    held_out = None if others is None else _read(others, len(images), transform)[0].to(device)
     return Subject(
         label=request.target.replace("/", "-").replace(":", "-"),
         network=network.to(device).eval(),
         images=images.to(device),
         labels=None if labels is None else labels.to(device),
         held_out=held_out,
-        optimizer=None,
-        step=0,
-        epoch=0,
     )
 
 
@@ -236,7 +230,7 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
     if count > len(files):
         print(f"repro: '{folder}' holds {len(files)} images; all are taken, not {count}", file=sys.stderr)
     count = min(count, len(files))
-    chosen = [files[place * len(files) // count] for place in range(count)]
+    chosen = [files[index * len(files) // count] for index in range(count)]
     tensors = [transform(open_rgb(path)) for path in chosen]
     if any(path.parent == folder for path in files):
         return torch.stack(tensors), None
@@ -253,7 +247,7 @@ def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any
     from repro.records.environment import environment
 
     drawn = draw_measurements([RunRecords.of_readings(label, frame)])
-    try:
+    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
             (out / "figures" / f"{name}.png").write_bytes(to_png(figure))
@@ -262,8 +256,6 @@ def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any
         frame.to_csv(out / "readings.csv", index=False)
         about = json.dumps({**environment(), **facts}, indent=1, default=str)
         (out / "measured.json").write_text(about + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}; name another folder with --out") from error
 
 
 def _summary(frame: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,11 +44,15 @@ def trust_option() -> Any:
     )
 
 
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a command line asks for: its fields are the command's options."""
+    """What a command line asks for: its fields are the command's options. Every subclass is a dataclass."""
 
     trust: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
 
 R = TypeVar("R", bound=Request)
@@ -83,10 +88,10 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, arguments: Sequence[str]) -> Asked:
         """What a command line asks for; `UserError` for a mistake in it."""
-        given, rest = self.parse_known_args(arguments)
+        namespace, rest = self.parse_known_args(arguments)
         if rest:
-            given.parser.refuse(rest[0])
-        return Asked(given.action.do, request_of(given.action.kind, vars(given)))
+            namespace.parser.refuse(rest[0])
+        return Asked(namespace.action.do, request_of(namespace.action.kind, vars(namespace)))
 
     def refuse(self, word: str) -> NoReturn:
         """Raise for a word that means nothing."""
@@ -118,39 +123,39 @@ def command_parser(
             commands.add_parser(name, help=action.text, description=action.text, **settings): action
             for name, action in actions.items()
         }
-    for each, action in parsers.items():
-        add_options(each, action.kind)
-        each.set_defaults(parser=each, action=action)
+    for child, action in parsers.items():
+        add_options(child, action.kind)
+        child.set_defaults(parser=child, action=action)
     return parser
 
 
 def description(command: str, examples: Sequence[str]) -> str:
     """What a command does, and how it is called."""
-    return "\n".join([COMMANDS[command], "\nexamples:", *(f"  repro {command} {each}".rstrip() for each in examples)])
+    return "\n".join([COMMANDS[command], "\nexamples:", *(f"  repro {command} {line}".rstrip() for line in examples)])
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
     """Add the options of a request to its parser."""
     types = get_type_hints(kind)
-    for each in sorted(dataclasses.fields(kind), key=lambda each: each.name == "trust"):
-        if not each.metadata:
+    for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name == "trust"):
+        if not entry.metadata:
             continue
-        told = {name: value for name, value in each.metadata.items() if name != "read"}
-        settings = told if "action" in told or "read" in each.metadata else {**_settings(types[each.name]), **told}
-        flag = settings.pop("flag", f"--{each.name.replace('_', '-')}")
-        usual = None if "read" in each.metadata else each.default
+        told = {name: value for name, value in entry.metadata.items() if name != "read"}
+        settings = told if "action" in told or "read" in entry.metadata else {**_settings(types[entry.name]), **told}
+        flag = settings.pop("flag", f"--{entry.name.replace('_', '-')}")
+        usual = None if "read" in entry.metadata else entry.default
         if usual not in (None, (), dataclasses.MISSING) and usual is not False:
             settings["help"] += f" (default: {' '.join(map(str, usual)) if isinstance(usual, tuple) else usual})"
         settings["help"] = settings["help"].replace("%", "%%")
         if flag is None:
-            parser.add_argument(each.name, **{**settings, "metavar": told.get("metavar", each.name.upper())})
+            parser.add_argument(entry.name, **{**settings, "metavar": told.get("metavar", entry.name.upper())})
         else:
-            parser.add_argument(flag, dest=each.name, default=None, **settings)
+            parser.add_argument(flag, dest=entry.name, default=None, **settings)
 
 
 def _settings(hint: Any) -> dict[str, Any]:
     """What `argparse` needs to know of a field's type."""
-    kind = next((each for each in get_args(hint) if NoneType in get_args(hint)), hint)
+    kind = next((member for member in get_args(hint) if NoneType in get_args(hint)), hint)
     if kind is bool:
         return {"action": "store_true"}
     if get_origin(kind) is Literal:
@@ -162,9 +167,9 @@ def _settings(hint: Any) -> dict[str, Any]:
 
 def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
     """A request with what was given, of which a parser knows more."""
-    given: dict[str, Any] = {}
-    for each in dataclasses.fields(kind):
-        if (value := values.get(each.name)) not in (None, []):
-            read = each.metadata.get("read", tuple if isinstance(value, list) else lambda text: text)
-            given[each.name] = read(value)
-    return kind(**given, **more)
+    fields: dict[str, Any] = {}
+    for entry in dataclasses.fields(kind):
+        if (value := values.get(entry.name)) not in (None, []):
+            read = entry.metadata.get("read", tuple if isinstance(value, list) else lambda text: text)
+            fields[entry.name] = read(value)
+    return kind(**fields, **more)

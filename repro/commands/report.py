@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from repro.studies.plan import RESULTS
 EXAMPLES = ("runs/demo runs/single --out page", "--all --out page")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Report(Request):
     paths: tuple[Path, ...] = argument(
         "run directories, or folders that hold some", nargs="*", default=(), metavar="DIR"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,32 +17,28 @@ from repro.text import shell
 EXAMPLES = ("list", "show runs/single/RUN", "compare RUN RUN", "clean --delete")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Listed(Request):
     paths: tuple[Path, ...] = argument("folders of runs", nargs="*", default=(Path("runs"),), metavar="DIR")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Shown(Request):
     run: Path = argument("a run directory")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Compared(Request):
     paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Cleaned(_Listed):
     keep: int = option("newest checkpoints of a run to keep", default=1)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)
 
 
-def _found(paths: Sequence[Path]) -> list[RunDirectory]:
-    found = find_runs(paths)
-    if not found:
+def _runs(paths: Sequence[Path]) -> list[RunDirectory]:
+    runs = find_runs(paths)
+    if not runs:
         raise UserError(f"no run in {', '.join(map(str, paths))}; repro fit or repro demo makes one")
-    return found
+    return runs
 
 
 def _per_cent(value: object) -> str:
@@ -63,7 +58,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _list(request: _Listed) -> int:
     rows, damaged = [], []
-    for run in _found(request.paths):
+    for run in _runs(request.paths):
         try:
             state = run.state
         except UserError as error:  # one must not hide the others
@@ -109,14 +104,14 @@ def _show(request: _Shown) -> int:
 
 
 def _compare(request: _Compared) -> int:
-    found = _found(request.paths)
-    if len(found) < 2:
+    runs = _runs(request.paths)
+    if len(runs) < 2:
         raise UserError("compare needs two runs or more; repro runs list names them")
-    configs = {str(run.path): load(run.config_path) for run in found}
+    configs = {str(run.path): load(run.config_path) for run in runs}
     rows = [[key, *(str(values[name]) for name in configs)] for key, values in differences(configs).items()]
-    for name in sorted({name for run in found for name in run.state.get("final", {})}):
-        rows.append([name, *(_digits(run.state.get("final", {}).get(name, "-")) for run in found)])
-    _table(("", *(run.name for run in found)), rows)
+    for name in sorted({name for run in runs for name in run.state.get("final", {})}):
+        rows.append([name, *(_digits(run.state.get("final", {}).get(name, "-")) for run in runs)])
+    _table(("", *(run.name for run in runs)), rows)
     return 0
 
 
@@ -124,7 +119,7 @@ def _clean(request: _Cleaned) -> int:
     if request.keep < 0:
         raise UserError(f"--keep is {request.keep}; allowed: 0 or more")
     total = 0
-    for run in _found(request.paths):
+    for run in _runs(request.paths):
         saved = run.saved_checkpoints()
         kept = request.keep if run.ended else max(request.keep, 1)  # an unfinished run goes on from its newest
         spare = [*saved[: max(0, len(saved) - kept)], *run.feature_files()]  # features are computed again

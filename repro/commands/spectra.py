@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.commands.options import Action, Request, argument, command_parser, option
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records import RunDirectory, derived, spectra
 from repro.text import shell
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Spectra(Request):
     run: Path = argument("a run directory")
     tolerance: float = option("size over σmax up to which σ is zero", default=2.0**-23)
@@ -33,13 +31,13 @@ def main(request: _Spectra) -> int:
     if not len(table):
         again = shell("repro", "fit", "--measure.spectra", "true")
         raise UserError(f"'{path}' kept no singular values; train it with {again} ...")
-    found = derived(table, tolerance)
-    last = found[(found["step"] == found["step"].max()) & (found["layer"] >= 1)]
+    measures = derived(table, tolerance)
+    last = measures[(measures["step"] == measures["step"].max()) & (measures["layer"] >= 1)]
     medians = last.groupby(["measurement", "mode"], sort=False).median(numeric_only=True)
-    print(f"{run.name}, step {found['step'].max():,}: medians over the layers")
+    print(f"{run.name}, step {measures['step'].max():,}: medians over the layers")
     print(medians.drop(columns=["step", "epoch", "layer"]).to_string(float_format=lambda value: f"{value:.4g}"))
     if out is not None:
-        _write(run.name, table, found, out)
+        _write(run.name, table, measures, out)
     return 0
 
 
@@ -48,16 +46,14 @@ parser = partial(
 )
 
 
-def _write(name: str, table: pd.DataFrame, found: pd.DataFrame, out: Path) -> None:
+def _write(name: str, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
     from repro.figures import to_svg
     from repro.figures.spectrum import spectrum
 
-    try:
+    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
         (out / "figures").mkdir(parents=True, exist_ok=True)
-        found.to_csv(out / "spectra.csv", index=False)
+        measures.to_csv(out / "spectra.csv", index=False)
         for measurement, mode in table[["measurement", "mode"]].drop_duplicates().itertuples(index=False):
             figure = to_svg(spectrum(name, table, measurement, mode))
             (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}; name another folder with --out") from error
-    print(f"{len(found):,} spectra: {out}/spectra.csv, figures/")
+    print(f"{len(measures):,} spectra: {out}/spectra.csv, figures/")

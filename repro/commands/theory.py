@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from repro.theory import PAPERS, STATEMENTS, chosen, examine
 KEPT = RESULTS / "theory"
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Theory(Request):
     names: tuple[str, ...] = argument(
         f"statements by name, or {' or '.join(PAPERS)} (default: all)", nargs="*", default=(), metavar="NAME"
@@ -48,7 +46,7 @@ def main(request: _Theory) -> int:
         if sys.stderr.isatty():
             print(f"{number}/{len(names)} {name} ...", end="\r", file=sys.stderr, flush=True)
         results[name] = examine(name, request.seed)
-        print(report.line(name, results[name]), flush=True)
+        print(f"{name:24} {results[name].verdict}", flush=True)
     written = [*request.names, *(["--seed", str(request.seed)] if request.seed else [])]
     command = shlex.join(["repro", "theory", *written])
     page = report.write(results, out, seed=request.seed, command=command, kept=KEPT if request.keep else None)

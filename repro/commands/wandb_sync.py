@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from repro.tracking.wandb_service import Service
 EXAMPLES = ("runs/demo", "runs/single/RUN --project mine --entity team", "runs/demo --dry-run")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Sync(Request):
     paths: tuple[Path, ...] = argument(
         "run directories, folders of runs such as a study's, or names of folders in runs/",

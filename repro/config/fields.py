@@ -21,13 +21,13 @@ def hints(kind: type) -> dict[str, Any]:
 @cache
 def keys(kind: type = Config, prefix: str = "") -> tuple[str, ...]:
     """Every key that a configuration has, dotted: ``model.network`` ..."""
-    found: list[str] = []
+    names: list[str] = []
     for entry in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints(kind)[entry.name]):
-            found += keys(hints(kind)[entry.name], f"{prefix}{entry.name}.")
+            names += keys(hints(kind)[entry.name], f"{prefix}{entry.name}.")
         else:
-            found.append(prefix + entry.name)
-    return tuple(found)
+            names.append(prefix + entry.name)
+    return tuple(names)
 
 
 GROUPS = tuple(dict.fromkeys(key.partition(".")[0] for key in keys() if "." in key))
@@ -47,7 +47,7 @@ def field_type(key: str) -> Any:
 def docs(kind: type) -> dict[str, str]:
     """The docstring under each field of a dataclass, its bases' too."""
     parts = [parse_from_object(base) for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
-    return {each.arg_name: " ".join((each.description or "").split()) for part in parts for each in part.params}
+    return {param.arg_name: " ".join((param.description or "").split()) for part in parts for param in part.params}
 
 
 def allowed(kind: Any) -> str:
@@ -72,7 +72,7 @@ def allowed(kind: Any) -> str:
 
 def takes_mapping(kind: Any) -> bool:
     """Whether a field of this type takes keys and values."""
-    return any(get_origin(each) is dict for each in (kind, *get_args(kind)))
+    return any(get_origin(part) is dict for part in (kind, *get_args(kind)))
 
 
 def placeholder(kind: Any) -> str:
@@ -91,10 +91,10 @@ def placeholder(kind: Any) -> str:
 @cache
 def plain_kinds() -> dict[str, tuple[type, ...]]:
     """Of which types the plain values of each key may be; choices, lists and mappings are the parser's."""
-    found: dict[str, tuple[type, ...]] = {}
+    by_key: dict[str, tuple[type, ...]] = {}
     for key in keys():
         kind = field_type(key)
         several = get_origin(kind) in (Union, UnionType)
-        kinds = tuple(each for each in get_args(kind) if each is not str) if several else (kind,)  # "3" may mean 3
-        found[key] = tuple(each for each in kinds if each in (int, float, str, bool, type(None)))
-    return found
+        kinds = tuple(part for part in get_args(kind) if part is not str) if several else (kind,)  # "3" may mean 3
+        by_key[key] = tuple(part for part in kinds if part in (int, float, str, bool, type(None)))
+    return by_key

@@ -96,16 +96,16 @@ def one_line(error: ArgumentError, parser: ArgumentParser | None = None) -> User
         if flag.startswith("--"):
             parser = parser or checker()
             options = [option for action in parser._actions for option in action.option_strings]
-            there = [option for option in options if option.removeprefix("--") not in GROUPS]
-            return unknown("flag", flag, there, extra=f"see {parser.prog} --help")
+            flags = [option for option in options if option.removeprefix("--") not in GROUPS]
+            return unknown("flag", flag, flags, extra=f"see {parser.prog} --help")
         return UserError(f"unexpected argument '{match[1]}'; options are written --key value")
     if match := re.match(r'Parser key "([\w.]+)":', text):
         key = match[1]
-        given = re.search(r"(?:Got|Given) value: (.*)", text)
+        value = re.search(r"(?:Got|Given) value: (.*)", text)
         kind = field_type(key)
         if dataclasses.is_dataclass(kind):
             return is_a_group(key)
-        if given and get_origin(kind) is Literal:
-            return unknown(f"value of {key}", given[1], get_args(kind))
-        return UserError(f"{key} is '{given[1] if given else '?'}'; allowed: {allowed(kind)}")
+        if value and get_origin(kind) is Literal:
+            return unknown(f"value of {key}", value[1], get_args(kind))
+        return UserError(f"{key} is '{value[1] if value else '?'}'; allowed: {allowed(kind)}")
     return UserError(text)

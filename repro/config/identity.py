@@ -74,8 +74,8 @@ def _differing(config: Config) -> dict[str, object]:
     return {key: value for key, value in determining(config).items() if value != usual[key]}
 
 
-def _digest(given: dict[str, object], fingerprint: str) -> str:
-    content = json.dumps([given, fingerprint], sort_keys=True, default=str)
+def _digest(settings: dict[str, object], fingerprint: str) -> str:
+    content = json.dumps([settings, fingerprint], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 

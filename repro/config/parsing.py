@@ -20,7 +20,7 @@ from repro.errors import UserError, unknown
 
 def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dict[str, Any]:
     """A nested or dotted mapping as ``{"model.network": ...}``; refuses keys that a configuration does not have."""
-    known = keys()
+    allowed = keys()
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
         if key in GROUPS:
@@ -37,8 +37,8 @@ def flatten(mapping: Mapping[str, Any], *, source: str = "configuration") -> dic
     for key in [key for key in flat if key in GONE]:  # of a run that an older version made
         del flat[key]
     for key, value in flat.items():
-        if key not in known:
-            level = [*GROUPS, *(name for name in known if "." not in name)] if isinstance(value, Mapping) else known
+        if key not in allowed:
+            level = [*GROUPS, *(name for name in allowed if "." not in name)] if isinstance(value, Mapping) else allowed
             raise unknown("key", key, sorted(level), extra=f"in {source}")
     return flat
 
@@ -73,11 +73,11 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
         checked = checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
     except ArgumentError as error:
         raise UserError(f"{source}: {one_line(error)}") from error
-    found = {}
+    fields = {}
     for key, value in flat.items():
         group, dot, name = key.partition(".")
-        found[key] = value if key not in asked else checked[group][name] if dot else checked[key]
-    return found
+        fields[key] = value if key not in asked else checked[group][name] if dot else checked[key]
+    return fields
 
 
 def _spelled(key: str, value: Any) -> Any:
@@ -108,7 +108,7 @@ def load(path: str | Path) -> Config:
 
 
 def _refuse_gone(content: Mapping[str, Any]) -> None:
-    """Of a user's own file: what it asks for and cannot have. An older run's is read as if it did not."""
+    """Refuse a user's file that asks for what there is no longer; an older run's file is read without that."""
     for key in GONE:
         group, _, name = key.partition(".")
         values = content.get(group)
@@ -117,7 +117,7 @@ def _refuse_gone(content: Mapping[str, Any]) -> None:
 
 
 class Written(NamedTuple):
-    """A command line, read."""
+    """A command line that has been read."""
 
     config: Config
     base: Config
@@ -147,7 +147,7 @@ def parse(
     parser = parser or configuration_parser()
     files, rest = _split(arguments)
     _check_mappings(rest)
-    fields = {each.name for each in dataclasses.fields(Config)}
+    fields = {entry.name for entry in dataclasses.fields(Config)}
     try:
         typed = parser.parse_args(rest, defaults=False).as_dict()
         own = {name: value for name, value in typed.items() if name not in fields}
@@ -185,9 +185,9 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 def _check_mappings(arguments: Sequence[str]) -> None:
     """Refuse flags whose value is a mapping with a key twice: the parser would take the last without a word."""
     for number, argument in enumerate(arguments):
-        flag, given, value = argument.partition("=")
+        flag, equals, value = argument.partition("=")
         if flag.startswith("--") and flag[2:] in keys() and takes_mapping(field_type(flag[2:])):
-            parse_yaml(value if given else "".join(arguments[number + 1 : number + 2]), flag)
+            parse_yaml(value if equals else "".join(arguments[number + 1 : number + 2]), flag)
 
 
 def to_flat(config: Config) -> dict[str, Any]:

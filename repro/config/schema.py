@@ -53,9 +53,9 @@ def _require_seen(value: object, key: str) -> None:
         )
 
 
-def _require(condition: bool, key: str, given: object, allowed: str) -> None:
+def _require(condition: bool, key: str, value: object, allowed: str) -> None:
     if not condition:
-        raise UserError(f"{key} is {given}; allowed: {allowed}")
+        raise UserError(f"{key} is {value}; allowed: {allowed}")
 
 
 def _at_least(config: Any, group: str, **least: int) -> None:

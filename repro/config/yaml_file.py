@@ -55,7 +55,7 @@ for _kind in ("set", "omap", "pairs", "timestamp", "binary"):
 
 
 MOST_BYTES = 2**22
-"""Of a file: the largest configuration or study that anybody writes is a hundredth of that."""
+"""Most bytes of a file: the largest configuration or study that anybody writes is a hundredth of that."""
 _MOST_VALUES = 10**6
 
 
@@ -103,16 +103,16 @@ def parse_yaml(text: str, source: str) -> Any:
     return content
 
 
-def _values(value: Any, known: dict[int, int]) -> int:
+def _values(value: Any, counts: dict[int, int]) -> int:
     """How many values there are once every alias is written out."""
     if not isinstance(value, dict | list):
         return 1
-    if (found := known.get(id(value))) is None:
-        known[id(value)] = 0  # while we are inside
+    if (count := counts.get(id(value))) is None:
+        counts[id(value)] = 0  # while we are inside
         inner = value.values() if isinstance(value, dict) else value
-        found = known[id(value)] = 1 + sum(_values(each, known) for each in inner)
-        if found > _MOST_VALUES:
+        count = counts[id(value)] = 1 + sum(_values(item, counts) for item in inner)
+        if count > _MOST_VALUES:
             raise _Unwanted("its aliases stand for more than a million values")
-    elif not found:
+    elif not count:
         raise _Unwanted("a list or mapping holds itself")
-    return found
+    return count

@@ -95,7 +95,7 @@ def _map(axes: Axes, table: pd.DataFrame, norm: LogNorm) -> set[str]:
     labels = [f"{step:,}\n{epoch:,}" for step, epoch in zip(steps, times["epoch"], strict=True)]
     fitting = min(8, int(3.3 / (0.12 + 0.085 * len(f"{steps[-1]:,}"))))  # 3.3 inches a panel
     shown = range(0, len(steps), -(-len(steps) // fitting))
-    axes.set_xticks(list(shown), [labels[each] for each in shown])
+    axes.set_xticks(list(shown), [labels[index] for index in shown])
     exceptions = {"infinite": np.isinf(grid), "non-finite": np.isnan(grid)}
     for kind, cells in exceptions.items():
         if cells.any():

@@ -64,7 +64,7 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
                 if column == 0:
                     axes.set_ylabel(KINDS[kind])
         columns = 6 if across > 2 else 3
-        entries = [each for column in range(columns) for each in _legend()[column::columns]]  # reads row by row
+        entries = [handle for column in range(columns) for handle in _legend()[column::columns]]  # reads row by row
         figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
         return freeze_layout(figure)
 
@@ -109,7 +109,7 @@ def _label_decades(axes: Axes, threshold: float) -> None:
     decades = [10.0**power for power in range(first, 40) if 10.0**power <= max(-bottom, top)]
     every = max(1, -(-len(decades) // 3))
     shown = decades[every - 1 :: every]
-    axes.set_yticks([tick for tick in [*(-each for each in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
+    axes.set_yticks([tick for tick in [*(-decade for decade in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
 
 

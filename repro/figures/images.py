@@ -30,24 +30,19 @@ def grid(
         figure = Figure(figsize=(1.6 + _COLUMNS * _INCHES, height), layout="constrained")
         axes = figure.subplots(bands * len(rows), _COLUMNS, squeeze=False)
         figure.suptitle(heading, x=0.01, ha="left", color=INK, fontsize=12)
-        for place in axes.flat:
-            place.axis("off")
+        for cell in axes.flat:
+            cell.axis("off")
         for number, name in enumerate(names):
             band, column = divmod(number, _COLUMNS)
             for row, (_, images) in enumerate(rows):
-                place = axes[band * len(rows) + row, column]
-                image = images[number]
-                if image.shape[2] == 1:
-                    place.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-                else:
-                    place.imshow(image, interpolation="nearest")
+                cell = axes[band * len(rows) + row, column]
+                cell.imshow(images[number], cmap="gray", vmin=0, vmax=255, interpolation="nearest")  # unless in colour
                 if row == 0:
-                    place.set_title(name, fontsize=9, fontweight="normal", loc="center")
+                    cell.set_title(name, fontsize=9, fontweight="normal", loc="center")
         for band in range(bands):
             for row, (label, _) in enumerate(rows):
-                axes[band * len(rows) + row, 0].text(
-                    -0.12, 0.5, label, transform=axes[band * len(rows) + row, 0].transAxes, ha="right", va="center"
-                )
+                cell = axes[band * len(rows) + row, 0]
+                cell.text(-0.12, 0.5, label, transform=cell.transAxes, ha="right", va="center")
         return freeze_layout(figure)
 
 

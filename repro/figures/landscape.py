@@ -64,10 +64,7 @@ def _of_errors(shown: Sequence[Surface]) -> Normalize:
 
 
 def _visible(surface: Surface) -> Float[np.ndarray, "points points"]:
-    found: Float[np.ndarray, "points points"] = np.where(
-        np.isfinite(surface.loss), np.maximum(surface.loss, _FLOOR), np.nan
-    )
-    return found
+    return np.where(np.isfinite(surface.loss), np.maximum(surface.loss, _FLOOR), np.nan)
 
 
 def _plane(axes: Axes, surface: Surface) -> None:
@@ -102,8 +99,8 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     columns, rows = np.meshgrid(surface.at, surface.at)
     height = np.log10(_visible(surface))
     colors = ScalarMappable(norm, _MAP).to_rgba(_visible(surface))
-    known = np.isfinite(height)
-    colors[~known] = 0
+    finite = np.isfinite(height)
+    colors[~finite] = 0
     axes.plot_surface(
         columns, rows, height, facecolors=colors, rstride=1, cstride=1, linewidth=0, shade=False, rasterized=True
     )
@@ -113,16 +110,16 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     low, high = math.log10(norm.vmin or _FLOOR), math.log10(norm.vmax or 1.0)
     axes.set_zlim(low, high)
     step = max(1, math.ceil((high - low) / 5))
-    ticks = [float(each) for each in range(math.ceil(low), math.floor(high) + 1, step)]
+    ticks = [float(exponent) for exponent in range(math.ceil(low), math.floor(high) + 1, step)]
     axes.set_zticks(ticks if len(ticks) > 1 else np.linspace(low, high, 4).tolist())
     axes.zaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     axes.set_title("mean loss")
     axes.view_init(elev=32, azim=-58)
     axes.set_facecolor(PAPER)
-    for each in (axes.xaxis, axes.yaxis, axes.zaxis):
-        each.set_pane_color((0, 0, 0, 0))
-        each.label.set_color(INK)
-        each.label.set_size(10)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color((0, 0, 0, 0))
+        axis.label.set_color(INK)
+        axis.label.set_size(10)
     axes.tick_params(labelsize=9, colors=MUTED)
 
 

@@ -179,11 +179,11 @@ def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
 def _minor_ticks(axes: Axes) -> None:
     """The small ticks of a logarithmic y as one artist: a tick each would take longer than all the rest."""
     low, high = axes.get_ylim()
-    places = [place for place in axes.yaxis.get_minorticklocs() if low <= place <= high]
+    ticks = [tick for tick in axes.yaxis.get_minorticklocs() if low <= tick <= high]
     axes.yaxis.set_minor_locator(NullLocator())
     marks = PathCollection(
         [Path([(0, 0), (-2 / 72, 0)])],
-        offsets=[(0.0, place) for place in places],
+        offsets=[(0.0, tick) for tick in ticks],
         offset_transform=axes.get_yaxis_transform(),
         edgecolors=MUTED,
         linewidths=0.6,
@@ -231,8 +231,7 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
 def _alone(y: Float[np.ndarray, " points"]) -> Bool[np.ndarray, " points"]:
     """Finite values without a finite neighbour."""
     finite = np.pad(np.isfinite(y), 1)
-    alone: Bool[np.ndarray, " points"] = finite[1:-1] & ~finite[:-2] & ~finite[2:]
-    return alone
+    return np.asarray(finite[1:-1] & ~finite[:-2] & ~finite[2:])
 
 
 def _stagger(points: int, number: int) -> tuple[int, int]:
@@ -243,7 +242,7 @@ def _stagger(points: int, number: int) -> tuple[int, int]:
 
 def finite_range(values: Iterable[Float[np.ndarray, " points"]]) -> tuple[float, float] | None:
     """The smallest and the largest finite positive value, a little apart; None if there is none."""
-    joined = np.concatenate([np.ravel(each) for each in values] or [np.empty(0)])
+    joined = np.concatenate([np.ravel(array) for array in values] or [np.empty(0)])
     joined = joined[np.isfinite(joined) & (joined > 0)]
     if not len(joined):
         return None

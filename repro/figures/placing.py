@@ -26,7 +26,7 @@ _LABEL = 22 * _POINT
 _EDGE = 0.16
 """Right of the axes: half a tick label."""
 _GAP = 0.035
-"""Between the axes of a stack."""
+"""Inches between the axes of a stack."""
 TITLE = 24 * _POINT
 """A line of title with the gap below it."""
 
@@ -37,9 +37,9 @@ class Stack:
 
     main: Axes
     strips: Sequence[Axes]
-    """From the top."""
+    """The strips' axes, from the top."""
     heights: Sequence[float]
-    """Of the strips, in inches."""
+    """The strips' heights in inches."""
 
 
 def legend_above(figure: Figure, entries: Sequence[Any], columns: int, **properties: Any) -> float:
@@ -66,19 +66,19 @@ def place(figure: Figure, stacks: Sequence[Stack], *, above: float) -> None:
     wide, high = figure.get_size_inches()
     ticks = [widest(stack.main.yaxis) + _TICK for stack in stacks]
     lefts = [_LABEL + width for width in ticks]
-    each = (wide - sum(lefts) - _EDGE * len(stacks)) / len(stacks)
+    span = (wide - sum(lefts) - _EDGE * len(stacks)) / len(stacks)
     bottom = _LABEL + _TICK + 11 * _POINT
     edge = 0.0
     for stack, left, width in zip(stacks, lefts, ticks, strict=True):
         edge += left
         top = high - above
         for strip, height in zip(stack.strips, stack.heights, strict=True):
-            strip.set_position((edge / wide, (top - height) / high, each / wide, height / high))
+            strip.set_position((edge / wide, (top - height) / high, span / wide, height / high))
             top -= height + _GAP
-        stack.main.set_position((edge / wide, bottom / high, each / wide, (top - bottom) / high))
+        stack.main.set_position((edge / wide, bottom / high, span / wide, (top - bottom) / high))
         label(stack.main.yaxis, figure, (edge - width - 4 * _POINT, (bottom + top) / 2))
-        label(stack.main.xaxis, figure, (edge + each / 2, bottom - _TICK - 15 * _POINT))
-        edge += each + _EDGE
+        label(stack.main.xaxis, figure, (edge + span / 2, bottom - _TICK - 15 * _POINT))
+        edge += span + _EDGE
 
 
 def place_grid(figure: Figure, grid: np.ndarray, *, above: float, between: float, right: float) -> Bbox:
@@ -98,14 +98,14 @@ def place_grid(figure: Figure, grid: np.ndarray, *, above: float, between: float
     rows, columns = grid.shape
     ticks = max(widest(axes.yaxis) for axes in grid[:, 0]) + _TICK
     left, below = _LABEL + ticks, _LABEL + _TICK + 26 * _POINT
-    each = (wide - left - right - _EDGE * (columns - 1)) / columns
+    span = (wide - left - right - _EDGE * (columns - 1)) / columns
     tall = (high - above - between * (rows - 1) - below * rows) / rows
     for row, column in np.ndindex(rows, columns):
-        edge, top = left + column * (each + _EDGE), high - above - row * (tall + below + between)
+        edge, top = left + column * (span + _EDGE), high - above - row * (tall + below + between)
         axes = cast(Axes, grid[row, column])
-        axes.set_position((edge / wide, (top - tall) / high, each / wide, tall / high))
+        axes.set_position((edge / wide, (top - tall) / high, span / wide, tall / high))
         label(axes.yaxis, figure, (edge - ticks - 4 * _POINT, top - tall / 2))
-        label(axes.xaxis, figure, (edge + each / 2, top - tall - _TICK - 30 * _POINT))
+        label(axes.xaxis, figure, (edge + span / 2, top - tall - _TICK - 30 * _POINT))
     return Bbox([[left / wide, below / high], [(wide - right) / wide, (high - above) / high]])
 
 
@@ -118,8 +118,8 @@ def label(axis: Axis, figure: Figure, at: tuple[float, float]) -> None:
 def widest(axis: Axis) -> float:
     """Inches of the widest label that an axis's ticks will have."""
     low, high = sorted(axis.get_view_interval())
-    places = [place for place in axis.get_majorticklocs() if low <= place <= high]
+    ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
     font = FontProperties(size=11)
-    texts = set(axis.get_major_formatter().format_ticks(places))
+    texts = set(axis.get_major_formatter().format_ticks(ticks))
     widths = [text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts]
     return float(max(widths, default=0.0)) * _POINT

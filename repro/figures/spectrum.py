@@ -29,7 +29,7 @@ def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, 
     """
     table = spectra[(spectra["measurement"] == measurement) & (spectra["mode"] == mode) & (spectra["layer"] >= 1)]
     steps = sorted(table["step"].unique())
-    shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(times, len(steps)))]
+    shown = [steps[round(index)] for index in np.linspace(0, len(steps) - 1, min(times, len(steps)))]
     with styled():
         figure = Figure(figsize=(1.8 + 3.4 * max(len(shown), 2), 4.4), layout="constrained")
         grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)
@@ -59,5 +59,4 @@ def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:
     """At so many places from the largest on; under the scale where it is singular to float32, NaN if not finite."""
     places = np.linspace(0, len(values) - 1, _ROWS).round().astype(int)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares: np.ndarray = np.maximum(values[places] / values[0], _FLOOR / 2)
-    return shares
+        return np.asarray(np.maximum(values[places] / values[0], _FLOOR / 2))

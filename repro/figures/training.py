@@ -26,8 +26,8 @@ def _line(run: RunRecords, *names: str, scale: float = 1.0) -> list[Trace]:
     steps, values = run.series(*names)
     if not len(steps):
         return []
-    share = math.ceil(len(steps) / _POINTS)
-    starts = np.arange(0, len(steps), share)
+    width = math.ceil(len(steps) / _POINTS)
+    starts = np.arange(0, len(steps), width)
     counts = np.diff(starts, append=len(steps))
     x, y = np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
     return [Trace(label=run.label, x=x, y=scale * y, marked=False)]

@@ -45,11 +45,11 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
     """
     from repro.report import overview, sources, theory
 
-    found = overview.entries(folders)
-    sections = sources.distinct([each.section for each in found])
-    found = [replace(each, section=section) for each, section in zip(found, sections, strict=True)]
+    rows = overview.entries(folders)
+    sections = sources.distinct([row.section for row in rows])
+    rows = [replace(row, section=section) for row, section in zip(rows, sections, strict=True)]
     proven = [part for folder in folders for part in theory.sections(folder / "theory")]
-    return write([each.section for each in found if each.done], out, entries=found, proven=proven)
+    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven)
 
 
 def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
@@ -78,7 +78,7 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
 
 
 def files(
-    found: Sequence[Section],
+    sections: Sequence[Section],
     entries: Sequence[Entry] = (),
     proven: Sequence[str] = (),
     *,
@@ -88,43 +88,44 @@ def files(
     """The report's files by their path in the folder, the page last.
 
     Args:
-        found: What to report on.
+        sections: What to report on.
         entries: Of the overview that stands above it.
         proven: Parts of the page on the theory, that stand below it.
         memory: What earlier reports made.
         pictures: Whether figures come as PNG too.
     """
     from repro.report import overview, page, svg
+    from repro.report.tables import to_markdown
     from repro.report.together import render
 
-    level = 1 if len(found) == 1 and not entries else 2
-    rendered, drawn = render(found, level, memory or Memory(), pictures=pictures)
+    level = 1 if len(sections) == 1 and not entries else 2
+    rendered, drawn = render(sections, level, memory or Memory(), pictures=pictures)
     made: dict[str, bytes] = {}
     names: dict[str, str] = {}  # of figures' files: what several sections show is one file
     markdown = []
-    for section, each in zip(found, rendered, strict=True):
-        for name, key in each.figures.items():
+    for section, written in zip(sections, rendered, strict=True):
+        for name, key in written.figures.items():
             if key not in names:
                 names[key] = f"figures/{section.key}-{name}.svg"
                 made[names[key]] = drawn[key].encode()
                 if pictures:
                     made[names[key].replace(".svg", ".png")] = drawn[f"{key}.png"]
-        made[f"tables/{section.key}.csv"] = each.csv.encode()
-        made[f"tables/{section.key}.tex"] = each.latex.encode()
-        markdown.append(each.markdown + _links({name: names[key] for name, key in each.figures.items()}))
-    title = found[0].title if len(found) == 1 else "Report"
-    parts = svg.fill([each.part for each in rendered], drawn)
+        made[f"tables/{section.key}.csv"] = written.csv.encode()
+        made[f"tables/{section.key}.tex"] = written.latex.encode()
+        markdown.append(written.markdown + _links({name: names[key] for name, key in written.figures.items()}))
+    title = sections[0].title if len(sections) == 1 else "Report"
+    parts = svg.fill([written.part for written in rendered], drawn)
     if entries:
-        counts = {section.key: each.counts for section, each in zip(found, rendered, strict=True)}
+        counts = {section.key: written.counts for section, written in zip(sections, rendered, strict=True)}
         title = "Two papers on skip connections, artefact by artefact"
-        markdown.insert(0, f"# {title}\n\n{overview.markdown(entries, counts)}")
+        markdown.insert(0, f"# {title}\n\n{to_markdown(overview.table(entries, counts))}\n")
         parts = [overview.html(entries, counts, theory=bool(proven)), *parts, *proven]
-    elif len(found) > 1:
+    elif len(sections) > 1:
         markdown.insert(0, f"# {title}\n")
     made["tables.md"] = "\n".join(markdown).encode()
-    results = [result for each in rendered for result in each.results]
+    results = [result for written in rendered for result in written.results]
     made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
-    contents = {} if entries else {section.key: section.title for section in found}
+    contents = {} if entries else {section.key: section.title for section in sections}
     made["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()
     return made
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from repro.errors import UserError
+from repro.errors import refusing
 
 
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
@@ -18,15 +18,11 @@ def put(contents: Mapping[str, bytes], out: Path) -> Path:
     Raises:
         UserError: If `out` cannot be written.
     """
-    try:
+    with refusing(f"cannot write the report to '{out}'", "name another folder with --out"):
         for name, content in contents.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, content)
-    except OSError as error:
-        raise UserError(
-            f"cannot write the report to '{out}': {error.strerror}; name another folder with --out"
-        ) from error
     return out / "index.html"
 
 

@@ -24,27 +24,28 @@ class Print:
     """The content of a run's records."""
 
     drawn: str
-    """Of what figures are drawn from."""
+    """Hash of the records that figures are drawn from."""
     whole: str
+    """Hash of all records."""
 
 
 @dataclass
 class Prints:
     """The runs of one build, each read once."""
 
-    _known: dict[Path, Print] = field(default_factory=dict)
+    _prints: dict[Path, Print] = field(default_factory=dict)
 
     def of(self, run: RunDirectory) -> Print:
-        """A run's."""
-        if run.path not in self._known:
+        """The hashes of a run's records."""
+        if run.path not in self._prints:
             drawn = [run.path / name for name in _DRAWN] + sorted((run.path / SURFACE).glob("values-*.jsonl"))
             of_figures = _of_files(drawn)
             rest = _of_files([run.path / name for name in _TOLD])
-            self._known[run.path] = Print(of_figures, of(of_figures, rest))
-        return self._known[run.path]
+            self._prints[run.path] = Print(of_figures, of(of_figures, rest))
+        return self._prints[run.path]
 
     def of_section(self, section: Section, *context: Any) -> str:
-        """A section's, with its runs' and the code's; what a lock says of a run that goes on is in no record."""
+        """A hash of a section, its runs and the code; of each run's status too, as a lock is in no record."""
         cells = [
             (cell.label, cell.seed, cell.name, cell.run and (self.of(cell.run).whole, cell.run.status))
             for cell in section.cells
@@ -58,7 +59,7 @@ def of(*things: Any) -> str:
 
 
 def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
-    """A figure's.
+    """A hash of what a figure is drawn from, and of the code that draws it.
 
     Args:
         name: Which.
@@ -69,19 +70,19 @@ def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
 
 @cache
 def code(*parts: str) -> str:
-    """The source of parts of this package (of all of it if none is named) and the versions of what they draw with."""
+    """A hash of parts of this package's source (of all, if none is named) and of the versions that they draw with."""
     root = Path(str(resources.files("repro")))
-    places = [root / part for part in parts] or [root]
-    found = [path for place in places for path in ([place] if place.is_file() else place.rglob("*"))]
-    files = sorted(path for path in found if path.suffix in (".py", ".css"))
+    roots = [root / part for part in parts] or [root]
+    paths = [path for path in roots for path in ([path] if path.is_file() else path.rglob("*"))]
+    files = sorted(path for path in paths if path.suffix in (".py", ".css"))
     return of(_of_files(files), [(name, metadata.version(name)) for name in _PACKAGES])
 
 
 def _of_files(paths: Sequence[Path]) -> str:
-    """Names and contents of those that there are."""
-    found = hashlib.blake2b(digest_size=16)
+    """A hash of the names and contents of those files that exist."""
+    digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         if path.is_file():
             content = path.read_bytes()
-            found.update(f"{path.name} {len(content)} ".encode() + content)
-    return found.hexdigest()
+            digest.update(f"{path.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()

@@ -33,18 +33,18 @@ class Memory:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._known, self._files = _read(folder / NAME) if folder is not None else ({}, {})
+        self._things, self._files = _read(folder / NAME) if folder is not None else ({}, {})
         self._used: dict[str, Any] = {}
 
     @property
     def keys(self) -> set[str]:
-        """Of all that is known."""
-        return self._known.keys() | self._used.keys()
+        """The keys of all that is remembered."""
+        return self._things.keys() | self._used.keys()
 
     def get(self, key: str) -> Any:
         """What was made under a key; None if nothing was."""
-        if key not in self._used and key in self._known:
-            self._used[key] = self._known[key]
+        if key not in self._used and key in self._things:
+            self._used[key] = self._things[key]
         return self._used.get(key)
 
     def put(self, key: str, made: Any) -> None:
@@ -89,7 +89,7 @@ def _digest(content: bytes) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Things and files."""
+    """What a memory's file holds: things, and the other files' digests; nothing if it is not this user's."""
     try:
         content = path.read_bytes()
         signature, content = content[:_SIGNED], content[_SIGNED:]

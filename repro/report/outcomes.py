@@ -58,21 +58,21 @@ class RunResult:
         }
 
 
-def outcomes(section: Section, known: dict[Hashable, RunResult] | None = None) -> list[RunResult]:
+def outcomes(section: Section, read: dict[Hashable, RunResult] | None = None) -> list[RunResult]:
     """The outcome of every cell, in order; runs are read here and nowhere else.
 
     Args:
         section: Whose cells.
-        known: Outcomes that other sections have read, which stand for equal cells; new ones are put in.
+        read: Outcomes that other sections have read, which stand for equal cells; new ones are put in.
     """
-    known = {} if known is None else known
-    found = []
+    read = {} if read is None else read
+    results = []
     for cell in section.cells:
         key = (cell.run and cell.run.path, cell.label, cell.seed, cell.name)
-        if key not in known:
-            known[key] = _outcome(cell, cell.run)
-        found.append(known[key])
-    return found
+        if key not in read:
+            read[key] = _outcome(cell, cell.run)
+        results.append(read[key])
+    return results
 
 
 def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
@@ -110,10 +110,10 @@ def _status(run: RunDirectory) -> str:
     return status if status == "finished" or step is None else f"{status} at step {step:,}"
 
 
-def verdicts(section: Section, found: Sequence[RunResult]) -> list[Verdict]:
+def verdicts(section: Section, results: Sequence[RunResult]) -> list[Verdict]:
     """The verdict on each of the section's claims, by the runs that have ended."""
     values: dict[str, dict[str, list[float]]] = {}
-    for outcome in found:
+    for outcome in results:
         for quantity, value in outcome.quantities.items():
             values.setdefault(outcome.cell.label, {}).setdefault(quantity, []).append(value)
     return [evaluate(claim, values) for claim in section.claims]

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from repro.report.sources import Section, of_cells
-from repro.report.tables import Column, Table, to_html, to_markdown
+from repro.report.tables import Column, Table, to_html
 from repro.studies.files import load, names
 
 _KINDS = ("Table", "section", "Fig.")
@@ -32,24 +32,24 @@ def entries(folders: Sequence[Path]) -> list[Entry]:
     Args:
         folders: Of run directories; the first that holds a cell's run gives it.
     """
-    found = []
+    artefacts = []
     for name in names():
         study = load(name)
         sections = {}
         for preset in study.presets:
-            places = [folder / study.folder(preset) for folder in folders]
-            if preset == _SKIPPED or not any(place.is_dir() for place in places):
+            paths = [folder / study.folder(preset) for folder in folders]
+            if preset == _SKIPPED or not any(path.is_dir() for path in paths):
                 continue
             option = "" if preset == study.default_preset else f" --preset {preset}"
             command = f"repro study run {name}{option}"
-            section = of_cells(study, preset, study.cells(preset), places, command=command)
+            section = of_cells(study, preset, study.cells(preset), paths, command=command)
             if any(cell.run is not None for cell in section.cells):
                 sections[command] = section
         if not sections:
             command = f"repro study run {name}"
             sections[command] = of_cells(study, None, study.cells(), [], command=command)
-        found += [_entry(name, section) for section in sections.values()]
-    return sorted(found, key=_reading_order)
+        artefacts += [_entry(name, section) for section in sections.values()]
+    return sorted(artefacts, key=_reading_order)
 
 
 def _reading_order(entry: Entry) -> tuple[bool, list[int], str]:
@@ -67,7 +67,7 @@ def _entry(name: str, section: Section) -> Entry:
 
 
 Counts = Mapping[str, Mapping[str, int]]
-"""Of verdicts, by a section's key; without an entry, no claim was checked."""
+"""How many claims have which verdict, by a section's key; of a section without an entry none was checked."""
 
 
 def _counted(entry: Entry, counts: Counts) -> Mapping[str, int]:
@@ -78,7 +78,7 @@ def _size(section: Section) -> str:
     return f"{section.preset} ({section.scale})" if section.scale else section.preset
 
 
-def table(found: Sequence[Entry], counts: Counts) -> Table:
+def table(artefacts: Sequence[Entry], counts: Counts) -> Table:
     """A row for each entry."""
     columns = [
         Column("", "artefact", numeric=False),
@@ -92,28 +92,23 @@ def table(found: Sequence[Entry], counts: Counts) -> Table:
     ]
     rows = [
         [
-            each.section.where,
-            each.section.title,
-            _size(each.section) if each.done else "not run",
-            f"{each.done} of {len(each.section.cells)}",
-            *(str(_counted(each, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
-            each.study,
+            artefact.section.where,
+            artefact.section.title,
+            _size(artefact.section) if artefact.done else "not run",
+            f"{artefact.done} of {len(artefact.section.cells)}",
+            *(str(_counted(artefact, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
+            artefact.study,
         ]
-        for each in found
+        for artefact in artefacts
     ]
     return Table(columns, rows)
 
 
-def html(found: Sequence[Entry], counts: Counts, *, theory: bool = False) -> str:
+def html(artefacts: Sequence[Entry], counts: Counts, *, theory: bool = False) -> str:
     """The table, each row linked to its section where there is one, and to the theory where that is there."""
-    links = [f"#{each.section.key}" if each.done else None for each in found]
+    links = [f"#{artefact.section.key}" if artefact.done else None for artefact in artefacts]
     text = (
         "What was run, of everything that both papers report, and what became of their claims. Click a heading to sort."
     )
     below = '\n<p>Below them: <a href="#theory">the statements of both papers, checked by experiment</a>.</p>'
-    return f"<p>{escape(text)}</p>\n{to_html(table(found, counts), links)}{below if theory else ''}"
-
-
-def markdown(found: Sequence[Entry], counts: Counts) -> str:
-    """The table."""
-    return to_markdown(table(found, counts)) + "\n"
+    return f"<p>{escape(text)}</p>\n{to_html(table(artefacts, counts), links)}{below if theory else ''}"

@@ -96,7 +96,7 @@ def page(title_text: str, parts: Sequence[str], contents: Mapping[str, str], *, 
 
 def study_section(
     section: Section,
-    found: Sequence[RunResult],
+    results: Sequence[RunResult],
     *,
     level: int,
     table: Table,
@@ -104,11 +104,11 @@ def study_section(
     figures: Mapping[str, str],
     curves: Sequence[str | None],
 ) -> str:
-    """One study.
+    """The section of one study.
 
     Args:
         section: The study.
-        found: Its runs.
+        results: Its runs.
         level: 1 if the page holds nothing else, 2 otherwise.
         table: The accuracy table.
         judged: Verdicts on the claims.
@@ -116,8 +116,8 @@ def study_section(
         curves: The key of each run's own curves; None where it has none to show.
     """
     key = section.key
-    records = [outcome.records for outcome in found if outcome.records is not None]
-    anchors = [_anchor(key, found, label) for label in section.labels]
+    records = [outcome.records for outcome in results if outcome.records is not None]
+    anchors = [_anchor(key, results, label) for label in section.labels]
     parts = [
         f"<h{level}>{escape(section.title)}</h{level}>",
         f'<p class="question">{escape(section.question)}</p>',
@@ -129,13 +129,13 @@ def study_section(
         parts.append(f"<h3>{escape(heading(name))}</h3>")
         parts.append(figure(svg.place(drawn, label=" ".join(sentences[:2])), sentences))
     parts.append("<h3>Runs</h3>")
-    for number, outcome in enumerate(found):
+    for number, outcome in enumerate(results):
         if outcome.cell.run is not None:
             parts.append(_run(f"{key}-run-{number}", outcome, outcome.cell.run, curves[number]))
     if section.strays:
-        lines = "".join(f"<li>{escape(each)}</li>" for each in section.strays)
+        lines = "".join(f"<li>{escape(stray)}</li>" for stray in section.strays)
         parts.append(f"<p>Runs in the study's folder that are no longer part of it:</p><ul>{lines}</ul>")
-    if missing := [outcome.cell for outcome in found if outcome.cell.run is None]:
+    if missing := [outcome.cell for outcome in results if outcome.cell.run is None]:
         names = ", ".join(f"{title(cell.label)} with seed {cell.seed}" for cell in missing)
         parts.append(f"<p>Not run: {escape(names)}.</p>")
     if section.command:
@@ -143,9 +143,9 @@ def study_section(
     return f'<section id="{key}">\n{chr(10).join(part for part in parts if part)}\n</section>'
 
 
-def _anchor(key: str, found: Sequence[RunResult], label: str) -> str | None:
+def _anchor(key: str, results: Sequence[RunResult], label: str) -> str | None:
     """Where the first run of a label is described."""
-    for number, outcome in enumerate(found):
+    for number, outcome in enumerate(results):
         if outcome.cell.label == label and outcome.cell.run is not None:
             return f"#{key}-run-{number}"
     return None
@@ -156,10 +156,10 @@ def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
         return ""
     scale = f" ({section.scale} run)" if section.scale else ""
     lines = [
-        f'<li><span class="verdict {each.verdict.replace(" ", "-")}">{each.verdict}</span>'
-        f"<span>{escape(claim_in_words(each.claim))}</span>"
-        f'<span class="muted">{escape(claim_in_words(each.detail))}{scale}</span></li>'
-        for each in judged
+        f'<li><span class="verdict {verdict.verdict.replace(" ", "-")}">{verdict.verdict}</span>'
+        f"<span>{escape(claim_in_words(verdict.claim))}</span>"
+        f'<span class="muted">{escape(claim_in_words(verdict.detail))}{scale}</span></li>'
+        for verdict in judged
     ]
     return f'<ul class="verdicts">\n{chr(10).join(lines)}\n</ul>'
 

@@ -24,14 +24,14 @@ class Rendered:
     """A section, written; as JSON it is what a report remembers of it."""
 
     part: str
-    """Of the page, with places for figures."""
+    """Its part of the page, with places for figures."""
     markdown: str
     csv: str
     latex: str
     results: list[dict[str, Any]]
     """Entries of ``results.json``."""
     counts: dict[str, int]
-    """Of verdicts."""
+    """How many claims have which verdict."""
     figures: dict[str, str]
     """The figures' keys by name."""
     curves: list[str]
@@ -39,7 +39,7 @@ class Rendered:
 
     @property
     def keys(self) -> list[str]:
-        """Of all figures."""
+        """The keys of all its figures."""
         return [*self.figures.values(), *self.curves]
 
 
@@ -49,12 +49,12 @@ class Studio:
 
     Args:
         prints: Of all runs.
-        known: Keys of figures that need not be drawn.
+        kept: Keys of figures that need not be drawn.
         pictures: Whether to draw PNG as well, under the key with ``.png``.
     """
 
     prints: Prints
-    known: Collection[str] = ()
+    kept: Collection[str] = ()
     pictures: bool = False
     drawn: dict[str, Any] = field(default_factory=dict)
     """What was drawn, by key."""
@@ -67,22 +67,24 @@ class Studio:
             section: What to write of.
             level: 1 if the page holds nothing else, 2 otherwise.
         """
-        found = outcomes(section, self._read)
-        runs = [outcome for outcome in found if outcome.records is not None]
+        results = outcomes(section, self._read)
+        runs = [outcome for outcome in results if outcome.records is not None]
         named = {name: self._figure(name, runs) for name in figures.chosen(_records(runs), section.figures)}
         curves = [
             self._figure(CURVES, [outcome]) if len(runs) > 1 and figures.chosen(_records([outcome]), [CURVES]) else None
-            for outcome in found
+            for outcome in results
         ]
-        table, judged = tables.accuracy_table(section, found), verdicts(section, found)
-        part = page.study_section(section, found, level=level, table=table, judged=judged, figures=named, curves=curves)
+        table, judged = tables.accuracy_table(section, results), verdicts(section, results)
+        part = page.study_section(
+            section, results, level=level, table=table, judged=judged, figures=named, curves=curves
+        )
         return Rendered(
             part=part,
             markdown=tables.markdown_section(section, table, judged, level=level),
             csv=tables.to_csv(table),
             latex=tables.to_latex(table),
-            results=[json.loads(dump_json(outcome.result(section))) for outcome in found],
-            counts=dict(Counter(each.verdict for each in judged)),
+            results=[json.loads(dump_json(outcome.result(section))) for outcome in results],
+            counts=dict(Counter(verdict.verdict for verdict in judged)),
             figures=named,
             curves=[key for key in curves if key is not None],
         )
@@ -91,8 +93,8 @@ class Studio:
         """The key of a figure, which is drawn if need be."""
         records = _records(runs)
         contents = [self.prints.of(run.cell.run).drawn for run in runs if run.cell.run is not None]
-        key = of_figure(name, [(run.label, run.classes, each) for run, each in zip(records, contents, strict=True)])
-        if key not in self.known and key not in self.drawn:
+        key = of_figure(name, [(run.label, run.classes, text) for run, text in zip(records, contents, strict=True)])
+        if key not in self.kept and key not in self.drawn:
             figure = figures.draw_one(name, records)
             self.drawn[key] = figures.to_svg(figure)
             if self.pictures:
@@ -100,5 +102,5 @@ class Studio:
         return key
 
 
-def _records(found: Sequence[RunResult]) -> list[RunRecords]:
-    return [outcome.records for outcome in found if outcome.records is not None]
+def _records(results: Sequence[RunResult]) -> list[RunRecords]:
+    return [outcome.records for outcome in results if outcome.records is not None]

@@ -78,23 +78,23 @@ def sections(paths: Sequence[Path]) -> list[Section]:
         if not (path / "config.yaml").is_file():
             for manifest in sorted(path.rglob(MANIFEST)):
                 manifests[manifest.parent.resolve()] = manifest
-    found = [_study(manifest) for manifest in manifests.values()]
+    made = [_study(manifest) for manifest in manifests.values()]
     loose: dict[Path, list[RunDirectory]] = {}
     for run in runs:
         if run.path.resolve().parent not in manifests:
             loose.setdefault(run.path.resolve().parent, []).append(run)
-    found += [_plain(folder, members) for folder, members in loose.items()]
-    return distinct(found)
+    made += [_plain(folder, members) for folder, members in loose.items()]
+    return distinct(made)
 
 
 def _study(manifest: Path) -> Section:
     try:
-        known = json.loads(manifest.read_text(encoding="utf-8"))
-        for cell in known["cells"]:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        for cell in content["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
-        kept, copies = _once(known["cells"], manifest.parent)
-        cells = [_cell(each["label"], each["seed"], RunDirectory(manifest.parent / each["run"])) for each in kept]
-        return _of_study(description(known), cells, copies)
+        kept, copies = _once(content["cells"], manifest.parent)
+        cells = [_cell(cell["label"], cell["seed"], RunDirectory(manifest.parent / cell["run"])) for cell in kept]
+        return _of_study(description(content), cells, copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
@@ -114,8 +114,8 @@ def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mappin
 
 
 def _of_study(about: SizedDescription, cells: Sequence[ReportCell], strays: Sequence[str]) -> Section:
-    known = {entry.name: getattr(about, entry.name) for entry in fields(SizedDescription)}
-    section = Section(**known, key=_slug(about.name), cells=cells, strays=strays)
+    settings = {entry.name: getattr(about, entry.name) for entry in fields(SizedDescription)}
+    section = Section(**settings, key=_slug(about.name), cells=cells, strays=strays)
     _ = section.published  # refuses what cannot be read
     return section
 
@@ -135,8 +135,8 @@ def of_cells(
     runs: list[RunDirectory | None] = [None] * len(cells)
     strays = []
     for folder in folders:
-        found, others = match(cells, folder)
-        runs = [mine or theirs for mine, theirs in zip(runs, found, strict=True)]
+        matched, others = match(cells, folder)
+        runs = [mine or theirs for mine, theirs in zip(runs, matched, strict=True)]
         strays += [f"{stray.run.name}: {stray.difference}" for stray in others]
     shown = [
         _cell(cell.label, cell.seed, run)
@@ -154,9 +154,9 @@ def _run(path: Path) -> RunDirectory | None:
 
 def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:
     """A run that is reported on, whether there is one, and whether it can be read."""
-    there = run.config_path.is_file()
-    damage = f"damaged: {wrong}" if there and (wrong := run.damage) else ""
-    return ReportCell(label=label, seed=seed, name=run.name, run=run if there and not damage else None, damage=damage)
+    exists = run.config_path.is_file()
+    damage = f"damaged: {wrong}" if exists and (wrong := run.damage) else ""
+    return ReportCell(label=label, seed=seed, name=run.name, run=run if exists and not damage else None, damage=damage)
 
 
 def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
@@ -182,11 +182,11 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "runs"
 
 
-def distinct(found: Sequence[Section]) -> list[Section]:
+def distinct(sections: Sequence[Section]) -> list[Section]:
     """The sections with keys of their own each."""
     taken: set[str] = set()
     distinct = []
-    for section in found:
+    for section in sections:
         key, number = section.key, 1
         while key in taken:
             number += 1

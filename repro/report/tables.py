@@ -59,16 +59,16 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def accuracy_table(section: Section, found: Sequence[RunResult]) -> Table:
+def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
     """A row for each label: accuracies and what else the paper has values of, growth of the first layer, status, time.
 
     Several seeds become mean ± sample standard deviation over those that have a result. Where the paper gives
     deviations too, p is of Welch's two-sided t-test of no difference between its mean and ours.
     """
     several = len(section.labels) < len(section.cells)
-    of_paper = [each for values in section.published.values() for each in values.values()]
-    tested = several and any(each.deviation is not None for each in of_paper)
-    grown = any("first_layer_growth" in outcome.quantities for outcome in found)
+    of_paper = [value for values in section.published.values() for value in values.values()]
+    tested = several and any(value.deviation is not None for value in of_paper)
+    grown = any("first_layer_growth" in outcome.quantities for outcome in results)
     shown = dict.fromkeys([*ACCURACIES, *(name for values in section.published.values() for name in values)])
     columns = [Column("", "network", numeric=False)]
     for quantity in shown:
@@ -84,7 +84,7 @@ def accuracy_table(section: Section, found: Sequence[RunResult]) -> Table:
         columns.insert(1, Column("", "seeds"))
     rows = []
     for label in section.labels:
-        of_label = [outcome for outcome in found if outcome.cell.label == label]
+        of_label = [outcome for outcome in results if outcome.cell.label == label]
         row = [title(label), *([str(len(of_label))] if several else [])]
         for quantity in shown:
             row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
@@ -93,8 +93,8 @@ def accuracy_table(section: Section, found: Sequence[RunResult]) -> Table:
     return Table(columns, rows)
 
 
-def _values(found: Sequence[RunResult], quantity: str) -> list[float]:
-    return [outcome.quantities[quantity] for outcome in found if quantity in outcome.quantities]
+def _values(results: Sequence[RunResult], quantity: str) -> list[float]:
+    return [outcome.quantities[quantity] for outcome in results if quantity in outcome.quantities]
 
 
 def _compared(section: Section, quantity: str, label: str, ours: Sequence[float], *, tested: bool) -> list[str]:
@@ -229,7 +229,7 @@ def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], 
     parts = [f"{'#' * level} {section.title}", section.question]
     scale = f" ({section.scale})" if section.scale else ""
     verdicts = [
-        f"- **{each.verdict}**{scale}: {claim_in_words(each.claim)} — {claim_in_words(each.detail)}" for each in judged
+        f"- **{item.verdict}**{scale}: {claim_in_words(item.claim)} — {claim_in_words(item.detail)}" for item in judged
     ]
     parts += ["\n".join(verdicts), to_markdown(table), reservations(section)]
     if section.command:

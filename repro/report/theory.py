@@ -61,10 +61,10 @@ def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, 
         records[name] = json.loads(dump_json(_record(name, result, seed, command)))
         lasting[_NUMBERS.format(name)] = (dump_json(records[name]) + "\n").encode()
         drawn[name] = []
-        for number, each in enumerate(draw(result), 1):
-            drawn[name].append(to_svg(each))
+        for number, picture in enumerate(draw(result), 1):
+            drawn[name].append(to_svg(picture))
             lasting[_FIGURE.format(name, number)] = drawn[name][-1].encode()
-            pictures[f"figures/{name}-{number}.png"] = to_png(each)
+            pictures[f"figures/{name}-{number}.png"] = to_png(picture)
     if kept is not None:
         put(lasting, kept)
     parts = [_overview(records), *(_section(record, drawn[name]) for name, record in records.items())]
@@ -89,7 +89,7 @@ def sections(kept: Path) -> list[str]:
                 continue
             records[name] = json.loads(path.read_text(encoding="utf-8"))
             figures = (kept / _FIGURE.format(name, number) for number in itertools.count(1))
-            drawn[name] = [each.read_text(encoding="utf-8") for each in itertools.takewhile(Path.exists, figures)]
+            drawn[name] = [file.read_text(encoding="utf-8") for file in itertools.takewhile(Path.exists, figures)]
         parts = [_section(record, drawn[name]) for name, record in records.items()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"'{kept}' is damaged ({error}); make it again with repro theory --keep") from error
@@ -103,13 +103,13 @@ def draw(result: Result) -> list[Figure]:
     from repro.figures.panels import draw_panels
     from repro.figures.style import looks, styled
 
-    found = []
+    figures = []
     for panels in result.figures:
         labels = (trace.label for panel in panels for trace in panel.traces)
         width = {1: 8.5, 2: 11.5}.get(len(panels), 13.5)
         with styled():
-            found.append(draw_panels(panels, looks(labels), size=(width, 4.9)))
-    return found
+            figures.append(draw_panels(panels, looks(labels), size=(width, 4.9)))
+    return figures
 
 
 def heading(name: str) -> str:
@@ -117,14 +117,9 @@ def heading(name: str) -> str:
     return f"{STATEMENTS[name].paper}, {STATEMENTS[name].place}"
 
 
-def line(name: str, result: Result) -> str:
-    """A statement and its verdict in one line, for a terminal."""
-    return f"{name:24} {result.verdict}"
-
-
 def _table(records: Mapping[str, Record]) -> Table:
     columns = [Column("", text, numeric=False) for text in ("where", "statement", "verdict")]
-    return Table(columns, [[heading(name), each["text"], each["verdict"]] for name, each in records.items()])
+    return Table(columns, [[heading(name), record["text"], record["verdict"]] for name, record in records.items()])
 
 
 def _overview(records: Mapping[str, Record]) -> str:
@@ -164,10 +159,10 @@ def _section(record: Record, drawn: Sequence[str]) -> str:
     ]
     if record["remark"]:
         parts.append(f'<p class="note">{escape(record["remark"])}</p>')
-    for number, each in enumerate(drawn, 1):
+    for number, drawing in enumerate(drawn, 1):
         caption = record["caption"]
         label = f"{heading(name)}: {caption}"
-        inline = svg.inline(each, key=f"{name}-{number}", label=label)
+        inline = svg.inline(drawing, key=f"{name}-{number}", label=label)
         parts.append(figure(inline, [caption] if number == len(drawn) else []))
     parts.append(f'<p class="muted">Alone, with its numbers in a file: <code>repro theory {name}</code></p>')
     return f'<section id="{name}">\n{chr(10).join(parts)}\n</section>'
@@ -176,14 +171,14 @@ def _section(record: Record, drawn: Sequence[str]) -> str:
 def _cases(record: Record) -> str:
     columns = [Column("", text, numeric=False) for text in ("setting", "conditions", "conclusion", "found")]
     rows = [
-        [each["setting"], _kept(each), "holds" if each["holds"] else "fails", each["found"]] for each in record["cases"]
+        [case["setting"], _kept(case), "holds" if case["holds"] else "fails", case["found"]] for case in record["cases"]
     ]
     return to_html(Table(columns, rows), [None] * len(rows))
 
 
 def _kept(case: Record) -> str:
     """Which conditions a case meets: all, or without which; or what it looks for instead."""
-    without = [f"“{each['text']}” ({each['place']})" if each["place"] else each["text"] for each in case["drops"]]
+    without = [f"“{need['text']}” ({need['place']})" if need["place"] else need["text"] for need in case["drops"]]
     if case["conditions"] == "as stated":
         return f"the paper's; without {' and '.join(without)}"
     return "; ".join(
@@ -208,6 +203,6 @@ def _record(name: str, result: Result, seed: int, command: str) -> Record:
         "computed": result.computed,
         "remark": result.remark,
         "caption": result.caption,
-        "cases": [{**asdict(each), "conditions": each.conditions} for each in result.cases],
+        "cases": [{**asdict(case), "conditions": case.conditions} for case in result.cases],
         "numbers": result.numbers,
     }

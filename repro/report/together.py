@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from repro.report.render import Rendered
 
 _WORTH_A_PROCESS = 12
-"""Runs to be read and drawn."""
+"""So many runs to read and draw are worth a process."""
 
 
 def render(
-    found: Sequence[Section], level: int, memory: Memory, *, pictures: bool = False
+    sections: Sequence[Section], level: int, memory: Memory, *, pictures: bool = False
 ) -> tuple[list[Rendered], dict[str, Any]]:
     """Every section, and the figures that they show by key.
 
     Args:
-        found: The sections.
+        sections: The sections.
         level: Of their headings: 1 if the page holds nothing else, 2 otherwise.
         memory: Gives what was made before, and keeps what is made now.
         pictures: See `repro.report.render.Studio`; these are not remembered.
     """
     prints = Prints()
-    keys = [prints.of_section(section, level) for section in found]
+    keys = [prints.of_section(section, level) for section in sections]
     rendered = [_remembered(memory, key) for key in keys]
-    left = [number for number, each in enumerate(rendered) if each is None or pictures]
-    groups = _sharing([found[number] for number in left])
-    jobs = [[found[left[place]] for place in group] for group in groups]
+    left = [number for number, part in enumerate(rendered) if part is None or pictures]
+    groups = _sharing([sections[number] for number in left])
+    jobs = [[sections[left[index]] for index in group] for group in groups]
     drawn: dict[str, Any] = {}
-    known = [] if pictures else memory.keys
-    for group, (made, new) in zip(groups, _render_all(jobs, level, prints, known, pictures), strict=True):
+    kept = [] if pictures else memory.keys
+    for group, (made, new) in zip(groups, _render_all(jobs, level, prints, kept, pictures), strict=True):
         drawn |= new
-        for place, each in zip(group, made, strict=True):
-            rendered[left[place]] = each
-            memory.put(keys[left[place]], asdict(each))
-    done = [each for each in rendered if each is not None]
-    for key in dict.fromkeys(key for each in done for key in each.keys):
+        for index, part in zip(group, made, strict=True):
+            rendered[left[index]] = part
+            memory.put(keys[left[index]], asdict(part))
+    done = [part for part in rendered if part is not None]
+    for key in dict.fromkeys(key for part in done for key in part.keys):
         drawn[key] = drawn[key] if key in drawn else memory.get(key)
         memory.put(key, drawn[key])
     return done, drawn
@@ -65,17 +65,17 @@ def _remembered(memory: Memory, key: str) -> Rendered | None:
     if content is None:
         return None
     rendered = Rendered(**content)
-    return rendered if all(memory.get(each) is not None for each in rendered.keys) else None
+    return rendered if all(memory.get(part) is not None for part in rendered.keys) else None
 
 
 def _runs(section: Section) -> set[Path]:
     return {cell.run.path.resolve() for cell in section.cells if cell.run is not None}
 
 
-def _sharing(found: Sequence[Section]) -> list[list[int]]:
+def _sharing(sections: Sequence[Section]) -> list[list[int]]:
     """Sections by number, together where they share a run, so that each is read and drawn by one process."""
     groups: list[tuple[set[Path], list[int]]] = []
-    for number, section in enumerate(found):
+    for number, section in enumerate(sections):
         runs, members = _runs(section), [number]
         for group in [group for group in groups if group[0] & runs]:
             groups.remove(group)
@@ -88,19 +88,19 @@ Made = tuple[list["Rendered"], dict[str, Any]]
 
 
 def _render_all(
-    jobs: Sequence[Sequence[Section]], level: int, prints: Prints, known: Collection[str], pictures: bool
+    jobs: Sequence[Sequence[Section]], level: int, prints: Prints, kept: Collection[str], pictures: bool
 ) -> list[Made]:
     """What `_job` returns for each; by one process where others would cost more than they save."""
     sizes = [len(set().union(*map(_runs, job))) for job in jobs]
     workers = min(processors(), len(jobs), sum(sizes) // _WORTH_A_PROCESS)
     if workers < 2 or not _may_fork():
-        return [_job(job, level, prints, known, pictures) for job in jobs]
+        return [_job(job, level, prints, kept, pictures) for job in jobs]
     import repro.report.render  # noqa: F401  # once, here, rather than in every process
 
     order = sorted(range(len(jobs)), key=lambda number: -sizes[number])  # the longest first
     with warnings.catch_warnings(), ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         warnings.simplefilter("ignore", DeprecationWarning)  # NumPy's threads, which know of forks
-        running = {number: pool.submit(_job, jobs[number], level, prints, known, pictures) for number in order}
+        running = {number: pool.submit(_job, jobs[number], level, prints, kept, pictures) for number in order}
         try:
             return [running[number].result() for number in range(len(jobs))]
         except BrokenProcessPool as error:
@@ -115,8 +115,8 @@ def _may_fork() -> bool:
     return sys.platform == "linux" and "torch" not in sys.modules and threading.active_count() == 1
 
 
-def _job(sections: Sequence[Section], level: int, prints: Prints, known: Collection[str], pictures: bool) -> Made:
+def _job(sections: Sequence[Section], level: int, prints: Prints, kept: Collection[str], pictures: bool) -> Made:
     from repro.report.render import Studio
 
-    studio = Studio(prints, known, pictures=pictures)
+    studio = Studio(prints, kept, pictures=pictures)
     return [studio.render(section, level) for section in sections], studio.drawn

@@ -17,10 +17,10 @@ _DIGEST = "report/digest"
 
 def studies(paths: Sequence[Path]) -> list[Path]:
     """The folders of studies at or below the given paths; a run directory is not one."""
-    found = [
-        each.parent for path in paths for each in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
+    folders = [
+        file.parent for path in paths for file in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
     ]
-    return sorted(set(found))
+    return sorted(set(folders))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,14 @@ def study_report(
     project, entity = service.place(log, project=project, entity=entity)
     made = files(sections([folder]), pictures=True)
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()
-    known = manifest(folder)
+    about = manifest(folder)
     description = Description(
         identifier=hashlib.sha256(f"report/{folder.resolve().name}".encode()).hexdigest()[:8],
         name=f"{folder.resolve().name} (report)",
         group=folder.resolve().name,
         job_type="report",
-        tags=tags(known),
-        config={key: value for key, value in known.items() if key != "cells"},
+        tags=tags(about),
+        config={key: value for key, value in about.items() if key != "cells"},
     )
     summary = service.run_summary(entity, project, description.identifier) or {}
     return StudyReport(

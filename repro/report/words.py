@@ -14,6 +14,7 @@ from repro.measurements.kappa import Kappa, first_layer_growth
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.quantities import in_words
+from repro.text import stretches
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
@@ -53,8 +54,8 @@ def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[s
     spec, of_paper = _spec(figure), section.paper_shows.get(figure, "")
     plotted = spec.caption if spec else _OF_A_RUN[figure][1]
     kappas = [panel for panel in spec.panels if isinstance(panel, Kappa)] if spec else []
-    found = [_infinite(runs, kappa) for kappa in kappas] if figure != "first-layer" else [_growth(runs)]
-    sentences = [plotted, " ".join(filter(None, found)), of_paper, reservations(section)]
+    findings = [_infinite(runs, kappa) for kappa in kappas] if figure != "first-layer" else [_growth(runs)]
+    sentences = [plotted, " ".join(filter(None, findings)), of_paper, reservations(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
 
@@ -65,8 +66,8 @@ def reservations(section: Section) -> str:
         notes.append(f"Reduced against our full size: {'; '.join(section.reductions) or 'see the configuration'}.")
     last = [cell.run.lives[-1] for cell in section.cells if cell.run is not None and cell.run.lives]
     data = [life["data"] for life in last if "source" in life.get("data", {})]
-    unpublished = {f"{each['name']} from {each['source']}" for each in data if not each["published"]}
-    notes += [f"The data are {each}, not known to be the published pixels." for each in sorted(unpublished)]
+    unpublished = {f"{origin['name']} from {origin['source']}" for origin in data if not origin["published"]}
+    notes += [f"The data are {name}, not known to be the published pixels." for name in sorted(unpublished)]
     return " ".join(notes)
 
 
@@ -79,39 +80,39 @@ def claim_in_words(claim: str) -> str:
     words = []
     for word in text.split():
         label, _, quantity = word.rpartition(".")
-        known = in_words(quantity) if label else None
-        words.append(f"{title(label)} {known}" if known else _SIGNS.get(word, word))
+        name = in_words(quantity) if label else None
+        words.append(f"{title(label)} {name}" if name else _SIGNS.get(word, word))
     source = [rest[0].replace(" (", ", ").removesuffix(")")] if rest else []
     return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
 
 
 def _growth(runs: Sequence[RunRecords]) -> str:
-    found: dict[str, list[float]] = {}
+    factors: dict[str, list[float]] = {}
     for run in runs:
         growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
-            found.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
-    parts = [f"{name} {_span(values)}" for name, values in found.items()]
+            factors.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
+    parts = [f"{name} {_span(values)}" for name, values in factors.items()]
     return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
 
 
 def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
-    found: dict[str, list[pd.DataFrame]] = {}
+    by_label: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
         table = kappa.table(run.readings)
         table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
         if len(table):
-            found.setdefault(title(run.label), []).append(table)
+            by_label.setdefault(title(run.label), []).append(table)
     parts = []
     for word, is_kind in (("infinite", np.isinf), ("non-finite in its entries", np.isnan)):
-        for name, tables in found.items():
+        for name, tables in by_label.items():
             layers = [table["layer"][is_kind(table["kappa"])].tolist() for table in tables]
             if any(layers):
                 where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
-                counts = _span([len(each) for each in layers])
+                counts = _span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
-    sound = [name for name, tables in found.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
+    sound = [name for name, tables in by_label.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
     if sound:
         parts.append(f"finite in every layer of {_listed(sound)}")
     return f"{kappa.found} κ is {_listed(parts)}." if parts else ""
@@ -128,11 +129,5 @@ def _listed(words: Sequence[str]) -> str:
 
 def ranges(layers: Sequence[int]) -> str:
     """``[1, 2, 3, 7]`` as ``1 to 3, 7``; of more than four stretches the first three and the last."""
-    stretches: list[list[int]] = []
-    for layer in layers:
-        if stretches and layer == stretches[-1][-1] + 1:
-            stretches[-1][1:] = [layer]
-        else:
-            stretches.append([layer])
-    texts = [f"{each[0]} to {each[-1]}" if len(each) > 1 else str(each[0]) for each in stretches]
+    texts = [" to ".join(map(str, ends)) for ends in stretches(layers)]
     return ", ".join(texts if len(texts) <= 4 else [*texts[:3], "…", texts[-1]])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.config import to_yaml
-from repro.errors import UserError
+from repro.errors import refusing
 from repro.machine import allowed, available_memory, processors, told
 from repro.records import RunDirectory
 from repro.runs.budget import BEGIN_SECONDS
@@ -102,7 +102,7 @@ class AtOnce:
         self._cut = False  # by the budget
 
     def run(self) -> list[StudyCell]:
-        """Run them all.
+        """Run all cells.
 
         Returns:
             The cells that failed (the ends of their logs have been printed).
@@ -111,10 +111,8 @@ class AtOnce:
             Interrupted: When asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
             UserError: If the logs cannot be written.
         """
-        try:
+        with refusing(f"cannot write '{self._logs}'", "choose another --runs"):
             self._logs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write '{self._logs}': {error.strerror}; choose another --runs") from error
         say(f"repro: {told(self._threads, self._jobs)}")
         stop = StopRequest(self._ends + LAST_SECONDS - _GRACE_SECONDS)
         with stop.listening():
@@ -137,10 +135,10 @@ class AtOnce:
             while self._pending and len(self._running) < self._jobs and not stop:
                 self._begin(*self._pending.pop(0))
             time.sleep(_LOOK_SECONDS)
-            for each in list(self._running):
-                each.display.look()
-                if each.process.poll() is not None:
-                    self._ended(each)
+            for job in list(self._running):
+                job.display.look()
+                if job.process.poll() is not None:
+                    self._ended(job)
 
     def _begin(self, number: int, cell: StudyCell) -> None:
         name, log = label(cell, number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
@@ -172,25 +170,25 @@ class AtOnce:
 
     def _free_gpu(self) -> str | None:
         """The GPU with the fewest processes, of several the first."""
-        taken = Counter(each.gpu for each in self._running)
+        taken = Counter(job.gpu for job in self._running)
         return min(self._gpus, key=lambda gpu: taken[gpu], default=None)
 
     def _share(self, gpu: str | None) -> dict[str, str]:
         """What is different in a process's environment."""
         return {"OMP_NUM_THREADS": str(self._threads)} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
 
-    def _ended(self, each: _Running) -> None:
+    def _ended(self, job: _Running) -> None:
         """Say how a cell ended by itself."""
-        self._running.remove(each)
-        each.display.close()
-        if status := each.process.returncode:
-            self._failed.add(each.number)
-            say("\n".join([f"{each.name}: failed with exit status {status}; the end of its log:", *tail(each.log)]))
-        elif math.isinf(self._ends) or each.run.ended:
-            say(f"{each.name}: done")
+        self._running.remove(job)
+        job.display.close()
+        if status := job.process.returncode:
+            self._failed.add(job.number)
+            say("\n".join([f"{job.name}: failed with exit status {status}; the end of its log:", *tail(job.log)]))
+        elif math.isinf(self._ends) or job.run.ended:
+            say(f"{job.name}: done")
         else:
             self._cut = True
-            say(f"{each.name}: stopped, its checkpoint is saved")
+            say(f"{job.name}: stopped, its checkpoint is saved")
 
     def _end_all(self) -> None:
         """Have every process save and end. A Ctrl-C that comes more than a moment later does not wait for that."""
@@ -200,16 +198,16 @@ class AtOnce:
                 self._have_them_save()
             except KeyboardInterrupt:
                 if time.monotonic() - began > _SAME_SECONDS:
-                    for each in self._running:
-                        each.process.kill()
-                        each.process.wait()
+                    for job in self._running:
+                        job.process.kill()
+                        job.process.wait()
                     raise
 
     def _have_them_save(self) -> None:
-        for each in self._running:
-            if each.number not in self._told:
-                self._told.add(each.number)
-                each.process.send_signal(signal.SIGTERM)
+        for job in self._running:
+            if job.number not in self._told:
+                self._told.add(job.number)
+                job.process.send_signal(signal.SIGTERM)
         while self._running:
             self._running[-1].process.wait()
             self._running.pop().display.close()

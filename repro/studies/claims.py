@@ -115,8 +115,7 @@ def parse(claim: str) -> Claim:
             "<= CELL.QUANTITY <= HIGH"
         )
     low = _operand(match["low"], claim) if match["low"] else None
-    sides = (_operand(match[name], claim) for name in ("left", "right"))
-    left, right = sides
+    left, right = (_operand(match[name], claim) for name in ("left", "right"))
     return Claim(left, match["sign"], right, source, low, match["first"] or "", one_bound)
 
 
@@ -132,13 +131,13 @@ def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
         UserError: It names no place in the paper; it has one bound on a number without saying why; or there is no such
             cell or quantity.
     """
-    known = parse(claim)
-    if of_paper and not _SOURCE.search(known.source):
+    parsed = parse(claim)
+    if of_paper and not _SOURCE.search(parsed.source):
         raise UserError(f"claim '{claim}' names no source in the paper, as Table 1 or section 6.2; write {_FORM}")
-    one = any(map(math.isinf, known.bounds)) and known.sign != "==" and not known.compares_cells
-    if of_paper and one and not known.one_bound:
+    one = any(map(math.isinf, parsed.bounds)) and parsed.sign != "==" and not parsed.compares_cells
+    if of_paper and one and not parsed.one_bound:
         raise UserError(f"claim '{claim}' has one bound; write LOW <= CELL.QUANTITY <= HIGH | SOURCE, or {_FORM}")
-    for side in known.cells:
+    for side in parsed.cells:
         if side.label not in labels:
             raise unknown("cell", side.label, labels, extra=f"in claim '{claim}'")
         quantities.check(side.quantity, f"in claim '{claim}'")
@@ -155,17 +154,17 @@ def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) ->
         claim: See `parse`.
         values: Values by cell and quantity, one for each seed that was run.
     """
-    known = parse(claim)
-    for side in known.cells:
+    parsed = parse(claim)
+    for side in parsed.cells:
         if not values.get(side.label, {}).get(side.quantity):
             return Verdict(claim, "not run", f"{side.label} has no {side.quantity}")
     verdicts, shown = [], ""
-    for left, sign, right in known.parts:
+    for left, sign, right in parsed.parts:
         sides = [
             list(values[side.label][side.quantity]) if isinstance(side, Cell) else [side] for side in (left, right)
         ]
-        holds, note = _compare(sides, sign) if known.compares_cells else (_all(sides, sign), "")
-        if known.compares_cells:
+        holds, note = _compare(sides, sign) if parsed.compares_cells else (_all(sides, sign), "")
+        if parsed.compares_cells:
             sides = [[fmean(side)] for side in sides]
         verdicts.append(holds)
         shown = f"{shown or _shown(sides[0])} {sign} {_shown(sides[1])}{note}"

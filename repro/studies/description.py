@@ -34,18 +34,18 @@ class Description:
     @property
     def where(self) -> str:
         """The artefact: ``Oyedotun, Table 1``; empty for a study of one's own."""
-        return ", ".join(each for each in (self.paper, self.artefact) if each)
+        return ", ".join(part for part in (self.paper, self.artefact) if part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizedDescription(Description):
-    """The same of a study at one of its presets."""
+    """A study's description at one of its presets."""
 
     preset: str = ""
     reductions: Sequence[str] = ()
     """What is smaller than in the paper, in words; none means full size."""
     command: str = ""
-    """What makes it."""
+    """The command that makes its runs."""
 
     @property
     def reduced(self) -> bool:

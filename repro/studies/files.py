@@ -45,8 +45,8 @@ def _fill(kind: type, content: object, where: str) -> Any:
     made = {**content, **typed(kind, plain, source=where)}
     if "adjust" in fields:
         made["adjust"] = [
-            _fill(Adjustment, each, f"{where}, adjustment {number}")
-            for number, each in enumerate(_list(content.get("adjust") or (), f"{where}: adjust"), 1)
+            _fill(Adjustment, adjustment, f"{where}, adjustment {number}")
+            for number, adjustment in enumerate(_list(content.get("adjust") or (), f"{where}: adjust"), 1)
         ]
     return kind(**made)
 
@@ -101,7 +101,7 @@ def _check_forms(content: Mapping[str, Any], where: str) -> None:
     if not isinstance(base := content.get("base", {}), Mapping | str):
         raise UserError(f"{where}: base is {base!r}; allowed: keys and values, or the name of a file in configs/")
     grid = content.get("grid", {})
-    if not isinstance(grid, Mapping) or not all(isinstance(each, list | dict) for each in grid.values()):
+    if not isinstance(grid, Mapping) or not all(isinstance(choices, list | dict) for choices in grid.values()):
         raise UserError(f"{where}: grid is {grid}; allowed: keys with lists of values, or names with variants")
     for axis, choices in grid.items():
         for variant, settings in choices.items() if isinstance(choices, dict) else ():
@@ -134,9 +134,9 @@ def _check(study: Study, where: str) -> None:
         require_name(study.folder(preset), f"{where}: name and preset")
     for label in labels:
         require_name(label, f"{where}: the grid's label")
-    for each in (*study.adjust, *(one for preset in study.presets.values() for one in preset.adjust)):
-        if not any(fnmatchcase(label, each.cells) for label in labels):
-            raise unknown("cell", each.cells, labels, extra=f"in an adjustment of {where}")
+    for adjustment in (*study.adjust, *(own for preset in study.presets.values() for own in preset.adjust)):
+        if not any(fnmatchcase(label, adjustment.cells) for label in labels):
+            raise unknown("cell", adjustment.cells, labels, extra=f"in an adjustment of {where}")
     for name, size in study.presets.items():
         if varied := [key for key in flatten(size.settings, source=where) if key in study.grid]:
             raise UserError(f"{where}, preset {name} sets {varied[0]}, which the grid varies; adjust cells instead")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import refusing
 from repro.records import MANIFEST, replace_text
 from repro.studies.description import SizedDescription
 from repro.studies.study import StudyCell
@@ -16,10 +16,10 @@ from repro.studies.study import StudyCell
 
 def content(about: SizedDescription, cells: Sequence[StudyCell], names: Sequence[str]) -> dict[str, Any]:
     """What the study says of itself at a preset, and its cells with the folder names of their runs."""
-    known = dataclasses.asdict(about)
+    fields = dataclasses.asdict(about)
     return {
-        "study": known.pop("name"),
-        **known,
+        "study": fields.pop("name"),
+        **fields,
         "reduced": about.reduced,
         "cells": [
             {"label": cell.label, "seed": cell.seed, "run": name} for cell, name in zip(cells, names, strict=True)
@@ -27,10 +27,10 @@ def content(about: SizedDescription, cells: Sequence[StudyCell], names: Sequence
     }
 
 
-def description(known: Mapping[str, Any]) -> SizedDescription:
+def description(content: Mapping[str, Any]) -> SizedDescription:
     """What a manifest's content says of its study; `KeyError` and `TypeError` if it is none."""
     fields = {field.name for field in dataclasses.fields(SizedDescription)}
-    return SizedDescription(name=known["study"], **{key: value for key, value in known.items() if key in fields})
+    return SizedDescription(name=content["study"], **{key: value for key, value in content.items() if key in fields})
 
 
 def write(folder: Path, values: dict[str, Any]) -> None:
@@ -39,8 +39,6 @@ def write(folder: Path, values: dict[str, Any]) -> None:
     Raises:
         UserError: If it cannot be written.
     """
-    try:
+    with refusing(f"cannot write '{folder}'", "choose another --runs"):
         folder.mkdir(parents=True, exist_ok=True)
         replace_text(folder / MANIFEST, json.dumps(values, indent=1))
-    except OSError as error:
-        raise UserError(f"cannot write '{folder}': {error.strerror}; choose another --runs") from error

@@ -30,7 +30,7 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
 
     Runs that ``--again`` has set aside (``NAME.1``) are passed over.
     """
-    found: dict[str, RunDirectory] = {}
+    runs: dict[str, RunDirectory] = {}
     configs: dict[str, Config] = {}
     code = {signature(cell.config): own_code(cell.config) for cell in cells}
     strays: list[Stray] = []
@@ -50,12 +50,12 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
         if other := _another_result(run, config, code.get(key, {})):
             strays.append(Stray(run=run, difference=other))
             continue
-        if key not in found or run.ended:
-            found[key], configs[key] = run, config
+        if key not in runs or run.ended:
+            runs[key], configs[key] = run, config
     wanted = [signature(cell.config) for cell in cells]
-    for key in found.keys() - set(wanted):
-        strays.append(Stray(run=found[key], difference=_difference(configs[key], cells)))
-    return [found.get(key) for key in wanted], sorted(strays, key=lambda stray: stray.run.name)
+    for key in runs.keys() - set(wanted):
+        strays.append(Stray(run=runs[key], difference=_difference(configs[key], cells)))
+    return [runs.get(key) for key in wanted], sorted(strays, key=lambda stray: stray.run.name)
 
 
 def _another_result(run: RunDirectory, config: Config, code: dict[str, str]) -> str | None:
@@ -72,7 +72,7 @@ def _another_result(run: RunDirectory, config: Config, code: dict[str, str]) -> 
 def _difference(config: Config, cells: Sequence[StudyCell]) -> str:
     for cell in cells:
         if (cell.label, cell.config.seed) == (config.name, config.seed):
-            there, here = determining(config), determining(cell.config)
-            changed = [key for key in here if here[key] != there[key]]
-            return "; ".join(f"{key} is {there[key]} there and {here[key]} in the study" for key in changed)
+            theirs, ours = determining(config), determining(cell.config)
+            changed = [key for key in ours if ours[key] != theirs[key]]
+            return "; ".join(f"{key} is {theirs[key]} there and {ours[key]} in the study" for key in changed)
     return f"the study has no cell {config.name} with seed {config.seed}"

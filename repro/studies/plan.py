@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from repro.config import Config, determining, load
 from repro.data import dataset
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records import RunDirectory, replace_text
 from repro.runs.validation import train_samples
 from repro.studies.study import StudyCell
@@ -33,7 +33,7 @@ class Rate(NamedTuple):
 
 
 Rates = Mapping[str, Rate]
-"""Of a step, all else included, by `kind`."""
+"""How long a step takes, all else included, by `kind`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def kind(config: Config) -> str:
 def rates(folders: Iterable[Path]) -> Rates:
     """Step times of all finished runs below some folders, of several of a kind the mean; else what is noted there."""
     noted = {name: rate for folder in folders for name, rate in _remembered(folder).items()}
-    found: dict[str, list[Rate]] = {}
+    measured: dict[str, list[Rate]] = {}
     for folder in folders:
         for path in sorted(folder.glob("**/config.yaml")):
             run = RunDirectory(path.parent)
@@ -101,16 +101,16 @@ def rates(folders: Iterable[Path]) -> Rates:
                         continue
                     device = life.get("device", "CPU")
                     rate = Rate(run.state["seconds"] / run.state["step"], device)
-                    found.setdefault(kind(load(path)), []).append(rate)
+                    measured.setdefault(kind(load(path)), []).append(rate)
             except UserError:
                 continue  # of another version
-    return noted | {name: _mean(values) for name, values in found.items()}
+    return noted | {name: _mean(values) for name, values in measured.items()}
 
 
 def _mean(values: Sequence[Rate]) -> Rate:
-    """Of those on the device that was used last."""
+    """The mean of the rates on the device that was used last."""
     device = values[-1].device
-    seconds = [each.seconds for each in values if each.device == device]
+    seconds = [rate.seconds for rate in values if rate.device == device]
     return Rate(sum(seconds) / len(seconds), device)
 
 
@@ -120,29 +120,27 @@ def remember(runs: Path, config: Config, rate: Rate) -> None:
     Raises:
         UserError: If it cannot be written.
     """
-    known = {**_remembered(runs), kind(config): rate}
-    try:
+    noted = {**_remembered(runs), kind(config): rate}
+    with refusing(f"cannot write '{runs}'", "choose another --runs"):
         runs.mkdir(parents=True, exist_ok=True)
-        replace_text(runs / NAME, json.dumps({name: each._asdict() for name, each in known.items()}, indent=1))
-    except OSError as error:
-        raise UserError(f"cannot write '{runs}': {error.strerror}; choose another --runs") from error
+        replace_text(runs / NAME, json.dumps({name: value._asdict() for name, value in noted.items()}, indent=1))
 
 
 def _remembered(runs: Path) -> dict[str, Rate]:
     try:
-        known = json.loads((runs / NAME).read_text(encoding="utf-8"))
-        return {name: Rate(**rate) for name, rate in known.items()}
+        noted = json.loads((runs / NAME).read_text(encoding="utf-8"))
+        return {name: Rate(**rate) for name, rate in noted.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def progress(cells: Sequence[StudyCell], runs: Sequence[RunDirectory | None], known: Rates) -> list[Progress]:
+def progress(cells: Sequence[StudyCell], runs: Sequence[RunDirectory | None], by_kind: Rates) -> list[Progress]:
     """How far every cell's run is."""
-    return [_progress(cell, run, known) for cell, run in zip(cells, runs, strict=True)]
+    return [_progress(cell, run, by_kind) for cell, run in zip(cells, runs, strict=True)]
 
 
-def _progress(cell: StudyCell, run: RunDirectory | None, known: Rates) -> Progress:
-    whole, rate = steps(cell.config), known.get(kind(cell.config))
+def _progress(cell: StudyCell, run: RunDirectory | None, by_kind: Rates) -> Progress:
+    whole, rate = steps(cell.config), by_kind.get(kind(cell.config))
     if run is None:
         return Progress(cell=cell, run=None, status="missing", step=0, steps=whole, rate=rate)
     status = run.status

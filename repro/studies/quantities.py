@@ -32,7 +32,7 @@ def names() -> dict[str, str]:
 
     Of a whole run: accuracies and losses after the final epoch, κ at the last measurement.
     """
-    measured = [each.words for measurement in MEASUREMENTS.values() for each in measurement.all_quantities]
+    measured = [quantity.words for measurement in MEASUREMENTS.values() for quantity in measurement.all_quantities]
     return {name: words for of_some in (_OF_TRAINING, *measured) for name, words in of_some.items()}
 
 
@@ -60,30 +60,30 @@ def quantities(final: Mapping[str, float], seconds: float | None, records: RunRe
         seconds: How long the run took.
         records: Its metrics and readings.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for subset in ("train", "test"):
         if (accuracy := final.get(f"{subset}_accuracy")) is not None:
-            found[f"{subset}_accuracy"] = 100 * accuracy
+            values[f"{subset}_accuracy"] = 100 * accuracy
         if (loss := final.get(f"{subset}_cross_entropy")) is not None:
-            found[f"{subset}_loss"] = loss
+            values[f"{subset}_loss"] = loss
     if seconds is not None:
-        found["seconds"] = seconds
-    return found if records is None else found | _of_metrics(records) | _of_readings(records)
+        values["seconds"] = seconds
+    return values if records is None else values | _of_metrics(records) | _of_readings(records)
 
 
 def _of_metrics(records: RunRecords) -> dict[str, float]:
-    found = {}
+    largest = {}
     for name, metric in (("largest_loss", "cross_entropy"), ("largest_objective", "objective")):
         _, values = records.series(f"train/largest_{metric}", f"step/{metric}")  # older records have only some steps
         if len(values):
-            found[name] = float(values.max())  # NaN if any is
-    return found
+            largest[name] = float(values.max())  # NaN if any is
+    return largest
 
 
 def _of_readings(records: RunRecords) -> dict[str, float]:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for measurement in MEASUREMENTS.values():
         rows = records.readings[records.readings["measurement"] == measurement.name]
-        for each in measurement.all_quantities if len(rows) else ():
-            found |= each.values(rows)
-    return found
+        for quantity in measurement.all_quantities if len(rows) else ():
+            values |= quantity.values(rows)
+    return values

@@ -22,9 +22,9 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
     Raises:
         UserError: It is under `LEAST_MINUTES`, the time between two checkpoints, or what a run is known to need.
     """
-    given = f"--budget is {budget.minutes:g} minutes"
+    text = f"--budget is {budget.minutes:g} minutes"
     if budget.minutes < LEAST_MINUTES:
-        raise UserError(f"{given}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
+        raise UserError(f"{text}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
     for cell in cells:
         run = cell.resolved.directory
         interval = cell.config.trainer.checkpoint_every_n_minutes
@@ -32,14 +32,14 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
             continue
         if interval is not None and budget.minutes < interval:
             raise UserError(
-                f"{given}, and {interval:g} lie between checkpoints (trainer.checkpoint_every_n_minutes of "
+                f"{text}, and {interval:g} lie between checkpoints (trainer.checkpoint_every_n_minutes of "
                 f"{cell.label} seed {cell.seed}), so that a call that is killed could leave nothing; "
                 f"give --budget {interval:g} or more, or --trainer.checkpoint_every_n_minutes {budget.minutes / 3:.1g}"
             )
         needed = 2 * sum(known_stop(run, here=True).values()) / 60
         if budget.minutes < needed:
             raise UserError(
-                f"{given}, and {cell.label} seed {cell.seed} takes up to {needed / 2:.2g} for an evaluation and a "
+                f"{text}, and {cell.label} seed {cell.seed} takes up to {needed / 2:.2g} for an evaluation and a "
                 f"checkpoint alone; give {needed:.2g} or more"
             )
 

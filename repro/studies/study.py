@@ -110,9 +110,9 @@ class Study(Description):
             command: What makes it.
         """
         name, size = preset or self.default_preset, self.preset(preset)
-        known = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
-        known["claims"] = [*self.claims, *self.preset_claims.get(name, ())]
-        return SizedDescription(**known, preset=name, reductions=list(size.reductions), command=command)
+        fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
+        fields["claims"] = [*self.claims, *self.preset_claims.get(name, ())]
+        return SizedDescription(**fields, preset=name, reductions=list(size.reductions), command=command)
 
     def folder(self, preset: str | None) -> str:
         """Name of the folder of this study's runs at a preset."""
@@ -142,10 +142,10 @@ class Study(Description):
             for (axis, choices), value in zip(self.grid.items(), values, strict=True):
                 variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
                 combined |= flatten(variant, source=f"{source}, {axis} {value}")
-            for each in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
-                if fnmatchcase(label, each.cells):
-                    combined |= flatten(each.settings, source=f"{source}, cells {each.cells}")
-                    own_seeds = own_seeds if each.seeds is None else each.seeds
+            for adjustment in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
+                if fnmatchcase(label, adjustment.cells):
+                    combined |= flatten(adjustment.settings, source=f"{source}, cells {adjustment.cells}")
+                    own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
             chosen_seeds = (seeds or own_seeds) if own_seeds else ()
             require_once(chosen_seeds, f"{source}, cells {label}: seed")
             for seed in chosen_seeds:
@@ -168,11 +168,11 @@ def _require_different(cells: Sequence[StudyCell], source: str) -> None:
     Raises:
         UserError: Names both.
     """
-    known: dict[str, StudyCell] = {}
+    by_key: dict[str, StudyCell] = {}
     for cell in cells:
         key = json.dumps(_acting(cell.config), sort_keys=True, default=str)
-        if (other := known.setdefault(key, cell)) is not cell:
-            names = [f"{each.label} seed {each.seed}" for each in (other, cell)]
+        if (other := by_key.setdefault(key, cell)) is not cell:
+            names = [f"{one.label} seed {one.seed}" for one in (other, cell)]
             raise UserError(
                 f"{source}: {names[0]} and {names[1]} have the same settings, and so are one run; leave one out"
             )
@@ -180,13 +180,13 @@ def _require_different(cells: Sequence[StudyCell], source: str) -> None:
 
 def _acting(config: Config) -> dict[str, object]:
     """What determines a run's result, without what nothing reads, and names of ours in one spelling."""
-    found = determining(config)
+    settings = determining(config)
     for key in ("data.name", "model.network"):
-        if ":" not in (name := str(found[key])):
-            found[key] = name.lower()
+        if ":" not in (name := str(settings[key])):
+            settings[key] = name.lower()
     if config.model.skip_neurons is None:
-        found = {key: value for key, value in found.items() if key not in ("model.skip_seed", "model.skip_head")}
-    return found
+        settings = {key: value for key, value in settings.items() if key not in ("model.skip_seed", "model.skip_head")}
+    return settings
 
 
 def configurations() -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,10 +24,10 @@ FAMILIES = {"plainnet": "PlainNet", "resnet": "ResNet", "resnext": "ResNeXt"}
 @cache
 def _digits() -> tuple[Float[Tensor, "all 1 28 28"], Int[Tensor, " all"]]:
     arrays = mnist5k.load()
-    known = DATASETS["MNIST5k"]
+    entry = DATASETS["MNIST5k"]
     images = torch.from_numpy(np.asarray(arrays.train_images)).float().view(-1, 1, 28, 28) / 255
     labels = torch.from_numpy(np.asarray(arrays.train_labels)).long()
-    return (images - known.mean[0]) / known.deviation[0], labels
+    return (images - entry.mean[0]) / entry.deviation[0], labels
 
 
 def digits(count: int) -> tuple[Float[Tensor, "count 1 28 28"], Int[Tensor, " count"]]:
@@ -45,32 +44,25 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network before and after its steps."""
+class Trained(NamedTuple):
+    """A network after its steps."""
 
-    initial: nn.Module
     network: nn.Module
-    optimizer: torch.optim.Optimizer
     accuracy: float
     """On the digits that it was trained on."""
 
 
 @cache
-def trained(family: str, seed: int, activation: str = "relu") -> Trained:
-    """A network of 56 layers and base width 4 after 80 steps of SGD with momentum on 32 digits each, and before.
+def trained(family: str, seed: int) -> Trained:
+    """A network of 56 layers and base width 4 after 80 steps of SGD with momentum on 32 digits each.
 
     Args:
         family: A key of `FAMILIES`.
         seed: Of weights and batches.
-        activation: ``relu``, or ``identity`` for a linear network (but for its normalisation).
     """
     images, labels = digits(BATCH * STEPS)
     with seeded(seed):
-        network = create_network(
-            f"{family}{DEPTH}", width=WIDTH, in_channels=1, image_size=28, num_classes=10, activation=activation
-        )
-        initial = copy.deepcopy(network)
+        network = create_network(f"{family}{DEPTH}", width=WIDTH, in_channels=1, image_size=28, num_classes=10)
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
         for step, part in enumerate(torch.randperm(len(images)).split(BATCH)):
             for group in optimizer.param_groups:
@@ -81,4 +73,4 @@ def trained(family: str, seed: int, activation: str = "relu") -> Trained:
     network.eval()
     with torch.no_grad():
         accuracy = float((network(images[:500]).argmax(1) == labels[:500]).float().mean())
-    return Trained(initial.eval(), network, optimizer, accuracy)
+    return Trained(network, accuracy)

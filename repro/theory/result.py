@@ -32,7 +32,7 @@ class Case:
         ``beside``: one of the paper's own conditions is dropped, or something else was looked for; it decides nothing.
         ``as stated``: the paper's conditions are met, one that it does not say is not. ``complete``: all are met.
         """
-        if self.instead or any(each.place for each in self.drops):
+        if self.instead or any(condition.place for condition in self.drops):
             return "beside"
         return "as stated" if self.drops else "complete"
 
@@ -57,7 +57,7 @@ class Result:
     def under(self) -> str:
         """The conditions that the paper does not say and without which the conclusion was missed."""
         failing = [case for case in self.cases if case.conditions == "as stated" and not case.holds]
-        return " and ".join(dict.fromkeys(each.text for case in failing for each in case.drops))
+        return " and ".join(dict.fromkeys(condition.text for case in failing for condition in case.drops))
 
     @property
     def verdict(self) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from repro.errors import UserError
-
 Paper = Literal["Oyedotun", "Nguyen"]
 
 
@@ -44,26 +42,3 @@ def said(place: str, text: str) -> Condition:
 def unsaid(text: str) -> Condition:
     """A condition that the paper leaves out."""
     return Condition(text=text)
-
-
-def require_words(name: str, statement: Statement, quotation: str) -> None:
-    """Refuse a statement or condition that is not in the paper's words.
-
-    Args:
-        name: The statement's.
-        statement: Its text and said conditions are pieces of the quotation, in its order, with … between them.
-        quotation: The paper's own passage.
-
-    Raises:
-        UserError: Names the first piece that the passage does not have.
-    """
-    asked = [condition.text for condition in statement.conditions.values() if condition.place]
-    for text in (statement.text, *asked):
-        rest = " ".join(quotation.split())
-        for piece in filter(None, (each.strip() for each in text.split("…"))):
-            before, found, rest = rest.partition(piece)
-            if not found:
-                raise UserError(
-                    f"statement '{name}': “{piece}” is not in the paper's words (“{before[:60]} …”); quote them, with "
-                    "… for what is left out"
-                )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from repro.text import shell
 EXAMPLES = ("list", "plan oyedotun-table2 --measure", "run oyedotun-linear --budget 50", "status oyedotun-linear")
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Keep(Part):
     results: Path = option("folder to keep them in", default=RESULTS)
 
@@ -29,7 +27,7 @@ class _Keep(Part):
 def lines() -> list[str]:
     """A line on every study that there is."""
     studies = map(load, names())
-    return [f"{each.name:20} {each.where}: {each.title} [{', '.join(each.presets)}]" for each in studies]
+    return [f"{study.name:20} {study.where}: {study.title} [{', '.join(study.presets)}]" for study in studies]
 
 
 def _list(_request: Request) -> int:
@@ -38,13 +36,13 @@ def _list(_request: Request) -> int:
 
 
 def _keep(request: _Keep) -> int:
-    kept = [run for run in match(request.cells, request.place)[0] if run is not None and run.ended]
+    kept = [run for run in match(request.cells, request.folder)[0] if run is not None and run.ended]
     if not kept:
         command = shell("repro", "study", "status", request.name)
-        raise UserError(f"'{request.place}' has no finished run of this study; {command} lists them")
-    for each in kept:
-        target = request.results / request.place.name / each.name
-        print(f"{target}: {keep(each, target) / 1e6:.2f} MB")
+        raise UserError(f"'{request.folder}' has no finished run of this study; {command} lists them")
+    for directory in kept:
+        target = request.results / request.folder.name / directory.name
+        print(f"{target}: {keep(directory, target) / 1e6:.2f} MB")
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from repro.studies.plan import RESULTS, Progress, progress, rates
 from repro.studies.study import Study, StudyCell
 
 
-@dataclass(frozen=True, kw_only=True)
 class Part(Request):
-    """Cells of a study."""
+    """A request about some cells of a study."""
 
     name: str = argument("a study's name, or the path of a .yaml file")
     preset: str | None = option("size (default: the study's first)", default=None)
@@ -34,16 +32,16 @@ class Part(Request):
 
     @cached_property
     def cells(self) -> list[StudyCell]:
-        """The runs that are meant."""
+        """The study's cells at this size, with these seeds."""
         return self.study.cells(self.preset, seeds=self.seed, runs=self.runs, settings=self.settings)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Of every run, in place of its own."""
+        """Configuration keys that every run takes in place of its own."""
         return {}
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """The folder of the study's runs."""
         return Path(self.runs) / self.study.folder(self.preset)
 
@@ -57,10 +55,10 @@ class Part(Request):
 
     def progress(self) -> list[Progress]:
         """How far the runs are, with what is known of step times here and in the kept records."""
-        return progress(self.cells, match(self.cells, self.place)[0], rates([RESULTS, Path(self.runs)]))
+        return progress(self.cells, match(self.cells, self.folder)[0], rates([RESULTS, Path(self.runs)]))
 
     def preflight(self, limit: float | None) -> Iterator[Check]:
         """Look at what the runs need, with so many seconds for a life of the longest, as far as that is known."""
-        known = [each.remaining for each in self.progress() if each.remaining is not None]
-        longest = max(known) if known and math.isfinite(max(known)) else None
+        seconds = [state.remaining for state in self.progress() if state.remaining is not None]
+        longest = max(seconds) if seconds and math.isfinite(max(seconds)) else None
         return preflight([cell.config for cell in self.cells], limit=limit, longest=longest)

@@ -6,7 +6,6 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from repro.commands.options import option
@@ -18,9 +17,8 @@ from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, remember
 from repro.text import shell
 
 
-@dataclass(frozen=True, kw_only=True)
 class Plan(Part):
-    """What is planned."""
+    """A request to plan a study's runs."""
 
     measure: bool = option("time some steps here where no run has told", default=False)
 
@@ -33,10 +31,10 @@ def plan(request: Plan) -> int:
     if request.measure:
         _measure(planned, Path(request.runs))
         planned = request.progress()
-    for each in planned:
-        pace = f"{each.rate.seconds:.3g} s each on {each.rate.device}" if each.rate else ""
-        left = f"{duration(each.remaining)} left" if each.remaining is not None else "time not known"
-        print(f"{each.name:40} {each.status:12} {each.steps:>9,} steps  {left:>14}  {pace}".rstrip())
+    for state in planned:
+        pace = f"{state.rate.seconds:.3g} s each on {state.rate.device}" if state.rate else ""
+        left = f"{duration(state.remaining)} left" if state.remaining is not None else "time not known"
+        print(f"{state.name:40} {state.status:12} {state.steps:>9,} steps  {left:>14}  {pace}".rstrip())
     size = request.study.preset(request.preset)
     print(_time(request, planned))
     print(f"cost as stated by the study: {size.cost or 'not stated'}")
@@ -48,10 +46,10 @@ def plan(request: Plan) -> int:
 
 
 def _time(request: Plan, planned: Sequence[Progress]) -> str:
-    known = [each.remaining for each in planned if each.remaining is not None]
-    unknown = len(planned) - len(known)
-    if math.fsum(known) or not unknown:
-        time = f"{len(planned)} runs, {duration(math.fsum(known))} of device time left"
+    seconds = [state.remaining for state in planned if state.remaining is not None]
+    unknown = len(planned) - len(seconds)
+    if math.fsum(seconds) or not unknown:
+        time = f"{len(planned)} runs, {duration(math.fsum(seconds))} of device time left"
     else:
         time = f"{len(planned)} runs, device time left: not known"
     if not unknown:
@@ -63,12 +61,12 @@ def _time(request: Plan, planned: Sequence[Progress]) -> str:
 
 
 def _disk(planned: Sequence[Progress]) -> str:
-    if usages := [each.run.disk_usage() for each in planned if each.run is not None]:
+    if usages := [state.run.disk_usage() for state in planned if state.run is not None]:
         return f"{sum(usages) / len(usages) * len(planned) / 1e6:,.0f} MB, by the runs that there are"
     checkpoints = [
-        each.rate.checkpoint * each.cell.config.trainer.keep_checkpoints
-        for each in planned
-        if each.rate is not None and each.rate.checkpoint
+        state.rate.checkpoint * state.cell.config.trainer.keep_checkpoints
+        for state in planned
+        if state.rate is not None and state.rate.checkpoint
     ]
     if checkpoints:
         return f"{sum(checkpoints) / len(checkpoints) * len(planned) / 1e6:,.0f} MB of checkpoints"
@@ -79,29 +77,29 @@ def _measure(planned: Sequence[Progress], runs: Path) -> None:
     """Time some steps of every kind of run of which nothing is known, and remember that."""
     from repro.runs.step_timing import time_run
 
-    unknown = {kind(each.cell.config): each for each in planned if each.remaining is None}
-    for number, each in enumerate(unknown.values(), 1):
-        print(f"timing {each.name} ({number}/{len(unknown)})", file=sys.stderr, flush=True)
+    unknown = {kind(state.cell.config): state for state in planned if state.remaining is None}
+    for number, state in enumerate(unknown.values(), 1):
+        print(f"timing {state.name} ({number}/{len(unknown)})", file=sys.stderr, flush=True)
         try:
-            remember(runs, each.cell.config, Rate(*time_run(each.cell.config, each.steps)))
+            remember(runs, state.cell.config, Rate(*time_run(state.cell.config, state.steps)))
         except UserError as error:
-            print(f"repro: {each.name} cannot be timed: {error}", file=sys.stderr)
+            print(f"repro: {state.name} cannot be timed: {error}", file=sys.stderr)
 
 
 def status(request: Part) -> int:
     """Print a line a run, what is left of all, and runs that belong to the study no longer."""
-    kept, _ = match(request.cells, RESULTS / request.place.name)
+    kept, _ = match(request.cells, RESULTS / request.folder.name)
     states = request.progress()
-    for each, record in zip(states, kept, strict=True):
-        share = f"{100 * each.step / each.steps:.0f} %" if each.steps else ""
-        left = "time not known" if each.remaining is None else f"{duration(each.remaining)} left"
-        left = "" if each.remaining == 0 else left
-        more = each.run.state.get("reason", "") if each.run is not None and each.status == "failed" else ""
-        if each.run is None and record is not None:
+    for state, record in zip(states, kept, strict=True):
+        percent = f"{100 * state.step / state.steps:.0f} %" if state.steps else ""
+        left = "time not known" if state.remaining is None else f"{duration(state.remaining)} left"
+        left = "" if state.remaining == 0 else left
+        more = state.run.state.get("reason", "") if state.run is not None and state.status == "failed" else ""
+        if state.run is None and record is not None:
             more = f"an earlier run's record: {record.path}"
-        print(f"{each.name:40} {each.status:12} {share:>6}  {left:>14}  {more}".rstrip())
+        print(f"{state.name:40} {state.status:12} {percent:>6}  {left:>14}  {more}".rstrip())
     print(together(states))
-    strays = match(request.cells, request.place)[1]
+    strays = match(request.cells, request.folder)[1]
     for stray in strays:
         if stray.damaged:
             print(f"repro: {stray.difference}", file=sys.stderr)
@@ -112,10 +110,10 @@ def status(request: Part) -> int:
 
 def together(states: Sequence[Progress]) -> str:
     """How many runs are in which state, and how long the rest takes."""
-    counts = Counter(each.status for each in states)
-    remaining = [each.remaining for each in states]
-    known = math.fsum(seconds for seconds in remaining if seconds is not None)
+    counts = Counter(state.status for state in states)
+    remaining = [state.remaining for state in states]
+    least = math.fsum(seconds for seconds in remaining if seconds is not None)
     whole = ", ".join(f"{number} {status}" for status, number in counts.items())
     if None not in remaining:
-        return f"{whole}; {duration(known)} left"
-    return f"{whole}; {f'{duration(known)} left and more that is not known' if known else 'time left: not known'}"
+        return f"{whole}; {duration(least)} left"
+    return f"{whole}; {f'{duration(least)} left and more that is not known' if least else 'time left: not known'}"

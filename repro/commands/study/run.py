@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,14 @@ from repro.text import shell
 _INTERVAL = "trainer.checkpoint_every_n_minutes"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Report(Part):
-    """What is reported."""
+    """A request to report a study's runs."""
 
     out: Path | None = option("folder for the report (default: report/ in the study's folder)", default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Run(Part):
-    """What is run, and how."""
+    """A request to run a study's cells."""
 
     again: bool = option("run finished cells anew", default=False)
     jobs: int | None = option(
@@ -50,7 +47,7 @@ class Run(Part):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Of every run, in place of its own."""
+        """Configuration keys that every run takes in place of its own."""
         return {} if self.minutes is None else {_INTERVAL: self.minutes}
 
 
@@ -62,7 +59,7 @@ def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
         return _run_task(request, request.task)
     from repro.distributed.processes import is_first_rank
 
-    typed = made_by(request, *(command or ()))
+    typed = made_by(request, *command)
     try:
         failed = _run(request, typed)
     except Interrupted as reason:
@@ -94,8 +91,8 @@ def _report(request: Part, command: str, out: Path | None) -> None:
     from repro.report.sources import of_cells
 
     study = request.study
-    section = of_cells(study, request.preset, request.cells, [request.place], command=command)
-    own = request.place / ("report" if study.runs_of is None else f"report-{study.name}")
+    section = of_cells(study, request.preset, request.cells, [request.folder], command=command)
+    own = request.folder / ("report" if study.runs_of is None else f"report-{study.name}")
     page = write([section], out or own)
     print((page.parent / "tables.md").read_text(encoding="utf-8"))
     print(f"report: {page}")
@@ -104,32 +101,32 @@ def _report(request: Part, command: str, out: Path | None) -> None:
 def _used_up(request: Run) -> int:
     """Say how far the runs are at the end of a budget; returns the exit status."""
     states = request.progress()
-    done = f"{sum(each.run is not None and each.run.ended for each in states)} of {len(states)} runs are done"
+    done = f"{sum(state.run is not None and state.run.ended for state in states)} of {len(states)} runs are done"
     print(
         f"repro: the budget of {request.budget.minutes:g} minutes is used up: {done} ({together(states)}); "
         "the same command goes on from there",
         file=sys.stderr,
     )
-    return 1 if any(each.status == "failed" for each in states) else 0
+    return 1 if any(state.status == "failed" for state in states) else 0
 
 
 def _run(request: Run, command: str) -> list[StudyCell]:
-    """The cells that failed."""
+    """Run the cells that are missing; returns those that failed."""
     from repro.studies.at_once import AtOnce, sensible_jobs
     from repro.studies.runner import require_useful, run_study
 
     if request.jobs is not None and request.jobs < 1:
         raise UserError(f"--jobs is {request.jobs}; allowed: 1 or more")
-    study, cells, place = request.study, request.cells, request.place
+    study, cells, folder = request.study, request.cells, request.folder
     runs = [cell.resolved.directory for cell in cells]  # refuses what cannot be run before anything runs
     require_useful(request.budget, cells)
     if study.runs_of is None:
-        manifest.write(place, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
+        manifest.write(folder, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
     missing = [run for run in runs if request.again or not run.ended]
     jobs = request.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         ordered = longest_first(request)
-        return AtOnce(ordered, jobs, folder=place, again=request.again, ends=request.budget.ends).run()
+        return AtOnce(ordered, jobs, folder=folder, again=request.again, ends=request.budget.ends).run()
     return run_study(cells, again=request.again, ends=request.budget.ends)
 
 
@@ -139,10 +136,10 @@ def longest_first(request: Part) -> list[StudyCell]:
     Those of which nothing is known count as long.
     """
 
-    def begins(each: Progress) -> tuple[bool, float]:
-        return each.run is None, -math.inf if each.remaining is None else -each.remaining
+    def begins(state: Progress) -> tuple[bool, float]:
+        return state.run is None, -math.inf if state.remaining is None else -state.remaining
 
-    return [each.cell for each in sorted(request.progress(), key=begins)]
+    return [state.cell for state in sorted(request.progress(), key=begins)]
 
 
 def _run_task(request: Run, task: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from repro.cluster import sbatch, submission
 from repro.cluster.preflight import passes
@@ -16,9 +15,8 @@ from repro.studies import manifest
 from repro.text import shell
 
 
-@dataclass(frozen=True, kw_only=True)
 class Submit(Part):
-    """What is submitted, and how."""
+    """A request to hand a study's runs to SLURM."""
 
     max_parallel: int | None = option("runs at once (default: as many as there is room)", default=None, metavar="K")
     partition: str | None = option("SLURM's partition", default=None)
@@ -43,11 +41,11 @@ def submit(request: Submit) -> int:
         raise UserError(f"--max-parallel is {request.max_parallel}; allowed: 1 or more")
     extra = _of_sbatch(request.further)
     limit = submission.seconds(request.time or sbatch.STUDY.time)
-    study, cells, place = request.study, request.cells, request.place
+    study, cells, folder = request.study, request.cells, request.folder
     if not passes(request.preflight(limit)):
         return 1
     names = [cell.resolved.directory.name for cell in cells]
-    chosen = submission.missing(cells, names, place)
+    chosen = submission.missing(cells, names, folder)
     if not chosen:
         print(f"nothing to submit: all {len(cells)} runs are finished or on their way (repro study status)")
         return 0
@@ -59,9 +57,9 @@ def submit(request: Submit) -> int:
     ]
     if study.runs_of is None and not request.dry_run:
         command = shell("repro", "study", "run", *arguments)
-        manifest.write(place, manifest.content(study.at(request.preset, command), cells, names))
+        manifest.write(folder, manifest.content(study.at(request.preset, command), cells, names))
     arrays = submission.jobs(
-        place,
+        folder,
         arguments,
         {number: cells[number] for number in chosen},
         at_once=request.max_parallel,
@@ -74,15 +72,15 @@ def submit(request: Submit) -> int:
         if request.dry_run:
             print(f"would submit {len(parts)} of {len(cells)} runs")
             continue
-        number = submission.submit(job, place, {part: names[part] for part in parts})
-        print(f"submitted job {number}: {len(parts)} of {len(cells)} runs; logs in {place}/logs")
+        number = submission.submit(job, folder, {part: names[part] for part in parts})
+        print(f"submitted job {number}: {len(parts)} of {len(cells)} runs; logs in {folder}/logs")
     return 0
 
 
-def _of_sbatch(given: Sequence[str]) -> list[str]:
+def _of_sbatch(texts: Sequence[str]) -> list[str]:
     """Further options of sbatch, each a word; several may stand in one --sbatch, quoted as for a shell."""
     words = []
-    for text in given:
+    for text in texts:
         try:
             words += shlex.split(text)
         except ValueError as error:

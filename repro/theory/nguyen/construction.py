@@ -93,12 +93,12 @@ def construct(values: Sequence[float], layer_of: Sequence[int], *, beta: float =
 def float64_gaps(values: Sequence[float], alphas: Sequence[mpmath.mpf]) -> list[float]:
     """The smallest difference that each layer reads, if the same is computed in float64."""
     carried = np.sort(np.array(values))[::-1]
-    found = []
+    gaps = []
     with np.errstate(over="ignore"):
         for alpha in alphas:
-            found.append(float(np.min(carried[:-1] - carried[1:])))
+            gaps.append(float(np.min(carried[:-1] - carried[1:])))
             carried = 1 / (1 + np.exp(-float(alpha) * carried))
-    return found
+    return gaps
 
 
 def digits_for_next_layer(made: Construction, values: Sequence[float]) -> float:
@@ -146,17 +146,17 @@ class _Depths:
     exact: Mapping[int, float]
     """The smallest difference between samples that the last layer reads."""
     rounded: Mapping[int, float]
-    """The same in float64."""
+    """That difference in float64."""
 
 
 def _by_depth(values: Sequence[float]) -> _Depths:
     with mpmath.workdps(200):
         made = {depth: construct(values, [depth] * len(values)) for depth in _DEPTHS}
         return _Depths(
-            {depth: float(each.determinant / each.bound) for depth, each in made.items()},
-            {depth: float(mpmath.log10(each.alphas[-1])) for depth, each in made.items()},
-            {depth: float(each.gaps[-1]) for depth, each in made.items()},
-            {depth: float64_gaps(values, each.alphas)[-1] for depth, each in made.items()},
+            {depth: float(built.determinant / built.bound) for depth, built in made.items()},
+            {depth: float(mpmath.log10(built.alphas[-1])) for depth, built in made.items()},
+            {depth: float(built.gaps[-1]) for depth, built in made.items()},
+            {depth: float64_gaps(values, built.alphas)[-1] for depth, built in made.items()},
         )
 
 
@@ -193,11 +193,11 @@ def _of_two_layers(values: Sequence[float]) -> list[Case]:
 def _of_softplus(values: Sequence[float]) -> tuple[Case, dict[str, float]]:
     with mpmath.workdps(200):
         ratios = {f"{alpha:g}": softplus_determinant(values, [1, 2, 3, 4], alpha) for alpha in (1e2, 1e6, 1e10, 1e12)}
-    found = ", ".join(f"{ratio:.4g} (α = {alpha})" for alpha, ratio in ratios.items())
+    ratios_in_words = ", ".join(f"{ratio:.4g} (α = {alpha})" for alpha, ratio in ratios.items())
     case = Case(
         setting="four softplus neurons, one in each of four layers, whose paths have no chosen neuron: det Ψ → Π σ(β)",
         holds=abs(ratios["1e+12"] - 1) < 1e-6,
-        found=f"det Ψ / Π σ(β) is {found}",
+        found=f"det Ψ / Π σ(β) is {ratios_in_words}",
     )
     return case, ratios
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
-from repro.theory.nguyen.descent import Path
+from repro.theory.nguyen.descent import Path, along
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
 from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
@@ -20,10 +20,7 @@ from repro.theory.result import Case, Result
 def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path:
     """The loss on the straight way from V to V* with G = Y, an exact minimiser of square and hinge loss."""
     targets = losses.one_hot(point.labels, CLASSES) - point.own
-    change = direction(point, targets) - point.v
-    at = np.linspace(0, 1, 101)
-    found = [float(loss(point.own + point.features @ (point.v + s * change), point.labels)) for s in at]
-    return Path(at, np.array(found))
+    return along(point, direction(point, targets) - point.v, np.linspace(0, 1, 101).tolist(), loss)
 
 
 def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf:
@@ -34,7 +31,7 @@ def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf
 
 def theorem_c_3(seed: int) -> Result:
     """Segments to exact minimisers, the infimum of cross-entropy, and flat tops of the hinge loss."""
-    points = {"as drawn": skip_points.initial(seed), "stuck": skip_points.stuck(seed)}
+    points = {"as drawn": skip_points.drawn(seed), "stuck": skip_points.stuck(seed)}
     chosen = {"square": losses.square, "hinge": losses.hinge}
     paths = {
         f"{kind}, {name}": to_minimiser(point, loss) for kind, loss in chosen.items() for name, point in points.items()

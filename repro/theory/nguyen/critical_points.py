@@ -22,7 +22,7 @@ def sampled(seed: int) -> list[Point]:
     """Points of random U, and V of several scales."""
     points = []
     for number in range(_DRAWS):
-        drawn = skip_points.initial(seed * _DRAWS + number)
+        drawn = skip_points.drawn(seed * _DRAWS + number)
         scale = _SCALES[number % len(_SCALES)]
         points.append(Point(drawn.features, drawn.own, scale * drawn.v, drawn.labels))
     return points
@@ -36,9 +36,9 @@ def hessian_block(point: Point, column: int) -> Float[Tensor, "neurons neurons"]
         v = torch.cat([v[:, :column], values[:, None], v[:, column + 1 :]], 1)
         return losses.cross_entropy(point.own + point.features @ v, point.labels)
 
-    found = torch.autograd.functional.hessian(loss, point.v[:, column].clone())
-    assert isinstance(found, Tensor)
-    return found
+    hessian = torch.autograd.functional.hessian(loss, point.v[:, column].clone())
+    assert isinstance(hessian, Tensor)
+    return hessian
 
 
 def hessian_as_printed(point: Point, column: int) -> Float[Tensor, "neurons neurons"]:
@@ -82,28 +82,23 @@ def theorem_3_4_1(seed: int) -> Result:
 def theorem_3_4_3(seed: int) -> Result:
     """The slope along D at sampled points, and the flat critical point at U = 0."""
     slopes, checked = [], []
-    for point in [*sampled(seed), skip_points.trained(seed), skip_points.stuck(seed)]:
+    for point in [*sampled(seed), skip_points.drawn(seed, 60), skip_points.stuck(seed)]:
         change = direction(point, losses.one_hot(point.labels, CLASSES))
         slope = float(losses.slope_along_targets(point.scores, point.labels))
         step = 1e-4
-        there, back = (
+        ahead, behind = (
             losses.cross_entropy(point.own + point.features @ (point.v + s * change), point.labels)
             for s in (step, -step)
         )
         slopes.append(slope)
-        checked.append(abs(float(there - back) / (2 * step) / slope - 1))
+        checked.append(abs(float(ahead - behind) / (2 * step) / slope - 1))
     flat = skip_points.equal_features(seed, 0.0)
     labels = torch.arange(50) % CLASSES
-    around = []
-    generator = torch.Generator().manual_seed(seed)
-    x, _ = skip_points.inputs(50)
-    for radius in (1e-3, 1e-2, 1e-1):
-        zero = skip_points.Hidden(
-            [torch.zeros(80, x.shape[1], dtype=torch.float64)], [torch.zeros(80, dtype=torch.float64)]
-        )
-        moved = zero.moved(radius, generator).neurons(x)
-        around.append(float(losses.cross_entropy(moved @ torch.zeros(80, CLASSES, dtype=torch.float64), labels)))
     zero_v = Point(flat.features, flat.own, torch.zeros_like(flat.v), labels)
+    around = [
+        float(losses.cross_entropy(skip_points.equal_features(seed, radius).features @ zero_v.v, labels))
+        for radius in (1e-3, 1e-2, 1e-1)
+    ]
     gradient = float(
         (zero_v.features.T @ (zero_v.scores.softmax(1) - losses.one_hot(labels, CLASSES))).norm() / len(labels)
     )
@@ -132,7 +127,7 @@ def theorem_3_4_3(seed: int) -> Result:
 def theorem_3_4_4(seed: int) -> Result:
     """The curvature along D at sampled points, and the Hessian beside the paper's formula."""
     curvatures = [float(losses.curvature_along_targets(point.scores, point.labels)) for point in sampled(seed)]
-    drawn = skip_points.initial(seed)
+    drawn = skip_points.drawn(seed)
     small = Point(drawn.features[:, :12], drawn.own, drawn.v[:12], drawn.labels)
     exact, printed = hessian_block(small, 0), hessian_as_printed(small, 0)
     ratio = float((printed * exact).sum() / exact.square().sum())

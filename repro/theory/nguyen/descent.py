@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,13 +35,15 @@ class Path:
         return float((self.loss - lowest).max() / self.loss[0])
 
 
-def along(point: Point, change: Float[Tensor, "neurons classes"], at: Sequence[float]) -> Path:
-    """Cross-entropy at V + s · change, evaluated through Ψ as a network would."""
-    found = []
-    for s in at:
-        scores = point.own + point.features @ (point.v + s * change)
-        found.append(float(losses.cross_entropy(scores, point.labels)))
-    return Path(np.array(at, dtype=float), np.array(found))
+def along(
+    point: Point,
+    change: Float[Tensor, "neurons classes"],
+    at: Sequence[float],
+    loss: Callable[[Tensor, Tensor], Tensor] = losses.cross_entropy,
+) -> Path:
+    """The loss at V + s · change, evaluated through Ψ as a network would."""
+    values = [float(loss(point.own + point.features @ (point.v + s * change), point.labels)) for s in at]
+    return Path(np.array(at, dtype=float), np.array(values))
 
 
 def ray(point: Point) -> Path:
@@ -121,8 +123,8 @@ def _goes_down(setting: str, path: Path) -> Case:
 def theorem_3_4_2(seed: int) -> Result:
     """Rays from drawn, trained and stuck points, a path from U = 0; the proof's segment beside them."""
     points = {
-        "as drawn": skip_points.initial(seed),
-        "trained": skip_points.trained(seed),
+        "as drawn": skip_points.drawn(seed),
+        "trained": skip_points.drawn(seed, 60),
         "stuck (sigmoid CNN13)": skip_points.stuck(seed),
     }
     rays = {name: ray(point) for name, point in points.items()}

@@ -130,7 +130,7 @@ class _Setting:
     """A kind of network to draw."""
 
     name: str
-    """In the figures."""
+    """Its name in the figures."""
     text: str
     draw: DrawFeatures
     drops: Sequence[str] = ()
@@ -192,22 +192,22 @@ def _settings() -> list[_Setting]:
 def lemma_3_2(seed: int) -> Result:
     """Ranks over random draws: the lemma's networks, and those that lack one of its conditions."""
     settings = _settings()
-    found = {each.name: full_ranks(each.draw, each.draws, seed) for each in settings}
+    ranks = {setting.name: full_ranks(setting.draw, setting.draws, seed) for setting in settings}
     cases = [
         Case(
-            setting=each.text,
-            drops=[_NEEDS[name] for name in each.drops],
-            holds=found[each.name][0] == each.draws,
-            found=f"full rank in {found[each.name][0]} of {each.draws:,} draws, σmin/σmax "
-            f"{found[each.name][1][-1]:.0e} in the median one",
+            setting=setting.text,
+            drops=[_NEEDS[name] for name in setting.drops],
+            holds=ranks[setting.name][0] == setting.draws,
+            found=f"full rank in {ranks[setting.name][0]} of {setting.draws:,} draws, σmin/σmax "
+            f"{ranks[setting.name][1][-1]:.0e} in the median one",
         )
-        for each in settings
+        for setting in settings
     ]
-    shown = [name for name, (_, values) in found.items() if len(values) == _SAMPLES]
+    shown = [name for name, (_, values) in ranks.items() if len(values) == _SAMPLES]
     order = np.arange(1, _SAMPLES + 1, dtype=float)
     figures = []
     for part in (shown[:4], shown[4:]):
-        traces = [Trace(label=name, x=order, y=np.maximum(found[name][1], 1e-18)) for name in part]
+        traces = [Trace(label=name, x=order, y=np.maximum(ranks[name][1], 1e-18)) for name in part]
         figures.append([Panel(title="Singular values of Ψ", x="number", y="σ / σmax", traces=traces, reference=1.2e-7)])
     return Result(
         computed=f"Rank of Ψ for N = {_SAMPLES} digits and as many neurons over {_DRAWS} random draws of U, in "
@@ -217,8 +217,8 @@ def lemma_3_2(seed: int) -> Result:
         "the usual convolution has one for a map. The conditions are sufficient: without them the rank is often full "
         "all the same. Full is not well-conditioned: to float32 (1.2e-7) many of these Ψ lack rank.",
         numbers={
-            each.name: {"full": full, "draws": each.draws, "smallest_over_largest": float(values[-1])}
-            for each, (full, values) in zip(settings, found.values(), strict=True)
+            setting.name: {"full": full, "draws": setting.draws, "smallest_over_largest": float(values[-1])}
+            for setting, (full, values) in zip(settings, ranks.values(), strict=True)
         },
         figures=figures,
         caption="Singular values of the median draw. The dotted line is float32's precision; those below 1e-18 are "

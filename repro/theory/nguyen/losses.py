@@ -12,7 +12,7 @@ Labels = Int[Tensor, " samples"]
 
 
 def one_hot(labels: Labels, classes: int) -> Scores:
-    """Y."""
+    """Y: the labels as rows with a single one."""
     return F.one_hot(labels, classes).double()
 
 

@@ -37,18 +37,18 @@ def training_history(seed: int) -> tuple[Float[np.ndarray, " steps"], Float[np.n
     generator = torch.Generator().manual_seed(seed)
     hidden = skip_points.random_hidden((64,), x.shape[1], generator)
     v = torch.randn(64, CLASSES, generator=generator, dtype=torch.float64) / 8
-    leaves = [each.requires_grad_() for each in (*hidden.weights, *hidden.biases, v)]
+    leaves = [leaf.requires_grad_() for leaf in (*hidden.weights, *hidden.biases, v)]
     optimizer = torch.optim.Adam(leaves, lr=0.03)
-    found, wrong = [], []
+    ratios, wrong = [], []
     for _ in range(_STEPS):
         optimizer.zero_grad()
         scores = hidden.neurons(x) @ v
         loss = losses.cross_entropy(scores, labels)
-        found.append(loss.item() / threshold(_SAMPLES))
+        ratios.append(loss.item() / threshold(_SAMPLES))
         wrong.append(float(losses.errors(scores.detach(), labels)))
         loss.backward()
         optimizer.step()
-    return np.array(found), np.array(wrong)
+    return np.array(ratios), np.array(wrong)
 
 
 def broken_by(draws: int, generator: torch.Generator) -> tuple[int, int]:

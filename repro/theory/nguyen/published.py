@@ -40,7 +40,7 @@ TABLE_4: dict[str, tuple[float | None, ...]] = {
     "VGG16-skip (rand)": (53.83, None, 55.34, None),
     "VGG16-skip (SGD)": (65.77, 83.06, 76.52, 91.00),
 }
-"""The same with strided convolutions in place of max-pooling."""
+"""As `TABLE_5`, of networks with strided convolutions in place of max-pooling."""
 
 TABLE_1 = {"CNN13": (11.35, 99.20), "CNN13-skip (SGD)": (98.40, 99.14)}
 """Sigmoid, softplus on MNIST."""
@@ -52,20 +52,20 @@ def decreases(kind: str) -> list[float]:
     Args:
         kind: ``rand`` or ``SGD``.
     """
-    found = []
+    drops = []
     for name, values in TABLE_4.items():
         if kind in name:
-            found += [
+            drops += [
                 before - after
                 for column in _TABLE_2.values()
                 if (before := TABLE_5[name][column]) is not None and (after := values[column]) is not None
             ]
-    return found
+    return drops
 
 
 def gains() -> dict[str, float]:
     """What skips bring (SGD), by network and activation, in points: Tables 1 and 2."""
-    found = {
+    in_points = {
         f"CNN13 {kind}": TABLE_1["CNN13-skip (SGD)"][column] - TABLE_1["CNN13"][column]
         for column, kind in enumerate(("sigmoid", "softplus"))
     }
@@ -75,8 +75,8 @@ def gains() -> dict[str, float]:
                 plain, skip = values[column], TABLE_5[f"{name}-skip (SGD)"][column]
                 assert plain is not None
                 assert skip is not None
-                found[f"{name} {kind}"] = skip - plain
-    return found
+                in_points[f"{name} {kind}"] = skip - plain
+    return in_points
 
 
 def by_depth(names: Sequence[str]) -> dict[str, list[float]]:

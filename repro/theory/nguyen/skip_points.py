@@ -46,17 +46,17 @@ class Hidden:
 
     def neurons(self, x: Float[Tensor, "samples inputs"]) -> Float[Tensor, "samples neurons"]:
         """The outputs of all hidden neurons, layer by layer."""
-        found = []
+        outputs = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
             x = ACTIVATIONS[self.activation](x @ weight.T + bias)
-            found.append(x)
-        return torch.cat(found, 1)
+            outputs.append(x)
+        return torch.cat(outputs, 1)
 
     def moved(self, size: float, generator: torch.Generator) -> Hidden:
         """Every weight and bias shifted by Gaussian noise of this deviation."""
 
         def shift(tensors: Sequence[Tensor]) -> list[Tensor]:
-            return [each + size * torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in tensors]
+            return [old + size * torch.randn(old.shape, generator=generator, dtype=old.dtype) for old in tensors]
 
         return replace(self, weights=shift(self.weights), biases=shift(self.biases))
 
@@ -88,39 +88,29 @@ class Point:
 
     @property
     def scores(self) -> Float[Tensor, "samples classes"]:
-        """G."""
+        """The scores G = own + ΨV."""
         return self.own + self.features @ self.v
 
 
 def direction(point: Point, targets: Float[Tensor, "samples classes"]) -> Float[Tensor, "neurons classes"]:
     """D with ΨD = targets, of least norm; a least-squares solution where Ψ lacks rank."""
-    found: Tensor = torch.linalg.lstsq(point.features, targets, driver="gelsd").solution
-    return found
+    solution: Tensor = torch.linalg.lstsq(point.features, targets, driver="gelsd").solution
+    return solution
 
 
-def initial(seed: int) -> Point:
-    """A fully connected sigmoid network of three layers and its V, as drawn."""
-    x, labels = inputs()
-    generator = torch.Generator().manual_seed(seed)
-    psi = _chosen(random_hidden(_WIDTHS, x.shape[1], generator), x, generator)
-    v = torch.randn(psi.shape[1], CLASSES, generator=generator, dtype=torch.float64) * (2 / psi.shape[1]) ** 0.5
-    return Point(psi, torch.zeros(len(x), CLASSES, dtype=torch.float64), v, labels)
+def drawn(seed: int, steps: int = 0) -> Point:
+    """A fully connected sigmoid network of three layers and its V, of N + 20 of the neurons: as drawn, or trained.
 
-
-def _chosen(hidden: Hidden, x: Tensor, generator: torch.Generator) -> Tensor:
-    """N + 20 of the neurons, at random."""
-    psi = hidden.neurons(x)
-    return psi[:, torch.randperm(psi.shape[1], generator=generator)[: len(x) + 20]]
-
-
-def trained(seed: int, steps: int = 60) -> Point:
-    """The same after full-batch gradient steps (Adam) on U and V."""
+    Args:
+        seed: Of all that is drawn.
+        steps: Full-batch gradient steps (Adam) on U and V.
+    """
     x, labels = inputs()
     generator = torch.Generator().manual_seed(seed)
     hidden = random_hidden(_WIDTHS, x.shape[1], generator)
     kept = torch.randperm(sum(_WIDTHS), generator=generator)[: len(x) + 20]
     v = torch.randn(len(kept), CLASSES, generator=generator, dtype=torch.float64) * (2 / len(kept)) ** 0.5
-    leaves = [each.clone().requires_grad_() for each in (*hidden.weights, *hidden.biases, v)]
+    leaves = [leaf.clone().requires_grad_() for leaf in (*hidden.weights, *hidden.biases, v)]
     layers = len(_WIDTHS)
     moving = replace(hidden, weights=leaves[:layers], biases=leaves[layers:-1])
     optimizer = torch.optim.Adam(leaves, lr=0.01)

@@ -37,7 +37,7 @@ def rotation_condition(depth: int, angle: float) -> float:
 
 
 def oblique(n: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Of two layers with one basis of Gaussian vectors: their commutator, and the basis' largest |cosine|."""
+    """The commutator of two layers with one basis of Gaussian vectors, and the basis' largest |cosine|."""
     basis = generator.normal(size=(n, n))
     basis /= np.linalg.norm(basis, axis=0)
     layers = [basis @ np.diag(generator.normal(size=n)) @ np.linalg.inv(basis) for _ in range(2)]
@@ -47,7 +47,7 @@ def oblique(n: int, generator: np.random.Generator) -> tuple[float, float]:
 def assumption_1(seed: int) -> Result:
     """What the assumption gives, and how often layers that are drawn at random meet it."""
     generator = np.random.default_rng(seed)
-    found = np.array([share_of_real_spectra(n, _DRAWS, generator) for n in _SIZES])
+    fractions = np.array([share_of_real_spectra(n, _DRAWS, generator) for n in _SIZES])
     n = 32
     a, b = generator.normal(size=(2, n, n))
     basis = np.linalg.qr(generator.normal(size=(n, n)))[0]
@@ -55,7 +55,7 @@ def assumption_1(seed: int) -> Result:
     x = generator.normal(size=n)
     expressed = float(np.linalg.norm(basis @ (basis.T @ x) - x) / np.linalg.norm(x))
     apart, (leaning, cosine) = commutator(a, b), oblique(8, generator)
-    kappa, two = rotation_condition(1000, 0.7), float(found[_SIZES.index(2)])
+    kappa, two = rotation_condition(1000, 0.7), float(fractions[_SIZES.index(2)])
     cases = [
         Case(
             setting="symmetric layers with one orthogonal basis",
@@ -93,14 +93,14 @@ def assumption_1(seed: int) -> Result:
         cases=cases,
         remark="An assumption cannot fail; random and trained layers do not meet it. The theorems are therefore about "
         "a model of a network; the growth for general layers is with Remarks 1 to 3.",
-        numbers={"real_spectra": dict(zip(map(str, _SIZES), found.tolist(), strict=True)), "commutator": apart},
-        figures=[[_drawn(found)]],
+        numbers={"real_spectra": dict(zip(map(str, _SIZES), fractions.tolist(), strict=True)), "commutator": apart},
+        figures=[[_drawn(fractions)]],
         caption="The share of Gaussian n × n matrices that have a real eigenvalue for every dimension.",
     )
 
 
-def _drawn(found: Float[np.ndarray, " sizes"]) -> Panel:
-    sizes, shown = np.array(_SIZES, dtype=float), found > 0
+def _drawn(fractions: Float[np.ndarray, " sizes"]) -> Panel:
+    sizes, shown = np.array(_SIZES, dtype=float), fractions > 0
     law = Trace(label="law 2^(−n(n−1)/4)", x=sizes, y=np.array([expected_share(n) for n in _SIZES]))
-    drawn = Trace(label="drawn", x=sizes[shown], y=found[shown], kind="points")
+    drawn = Trace(label="drawn", x=sizes[shown], y=fractions[shown], kind="points")
     return Panel(title="Random layers with real eigenvalues only", x="size n", y="probability", traces=[law, drawn])

@@ -63,7 +63,7 @@ def backward(
         carried = h if block_ends else carried
     F.cross_entropy(written[-1].T, labels).backward()
     return Backward(
-        [each.detach() for each in read],
+        [tensor.detach() for tensor in read],
         [z.grad for z in written if z.grad is not None],
         [leaf.grad for leaf in leaves if leaf.grad is not None],
     )
@@ -90,13 +90,13 @@ def _inputs(generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def _ranks_of_networks(generator: torch.Generator) -> dict[str, list[int]]:
     """Ranks of the gradients of all layers but the last, by kind of network."""
     inputs, labels = _inputs(generator)
-    found = {}
+    by_network = {}
     for relu in (False, True):
         weights = _network(relu, generator)
         for skip in (False, True):
             passed = backward(weights, inputs, labels, skip=skip, relu=relu)
-            found[f"{'skip' if skip else 'plain'}, {'ReLU' if relu else 'linear'}"] = ranks(passed.gradients[:-1])
-    return found
+            by_network[f"{'skip' if skip else 'plain'}, {'ReLU' if relu else 'linear'}"] = ranks(passed.gradients[:-1])
+    return by_network
 
 
 def collapsed(generator: torch.Generator) -> tuple[list[int], list[int], list[int]]:
@@ -121,7 +121,7 @@ def _worst(readings: Sequence[Reading], measurement: str, modes: Sequence[str]) 
 def of_trained(seed: int) -> dict[str, dict[str, dict[int, float]]]:
     """κ by family, measurement and layer; the updates are those of gradient descent (Eq. 24 and 25)."""
     images, labels = digits(_SAMPLES)
-    found = {}
+    kappas = {}
     for key, name in FAMILIES.items():
         network = trained(key, seed).network
         descent = torch.optim.SGD(network.parameters(), lr=0.03)
@@ -129,17 +129,17 @@ def of_trained(seed: int) -> dict[str, dict[str, dict[int, float]]]:
             readings = list(
                 take(network, images, labels, optimizer=descent, measurements=["gradients", "updates", "errors"])
             )
-        found[name] = {
+        kappas[name] = {
             "gradients": _worst(readings, "gradients", ("output", "input")),
             "updates": _worst(readings, "updates", ("output", "input")),
             "errors": _worst(readings, "errors", ("matrix",)),
         }
-    return found
+    return kappas
 
 
-def _of_small(found: dict[str, list[int]], thin: tuple[list[int], list[int], list[int]]) -> list[Case]:
+def _of_small(by_network: dict[str, list[int]], thin: tuple[list[int], list[int], list[int]]) -> list[Case]:
     h, errors, gradients = thin
-    linear, relu = max(found["skip, linear"]), min(found["skip, ReLU"])
+    linear, relu = max(by_network["skip, linear"]), min(by_network["skip, ReLU"])
     return [
         Case(
             setting="a linear PlainNet whose H has rank 3: ΔHᵀ singular",
@@ -168,17 +168,17 @@ def _of_small(found: dict[str, list[int]], thin: tuple[list[int], list[int], lis
         Case(
             setting="the same with ReLU and no skip connections: singular",
             drops=[_NEEDS["singular"]],
-            holds=min(found["plain, ReLU"]) < _SIZE,
-            found=f"smallest rank {min(found['plain, ReLU'])} of {_SIZE}",
+            holds=min(by_network["plain, ReLU"]) < _SIZE,
+            found=f"smallest rank {min(by_network['plain, ReLU'])} of {_SIZE}",
         ),
     ]
 
 
 def _of_large(kappas: dict[str, dict[str, dict[int, float]]]) -> list[Case]:
-    medians = {name: float(np.median(list(each["gradients"].values()))) for name, each in kappas.items()}
+    medians = {name: float(np.median(list(by_kind["gradients"].values()))) for name, by_kind in kappas.items()}
     counts = {
-        name: {kind: sum(map(np.isinf, values.values())) for kind, values in each.items()}
-        for name, each in kappas.items()
+        name: {kind: sum(map(np.isinf, values.values())) for kind, values in by_kind.items()}
+        for name, by_kind in kappas.items()
     }
     skips = ("ResNet", "ResNeXt")
     listed = {
@@ -209,23 +209,23 @@ def _of_large(kappas: dict[str, dict[str, dict[int, float]]]) -> list[Case]:
 def remarks_4_to_6(seed: int) -> Result:
     """Ranks and κ of gradients: linear networks, with ReLU, and trained networks of the three families."""
     generator = torch.Generator().manual_seed(seed)
-    found, kappas = _ranks_of_networks(generator), of_trained(seed)
+    by_network, kappas = _ranks_of_networks(generator), of_trained(seed)
     places = np.arange(1, 2 * _BLOCKS + 1, dtype=float)
-    small = [Trace(label=name, x=places, y=np.array(values, dtype=float)) for name, values in found.items()]
+    small = [Trace(label=name, x=places, y=np.array(values, dtype=float)) for name, values in by_network.items()]
     large = [
         Trace(label=name, x=np.array(sorted(worst), dtype=float), y=np.array([worst[layer] for layer in sorted(worst)]))
-        for name, worst in ((name, each["gradients"]) for name, each in kappas.items())
+        for name, worst in ((name, by_kind["gradients"]) for name, by_kind in kappas.items())
     ]
     return Result(
         computed=f"Ranks of the weights' gradients in networks of {_SIZE} units on {_SAMPLES} real digits, and κ of "
         f"gradients, updates and errors in convolutional networks of {DEPTH} layers trained for seconds.",
-        cases=[*_of_small(found, collapsed(generator)), *_of_large(kappas)],
+        cases=[*_of_small(by_network, collapsed(generator)), *_of_large(kappas)],
         remark="At any critical point ΔHᵀ = 0, also where Δ and H have full rank. With momentum or a penalty no update "
         "is singular: the study oyedotun-remarks has those.",
         numbers={
-            "ranks": found,
+            "ranks": by_network,
             "median_kappa_of_gradients": {
-                name: float(np.median(list(each["gradients"].values()))) for name, each in kappas.items()
+                name: float(np.median(list(by_kind["gradients"].values()))) for name, by_kind in kappas.items()
             },
         },
         figures=[

@@ -48,12 +48,12 @@ def log_condition(maps: Float[np.ndarray, "blocks n n"]) -> Float[np.ndarray, " 
     """
     q = np.eye(maps.shape[1])
     logs = np.zeros(maps.shape[1])
-    found = []
-    for each in maps:
-        q, r = np.linalg.qr(each @ q)
+    conditions = []
+    for matrix in maps:
+        q, r = np.linalg.qr(matrix @ q)
         logs += np.log10(np.abs(np.diag(r)))
-        found.append(logs.max() - logs.min())
-    return np.array(found)
+        conditions.append(logs.max() - logs.min())
+    return np.array(conditions)
 
 
 def plain_growth(n: int) -> float:
@@ -73,14 +73,14 @@ def relu_representations(
     """
     n = len(inputs)
     paths = _PATHS if family == "resnext" else 1
-    h, found = inputs, []
+    h, representations = inputs, []
     for _ in range(blocks):
         first, second = generator.normal(size=(2, paths, n, n)) * np.sqrt(2 / n)
         branch = np.einsum("kij,kjs->is", second, np.maximum(first @ h, 0)) / np.sqrt(paths)
         h = np.maximum(branch if family == "plainnet" else branch + h, 0)
         h = h / np.linalg.norm(h)
-        found.append(h)
-    return found
+        representations.append(h)
+    return representations
 
 
 def leading_share(matrix: Float[np.ndarray, "rows columns"]) -> float:
@@ -89,28 +89,23 @@ def leading_share(matrix: Float[np.ndarray, "rows columns"]) -> float:
     return float(values[0] ** 2 / np.sum(values**2))
 
 
-def exact_determinant(layers: int) -> Fraction:
-    """Det of a product of so many layers diag(1, 1/3), in exact arithmetic: as small as one likes, never 0."""
-    return Fraction(1, 3) ** layers
-
-
 @torch.no_grad()
 def matrices(network: nn.Module, images: Float[Tensor, "batch channels height width"]) -> list[tuple[float, float]]:
     """κ as an n × N matrix and σ₁²/Σσ² of every hidden representation (Definition 2), in eval mode."""
-    found: list[tuple[float, float]] = []
+    by_layer: list[tuple[float, float]] = []
 
     def note(_layer: object, tensor: Tensor) -> None:
         matrix = tensor.flatten(1)
-        known = conditioning([matrix])
-        share = float(known.sigma_max[0] ** 2 / matrix.double().square().sum())
-        found.append((float(known.condition_number[0]), share))
+        reading = conditioning([matrix])
+        dominance = float(reading.sigma_max[0] ** 2 / matrix.double().square().sum())
+        by_layer.append((float(reading.condition_number[0]), dominance))
 
     passes.run(network.eval(), images, weight_layers(network), read=note)
-    return found[1:]
+    return by_layer[1:]
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Curves:
     """κ against depth by family."""
 
     joint: Mapping[str, Float[np.ndarray, " _"]]
@@ -129,7 +124,7 @@ class _Found:
         return {name: float((log[-1] - log[half - 1]) / (2 * (_BLOCKS - half))) for name, log in self.random.items()}
 
 
-def _find(seed: int) -> _Found:
+def _find(seed: int) -> _Curves:
     generator = np.random.default_rng(seed)
     shared = constant(1.0, 0.75, 0.5, 0.25)
     random = {name: log_condition(random_blocks(key, _BLOCKS, _SIZE, generator)) for key, name in FAMILIES.items()}
@@ -137,7 +132,7 @@ def _find(seed: int) -> _Found:
     deep = {name: relu_representations(key, 50, inputs, generator) for key, name in FAMILIES.items()}
     images, _ = digits(_SAMPLES)
     after = {name: np.array(matrices(trained(key, seed).network, images)) for key, name in FAMILIES.items()}
-    return _Found(
+    return _Curves(
         joint={
             "PlainNet": log10_condition(shared),
             "ResNet": log10_condition(resnet(shared)),
@@ -146,10 +141,10 @@ def _find(seed: int) -> _Found:
         random=random,
         # The tolerance is float64's own here: these are no float32 data.
         relu_kappa={
-            name: conditioning([torch.from_numpy(h) for h in each]).condition_number.numpy()
-            for name, each in deep.items()
+            name: conditioning([torch.from_numpy(h) for h in layers]).condition_number.numpy()
+            for name, layers in deep.items()
         },
-        relu_share={name: np.array([leading_share(h) for h in each]) for name, each in deep.items()},
+        relu_share={name: np.array([leading_share(h) for h in layers]) for name, layers in deep.items()},
         trained_kappa={name: values[:, 0] for name, values in after.items()},
         trained_share={name: values[:, 1] for name, values in after.items()},
     )
@@ -159,15 +154,15 @@ def _listed(values: Mapping[str, str]) -> str:
     return ", ".join(f"{value} ({name})" for name, value in values.items())
 
 
-def _cases(found: _Found) -> list[Case]:
-    joint = {name: float(values[-1]) for name, values in found.joint.items()}
-    growth = {name: f"{10 ** (value / len(found.joint[name])):.2f}" for name, value in joint.items()}
+def _cases(curves: _Curves) -> list[Case]:
+    joint = {name: float(values[-1]) for name, values in curves.joint.items()}
+    growth = {name: f"{10 ** (value / len(curves.joint[name])):.2f}" for name, value in joint.items()}
     ends = {name: f"10^{value:.1f}" for name, value in joint.items()}
-    determinant = exact_determinant(_BLOCKS)
+    determinant = Fraction(1, 3) ** _BLOCKS  # exact: as small as one likes, never 0
     block = log10_condition(resnet(constant(2.0, -1.0)))
-    median = {name: float(np.median(values)) for name, values in found.trained_kappa.items()}
-    singular = {name: str(int(np.isinf(values).sum())) for name, values in found.trained_kappa.items()}
-    slopes = found.slopes
+    median = {name: float(np.median(values)) for name, values in curves.trained_kappa.items()}
+    singular = {name: str(int(np.isinf(values).sum())) for name, values in curves.trained_kappa.items()}
+    slopes = curves.slopes
     return [
         Case(
             setting="λ = (1, 0.75, 0.5, 0.25) in every layer: κ grows faster in PlainNet",
@@ -178,7 +173,7 @@ def _cases(found: _Found) -> list[Case]:
             setting="the same, one rule for all: singular to float32 (κ > 8.4e6)",
             drops=[_NEEDS["reading"]],
             holds=joint["PlainNet"] > _SINGULAR and all(joint[name] <= _SINGULAR for name in _SKIPS),
-            found=f"at depth {len(found.joint['PlainNet'])} κ is {_listed(ends)}: by this rule all three are singular",
+            found=f"at depth {len(curves.joint['PlainNet'])} κ is {_listed(ends)}: by this rule all three are singular",
         ),
         Case(
             setting="one rule for all: singular in exact arithmetic, layers diag(1, 1/3)",
@@ -205,32 +200,32 @@ def _cases(found: _Found) -> list[Case]:
             drops=[_NEEDS["joint"]],
             holds=all(median["PlainNet"] > median[name] for name in _SKIPS),
             found=f"median κ {_listed({name: f'{value:.3g}' for name, value in median.items()})}; singular to float32 "
-            f"{_listed(singular)} of {len(found.trained_kappa['PlainNet'])}",
+            f"{_listed(singular)} of {len(curves.trained_kappa['PlainNet'])}",
         ),
     ]
 
 
 def remarks_1_to_3(seed: int) -> Result:
     """κ of representations against depth in the three families: jointly diagonalizable, random, trained."""
-    found = _find(seed)
+    curves = _find(seed)
     accuracy = {name: trained(key, seed).accuracy for key, name in FAMILIES.items()}
     return Result(
         computed="κ of the n × N matrix of representations and σ₁²/Σσ² (v₁'s share without a common basis) against "
         "depth: jointly diagonalizable layers, random linear ones, random ones with ReLU, networks trained on digits.",
-        cases=_cases(found),
+        cases=_cases(curves),
         remark="Every family collapses in the end; skip connections change the rate. With ReLU and without "
         "normalisation one unit that is 0 for every sample makes H singular, which happens in all three. Trained "
         f"networks reached {_listed({name: f'{100 * value:.0f} %' for name, value in accuracy.items()})} of their "
         "training digits.",
         numbers={
-            "log10_growth_per_layer": found.slopes,
+            "log10_growth_per_layer": curves.slopes,
             "law": plain_growth(_SIZE),
-            "trained_median_kappa": {name: float(np.median(values)) for name, values in found.trained_kappa.items()},
-            "trained_singular": {name: int(np.isinf(values).sum()) for name, values in found.trained_kappa.items()},
+            "trained_median_kappa": {name: float(np.median(values)) for name, values in curves.trained_kappa.items()},
+            "trained_singular": {name: int(np.isinf(values).sum()) for name, values in curves.trained_kappa.items()},
             "accuracy": accuracy,
-            "relu_leading_share": {name: float(values[-1]) for name, values in found.relu_share.items()},
+            "relu_leading_share": {name: float(values[-1]) for name, values in curves.relu_share.items()},
         },
-        figures=_panels(found),
+        figures=_panels(curves),
         caption="Above: κ against depth. Below: the share of the first singular direction, 1 where all samples look "
         "alike up to scale.",
     )
@@ -243,23 +238,23 @@ def _traces(curves: Mapping[str, Float[np.ndarray, " points"]], layers: float = 
     ]
 
 
-def _panels(found: _Found) -> list[list[Panel]]:
+def _panels(curves: _Curves) -> list[list[Panel]]:
     random, trained_x = "Random layers with ReLU", "layer, from the input"
-    shown = {name: 10.0 ** np.minimum(values, 300) for name, values in found.random.items()}
+    shown = {name: 10.0 ** np.minimum(values, 300) for name, values in curves.random.items()}
     shown["PlainNet's law"] = 10.0 ** (2 * plain_growth(_SIZE) * np.arange(1, _BLOCKS + 1))
     strips = {"infinite": "∞ (singular to float64)", "non-finite": "non-finite entries"}
-    depth, kappa, share = "depth (layers)", "κ of H", "σ₁² / Σσ²"
+    depth, kappa, dominance = "depth (layers)", "κ of H", "σ₁² / Σσ²"
     return [
         [
             Panel(title="Random linear layers", x=depth, y="κ of the product", traces=_traces(shown, 2.0)),
-            Panel(title=random, x=depth, y=kappa, traces=_traces(found.relu_kappa, 2.0), strips=strips),
-            Panel(title="Trained networks", x=trained_x, y=kappa, traces=_traces(found.trained_kappa)),
+            Panel(title=random, x=depth, y=kappa, traces=_traces(curves.relu_kappa, 2.0), strips=strips),
+            Panel(title="Trained networks", x=trained_x, y=kappa, traces=_traces(curves.trained_kappa)),
         ],
         [
-            Panel(title=title, x=x, y=share, traces=traces, y_scale="linear", y_limits=(0.0, 1.04))
+            Panel(title=title, x=x, y=dominance, traces=traces, y_scale="linear", y_limits=(0.0, 1.04))
             for title, x, traces in (
-                (random, depth, _traces(found.relu_share, 2.0)),
-                ("Trained networks", trained_x, _traces(found.trained_share)),
+                (random, depth, _traces(curves.relu_share, 2.0)),
+                ("Trained networks", trained_x, _traces(curves.trained_share)),
             )
         ],
     ]

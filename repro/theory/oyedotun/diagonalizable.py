@@ -16,21 +16,18 @@ DEPTH = 100
 
 def resnet(eigenvalues: Eigenvalues) -> Eigenvalues:
     """Eigenvalues of W + I, layer by layer (Lemma 1; Eq. 17)."""
-    found: Eigenvalues = 1 + eigenvalues
-    return found
+    return np.asarray(1 + eigenvalues)
 
 
 def resnext(eigenvalues: Float[np.ndarray, "layers paths n"]) -> Eigenvalues:
     """Eigenvalues of Σ_k W^k + I, layer by layer (Eq. 45)."""
-    found: Eigenvalues = 1 + eigenvalues.sum(1)
-    return found
+    return np.asarray(1 + eigenvalues.sum(1))
 
 
 def log_coefficients(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np.ndarray, "layers n"]:
     """Log |coefficient of v_i in h^l| for every depth l (Eq. 12); −inf where it is zero."""
     with np.errstate(divide="ignore"):
-        found: Float[np.ndarray, "layers n"] = np.log(np.abs(alpha)) + np.cumsum(np.log(np.abs(eigenvalues)), 0)
-    return found
+        return np.asarray(np.log(np.abs(alpha)) + np.cumsum(np.log(np.abs(eigenvalues)), 0))
 
 
 def shares(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np.ndarray, "layers n"]:
@@ -39,21 +36,18 @@ def shares(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np
     largest = logs.max(1, keepdims=True)
     squares = np.exp(logs - np.where(np.isfinite(largest), largest, 0))
     total = squares.sum(1, keepdims=True)
-    found: Float[np.ndarray, "layers n"] = squares / np.where(total > 0, total, np.nan)
-    return found
+    return np.asarray(squares / np.where(total > 0, total, np.nan))
 
 
 def distance_to_dominant(eigenvalues: Eigenvalues, alpha: Float[np.ndarray, " n"]) -> Float[np.ndarray, " layers"]:
     """Sine of the angle between h^l and v₁: 0 where only v₁ is left (Eq. 9), 1 where nothing of it is."""
-    found: Float[np.ndarray, " layers"] = np.sqrt(shares(eigenvalues, alpha)[:, 1:].sum(1))
-    return found
+    return np.asarray(np.sqrt(shares(eigenvalues, alpha)[:, 1:].sum(1)))
 
 
 def log10_condition(eigenvalues: Eigenvalues) -> Float[np.ndarray, " layers"]:
     """log₁₀ κ of the product of the first l layers (Eq. 8), +inf where an eigenvalue is zero."""
     logs = log_coefficients(eigenvalues, np.ones(eigenvalues.shape[1])) / np.log(10)
-    found: Float[np.ndarray, " layers"] = logs.max(1) - logs.min(1)
-    return found
+    return np.asarray(logs.max(1) - logs.min(1))
 
 
 def constant(*values: float, depth: int = DEPTH) -> Eigenvalues:
@@ -82,13 +76,13 @@ def multiply(
     n = len(alpha)
     basis = np.linalg.qr(generator.normal(size=(n, n)))[0]
     h, whole = basis @ alpha, np.eye(n)
-    found = []
+    coefficients = []
     for paths in eigenvalues:
-        weights = [basis @ np.diag(each) @ basis.T for each in paths]
+        weights = [basis @ np.diag(values) @ basis.T for values in paths]
         h, whole = ((sum(w @ x for w in weights) + (x if skip else 0)) for x in (h, whole))
         h, whole = h / np.linalg.norm(h), whole / np.abs(whole).max()
-        found.append(basis.T @ h)
-    return np.array(found), whole
+        coefficients.append(basis.T @ h)
+    return np.array(coefficients), whole
 
 
 def disagreement(

@@ -30,7 +30,7 @@ def first_steps(seed: int) -> tuple[Float[np.ndarray, "steps layers"], list[tupl
     The paper's weight decay, momentum 0.9 and initialisation; width 8, learning rate 0.01, batches of 20 digits.
     """
     images, labels = digits(_BATCH * _STEPS)
-    found, first = [], []
+    ratios, first = [], []
     with seeded(seed):
         network = create_network("plainnet110", width=8, in_channels=1, image_size=28)
         weights = [network.get_parameter(f"{layer.name}.weight") for layer in weight_layers(network)]
@@ -41,9 +41,9 @@ def first_steps(seed: int) -> tuple[Float[np.ndarray, "steps layers"], list[tupl
             F.cross_entropy(network(batch), classes).backward()
             optimizer.step()
             changes = [weight.detach() - old for weight, old in zip(weights, before, strict=True)]
-            found.append([float(new.norm() / old.norm()) for new, old in zip(changes, before, strict=True)])
+            ratios.append([float(new.norm() / old.norm()) for new, old in zip(changes, before, strict=True)])
             first.append((changes[0].flatten(1), weights[0].detach().flatten(1).clone()))
-    return np.array(found), first
+    return np.array(ratios), first
 
 
 def approximation_26(update: Float[Tensor, "out in"], weight: Float[Tensor, "out in"]) -> float:
@@ -55,10 +55,10 @@ def _off(value: Tensor, right: Tensor) -> float:
     return float((value - right).norm() / right.norm())
 
 
-def _of_gradients(found: Backward, weights: Sequence[Tensor]) -> list[Case]:
+def _of_gradients(passed: Backward, weights: Sequence[Tensor]) -> list[Case]:
     """Eq. 23 and 24, as usual and as printed, in the middle of a linear network."""
-    error, after, h = found.errors[1], found.errors[2], found.representations[2]
-    usual = max(_off(weights[2].T @ after, error), _off(after @ h.T, found.gradients[2]))
+    error, after, h = passed.errors[1], passed.errors[2], passed.representations[2]
+    usual = max(_off(weights[2].T @ after, error), _off(after @ h.T, passed.gradients[2]))
     return [
         Case(
             setting="linear units: Δˡ = (Wˡ⁺¹)ᵀ Δˡ⁺¹ and ∂E/∂W = ΔHᵀ",
@@ -75,8 +75,8 @@ def _of_gradients(found: Backward, weights: Sequence[Tensor]) -> list[Case]:
         Case(
             setting="as printed, ΔW = ηΔH without transpose",
             drops=[_NEEDS["form"]],
-            holds=_off(after @ h, found.gradients[2]) < 1e-6,
-            found=f"differs by {100 * _off(after @ h, found.gradients[2]):.0f} %",
+            holds=_off(after @ h, passed.gradients[2]) < 1e-6,
+            found=f"differs by {100 * _off(after @ h, passed.gradients[2]):.0f} %",
         ),
     ]
 

@@ -155,7 +155,7 @@ def _panel(n: int, generator: np.random.Generator) -> Panel:
         "residual": [with_residual(float(size)) for size in sizes],
     }
     traces = [
-        Trace(label=name, x=sizes, y=np.array([np.divide(*change_and_bound(*each)) for each in of_kind]))
+        Trace(label=name, x=sizes, y=np.array([np.divide(*change_and_bound(*problem)) for problem in of_kind]))
         for name, of_kind in problems.items()
     ]
     return Panel(

@@ -46,8 +46,7 @@ def cancelling(m: int, n: int, p: int) -> tuple[Matrix, Matrix]:
 
     X reads the first m coordinates, V writes the last p: at n = m + p the product is 0.
     """
-    x, v = np.eye(m, n), np.eye(n, p)[::-1].copy()
-    return x, v
+    return np.eye(m, n), np.eye(n, p)[::-1].copy()
 
 
 def lemma_2(seed: int) -> Result:

@@ -26,8 +26,7 @@ CONTINUOUS: dict[str, Draw] = {
 
 def signs(generator: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     """Entries −1 and 1: not a continuous distribution."""
-    found: Float[np.ndarray, "..."] = generator.choice(np.array([-1.0, 1.0]), size=shape)
-    return found
+    return np.asarray(generator.choice(np.array([-1.0, 1.0]), size=shape))
 
 
 def edelman(scaled: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:

@@ -38,12 +38,12 @@ def _unit_triangular(n: int, generator: np.random.Generator) -> Float[np.ndarray
 def condition_of_product(layers: Iterable[Float[np.ndarray, "n n"]]) -> list[float]:
     """κ of the product of the first layers, for every number of them; float64 ends at 1e16."""
     product: Float[np.ndarray, "n n"] | None = None
-    found = []
+    conditions = []
     for layer in layers:
         product = layer if product is None else layer @ product
         product = product / np.linalg.norm(product, 2)
-        found.append(float(np.linalg.cond(product)))
-    return found
+        conditions.append(float(np.linalg.cond(product)))
+    return conditions
 
 
 def section_6_5_b(seed: int) -> Result:
@@ -95,7 +95,7 @@ class LinearDirac(nn.Module):
         self.a = nn.Parameter(torch.ones(layers, n, dtype=torch.float64), requires_grad=not held)
 
     def forward(self, x: Float[Tensor, "n samples"]) -> Float[Tensor, "n samples"]:
-        """The output for a column each."""
+        """The outputs, a column for each input."""
         for w, a in zip(self.w, self.a, strict=True):
             x = w @ x + a[:, None] * x
         return x
@@ -132,7 +132,7 @@ def fit(seed: int, *, held: bool, layers: int = 20, rate: float = 2e-3) -> _Fit:
     residual_form = x
     for w in network.w.detach():
         residual_form = w @ residual_form + residual_form
-    optimizer = torch.optim.SGD([each for each in network.parameters() if each.requires_grad], lr=rate)
+    optimizer = torch.optim.SGD([parameter for parameter in network.parameters() if parameter.requires_grad], lr=rate)
     start, away, kappas, outputs = 0.0, [], [], []
     for step in range(_STEPS + 1):
         optimizer.zero_grad()
@@ -175,16 +175,16 @@ def section_6_5_c(seed: int) -> Result:
         ),
     ]
     steps = np.arange(_STEPS + 1, dtype=float)
-    away = [Trace(label=name, x=steps, y=np.array(each.away)) for name, each in fits.items()]
-    kappas = [Trace(label=name, x=steps, y=np.array(each.kappas)) for name, each in fits.items()]
+    away = [Trace(label=name, x=steps, y=np.array(fit.away)) for name, fit in fits.items()]
+    kappas = [Trace(label=name, x=steps, y=np.array(fit.kappas)) for name, fit in fits.items()]
     return Result(
         computed="Gradient descent on a linear DiracNet of 20 layers towards a random linear map.",
         cases=cases,
         remark="The study oyedotun-diracnet trains networks of 110 layers: with a free, with a held at 1, and as the "
         "DiracNets that were published.",
         numbers={
-            "loss": {name: each.loss for name, each in fits.items()},
-            "distance": {name: each.away[-1] for name, each in fits.items()},
+            "loss": {name: fit.loss for name, fit in fits.items()},
+            "distance": {name: fit.away[-1] for name, fit in fits.items()},
         },
         figures=[
             [

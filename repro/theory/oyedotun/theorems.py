@@ -64,8 +64,8 @@ def theorem_1(seed: int) -> Result:
         sines[name] = distance_to_dominant(eigenvalues, alpha)
         if name != "α₁ = 0":
             kappas[name] = 10.0 ** np.minimum(log10_condition(eigenvalues), 300)
-        found, _ = multiply(eigenvalues[:, None], alpha, generator, skip=False)
-        sine, off = float(np.linalg.norm(found[-1, 1:])), disagreement(found, eigenvalues, alpha)
+        coefficients, _ = multiply(eigenvalues[:, None], alpha, generator, skip=False)
+        sine, off = float(np.linalg.norm(coefficients[-1, 1:])), disagreement(coefficients, eigenvalues, alpha)
         cases.append(
             Case(
                 setting=setting,
@@ -160,12 +160,12 @@ def _of_coefficients(
         "multiplied": float(np.log10(np.linalg.cond(whole))),
         "approximation": float(np.ptp(np.log10(np.abs(approximate)))),
     }
-    found = (
+    finding = (
         f"a coefficient is up to {ratio:.3g} times the approximation's; κ is 10^{kappas['exact']:.1f} (by multiplying "
         f"matrices 10^{kappas['multiplied']:.1f}), by the approximation 10^{kappas['approximation']:.1f}"
     )
     instead = "every coefficient, as Remarks 2 and 3 need them, in place of the whole"
-    return Case(setting=setting, instead=instead, holds=ratio < 1.05, found=found), kappas
+    return Case(setting=setting, instead=instead, holds=ratio < 1.05, found=finding), kappas
 
 
 def theorem_2(seed: int) -> Result:
@@ -223,7 +223,7 @@ def theorem_3(seed: int) -> Result:
 
     halves, opposed = path([0.5, 0.25], [0.5, 0.25]), path([1.0, 0.9], [-1.0, 0.9])
     apart, kappas = _of_coefficients("two paths of λ = (0.5, 0.25): p = (1, 0.5)", halves, generator)
-    share = shares(resnext(opposed), np.ones(2))
+    fractions = shares(resnext(opposed), np.ones(2))
     negative = path([-0.25, 0.2], [-0.25, 0.2])
     cases = [
         _case("two paths of λ = (0.5, 0.25): p = (1, 0.5)", halves, generator),
@@ -246,10 +246,10 @@ def theorem_3(seed: int) -> Result:
         "matrices, beside Eq. 22.",
         cases=cases,
         remark="Eq. 22 asks for dominance of λ₁, the proof (A3) for dominance of the sums p₁, which is what counts.",
-        numbers={"log10_kappa": kappas, "share_of_v1_with_opposed_paths": float(share[-1, 0])},
+        numbers={"log10_kappa": kappas, "share_of_v1_with_opposed_paths": float(fractions[-1, 0])},
         figures=[
             _families(paths),
-            [_panel("Paths that cancel", "share of ‖h‖²", {"v₁": share[:, 0], "v₂": share[:, 1]})],
+            [_panel("Paths that cancel", "share of ‖h‖²", {"v₁": fractions[:, 0], "v₂": fractions[:, 1]})],
         ],
         caption="Above: the three families with λ = (1, 0.75, 0.5, 0.25) in every layer, ResNeXt with four paths of "
         "half of it each. Below: a vector that dominates every path disappears, its eigenvalues cancel in the sum.",
