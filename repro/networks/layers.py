@@ -190,7 +190,10 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
         weights.append(weight)
     if any(_unclear(use, samples(inputs)) for use, _ in uses):
         known = layouts(partial(_show, network), batch)
-        layers = [replace(layer, layout=known.get(layer.name, layer.layout)) for layer in layers]
+        layers = [
+            replace(layer, layout=known.get(layer.name, layer.layout)) if layer.layout != "none" else layer
+            for layer in layers
+        ]
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched)
     return layers, seen, frozenset(left_out)
@@ -201,7 +204,8 @@ def _unclear(use: Use, count: int) -> bool:
     read = use.product.read
     if read is None or use.product.batch or not read.ndim:
         return False
-    return len(read) != count or (read.ndim > 2 and use.product.channel == -1 and read.shape[1] == count)
+    image = use.product.kind in ("convolution", "transposed")
+    return len(read) != count or (read.ndim > 2 and not image and read.shape[1] == count)
 
 
 def _show(network: nn.Module, inputs: Inputs, see: Callable[[str, Tensor], None]) -> None:
@@ -219,6 +223,9 @@ def _show(network: nn.Module, inputs: Inputs, see: Callable[[str, Tensor], None]
 def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer:
     product = use.product
     weight, parameter, view = product.weight, None, None
+    alone = (
+        product.kind in ("convolution", "transposed") and product.channel == 0
+    )  # an image without an axis of samples
     base = weight if weight._base is None else weight._base
     if id(base) in own:
         parameter = own[id(base)]
@@ -235,7 +242,8 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
         parameter,
         view,
         index,
-        sources=use.sources,
+        "none" if alone else "first",
+        use.sources,
     )
 
 
@@ -246,11 +254,16 @@ def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], we
             continue
         if layer.parameter is not None:
             whole = weight.numel() == theirs.numel() == layer.parameter.numel()
-            if whole or layer.view == other.view:
+            if (whole and _axes(weight) == _axes(theirs)) or layer.view == other.view:
                 return other.first
         elif weight is theirs or (weight.shape == theirs.shape and bool((weight == theirs).all())):
             return other.first
     return layer.index
+
+
+def _axes(tensor: Tensor) -> list[tuple[int, int]]:
+    """A tensor's axes without their order and those of length 1: two views alike in them differ by turning only."""
+    return sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
 
 
 def _shortcuts(tracer: Tracer, uses: Sequence[Use]) -> set[str]:

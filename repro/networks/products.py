@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 KERNEL = ("depth", "height", "width")
@@ -48,7 +49,7 @@ class Product:
     channel: int = -1
     """The axis of what is read that the weight sums over."""
     written: bool = True
-    """Whether the operation's result is this product's alone (with its bias)."""
+    """Whether the operation's result is this product's alone (with its bias), its axes those of what is read."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """A convolution's stride, padding, dilation, groups and output_padding, as it is called."""
     batch: int = 0
@@ -104,15 +105,17 @@ def _convolution(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> P
 
 
 def _matmul(left: Any, right: Any, *, role: Role) -> Iterator[Product]:
-    if not (isinstance(left, Tensor) and isinstance(right, Tensor)):
+    if not all(isinstance(each, Tensor) and each.layout == torch.strided for each in (left, right)):
         return
     roles = role(left), role(right)
     if roles == ("data", "parameters") and right.ndim > 1:
         modes = (*_groups(right.ndim - 2), "input", "output")
-        yield _plain(right, modes, left, -1)
+        covered = right.ndim == 2 or left.ndim >= right.ndim  # else the weight's groups come before the samples
+        yield replace(_plain(right, modes, left, -1), written=covered)
     elif roles == ("parameters", "data") and left.ndim > 1:
         modes = (*_groups(left.ndim - 2), "output", "input")
-        yield _plain(left, modes, right, -2 if right.ndim > 1 else -1)
+        covered = left.ndim == 2 or right.ndim >= left.ndim
+        yield replace(_plain(left, modes, right, -2 if right.ndim > 1 else -1), written=covered)
 
 
 def _groups(count: int) -> list[str]:
@@ -177,7 +180,9 @@ def _summed(one: str, other: str, output: str, a: Tensor, b: Tensor, *, role: Ro
     if summed is None:  # entry by entry
         return
     channel = summed - len(theirs) if "." in theirs[:summed] else summed
-    yield _plain(weight, _numbered(kinds), read, channel)
+    own = "".join(label for label, kind in zip(labels, kinds, strict=True) if kind == "output")
+    in_place = output == theirs.replace(theirs[summed], own)  # else it is not known where the samples went
+    yield replace(_plain(weight, _numbered(kinds), read, channel), written=in_place)
 
 
 def _recurrent(args: Sequence[Any]) -> Iterator[Product]:

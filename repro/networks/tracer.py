@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from repro.errors import UserError
 from repro.networks.products import LINEAR, Product, products
 
 _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
 _MADE_OF = re.compile(r"(\.parametrizations\.(\w+)\.original\d*$)|((?<=\w)_(orig|g|v)$)")
 _DATA = frozenset({-1})
 """The sources of what the network computes from its inputs."""
+_ASSIGNING = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__"}
+_HARMLESS = {"requires_grad_", "detach_", "share_memory_", "resize_"}
 _ACTIVATIONS = {"linear", "convolution", "transposed", "recurrent"}
 
 # Attention in one function hides its products from a mode; the same code that does not ask shows them.
@@ -104,6 +108,9 @@ class Tracer(TorchFunctionMode):
         for name, parameter in parameters.items():
             self._names.setdefault(id(parameter), []).append(clean(name))
             self._sizes[id(parameter)] = parameter.numel()
+        self._places = {
+            id(each): each.untyped_storage().data_ptr() for each in parameters.values() if each.layout == torch.strided
+        }
         self.touched: dict[int, set[str]] = {}
         """Operations that took a parameter, by its identity."""
         self.dynamic: dict[str, None] = {}
@@ -115,6 +122,7 @@ class Tracer(TorchFunctionMode):
         self._counted = 0
         self._calls: Counter[str] = Counter()
         self._hooks: list[Any] = []
+        self._continued: dict[nn.Module, Tensor] = {}
         self._stack: list[tuple[nn.Module, bool]] = []
         self._batch = 0  # of the attention that is being computed, which has the tokens first
 
@@ -122,6 +130,7 @@ class Tracer(TorchFunctionMode):
         """Begin a pass over these inputs."""
         self._calls.clear()
         self._stack.clear()
+        self._continued.clear()
         self.module_reads.clear()
         for tensor in tensors(inputs) if self._follow else ():
             self._made[tensor] = _DATA
@@ -148,11 +157,14 @@ class Tracer(TorchFunctionMode):
         data = first is not None and self._sources(first) is _DATA
         self._stack.append((module, data))
         if first is not None:
+            if getattr(module, "padding_mode", "zeros") != "zeros":
+                self._continued[module] = first  # not as the module continues it at its borders
             self.module_reads.setdefault(self._modules[module], set()).add(self._number(first))
 
     def _leave(self, module: nn.Module, _args: object, output: Any) -> None:
         while self._stack:
             last, data = self._stack.pop()
+            self._continued.pop(last, None)
             if last is module:
                 break
         else:
@@ -177,6 +189,8 @@ class Tracer(TorchFunctionMode):
         for tensor in given:
             if id(tensor) in self._names and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
+        if (target := _changed(name, args)) is not None:
+            self._refuse_change(target)
         result, activation = self._multiply(func, name, args, kwargs)
         self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
         return result
@@ -192,6 +206,16 @@ class Tracer(TorchFunctionMode):
                 if use.product.written:
                     self._after(use, result)
         return result, any(use.product.kind in _ACTIVATIONS for use in uses)
+
+    def _refuse_change(self, target: Tensor) -> None:
+        """A network that overwrites its own parameters would be trained by being looked at."""
+        for number in self._sources(target):
+            place = self._places.get(number)
+            if place is not None and place == target.untyped_storage().data_ptr():
+                raise UserError(
+                    f"the network overwrites its own parameter '{self._names[number][0]}' in a pass, so that measuring "
+                    "would change it; move that to the training loop, or do it in training mode and measure in eval"
+                )
 
     def _attend(self, args: Any, kwargs: Any) -> Any:
         query = args[0] if args else kwargs["query"]
@@ -233,12 +257,18 @@ class Tracer(TorchFunctionMode):
         return number
 
     def _use(self, product: Product) -> Use | None:
-        sources = self._sources(product.weight)
-        if product.weight._base is not None and not sources:
-            sources = self._sources(product.weight._base)
         module = self._stack[-1][0] if self._stack else None
         if module is None:
             return None
+        if product.weight.layout != torch.strided or _vmapped(product.weight):
+            return None
+        if product.read is not None and module in self._continued:
+            product = replace(product, read=self._continued[module])
+        if product.read is not None and _vmapped(product.read):
+            product = replace(product, read=None, written=False)
+        sources = self._sources(product.weight)
+        if product.weight._base is not None and not sources:
+            sources = self._sources(product.weight._base)
         inside = tuple(self._modules.get(each, "") for each, _ in self._stack)
         if sources is _DATA:
             self.dynamic[inside[-1]] = None
@@ -280,6 +310,17 @@ class Tracer(TorchFunctionMode):
             if parameter.shape == weight.shape:
                 return _plain(clean(f"{name}.{key}" if name else key))
         return None
+
+
+def _vmapped(tensor: Tensor) -> bool:
+    """Whether it is one sample's part within `torch.vmap`, which must not leave that."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _changed(name: str, args: Any) -> Tensor | None:
+    """The tensor whose numbers an operation overwrites."""
+    overwrites = (name.endswith("_") and not name.startswith("__") and name not in _HARMLESS) or name in _ASSIGNING
+    return args[0] if overwrites and args and isinstance(args[0], Tensor) else None
 
 
 def _plain(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repro.measurements.description import FigureSpec, Measurement
 from repro.measurements.kappa import Kappa, in_words
@@ -55,6 +55,8 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
     probe.run(read=lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape)}), inputs=few(probe.inputs))
     for layer in probe.layers:
         weight = probe.weights.get(layer.first)
+        if weight is not None and layer.parameter is not None:  # the first's may be turned
+            weight = layer.part(layer.parameter.detach())
         if weight is not None and weight.ndim == 2:
             yield layer, Convolution(weight=weight)
         elif weight is None or layer.index not in sizes or layer.kind not in ("convolution", "transposed"):
@@ -67,14 +69,10 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
 
 
 def _image(layer: WeightLayer, read: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
-    """The images' size without what the module itself continues them by; of a transposed one, what it returns."""
+    """The images' size; of a transposed convolution, that of what it returns."""
     if layer.kind == "transposed":
         return tuple(size * step for size, step in zip(read, stride, strict=True))
-    if getattr(layer.module, "padding_mode", "zeros") == "zeros":
-        return read
-    module: Any = layer.module
-    ends = module._reversed_padding_repeated_twice[::-1]
-    return tuple(size - sum(pair) for size, pair in zip(read, zip(ends[::2], ends[1::2], strict=True), strict=True))
+    return read
 
 
 def padded_matrix(layer: WeightLayer, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:
