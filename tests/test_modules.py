@@ -249,3 +249,22 @@ def test_dir_shows_what_there_is() -> None:
     assert {"ResNet", "MNIST", "measure", "MeasureCallback", "records"} <= set(dir(repro))
     for name in repro.__all__:
         assert getattr(repro, name).__doc__
+
+
+def test_a_strangers_loader_is_the_test_set_and_two_are_refused() -> None:
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
+    batches: Any = [(images[:3], labels[:3]), (images[3:], labels[3:])]
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, collate_fn=tuple)
+    module, trainer = repro.ResNet(8, width=4, image_size=8), Trainer(**QUIET)
+    trainer.test(module, loader, verbose=False)
+    assert set(module.final) == {"test_accuracy", "test_cross_entropy"}
+    expected = torch.nn.functional.cross_entropy(module.eval()(images), labels).item()
+    assert module.final["test_cross_entropy"] == pytest.approx(expected, rel=1e-4)
+    for evaluate in (trainer.test, trainer.validate):
+        with pytest.raises(UserError, match="2 loaders to evaluate"):
+            evaluate(module, [loader, loader], verbose=False)
+
+
+def test_skips_keep_the_networks_options_for_a_checkpoint() -> None:
+    module = repro.SkipToOutput("resnet8", 15, {"width": 4}, image_size=8, skip_seed=3)
+    assert module.hparams["options"] == {"width": 4}

@@ -12,7 +12,7 @@ from repro.networks import WeightLayer
 from repro.networks.layers import ListsWeightLayers
 from repro.networks.passing import Inputs, call, samples
 from repro.networks.products import KERNEL
-from repro.networks.sites.layout import samples_first
+from repro.networks.sites.layout import rows_of, samples_first
 from repro.networks.tracer import Tracer, Use
 
 See = Callable[[WeightLayer, Tensor], None]
@@ -57,6 +57,9 @@ def run(
     def order(layer: WeightLayer, use: Use) -> Callable[[Tensor], Tensor]:  # holds no tensor of the pass
         return partial(samples_first, layout=layer.layout, count=count, batch=use.product.batch)
 
+    def by_rows(layer: WeightLayer, use: Use, tensor: Tensor) -> bool:
+        return tensor.ndim > 0 and rows_of(tensor, layer.layout, count, batch=use.product.batch)
+
     def before(use: Use) -> None:
         layer = by_name.get(use.name)
         if layer is None:
@@ -66,7 +69,7 @@ def run(
         if weight is not None:
             weight(layer, use.product.weight)
         tensor = use.product.read
-        if tensor is None or layer.layout == "none":
+        if tensor is None or not by_rows(layer, use, tensor):
             return
         if read is not None:
             read(layer, order(layer, use)(tensor))
@@ -75,7 +78,11 @@ def run(
 
     def after(use: Use, result: Tensor) -> None:
         layer = by_name.get(use.name)
-        if layer is not None and write is not None and layer.layout != "none":
+        read = use.product.read
+        if layer is None or write is None or read is None or not by_rows(layer, use, read):
+            return
+        axis = 1 if layer.layout == "second" and not use.product.batch else 0
+        if result.ndim > axis and result.shape[axis] == read.shape[axis]:
             write(layer, order(layer, use)(result))
 
     only = [layer.module for layer in by_name.values()] if isinstance(network, ListsWeightLayers) else None
@@ -111,6 +118,8 @@ def modes(layer: WeightLayer, axes: int, *, folded: bool = False) -> list[str]:
         between = {3: ["token"], 4: ["height", "width"]}.get(axes, [f"axis{axis}" for axis in range(1, axes - 1)])
         return ["matrix", *between, "channel"][-axes:]
     channel = layer.channel % axes
+    if layer.layout == "second" and channel < 2:  # `samples_first` has put the samples in front
+        channel = 1
     rest = axes - channel - 1
     sides = KERNEL[len(KERNEL) - rest :] if rest <= len(KERNEL) else [f"axis{n}" for n in range(channel + 1, axes)]
     return [*["matrix", *(f"axis{axis}" for axis in range(1, channel))][:channel], "channel", *sides]

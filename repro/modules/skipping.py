@@ -88,3 +88,4 @@ class SkipToOutput(NamedClassifier):
         self, network: str = "cnn13", neurons: int = 1000, options: Mapping[str, Any] | None = None, **common: Any
     ) -> None:
         super().__init__(network, options, neurons=neurons, **common)
+        self.save_hyperparameters({"options": dict(options or {})})  # an argument here, unlike in the other classes

@@ -28,17 +28,17 @@ class WeightLayer:
     """One product with a weight in a forward pass: a convolution, a linear layer, a projection of attention ..."""
 
     index: int
-    """The layer's number: 1 for the first in forward order."""
+    """From 1, in forward order."""
     name: str
     """The module as in ``network.named_modules()``, or the parameter; ``name#2`` where it is used a second time."""
     module: nn.Module
     """The module that multiplies."""
     kind: str = "linear"
-    """Which operation it is, as `repro.networks.products.Product.kind` names it."""
+    """As `repro.networks.products.Product.kind`."""
     modes: tuple[str, ...] = ("output", "input")
-    """What each axis of the weight is."""
+    """What each axis of its weight is."""
     channel: int = -1
-    """The axis of the layer's input that the weight sums over."""
+    """The axis of what it reads that its weight sums over."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """A convolution's stride, padding, dilation and so on."""
     parameter: nn.Parameter | None = None
@@ -46,14 +46,14 @@ class WeightLayer:
     view: tuple[tuple[int, ...], tuple[int, ...], int] | None = None
     """Shape, strides and offset of the part of the parameter that acts; None for the whole."""
     first: int = 0
-    """Number of the first layer with the same weight; the layer's own number if no earlier one has it."""
+    """Number of the first layer with the same weight; its own if it is that."""
     layout: Layout = "first"
-    """Where the samples are in the layer's input and output."""
+    """Where the samples are in what it reads and returns."""
     sources: frozenset[int] = frozenset()
     """Identities of the parameters that the weight is made of."""
 
     def part(self, tensor: Tensor) -> Tensor:
-        """The part of a tensor shaped like the parameter (its gradient, its update) that belongs to this layer."""
+        """What is this layer's of a tensor like its parameter (the parameter itself, its gradient, its update)."""
         if self.view is None:
             return tensor
         assert self.parameter is not None
@@ -65,10 +65,11 @@ class WeightLayer:
 
 @runtime_checkable
 class ListsWeightLayers(Protocol):
-    """A network that knows its weight layers, so that no images are needed to find them."""
+    """A network that knows its weight layers, so that none of its images are needed to find them."""
 
     def weight_layer_names(self) -> list[str]:
         """Names of the weight layers' modules in forward order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -136,20 +137,20 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
 
 
 def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], Seen, frozenset[str]]:
-    """Trace one sample if that is enough: some networks need whole batches, or do not use all layers for one sample."""
+    """Of one sample if that is enough: some networks take whole batches only, or send no single sample everywhere."""
     one = few(inputs)
     if one is not inputs:
         try:
-            result = _traced(network, one, inputs)
+            found = _traced(network, one, inputs)
         except UserError:
             return _traced(network, inputs, inputs)
-        if not result[1].unused:
-            return result
+        if not found[1].unused:
+            return found
     return _traced(network, inputs, inputs)
 
 
 def _identities(network: nn.Module) -> tuple[int, ...]:
-    return tuple(id(parameter) for module in network.modules() for parameter in module._parameters.values())
+    return tuple(id(each) for module in network.modules() for each in module._parameters.values())
 
 
 def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
@@ -161,7 +162,7 @@ def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
     plain = as_it_is and weight is not None
     held = module._parameters.values() if plain else module.parameters()
-    sources = frozenset(id(parameter) for parameter in held if parameter is not None and parameter.ndim > 1)
+    sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
     if not isinstance(module, _ConvNd):
         return layer
@@ -188,8 +189,11 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
         layers.append(replace(layer, first=_first(layer, weight, layers, weights)))
         weights.append(weight)
     if any(_unclear(use, samples(inputs)) for use, _ in uses):
-        layout_of = layouts(partial(_show, network), batch)
-        layers = [replace(layer, layout=layout_of.get(layer.name, layer.layout)) for layer in layers]
+        known = layouts(partial(_show, network), batch)
+        layers = [
+            replace(layer, layout=known.get(layer.name, layer.layout)) if layer.layout != "none" else layer
+            for layer in layers
+        ]
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched)
     return layers, seen, frozenset(left_out)
@@ -200,7 +204,8 @@ def _unclear(use: Use, count: int) -> bool:
     read = use.product.read
     if read is None or use.product.batch or not read.ndim:
         return False
-    return len(read) != count or (read.ndim > 2 and use.product.channel == -1 and read.shape[1] == count)
+    image = use.product.kind in ("convolution", "transposed")
+    return len(read) != count or (read.ndim > 2 and not image and read.shape[1] == count)
 
 
 def _show(network: nn.Module, inputs: Inputs, see: Callable[[str, Tensor], None]) -> None:
@@ -218,31 +223,51 @@ def _show(network: nn.Module, inputs: Inputs, see: Callable[[str, Tensor], None]
 def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer:
     product = use.product
     weight, parameter, view = product.weight, None, None
+    alone = (
+        product.kind in ("convolution", "transposed") and product.channel == 0
+    )  # an image without an axis of samples
     base = weight if weight._base is None else weight._base
     if id(base) in own:
         parameter = own[id(base)]
         if weight.shape != base.shape or weight.stride() != base.stride():
             view = tuple(weight.shape), weight.stride(), int(weight.storage_offset() - base.storage_offset())
-    facts = product.kind, product.modes, product.channel, product.options
-    return WeightLayer(index, use.name, use.module, *facts, parameter, view, index, sources=use.sources)
+    return WeightLayer(
+        index,
+        use.name,
+        use.module,
+        product.kind,
+        product.modes,
+        product.channel,
+        product.options,
+        parameter,
+        view,
+        index,
+        "none" if alone else "first",
+        use.sources,
+    )
 
 
 def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], weights: Sequence[Tensor]) -> int:
     """The first layer with this weight: the same parameter, or one made of the same that is equal."""
-    for other, other_weight in zip(layers, weights, strict=True):
+    for other, theirs in zip(layers, weights, strict=True):
         if layer.sources != other.sources or (layer.parameter is None) != (other.parameter is None):
             continue
         if layer.parameter is not None:
-            whole = weight.numel() == other_weight.numel() == layer.parameter.numel()
-            if whole or layer.view == other.view:
+            whole = weight.numel() == theirs.numel() == layer.parameter.numel()
+            if (whole and _axes(weight) == _axes(theirs)) or layer.view == other.view:
                 return other.first
-        elif weight is other_weight or (weight.shape == other_weight.shape and bool((weight == other_weight).all())):
+        elif weight is theirs or (weight.shape == theirs.shape and bool((weight == theirs).all())):
             return other.first
     return layer.index
 
 
+def _axes(tensor: Tensor) -> list[tuple[int, int]]:
+    """A tensor's axes without their order and those of length 1: two views alike in them differ by turning only."""
+    return sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
+
+
 def _shortcuts(tracer: Tracer, uses: Sequence[Use]) -> set[str]:
-    """Names of the products in a shortcut whose input something outside of the shortcut reads, too."""
+    """Names of what lies in a shortcut that reads what something outside of it reads, too."""
     left_out = set()
     for shortcut, read in tracer.module_reads.items():
         if shortcut.rpartition(".")[2] not in SHORTCUTS:

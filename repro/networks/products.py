@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 KERNEL = ("depth", "height", "width")
@@ -36,7 +37,7 @@ Role = Callable[[Tensor], str]
 
 @dataclass(frozen=True)
 class Product:
-    """One multiplication by a weight."""
+    """A weight at work."""
 
     kind: str
     """``linear``, ``convolution``, ``transposed``, ``recurrent``, or ``product`` (matmul, einsum, bilinear)."""
@@ -46,13 +47,13 @@ class Product:
     read: Tensor | None
     """What the weight is multiplied with; None where a fused kernel hides it."""
     channel: int = -1
-    """The axis of `read` that the weight sums over."""
+    """The axis of what is read that the weight sums over."""
     written: bool = True
-    """Whether the operation's result is this product's alone (with its bias)."""
+    """Whether the operation's result is this product's alone (with its bias), its axes those of what is read."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """A convolution's stride, padding, dilation, groups and output_padding, as it is called."""
     batch: int = 0
-    """How many samples there are, where the tokens come before the samples; 0 where the samples come first."""
+    """Of what is read and written with the tokens before the samples: how many samples; 0 where the samples lead."""
 
 
 def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
@@ -73,8 +74,8 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
         pair = [*args, *kwargs.values()][_FIRST.get(name, 0) :][:2]
         yield from _matmul(*(reversed(pair) if name == "__rmatmul__" else pair), role=role)
     elif name in ("einsum", "tensordot"):
-        labelled = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
-        yield from _summed(*labelled, role=role) if labelled is not None else ()
+        found = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
+        yield from _summed(*found, role=role) if found is not None else ()
     elif name == "bilinear":
         yield Product("product", args[2], ("output", "input", "input 2"), args[0])
     elif name in _CELLS:
@@ -104,15 +105,17 @@ def _convolution(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> P
 
 
 def _matmul(left: Any, right: Any, *, role: Role) -> Iterator[Product]:
-    if not (isinstance(left, Tensor) and isinstance(right, Tensor)):
+    if not all(isinstance(each, Tensor) and each.layout == torch.strided for each in (left, right)):
         return
     roles = role(left), role(right)
     if roles == ("data", "parameters") and right.ndim > 1:
         modes = (*_groups(right.ndim - 2), "input", "output")
-        yield _plain(right, modes, left, -1)
+        covered = right.ndim == 2 or left.ndim >= right.ndim  # else the weight's groups come before the samples
+        yield replace(_plain(right, modes, left, -1), written=covered)
     elif roles == ("parameters", "data") and left.ndim > 1:
         modes = (*_groups(left.ndim - 2), "output", "input")
-        yield _plain(left, modes, right, -2 if right.ndim > 1 else -1)
+        covered = left.ndim == 2 or right.ndim >= left.ndim
+        yield replace(_plain(left, modes, right, -2 if right.ndim > 1 else -1), written=covered)
 
 
 def _groups(count: int) -> list[str]:
@@ -121,13 +124,13 @@ def _groups(count: int) -> list[str]:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     return [
-        name if (before := names[:index].count(name)) == 0 else f"{name} {before + 1}"
-        for index, name in enumerate(names)
+        name if (before := names[:place].count(name)) == 0 else f"{name} {before + 1}"
+        for place, name in enumerate(names)
     ]
 
 
 def _plain(weight: Tensor, modes: Sequence[str], read: Tensor, channel: int) -> Product:
-    """A product, leaving out the axes along which the weight is only repeated."""
+    """Without the axes along which the weight is only repeated."""
     kept = []
     for axis in reversed(range(weight.ndim)):
         group = modes[axis].startswith("group")
@@ -159,8 +162,8 @@ def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: object = None) -> tuple
         if isinstance(dims, int)
         else zip(*dims, strict=True)
     )
-    for axis, other_axis in pairs:
-        other[other_axis] = one[axis]
+    for axis, theirs in pairs:
+        other[theirs] = one[axis]
     output = "".join(label for label in [*one, *other] if not (label in one and label in other))
     return "".join(one), "".join(other), output, a, b
 
@@ -169,22 +172,24 @@ def _summed(one: str, other: str, output: str, a: Tensor, b: Tensor, *, role: Ro
     """A product written by labels: the weight's are summed over (input), its own (output), or in all three (group)."""
     if {role(a), role(b)} != {"data", "parameters"}:
         return
-    weight, labels, data, of_data = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
+    weight, labels, read, theirs = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
     if "." in labels or len(labels) < 2 or len(labels) != weight.ndim:
         return
-    kinds = ["output" if label not in of_data else "group" if label in output else "input" for label in labels]
-    summed = next((of_data.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)
+    kinds = ["output" if label not in theirs else "group" if label in output else "input" for label in labels]
+    summed = next((theirs.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)
     if summed is None:  # entry by entry
         return
-    channel = summed - len(of_data) if "." in of_data[:summed] else summed
-    yield _plain(weight, _numbered(kinds), data, channel)
+    channel = summed - len(theirs) if "." in theirs[:summed] else summed
+    own = "".join(label for label, kind in zip(labels, kinds, strict=True) if kind == "output")
+    in_place = output == theirs.replace(theirs[summed], own)  # else it is not known where the samples went
+    yield replace(_plain(weight, _numbered(kinds), read, channel), written=in_place)
 
 
 def _recurrent(args: Sequence[Any]) -> Iterator[Product]:
-    index = max(n for n, value in enumerate(args) if isinstance(value, list | tuple))
-    weights, (_, layers, _, _, both, *rest) = args[index], args[index + 1 : index + 7]
+    place = max(n for n, value in enumerate(args) if isinstance(value, list | tuple))
+    weights, (_, layers, _, _, both, *rest) = args[place], args[place + 1 : place + 7]
     every = len(weights) // (layers * (2 if both else 1))
-    packed = isinstance(args[1], Tensor) and index == 3
+    packed = isinstance(args[1], Tensor) and place == 3
     turned = not packed and args[0].ndim == 3 and not (rest and rest[0])
     for number, weight in enumerate(weights):
         if weight.ndim != 2:

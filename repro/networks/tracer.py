@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from repro.errors import UserError
 from repro.networks.products import LINEAR, Product, products
 
 _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
 _MADE_OF = re.compile(r"(\.parametrizations\.(\w+)\.original\d*$)|((?<=\w)_(orig|g|v)$)")
 _DATA = frozenset({-1})
 """The sources of what the network computes from its inputs."""
+_ASSIGNING = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__"}
+_HARMLESS = {"requires_grad_", "detach_", "share_memory_", "resize_"}
 _ACTIVATIONS = {"linear", "convolution", "transposed", "recurrent"}
 
 # Attention in one function hides its products from a mode; the same code that does not ask shows them.
@@ -33,7 +37,7 @@ _attention.__kwdefaults__ = F.multi_head_attention_forward.__kwdefaults__
 
 @dataclass(frozen=True)
 class Use:
-    """One product of a weight in a forward pass, and where it was made."""
+    """One product of a pass."""
 
     name: str
     """The module whose weight it is, or the parameter's name; from its second use in a pass on with ``#2``, ``#3``."""
@@ -58,11 +62,11 @@ def tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors(item)
+        for each in value.values():
+            yield from tensors(each)
     elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from tensors(item)
+        for each in value:
+            yield from tensors(each)
     elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         yield from tensors([getattr(value, name, None) for name in value.__dataclass_fields__])
 
@@ -104,6 +108,9 @@ class Tracer(TorchFunctionMode):
         for name, parameter in parameters.items():
             self._names.setdefault(id(parameter), []).append(clean(name))
             self._sizes[id(parameter)] = parameter.numel()
+        self._places = {
+            id(each): each.untyped_storage().data_ptr() for each in parameters.values() if each.layout == torch.strided
+        }
         self.touched: dict[int, set[str]] = {}
         """Operations that took a parameter, by its identity."""
         self.dynamic: dict[str, None] = {}
@@ -115,6 +122,7 @@ class Tracer(TorchFunctionMode):
         self._counted = 0
         self._calls: Counter[str] = Counter()
         self._hooks: list[Any] = []
+        self._continued: dict[nn.Module, Tensor] = {}
         self._stack: list[tuple[nn.Module, bool]] = []
         self._batch = 0  # of the attention that is being computed, which has the tokens first
 
@@ -122,6 +130,7 @@ class Tracer(TorchFunctionMode):
         """Begin a pass over these inputs."""
         self._calls.clear()
         self._stack.clear()
+        self._continued.clear()
         self.module_reads.clear()
         for tensor in tensors(inputs) if self._follow else ():
             self._made[tensor] = _DATA
@@ -148,11 +157,14 @@ class Tracer(TorchFunctionMode):
         data = first is not None and self._sources(first) is _DATA
         self._stack.append((module, data))
         if first is not None:
+            if getattr(module, "padding_mode", "zeros") != "zeros":
+                self._continued[module] = first  # not as the module continues it at its borders
             self.module_reads.setdefault(self._modules[module], set()).add(self._number(first))
 
     def _leave(self, module: nn.Module, _args: object, output: Any) -> None:
         while self._stack:
             last, data = self._stack.pop()
+            self._continued.pop(last, None)
             if last is module:
                 break
         else:
@@ -170,20 +182,22 @@ class Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if not self._follow:
             return self._multiply(func, name, args, kwargs)[0] if name in LINEAR else func(*args, **kwargs)
-        operands = list(tensors((args, kwargs)))
-        if not operands:
+        given = list(tensors((args, kwargs)))
+        if not given:
             return func(*args, **kwargs)
-        used = "index" if name == "__getitem__" and len(operands) > 1 else name
-        for tensor in operands:
+        used = "index" if name == "__getitem__" and len(given) > 1 else name
+        for tensor in given:
             if id(tensor) in self._names and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
+        if (target := _changed(name, args)) is not None:
+            self._refuse_change(target)
         result, activation = self._multiply(func, name, args, kwargs)
-        self._mark(operands, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
+        self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
         return result
 
     def _multiply(self, func: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, bool]:
         """The operation's result, its products shown, and whether it is an activation whatever it was made of."""
-        uses = [use for product in products(name, args, kwargs, self._role) if (use := self._use(product))]
+        uses = [use for each in products(name, args, kwargs, self._role) if (use := self._use(each))]
         for use in uses:
             self._before(use)
         result = func(*args, **kwargs)
@@ -192,6 +206,16 @@ class Tracer(TorchFunctionMode):
                 if use.product.written:
                     self._after(use, result)
         return result, any(use.product.kind in _ACTIVATIONS for use in uses)
+
+    def _refuse_change(self, target: Tensor) -> None:
+        """A network that overwrites its own parameters would be trained by being looked at."""
+        for number in self._sources(target):
+            place = self._places.get(number)
+            if place is not None and place == target.untyped_storage().data_ptr():
+                raise UserError(
+                    f"the network overwrites its own parameter '{self._names[number][0]}' in a pass, so that measuring "
+                    "would change it; move that to the training loop, or do it in training mode and measure in eval"
+                )
 
     def _attend(self, args: Any, kwargs: Any) -> Any:
         query = args[0] if args else kwargs["query"]
@@ -205,11 +229,11 @@ class Tracer(TorchFunctionMode):
         self._mark(list(tensors((args, kwargs))), result, (), in_place=False, activation=True)
         return result
 
-    def _mark(self, operands: list[Tensor], result: Any, args: Any, *, in_place: bool, activation: bool) -> None:
-        origins = [sources for tensor in operands if (sources := self._sources(tensor))]
-        if not origins:
+    def _mark(self, given: list[Tensor], result: Any, args: Any, *, in_place: bool, activation: bool) -> None:
+        made = [sources for tensor in given if (sources := self._sources(tensor))]
+        if not made:
             return
-        of = _DATA if activation or any(origin is _DATA for origin in origins) else frozenset().union(*origins)
+        of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
         for tensor in [*tensors(result), *changed]:
             if id(tensor) not in self._names:
@@ -218,8 +242,8 @@ class Tracer(TorchFunctionMode):
     def _sources(self, tensor: Tensor) -> frozenset[int]:
         if id(tensor) in self._names:
             return frozenset({id(tensor)})
-        sources: frozenset[int] = self._made.get(tensor, frozenset())
-        return sources
+        known: frozenset[int] = self._made.get(tensor, frozenset())
+        return known
 
     def _role(self, tensor: Tensor) -> str:
         sources = self._sources(tensor)
@@ -233,13 +257,19 @@ class Tracer(TorchFunctionMode):
         return number
 
     def _use(self, product: Product) -> Use | None:
-        sources = self._sources(product.weight)
-        if product.weight._base is not None and not sources:
-            sources = self._sources(product.weight._base)
         module = self._stack[-1][0] if self._stack else None
         if module is None:
             return None
-        inside = tuple(self._modules.get(outer, "") for outer, _ in self._stack)
+        if product.weight.layout != torch.strided or _vmapped(product.weight):
+            return None
+        if product.read is not None and module in self._continued:
+            product = replace(product, read=self._continued[module])
+        if product.read is not None and _vmapped(product.read):
+            product = replace(product, read=None, written=False)
+        sources = self._sources(product.weight)
+        if product.weight._base is not None and not sources:
+            sources = self._sources(product.weight._base)
+        inside = tuple(self._modules.get(each, "") for each, _ in self._stack)
         if sources is _DATA:
             self.dynamic[inside[-1]] = None
             return None
@@ -250,7 +280,7 @@ class Tracer(TorchFunctionMode):
             return None
         if not sources:
             sources = frozenset(
-                number for number, names in self._names.items() if any(_plain(alias) == name for alias in names)
+                number for number, names in self._names.items() if any(_plain(each) == name for each in names)
             )
         self._calls[name] += 1
         count = self._calls[name]
@@ -272,7 +302,7 @@ class Tracer(TorchFunctionMode):
         return _plain(names[0])
 
     def _by_attribute(self, module: nn.Module, name: str, weight: Tensor) -> str | None:
-        """Name of a weight whose making was not seen: the module's attribute, or its parameter of that size."""
+        """Of a weight whose making was not seen: the module's own attribute, or its parameter of that size."""
         for key, value in [*module._parameters.items(), *vars(module).items()]:
             if value is weight:
                 return _plain(f"{name}.{key}" if name else key)
@@ -280,6 +310,17 @@ class Tracer(TorchFunctionMode):
             if parameter.shape == weight.shape:
                 return _plain(clean(f"{name}.{key}" if name else key))
         return None
+
+
+def _vmapped(tensor: Tensor) -> bool:
+    """Whether it is one sample's part within `torch.vmap`, which must not leave that."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _changed(name: str, args: Any) -> Tensor | None:
+    """The tensor whose numbers an operation overwrites."""
+    overwrites = (name.endswith("_") and not name.startswith("__") and name not in _HARMLESS) or name in _ASSIGNING
+    return args[0] if overwrites and args and isinstance(args[0], Tensor) else None
 
 
 def _plain(name: str) -> str:

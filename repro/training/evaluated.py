@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from repro.distributed.ranks import Ranks
+from repro.errors import UserError
 from repro.training.metrics import epoch_means
 
 Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
@@ -36,7 +37,7 @@ class EvaluatedModule(LightningModule):
         self.evaluation_metrics = nn.ModuleDict({f"on_{part}": epoch_means(num_classes) for part in parts})
 
     def on_test_start(self) -> None:
-        """Give every rank the same buffers before testing."""
+        """As before a validation."""
         Ranks.of_process_group().broadcast_buffers(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
@@ -44,27 +45,47 @@ class EvaluatedModule(LightningModule):
         self._evaluate(batch, self.held_out[dataloader_idx])
 
     def on_validation_epoch_end(self) -> None:
-        """Record the metrics of the held-out parts."""
-        metrics = self._evaluated(self.held_out)
+        """Record what was evaluated."""
+        found = self._evaluated(self.held_out)
         if not self.trainer.sanity_checking:  # a stranger's Trainer looks at two batches first
-            self.record(metrics)
-            self._show(metrics)
+            self.record(found)
+            self._show(found)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Evaluate a batch of the training set or of a held-out part."""
-        self._evaluate(batch, ["train", *self.held_out][dataloader_idx])
+        self._evaluate(batch, self.tested[dataloader_idx])
 
     def on_test_epoch_end(self) -> None:
-        """Keep the metrics as the run's final ones: ``train_accuracy`` and so on."""
-        metrics = self._evaluated(["train", *self.held_out])
-        self.final = {name.replace("/", "_"): value for name, value in metrics.items()}
-        self._show(metrics)
+        """Keep what was evaluated, as the run's final metrics: ``train_accuracy`` and so on."""
+        found = self._evaluated(self.tested)
+        self.final = {name.replace("/", "_"): value for name, value in found.items()}
+        self._show(found)
 
     @property
     def held_out(self) -> Sequence[str]:
         """The parts that are held out, in the order of their loaders."""
-        # The DataModules of this package know their parts; any other module's single loader counts as the test set.
-        return getattr(self.trainer.datamodule, "evaluated", ["test"])  # type: ignore[attr-defined]
+        return self._parts(getattr(self.trainer.datamodule, "evaluated", ()), len(self.trainer.num_val_batches))  # type: ignore[attr-defined]
+
+    @property
+    def tested(self) -> Sequence[str]:
+        """The parts that `Trainer.test` evaluates, in the order of their loaders."""
+        held_out = getattr(self.trainer.datamodule, "evaluated", None)  # type: ignore[attr-defined]
+        return self._parts(() if held_out is None else ("train", *held_out), len(self.trainer.num_test_batches))
+
+    def _parts(self, known: Sequence[str], loaders: int) -> Sequence[str]:
+        """DataModules of ours know their parts; anyone else's single loader counts as the test set.
+
+        Raises:
+            UserError: There are several loaders, of which nobody knows what they are.
+        """
+        if len(known) == loaders:
+            return known
+        if loaders == 1:
+            return ["test"]
+        raise UserError(
+            f"there are {loaders} loaders to evaluate, and nothing says which is which; pass one, the test set, "
+            "or a DataModule of repro's"
+        )
 
     def _evaluate(self, batch: Batch, part: str) -> None:
         images, labels = batch
@@ -79,12 +100,12 @@ class EvaluatedModule(LightningModule):
         metrics["accuracy"].update(scores, labels)
 
     def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:
-        results: dict[str, float] = {}
+        found: dict[str, float] = {}
         for part in parts:
             metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
-            results |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
+            found |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
             metrics.reset()
-        return results
+        return found
 
     def record(self, metrics: Mapping[str, float]) -> None:
         """Hand metrics to every logger now, under the number of steps taken.

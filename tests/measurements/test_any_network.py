@@ -55,6 +55,8 @@ def multiplied(layer: WeightLayer, weight: Tensor, read: Tensor) -> Tensor | Non
     if layer.kind in ("convolution", "transposed"):
         name = f"conv{'_transpose' if layer.kind == 'transposed' else ''}{weight.ndim - 2}d"
         options.pop("output_padding") if layer.kind == "convolution" else None
+        if (border := getattr(layer.module, "padding_mode", "zeros")) != "zeros":
+            read, options["padding"] = F.pad(read, layer.module._reversed_padding_repeated_twice, mode=border), 0
         result: Tensor = getattr(F, name)(read, weight, None, **options)
         return result
     if layer.kind == "linear":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repro.measurements.description import FigureSpec, Measurement
 from repro.measurements.kappa import Kappa, in_words
@@ -36,9 +36,9 @@ def operators(probe: Probe) -> Iterator[Reading]:
     from repro.spectra import conditioning, operator_conditionings, operator_singular_values
 
     sites = list(_sites(probe))
-    mine = [sites[index] for index in probe.ranks.assign([convolution.cost for _, convolution in sites])]
-    conditionings = operator_conditionings([convolution for _, convolution in mine])
-    for (layer, convolution), circular in zip(mine, conditionings, strict=True):
+    mine = [sites[place] for place in probe.ranks.assign([convolution.cost for _, convolution in sites])]
+    found = operator_conditionings([convolution for _, convolution in mine])
+    for (layer, convolution), circular in zip(mine, found, strict=True):
         every = operator_singular_values(convolution).numpy().astype(np.float32) if probe.spectra else None
         yield Reading("operators", layer.index, layer.name, "circular", values(circular, 0), every)
         if (matrix := padded_matrix(layer, convolution)) is not None:
@@ -46,7 +46,7 @@ def operators(probe: Probe) -> Iterator[Reading]:
 
 
 def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
-    """The layers and their convolutions, for the size of the layer's input when the probe's first image is passed."""
+    """The layers with their maps, on images of the size that a layer reads of the probe's first."""
     from repro.networks.passing import few
     from repro.spectra import Convolution
 
@@ -55,6 +55,8 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
     probe.run(read=lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape)}), inputs=few(probe.inputs))
     for layer in probe.layers:
         weight = probe.weights.get(layer.first)
+        if weight is not None and layer.parameter is not None:  # the first's may be turned
+            weight = layer.part(layer.parameter.detach())
         if weight is not None and weight.ndim == 2:
             yield layer, Convolution(weight=weight)
         elif weight is None or layer.index not in sizes or layer.kind not in ("convolution", "transposed"):
@@ -67,14 +69,10 @@ def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
 
 
 def _image(layer: WeightLayer, read: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
-    """Size of the module's input without its own padding; for a transposed convolution, of its output."""
+    """The images' size; of a transposed convolution, that of what it returns."""
     if layer.kind == "transposed":
         return tuple(size * step for size, step in zip(read, stride, strict=True))
-    if getattr(layer.module, "padding_mode", "zeros") == "zeros":
-        return read
-    module: Any = layer.module
-    ends = module._reversed_padding_repeated_twice[::-1]
-    return tuple(size - sum(pair) for size, pair in zip(read, zip(ends[::2], ends[1::2], strict=True), strict=True))
+    return read
 
 
 def padded_matrix(layer: WeightLayer, convolution: Convolution) -> Float[Tensor, "columns rows"] | None:

@@ -1,4 +1,4 @@
-"""Where the samples are in the inputs of any network's layers: found by changing one sample."""
+"""Where the samples are in what the layers of somebody's network read: found by changing one of them."""
 
 from __future__ import annotations
 
@@ -56,42 +56,47 @@ def _other(one: Tensor, last: Tensor) -> Tensor:
 
 
 def _sums(run: Pass, inputs: Inputs) -> Mapping[str, Sums]:
-    sums: dict[str, Sums] = {}
+    found: dict[str, Sums] = {}
 
     def keep(name: str, tensor: Tensor) -> None:
         wide = tensor.detach().double()
         columns = wide.transpose(0, 1).flatten(1).sum(1) if wide.ndim > 1 else None
-        sums[name] = tensor.ndim, wide.reshape(len(wide), -1).sum(1), columns
+        found[name] = tensor.ndim, wide.reshape(len(wide), -1).sum(1), columns
 
     run(inputs, keep)
-    return sums
+    return found
 
 
 def _layout(before: Sums, after: Sums | None, count: int) -> Layout:
     if after is None or before[1].shape != after[1].shape:
         return "none"
-    axes, rows, columns = before
-    changed = _changed_sums(rows, after[1])
+    rows, columns = before[1:]
+    changed = _places(rows, after[1])
     folded = len(rows) // count
     divides = len(rows) == folded * count
     if not changed:  # not of the data, or nothing comes through
-        return "first" if divides else "none"
-    if divides and all(index < folded for index in changed):
+        return "first" if folded == 1 and divides else "none"
+    if divides and all(place < folded for place in changed):
         return "first"
-    if divides and all(index % count == 0 for index in changed):
+    if divides and all(place % count == 0 for place in changed):
         return "inner"
-    if axes > 2 and columns is not None and after[2] is not None and len(columns) % count == 0:
-        folded = len(columns) // count
-        second = all(index < folded for index in _changed_sums(columns, after[2]))
-        if second:
-            return "second"
-    return "first" if divides else "none"
+    theirs = after[2]
+    if columns is not None and theirs is not None and len(columns) == count and _places(columns, theirs) == [0]:
+        return "second"
+    return "first" if len(rows) == count else "none"  # each of the samples reads all
 
 
-def _changed_sums(one: Float[Tensor, " sums"], other: Float[Tensor, " sums"]) -> list[int]:
+def _places(one: Float[Tensor, " places"], other: Float[Tensor, " places"]) -> list[int]:
     size = one.abs().maximum(other.abs()).max()
-    indices: list[int] = ((one - other).abs() > _CHANGED * size).nonzero().flatten().tolist()
-    return indices
+    places: list[int] = ((one - other).abs() > _CHANGED * size).nonzero().flatten().tolist()
+    return places
+
+
+def rows_of(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> bool:
+    """Whether the tensor, arranged by `samples_first`, is as many rows as there are samples, or a multiple of that."""
+    if batch or layout == "second":
+        return True
+    return layout != "none" and (count < 1 or len(tensor) % count == 0)
 
 
 def samples_first(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> Tensor:
