@@ -32,7 +32,7 @@ def listen(iterator: Any) -> None:
         else:
             begun[:] = begun or [Wait("the processes that decode images")]
             begun[0].look()
-        return answer
+        return found
 
     polled.is_heard = True  # type: ignore[attr-defined]
     iterator._try_get_data = polled
