@@ -71,6 +71,14 @@ def tensors(value: Any) -> Iterator[Tensor]:
         yield from tensors([getattr(value, name, None) for name in value.__dataclass_fields__])
 
 
+def _address(tensor: Tensor) -> int | None:
+    """Where a tensor's numbers lie; None for one without storage of its own: sparse, or sharded by FSDP."""
+    try:
+        return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else None
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
 class Tracer(TorchFunctionMode):
     """Shows the products of the passes that are made within it, each announced by `start`.
 
@@ -109,7 +117,7 @@ class Tracer(TorchFunctionMode):
             self._names.setdefault(id(parameter), []).append(clean(name))
             self._sizes[id(parameter)] = parameter.numel()
         self._places = {
-            id(each): each.untyped_storage().data_ptr() for each in parameters.values() if each.layout == torch.strided
+            id(parameter): address for parameter in parameters.values() if (address := _address(parameter)) is not None
         }
         self.touched: dict[int, set[str]] = {}
         """Operations that took a parameter, by its identity."""
@@ -211,7 +219,7 @@ class Tracer(TorchFunctionMode):
         """A network that overwrites its own parameters would be trained by being looked at."""
         for number in self._sources(target):
             place = self._places.get(number)
-            if place is not None and place == target.untyped_storage().data_ptr():
+            if place is not None and place == _address(target):
                 raise UserError(
                     f"the network overwrites its own parameter '{self._names[number][0]}' in a pass, so that measuring "
                     "would change it; move that to the training loop, or do it in training mode and measure in eval"
