@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -235,7 +236,9 @@ def test_runs_in_processes_of_their_own_are_told_in_time(
         assert run(["study", "run", "mine.yaml", "--jobs", "2", "--budget", f"{long_enough / 60}"]) == 0
         assert time.monotonic() - began < long_enough + 30  # a busy machine may take longer to end them
         said = capsys.readouterr().err
-        assert "0 of 4 runs are done (2 interrupted, 2 missing; " in said.splitlines()[-1]
-        steps.append([each.state["step"] for each in find_runs([tmp_path / "runs"])])
-    assert all(len(each.saved_checkpoints()) == 2 for each in find_runs([tmp_path / "runs"]))
-    assert all(0 < first < second for first, second in zip(*steps, strict=True))
+        # On a busy machine two may stop so early that there is time to begin the others.
+        assert re.search(r"0 of 4 runs are done \((2 interrupted, 2 missing|4 interrupted); ", said.splitlines()[-1])
+        steps.append({each.name: each.state["step"] for each in find_runs([tmp_path / "runs"])})
+    assert all(each.saved_checkpoints() for each in find_runs([tmp_path / "runs"]))
+    first, second = steps
+    assert sum(0 < step < second[name] for name, step in first.items()) >= 2
