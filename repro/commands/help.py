@@ -77,11 +77,10 @@ def _data() -> Iterator[str]:
 
 
 def _measurements() -> Iterator[str]:
-    from repro.measurements import DEFAULT, MEASUREMENTS
+    from repro.measurements.registry import listing
 
     yield "--measure.measurements of repro fit, --measurements of repro measure:\n"
-    for name, measurement in MEASUREMENTS.items():
-        yield _entry(name, measurement.says + (" (default)" if name in DEFAULT else ""))
+    yield listing()
 
 
 def _studies() -> Iterator[str]:

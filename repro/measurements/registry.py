@@ -49,8 +49,11 @@ def check(names: Iterable[str]) -> None:
 
 def listing() -> str:
     """Every measurement with what it is, for help."""
-    entries = (f"  {measurement.name:16} {measurement.says}" for measurement in MEASUREMENTS.values())
-    return "\n".join(["measurements:", *(fill(entry, 100, subsequent_indent=" " * 19) for entry in entries)])
+    entries = (
+        f"  {name:20} {measurement.says}{' (default)' if name in DEFAULT else ''}"
+        for name, measurement in MEASUREMENTS.items()
+    )
+    return "\n".join(["measurements:", *(fill(entry, 100, subsequent_indent=" " * 23) for entry in entries)])
 
 
 def figure_specs() -> Iterator[tuple[Measurement, FigureSpec]]:

@@ -9,17 +9,10 @@ import torch
 
 from repro.config import TrainingConfig
 from repro.networks import create_network
-from repro.networks.skip import connect
+from repro.networks.activations import Activation
+from repro.networks.options import Initialization
+from repro.networks.skip import Head, connect
 from repro.training.classifier import Classifier
-
-Activation = Literal["relu", "sigmoid", "softplus", "tanh", "identity"]
-Initialization = Literal["he", "truncated", "truncated_corrected", "xavier"]
-Normalization = Literal["batch", "none"]
-Form = Literal["small", "imagenet"]
-Block = Literal["basic", "bottleneck"]
-Shortcut = Literal["identity", "projection"]
-Pooling = Literal["maxpool", "stride"]
-Head = Literal["add", "replace", "fill"]
 
 
 class NamedClassifier(Classifier):

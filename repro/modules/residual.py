@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from repro.modules.base import Block, Form, NamedClassifier, Normalization, Shortcut
+from repro.modules.base import NamedClassifier
+from repro.networks.options import Block, Diagonal, Form, Normalization, Shortcut
 
 
-class PlainNet(NamedClassifier):
+class ResidualForm(NamedClassifier):
+    """A network of the skeleton that the four families have in common.
+
+    Args:
+        name: As `NamedClassifier` takes it.
+        options: The family's own options.
+        form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
+        width: Channels of the first stage. Default: 16, or 64.
+        normalization: Batch normalisation after each convolution, or none.
+        common: See `NamedClassifier`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        form: Form = "small",
+        width: int | None = None,
+        normalization: Normalization = "batch",
+        **common: Any,
+    ) -> None:
+        super().__init__(name, {"form": form, "width": width, "normalization": normalization, **options}, **common)
+
+
+class PlainNet(ResidualForm):
     """ResNet without its skip connections (Oyedotun).
 
     Args:
         depth: Weight layers: 6 n + 2 of basic blocks, 9 n + 2 of bottlenecks.
-        form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
-        width: Channels of the first stage. Default: 16, or 64.
         block: Two 3x3 convolutions, or 1x1, 3x3, 1x1. Default: by depth.
-        normalization: Batch normalisation after each convolution, or none.
-        common: See `NamedClassifier`.
+        common: See `ResidualForm`.
 
     Example:
         >>> import torch
@@ -24,31 +48,18 @@ class PlainNet(NamedClassifier):
         torch.Size([2, 10])
     """
 
-    def __init__(
-        self,
-        depth: int = 110,
-        *,
-        form: Form = "small",
-        width: int | None = None,
-        block: Block | None = None,
-        normalization: Normalization = "batch",
-        **common: Any,
-    ) -> None:
-        options = {"form": form, "width": width, "block": block, "normalization": normalization}
-        super().__init__(f"plainnet{depth}", options, **common)
+    def __init__(self, depth: int = 110, *, block: Block | None = None, **common: Any) -> None:
+        super().__init__(f"plainnet{depth}", {"block": block}, **common)
 
 
-class ResNet(NamedClassifier):
+class ResNet(ResidualForm):
     """A residual network (He et al. 2016).
 
     Args:
         depth: Weight layers: 6 n + 2 of basic blocks, 9 n + 2 of bottlenecks.
-        form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
-        width: Channels of the first stage. Default: 16, or 64.
         block: Two 3x3 convolutions, or 1x1, 3x3, 1x1. Default: by depth.
-        normalization: Batch normalisation after each convolution, or none.
         shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
-        common: See `NamedClassifier`.
+        common: See `ResidualForm`.
 
     Example:
         >>> import torch
@@ -57,31 +68,19 @@ class ResNet(NamedClassifier):
     """
 
     def __init__(
-        self,
-        depth: int = 110,
-        *,
-        form: Form = "small",
-        width: int | None = None,
-        block: Block | None = None,
-        normalization: Normalization = "batch",
-        shortcut: Shortcut | None = None,
-        **common: Any,
+        self, depth: int = 110, *, block: Block | None = None, shortcut: Shortcut | None = None, **common: Any
     ) -> None:
-        options = {"form": form, "width": width, "block": block, "normalization": normalization, "shortcut": shortcut}
-        super().__init__(f"resnet{depth}", options, **common)
+        super().__init__(f"resnet{depth}", {"block": block, "shortcut": shortcut}, **common)
 
 
-class ResNeXt(NamedClassifier):
+class ResNeXt(ResidualForm):
     """A residual network whose blocks aggregate several paths (Xie et al. 2017).
 
     Args:
         depth: Weight layers, 9 n + 2.
-        form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
-        width: Channels of the first stage. Default: 16, or 64.
         groups: Paths. Default: 8, or 32.
-        normalization: Batch normalisation after each convolution, or none.
         shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
-        common: See `NamedClassifier`.
+        common: See `ResidualForm`.
 
     Example:
         >>> import torch
@@ -90,30 +89,18 @@ class ResNeXt(NamedClassifier):
     """
 
     def __init__(
-        self,
-        depth: int = 110,
-        *,
-        form: Form = "small",
-        width: int | None = None,
-        groups: int | None = None,
-        normalization: Normalization = "batch",
-        shortcut: Shortcut | None = None,
-        **common: Any,
+        self, depth: int = 110, *, groups: int | None = None, shortcut: Shortcut | None = None, **common: Any
     ) -> None:
-        options = {"form": form, "width": width, "groups": groups, "normalization": normalization, "shortcut": shortcut}
-        super().__init__(f"resnext{depth}", options, **common)
+        super().__init__(f"resnext{depth}", {"groups": groups, "shortcut": shortcut}, **common)
 
 
-class DiracNet(NamedClassifier):
+class DiracNet(ResidualForm):
     """A network whose convolutions have the identity added to them in place of skip connections (Oyedotun, Eq. 28).
 
     Args:
         depth: Weight layers, 6 n + 2.
-        form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
-        width: Channels of the first stage. Default: 16, or 64.
-        diagonal: What multiplies the identity: trained from 1, or held at 1.
-        normalization: Batch normalisation after each convolution, or none.
-        common: See `NamedClassifier`.
+        diagonal: What multiplies the identity: trained from 1, held at 1, or as in the published DiracNets.
+        common: See `ResidualForm`.
 
     Example:
         >>> import torch
@@ -121,15 +108,5 @@ class DiracNet(NamedClassifier):
         torch.Size([2, 10])
     """
 
-    def __init__(
-        self,
-        depth: int = 110,
-        *,
-        form: Form = "small",
-        width: int | None = None,
-        diagonal: Literal["free", "held"] = "free",
-        normalization: Normalization = "batch",
-        **common: Any,
-    ) -> None:
-        options = {"form": form, "width": width, "diagonal": diagonal, "normalization": normalization}
-        super().__init__(f"diracnet{depth}", options, **common)
+    def __init__(self, depth: int = 110, *, diagonal: Diagonal = "free", **common: Any) -> None:
+        super().__init__(f"diracnet{depth}", {"diagonal": diagonal}, **common)

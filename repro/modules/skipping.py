@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from repro.modules.base import Form, NamedClassifier, Pooling
+from repro.modules.base import NamedClassifier
+from repro.networks.options import Form, Pooling
 
 
 class CNN13(NamedClassifier):

@@ -12,6 +12,14 @@ from typing import Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
 from repro.errors import UserError, unknown
 from repro.networks.activations import Activation
 
+Form = Literal["small", "imagenet"]
+Normalization = Literal["batch", "none"]
+Shortcut = Literal["identity", "projection"]
+Block = Literal["basic", "bottleneck"]
+Diagonal = Literal["free", "held", "published"]
+Initialization = Literal["he", "truncated", "truncated_corrected", "xavier"]
+Pooling = Literal["maxpool", "stride"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
@@ -20,7 +28,7 @@ class NetworkOptions:
     A type says what is allowed: names (Literal), whole numbers from 1 up, numbers above 0. A docstring is the help.
     """
 
-    form: Literal["small", "imagenet"] = "small"
+    form: Form = "small"
     """Small images (3x3 stem, three stages) or ImageNet (7x7 stem, pool, four stages)."""
     width: int | None = None
     """Base width: channels of the first stage. Default: the form's own, 16 for small and 64 for imagenet."""
@@ -28,20 +36,20 @@ class NetworkOptions:
     """Activation; identity gives the linear networks of Oyedotun 6.4."""
     gamma: float = 20.0
     """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
-    normalization: Literal["batch", "none"] = "batch"
+    normalization: Normalization = "batch"
     """Batch normalisation after each convolution, or none (convolutions then have a bias)."""
-    shortcut: Literal["identity", "projection"] | None = None
+    shortcut: Shortcut | None = None
     """Shortcut where the shape changes: subsampling and channels of zeros, or a strided 1x1 convolution. Default: the
     form's own, identity for small and projection for imagenet."""
-    block: Literal["basic", "bottleneck"] | None = None
+    block: Block | None = None
     """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
     groups: int | None = None
     """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
-    diagonal: Literal["free", "held", "published"] = "free"
+    diagonal: Diagonal = "free"
     """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, W normalised, scaled by 0.1."""
-    initialization: Literal["he", "truncated", "truncated_corrected", "xavier"] = "he"
+    initialization: Initialization = "he"
     """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
-    pooling: Literal["maxpool", "stride"] | None = None
+    pooling: Pooling | None = None
     """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
     printed: bool = False
     """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""

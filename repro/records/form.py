@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,22 +84,26 @@ def read_json(path: Path, default: Content) -> Content:
     return content
 
 
-def _renew(line: Any) -> None:
+def renew_reading(line: Any) -> None:
     """Let a reading of an older version, whose key is ``epoch``, count epochs as today's do, from 1."""
     if isinstance(line, dict) and "epochs" not in line and isinstance(line.get("epoch"), int):
         line["epochs"] = line.pop("epoch") + (line.get("step") != 0)
 
 
-def lines(path: Path, kinds: Kinds) -> Iterator[dict[str, Any]]:
+def lines(path: Path, kinds: Kinds, renewed: Callable[[Any], None] = lambda _line: None) -> Iterator[dict[str, Any]]:
     """The lines of a record file, each as it should be; nothing if there is no file.
+
+    Args:
+        path: The file.
+        kinds: What each line has to hold.
+        renewed: Brings a line of an older version into today's form, in place.
 
     Raises:
         UserError: The file cannot be read, or a line is of another form. What a crash tore is passed over.
     """
     try:
         for number, line in enumerate(read_lines(path), 1):
-            if kinds is READINGS:
-                _renew(line)
+            renewed(line)
             require(line, kinds, f"'{path}', record {number},", all_of_them=True)
             yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

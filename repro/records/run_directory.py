@@ -182,7 +182,8 @@ class RunDirectory:
     def reading_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``readings.jsonl``."""
         plain = self.path / "readings.jsonl"
-        return form.lines(plain if plain.exists() else plain.with_name("readings.jsonl.gz"), form.READINGS)
+        path = plain if plain.exists() else plain.with_name("readings.jsonl.gz")
+        return form.lines(path, form.READINGS, form.renew_reading)
 
     def last_step(self) -> int:
         """The last step that was recorded, while the run goes on: read from the end of the record."""

@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 import uuid
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from repro.tracking.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_l
 from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.measure_callback import MeasureCallback
 from repro.training.progress import Progress
-from repro.training.random_features.least_norm import LeastNorm
 
 _PATCH_IMAGES = 64  # that are compared for Assumption 3.1
 
@@ -52,10 +50,10 @@ def fit(config: Config, run: RunDirectory, stop: StopRequest, *, label: str | No
         CannotSave: A checkpoint could not be written; the earlier one is there.
         UserError: If the data are missing, damaged or too few, or the network cannot be built.
     """
-    session = RunSession(config, run, checkpoint=newest_sound(run))
+    session = RunSession(config, run, stop, checkpoint=newest_sound(run))
     experiment = None
     try:
-        experiment = _build(session, stop, label or run.name)
+        experiment = _build(session, label or run.name)
         trainer, module, data = experiment.trainer, experiment.module, experiment.datamodule
         trainer.fit(module, datamodule=data, ckpt_path=session.checkpoint, weights_only=True)
         require_finite_weights(module.network, trainer.global_step)
@@ -72,7 +70,7 @@ def fit(config: Config, run: RunDirectory, stop: StopRequest, *, label: str | No
     return run.state
 
 
-def _build(session: RunSession, stop: StopRequest, label: str) -> Experiment:
+def _build(session: RunSession, label: str) -> Experiment:
     config, run = session.config, session.run
     measure = config.measure
     callbacks: list[Callback] = [
@@ -81,7 +79,7 @@ def _build(session: RunSession, stop: StopRequest, label: str) -> Experiment:
         session.identifier,
         session.threads,
         session,
-        RunCheckpoints(run, config.trainer, stop=stop),
+        session.checkpoints,
     ]
     loggers = [RecordLogger(run), *([session.remote] if session.remote else [])]
     return build(config, loggers=loggers, callbacks=callbacks, folder=run.path)
@@ -107,10 +105,11 @@ class RunSession(Callback):
     Args:
         config: The run's configuration, checked.
         run: Its directory, prepared and locked.
+        stop: The request to stop.
         checkpoint: Where it goes on from.
     """
 
-    def __init__(self, config: Config, run: RunDirectory, *, checkpoint: Path | None) -> None:
+    def __init__(self, config: Config, run: RunDirectory, stop: StopRequest, *, checkpoint: Path | None) -> None:
         self.config, self.run, self.checkpoint = config, run, checkpoint
         self._started = time.perf_counter()
         self._seconds_before = float(run.state.get("seconds", 0.0))
@@ -122,6 +121,7 @@ class RunSession(Callback):
         stored = run.state.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint))
         self.identifier = WandbIdentifier(stored or uuid.uuid4().hex[:8])
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
+        self.checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
         self._trainer: Trainer | None = None
         """The trainer, once the run runs."""
 
@@ -153,12 +153,9 @@ class RunSession(Callback):
         """Write down the result of a training that came to its end, and close."""
         trainer, module = experiment.trainer, experiment.module
         ended: dict[str, Any] = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
-        (checkpoints,) = [callback for callback in trainer.callbacks if isinstance(callback, RunCheckpoints)]  # type: ignore[attr-defined]
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, LeastNorm) and callback.solution is not None:
-                checkpoints.save(trainer)
-                ended["solution"] = asdict(callback.solution)
-        self._close("finished", **ended, **module.state_entries, **checkpoints.state_entries)
+        if self.config.model.solver == "exact":  # it has taken no step that would have saved one
+            self.checkpoints.save(trainer)
+        self._close("finished", **ended, **module.state_entries, **self.checkpoints.state_entries)
 
     def end(self, reason: BaseException) -> None:
         """Write down how a session ended by an exception; before it runs, a mistake of the user's is no failure."""

@@ -61,11 +61,8 @@ class Classifier(EvaluatedModule):
         self.largest = Largest()
         self.steps = 0
         """Steps of the whole run, known when training starts."""
-
-    @property
-    def state_entries(self) -> dict[str, Any]:
-        """Entries that a finished run adds to its state."""
-        return {}
+        self.state_entries: dict[str, Any] = {}
+        """For the run's state, beside the final metrics."""
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""

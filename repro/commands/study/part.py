@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from repro.cluster.preflight import Check, preflight
 from repro.commands.options import Request, argument, option, trust_option
+from repro.records import RunDirectory
 from repro.studies.files import load
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, progress, rates
@@ -53,9 +54,14 @@ class Part(Request):
             *(["--seed", *map(str, self.seed)] if self.seed else []),
         ]
 
-    def progress(self) -> list[Progress]:
-        """How far the runs are, with what is known of step times here and in the kept records."""
-        return progress(self.cells, match(self.cells, self.folder)[0], rates([RESULTS, Path(self.runs)]))
+    def progress(self, runs: Sequence[RunDirectory | None] | None = None) -> list[Progress]:
+        """How far the runs are, with what is known of step times here and in the kept records.
+
+        Args:
+            runs: The cells' runs, if they have been matched already.
+        """
+        runs = match(self.cells, self.folder)[0] if runs is None else runs
+        return progress(self.cells, runs, rates([RESULTS, Path(self.runs)]))
 
     def preflight(self, limit: float | None) -> Iterator[Check]:
         """Look at what the runs need, with so many seconds for a life of the longest, as far as that is known."""

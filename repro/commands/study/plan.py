@@ -89,7 +89,8 @@ def _measure(planned: Sequence[Progress], runs: Path) -> None:
 def status(request: Part) -> int:
     """Print a line a run, what is left of all, and runs that belong to the study no longer."""
     kept, _ = match(request.cells, RESULTS / request.folder.name)
-    states = request.progress()
+    runs, strays = match(request.cells, request.folder)
+    states = request.progress(runs)
     for state, record in zip(states, kept, strict=True):
         percent = f"{100 * state.step / state.steps:.0f} %" if state.steps else ""
         left = "time not known" if state.remaining is None else f"{duration(state.remaining)} left"
@@ -99,7 +100,6 @@ def status(request: Part) -> int:
             more = f"an earlier run's record: {record.path}"
         print(f"{state.name:40} {state.status:12} {percent:>6}  {left:>14}  {more}".rstrip())
     print(together(states))
-    strays = match(request.cells, request.folder)[1]
     for stray in strays:
         if stray.damaged:
             print(f"repro: {stray.difference}", file=sys.stderr)

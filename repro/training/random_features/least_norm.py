@@ -106,7 +106,6 @@ class LeastNorm(Callback):
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self.solution: Solution | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the features, solve, and record how the system was solved."""
@@ -115,7 +114,8 @@ class LeastNorm(Callback):
         require_memory(pl_module.output, data.samples("train"))
         batches = data.batches("train")
         features = feature_batches(pl_module, data, self._folder, batches).features
-        self.solution = solve(pl_module.output, features, batches.labels)
-        metrics = {f"exact/{name}": float(value) for name, value in asdict(self.solution).items()}
+        solution = solve(pl_module.output, features, batches.labels)
+        pl_module.state_entries["solution"] = asdict(solution)
+        metrics = {f"exact/{name}": float(value) for name, value in asdict(solution).items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=0)
