@@ -168,7 +168,18 @@ def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) ->
             sides = [[fmean(side)] for side in sides]
         verdicts.append(holds)
         shown = f"{shown or _shown(sides[0])} {sign} {_shown(sides[1])}{note}"
-    return Verdict(claim, "holds" if all(verdicts) else "fails", shown)
+    return Verdict(claim, "holds" if all(verdicts) else "fails", shown + _of_these(parsed.cells, values))
+
+
+def _of_these(cells: Sequence[Cell], values: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """How many of each count of infinite κ are of perfectly singular matrices, in words."""
+    counts = {
+        cell: values[cell.label].get(cell.quantity.removesuffix("infinite") + "singular")
+        for cell in cells
+        if cell.quantity.endswith("_infinite") and any(values[cell.label][cell.quantity])
+    }
+    known = [_shown(list(singular)) for singular in counts.values() if singular]
+    return f" (perfectly singular of these: {' and '.join(known)})" if known else ""
 
 
 def _all(sides: Sequence[Sequence[float]], sign: str) -> bool:

@@ -197,7 +197,7 @@ def test_it_works_on_a_timm_network_and_a_users_own() -> None:
 
 def test_readings_become_a_long_table_in_order() -> None:
     frame = table(take(create_network("plainnet8", width=4), images(), torch.zeros(24, dtype=torch.long)))
-    assert list(frame.columns) == ["measurement", "layer", "name", "mode", "quantity", "value"]
+    assert list(frame.columns) == ["measurement", "layer", "name", "mode", "quantity", "value", "kind"]
     weights = frame[(frame["measurement"] == "weights") & (frame["mode"] == "output")]
     assert weights[weights["quantity"] == "rank"]["layer"].tolist() == list(range(1, 9))
 

@@ -54,6 +54,17 @@ def test_the_compared_numbers_are_told() -> None:
     assert evaluate("80 <= a.test_accuracy < 99 | Table 1", VALUES).detail == "80 <= 90, 92 < 99"
 
 
+def test_of_a_count_of_infinite_condition_numbers_is_told_how_many_are_perfectly_singular() -> None:
+    values = {
+        "a": {"weights_infinite": [3.0, 2.0], "weights_singular": [1.0, 0.0]},
+        "b": {"weights_infinite": [0.0], "weights_singular": [0.0]},
+    }
+    told = " (perfectly singular of these: 1, 0)"
+    assert evaluate("a.weights_infinite == 0 | Fig. 7", values).detail == f"3, 2 == 0{told}"
+    assert evaluate("a.weights_infinite > b.weights_infinite | Fig. 7", values).detail == f"2.5 > 0{told}"
+    assert evaluate("b.weights_infinite == 0 | Fig. 7", values).detail == "0 == 0"
+
+
 @pytest.mark.parametrize(
     ("claim", "text"),
     [
