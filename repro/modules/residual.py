@@ -19,6 +19,7 @@ class ResidualForm(NamedClassifier):
         width: Channels of the first stage. Default: 16, or 64.
         normalization: After each convolution: batch normalisation; none; of each image, over groups of channels or all.
         normalization_groups: Groups of the channels for normalization ``group``. Default: 8, or 32.
+        preactivation: Normalise and activate before each convolution of a block, not after it.
         common: See `NamedClassifier`.
     """
 
@@ -31,10 +32,12 @@ class ResidualForm(NamedClassifier):
         width: int | None = None,
         normalization: Normalization = "batch",
         normalization_groups: int | None = None,
+        preactivation: bool = False,
         **common: Any,
     ) -> None:
         normalizing = {"normalization": normalization, "normalization_groups": normalization_groups}
-        super().__init__(name, {"form": form, "width": width, **normalizing, **options}, **common)
+        mine = {"form": form, "width": width, "preactivation": preactivation, **normalizing}
+        super().__init__(name, {**mine, **options}, **common)
 
 
 class PlainNet(ResidualForm):

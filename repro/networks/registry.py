@@ -17,7 +17,7 @@ from repro.networks.family import Depths, Family
 
 _STACK = frozenset({"activation", "gamma", "initialization"})
 DENSENET_DEPTHS = Depths((121,), "121")
-_COMMON = _STACK | {"form", "width", "normalization", "normalization_groups"}
+_COMMON = _STACK | {"form", "width", "normalization", "normalization_groups", "preactivation"}
 _SKIPS = frozenset({"block", "shortcut", "skip_strength", "residual"})
 
 NETWORKS: dict[str, Family] = {
