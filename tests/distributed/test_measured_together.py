@@ -48,7 +48,8 @@ dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_
 torch.manual_seed(0)
 image = torch.zeros(1, 3, 8, 8)
 ours = sys.argv[5] == "ours"
-network = SkipToOutput(create_network("diracnet20", width=4), 30, 0, image=image, num_classes=10, scale=0.5) if ours else Theirs()
+skips = {"image": image, "num_classes": 10, "scale": 0.5}
+network = SkipToOutput(create_network("diracnet20", width=4), 30, 0, **skips) if ours else Theirs()
 for buffer in network.buffers():
     if buffer.dtype.is_floating_point and rank:
         buffer += rank  # running statistics drift apart under DDP: rank 0's count
