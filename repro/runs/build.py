@@ -146,6 +146,7 @@ def _trainer(
         "num_nodes": config.trainer.num_nodes,
         "precision": PRECISIONS[config.trainer.precision],
         "max_epochs": config.trainer.max_epochs,
+        "gradient_clip_val": config.training.clip_gradients,
         "check_val_every_n_epoch": config.trainer.evaluate_every_n_epochs,
         "logger": list(loggers) or False,
         "callbacks": list(callbacks),

@@ -162,7 +162,14 @@ def _check_sizes(config: Config, dataset: data.Dataset) -> None:
 
 def _check_combinations(config: Config) -> None:
     """Refuse options that do not go together."""
-    model, trainer = config.model, config.trainer
+    model, trainer, optimizer = config.model, config.trainer, config.training.optimizer
+    if model.train == "output" and optimizer == "muon":
+        raise UserError(
+            "model.train output trains the output layer alone, and training.optimizer muon is for matrices before it; "
+            "take sgd or adamw"
+        )
+    if model.solver == "exact" and optimizer != "sgd":
+        raise UserError(f"model.solver exact takes no step; leave training.optimizer {optimizer} out")
     if model.train == "output" and config.data.augmentation != "none":
         raise UserError(
             "model.train output computes each image's features once, and data.augmentation "

@@ -66,7 +66,8 @@ def steps(config: Config) -> int:
     """Optimiser steps of a whole run."""
     if config.model.solver == "exact":
         return 0
-    return config.trainer.max_epochs * -(-_images(config) // int(config.data.batch_size))
+    whole = config.trainer.max_epochs * -(-_images(config) // int(config.data.batch_size))
+    return min(whole, config.training.max_steps or whole)
 
 
 def _images(config: Config) -> int:

@@ -16,6 +16,10 @@ from repro.config import Config, former_identity, from_mapping, identity, run_na
         {"trainer.precision": "bf16"},
         {"data.augmentation": "crop_flip"},
         {"trainer.max_epochs": 9},
+        {"training.optimizer": "muon"},
+        {"training.schedule": "constant"},
+        {"training.clip_gradients": 1.0},
+        {"training.max_steps": 9},
     ],
 )
 def test_what_determines_the_result_is_in_the_identity(change: dict[str, object]) -> None:
