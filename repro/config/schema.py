@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from repro.errors import UserError
+from repro.errors import UserError, unknown
 from repro.networks.options import CHOSEN, Dial, NetworkOptions, is_dial, kind
 from repro.text import unseen
 
@@ -279,21 +279,38 @@ class TrainerConfig:
         _require(minutes is None or minutes > 0, "trainer.checkpoint_every_n_minutes", minutes, "above 0, or null")
 
 
+OTHER_LOGGERS = ("tensorboard", "csv", "mlflow")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """Where numbers go besides the run directory, which always has all of them."""
 
     wandb: Literal["offline", "online", "disabled"] | None = None
     """Weights & Biases mode. Default: WANDB_MODE, else offline; a login alone does not send anything."""
-    project: str = "repro"
-    """W&B project."""
+    project: str | None = None
+    """W&B project. Default: WANDB_PROJECT, else repro."""
     entity: str | None = None
-    """W&B user or team. Default: the account's own."""
+    """W&B user or team. Default: WANDB_ENTITY, else the account's own."""
+    pictures: bool = False
+    """Send W&B the figures as pictures too, beside its own charts."""
+    places: bool = False
+    """Tell W&B the git remote, the program, its machine's details and absolute paths too."""
+    also: str | None = None
+    """Loggers of Lightning's own beside it, by name: tensorboard, csv, mlflow; several with commas."""
     every_n_steps: int = 10
     """Record the training loss every n steps."""
 
     def __post_init__(self) -> None:
         _at_least(self, "log", every_n_steps=1)
+        for name in self.other_loggers:
+            if name not in OTHER_LOGGERS:
+                raise unknown("logger in log.also", name, OTHER_LOGGERS)
+
+    @property
+    def other_loggers(self) -> tuple[str, ...]:
+        """The names in `also`."""
+        return tuple(dict.fromkeys(name.strip() for name in (self.also or "").split(",") if name.strip()))
 
 
 @dataclass(frozen=True, kw_only=True)

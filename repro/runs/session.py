@@ -24,7 +24,9 @@ from repro.runs.checkpoints import RunCheckpoints, sweep
 from repro.runs.device_info import device_info
 from repro.runs.stop import TAKEN_OVER, Interrupted, StopRequest
 from repro.runs.threads import Threads
+from repro.tracking.other_loggers import other_loggers
 from repro.tracking.record_logger import RecordLogger
+from repro.tracking.wandb_environment import sweep_run
 from repro.tracking.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_logger
 from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.measure_callback import MeasureCallback
@@ -81,7 +83,7 @@ def _build(session: RunSession, label: str) -> Experiment:
         session,
         session.checkpoints,
     ]
-    loggers = [RecordLogger(run), *([session.remote] if session.remote else [])]
+    loggers = [RecordLogger(run), *([session.remote] if session.remote else []), *session.beside]
     return build(config, loggers=loggers, callbacks=callbacks, folder=run.path)
 
 
@@ -119,8 +121,9 @@ class RunSession(Callback):
         recorded = (last["threads"], last["device"]) if {"threads", "device"} <= last.keys() else None
         self.threads = Threads(int(config.data.batch_size), recorded)
         stored = run.state.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint))
-        self.identifier = WandbIdentifier(stored or uuid.uuid4().hex[:8])
+        self.identifier = WandbIdentifier(sweep_run() or stored or uuid.uuid4().hex[:8])
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
+        self.beside = other_loggers(run, config)
         self.checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
         self._trainer: Trainer | None = None
         """The trainer, once the run runs."""
@@ -179,6 +182,8 @@ class RunSession(Callback):
                 run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if self.remote is not None:
             self.remote.close(status)
+        for logger in self.beside:
+            logger.close(status)
 
 
 def status_of(reason: BaseException) -> tuple[str, dict[str, Any]]:
