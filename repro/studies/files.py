@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from repro.config import flatten, read_yaml, require_name, typed
+from repro.config import configurations, flatten, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
 from repro.studies import claims, quantities
-from repro.studies.study import Adjustment, Preset, Study, configurations, require_once
+from repro.studies.study import Adjustment, Preset, Study, require_once
 
 MOST_RUNS = 10_000
 
