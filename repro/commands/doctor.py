@@ -28,7 +28,7 @@ class _Doctor(ConfiguredRequest):
         metavar="STUDY",
     )
     preset: str | None = option("the study's size (default: its first)", default=None)
-    time: str | None = option("time limit of one life, as sbatch takes it", default=None)
+    time: str | None = option("time limit of one job, as sbatch takes it", default=None)
 
 
 def main(request: _Doctor) -> int:

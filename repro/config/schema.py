@@ -123,7 +123,7 @@ class DataConfig:
     test_size: int | None = None
     """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
     split: Literal["balanced", "random", "first"] = "balanced"
-    """Draw those three class-balanced or at random, with `seed`; or take the files' first (validation, training)."""
+    """How the subsets are drawn, with `seed`: class-balanced, or at random; or the first images of the files."""
     seed: int = 0
     """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation"
@@ -223,7 +223,7 @@ class MeasureConfig:
     probe_size: int = 128
     """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
     spectra: bool = False
-    """Keep all singular values of what is measured, for `repro spectra` (with operators megabytes a time)."""
+    """Keep all singular values of what is measured, for `repro spectra` (operators: megabytes each time)."""
     probe_mode: Literal["eval", "train"] = "eval"
     """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
 
@@ -260,7 +260,7 @@ class TrainerConfig:
     checkpoint_every_n_steps: int | None = None
     """Save one after every n-th step, too."""
     checkpoint_every_n_minutes: float | None = 10.0
-    """Save one in the middle of an epoch when the last is so old; null: never."""
+    """Save one in mid-epoch when the last is this old; null: never."""
     keep_checkpoints: int = 2
     """Newest checkpoints to keep."""
     evaluate_every_n_epochs: int = 1

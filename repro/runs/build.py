@@ -165,7 +165,7 @@ def _trainer(
     except MisconfigurationException as error:  # no such accelerator here, or fewer devices
         raise UserError(
             f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
-            f"this machine has not ({next(iter(str(error).splitlines()), '')})"
+            f"this machine does not have ({next(iter(str(error).splitlines()), '')})"
         ) from error
 
 

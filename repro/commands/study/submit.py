@@ -18,9 +18,9 @@ from repro.text import shell
 class Submit(Part):
     """A request to hand a study's runs to SLURM."""
 
-    max_parallel: int | None = option("runs at once (default: as many as there is room)", default=None, metavar="K")
+    max_parallel: int | None = option("runs at the same time (default: as many as fit)", default=None, metavar="K")
     partition: str | None = option("SLURM's partition", default=None)
-    time: str | None = option(f"time limit of one life of a run (default: {sbatch.STUDY.time})", default=None)
+    time: str | None = option(f"time limit of one job (default: {sbatch.STUDY.time})", default=None)
     dry_run: bool = option("show the scripts; write and submit nothing", default=False)
     further: tuple[str, ...] = option(
         "further option: --sbatch=--account=physics",

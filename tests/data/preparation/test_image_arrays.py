@@ -149,5 +149,5 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
     place = content.index(FILES["train/dog/dog-1.png"])
     content[place + 60] ^= 255
     path.write_bytes(content)
-    with pytest.raises(UserError, match="train/dog/dog-1.png' is no image that can be read"):
+    with pytest.raises(UserError, match="train/dog/dog-1.png' is not a readable image"):
         image_arrays.read(path, classes=2, image_size=4)
