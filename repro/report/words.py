@@ -11,9 +11,9 @@ from repro.figures import RunRecords
 from repro.figures.style import title
 from repro.measurements.description import FigureSpec
 from repro.measurements.kappa import Kappa, first_layer_growth
+from repro.measurements.quantities import in_words
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
-from repro.studies.quantities import in_words
 from repro.text import stretches
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
