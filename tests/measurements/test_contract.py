@@ -38,7 +38,7 @@ def frame() -> pd.DataFrame:
     """Every measurement, of a network that has something to say to each."""
     torch.manual_seed(0)
     images = torch.randn(12, 3, 8, 8)
-    network = SkipToOutput(create_network("diracnet8", width=4), 30, 0, image=images[:1], num_classes=10)
+    network = SkipToOutput(create_network("diracnet8", width=4), 30, 0, image=images[:1], num_classes=10, scale=0.5)
     readings = take(network, images, torch.arange(12) % 10, held_out=images.flip(0), measurements=list(MEASUREMENTS))
     found = table(readings)
     found.insert(0, "step", 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repro.errors import UserError
+from repro.measurements import take
 from repro.networks import check, create_network, weight_layers
 from repro.networks.families.residual import Block
 
@@ -109,6 +110,18 @@ def test_a_learned_dial_learns() -> None:
     trained(net)
     moved = [block.shortcut.scale.strength.item() for block in blocks(net)]  # type: ignore[union-attr]
     assert len(set(moved)) == len(moved) == 6
+
+
+def test_the_strengths_of_blocks_are_read_at_their_last_layer() -> None:
+    net = network("resnet14", skip_strength="learned", residual="rezero")
+    nn.init.constant_(blocks(net)[2].shortcut.scale.strength, 0.7)  # type: ignore[union-attr, arg-type]
+    readings = take(net, torch.randn(8, 1, 12, 12), measurements=["skips"])
+    found = {(each.layer, each.mode): each.values["strength"] for each in readings}
+    expected = {
+        (layer, mode): float(mode == "shortcut") for layer in (3, 5, 7, 9, 11, 13) for mode in ("shortcut", "path")
+    }
+    assert found == pytest.approx({**expected, (7, "shortcut"): 0.7})
+    assert not take(network("resnet14"), torch.randn(8, 1, 12, 12), measurements=["skips"])
 
 
 @pytest.mark.parametrize(("normalization", "groups"), [("group", 4), ("layer", 1)])
