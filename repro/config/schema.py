@@ -186,6 +186,8 @@ class TrainingConfig:
     """Scale a step's gradients down to this norm, over all parameters together, where it is larger."""
     max_steps: int | None = None
     """End after so many steps, in the middle of an epoch too, if `trainer.max_epochs` do not end before."""
+    stop_when: str | None = None
+    """End when this holds of what is recorded and measured: "train_accuracy < 12 and step >= 100"."""
     batch_statistics: Literal["synchronised", "local"] = "synchronised"
     """Batch normalisation over the whole batch, or over each process's part (faster); the same with one process."""
 

@@ -15,6 +15,7 @@ from repro.config import Config
 from repro.data import provenance
 from repro.distributed.processes import is_first_rank
 from repro.errors import UserError
+from repro.measurements.stop_rule import StopRule
 from repro.networks.assumptions import unmet
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
@@ -23,6 +24,7 @@ from repro.runs.checkpoint_file import newest_sound
 from repro.runs.checkpoints import RunCheckpoints, sweep
 from repro.runs.device_info import device_info
 from repro.runs.stop import TAKEN_OVER, Interrupted, StopRequest
+from repro.runs.stop_when import StopWhen
 from repro.runs.threads import Threads
 from repro.tracking.other_loggers import other_loggers
 from repro.tracking.record_logger import RecordLogger
@@ -75,16 +77,21 @@ def fit(config: Config, run: RunDirectory, stop: StopRequest, *, label: str | No
 def _build(session: RunSession, label: str) -> Experiment:
     config, run = session.config, session.run
     measure = config.measure
-    callbacks: list[Callback] = [
-        *([_measuring(config)] if measure.measurements or measure.every_n_steps else []),
+    measuring = _measuring(config) if measure.measurements or measure.every_n_steps else None
+    if (rule := config.training.stop_when) is not None:
+        taken = [*measure.measurements, *measure.every_n_steps]
+        session.stop_when = StopWhen(StopRule.of(rule, taken), run, measuring)
+    callbacks: list[Callback | None] = [
+        measuring,
         Progress(label, config.trainer.progress),
         session.identifier,
         session.threads,
         session,
+        session.stop_when,
         session.checkpoints,
     ]
     loggers = [RecordLogger(run), *([session.remote] if session.remote else []), *session.beside]
-    return build(config, loggers=loggers, callbacks=callbacks, folder=run.path)
+    return build(config, loggers=loggers, callbacks=list(filter(None, callbacks)), folder=run.path)
 
 
 def _measuring(config: Config) -> MeasureCallback:
@@ -125,6 +132,7 @@ class RunSession(Callback):
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
         self.beside = other_loggers(run, config)
         self.checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
+        self.stop_when: StopWhen | None = None
         self._trainer: Trainer | None = None
         """The trainer, once the run runs."""
 
@@ -153,12 +161,14 @@ class RunSession(Callback):
                 run.update_state(wandb_live=self.remote.live)  # until now a sync would have come between
 
     def finish(self, experiment: Experiment) -> None:
-        """Write down the result of a training that came to its end, and close."""
-        trainer, module = experiment.trainer, experiment.module
+        """Write down the result of a training that came to its end, or was ended by its rule, and close."""
+        trainer, module, status = experiment.trainer, experiment.module, "finished"
         ended: dict[str, Any] = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
         if self.config.model.solver == "exact":  # it has taken no step that would have saved one
             self.checkpoints.save(trainer)
-        self._close("finished", **ended, **module.state_entries, **self.checkpoints.state_entries)
+        if self.stop_when is not None and self.stop_when.reason is not None:
+            status, ended["reason"] = "stopped", self.stop_when.reason
+        self._close(status, **ended, **module.state_entries, **self.checkpoints.state_entries)
 
     def end(self, reason: BaseException) -> None:
         """Write down how a session ended by an exception; before it runs, a mistake of the user's is no failure."""

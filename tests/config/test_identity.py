@@ -47,6 +47,13 @@ def test_processes_are_where_each_normalises_its_own_part() -> None:
     assert identity(from_mapping({**local, "trainer.devices": 2}), "x") != identity(from_mapping(local), "x")
 
 
+def test_what_is_measured_and_evaluated_is_where_a_rule_reads_it() -> None:
+    ruled = {"training.stop_when": "step >= 3"}
+    assert identity(from_mapping(ruled), "x") != identity(Config(), "x")
+    for change in ({"measure.every_n_epochs": 5}, {"trainer.evaluate_every_n_epochs": 5}):
+        assert identity(from_mapping({**ruled, **change}), "x") != identity(from_mapping(ruled), "x")
+
+
 def test_the_names_of_older_versions_are_known() -> None:
     """Computed by the version before, for 10 epochs and for others; those of the default number have not changed."""
     config = from_mapping({"model.network": "resnet8", "model.width": 4, "seed": 3})
