@@ -13,7 +13,8 @@ class ResidualForm(NamedClassifier):
     """A network of the skeleton that the four families have in common.
 
     Args:
-        name: As `NamedClassifier` takes it.
+        name: The family.
+        depth: Weight layers.
         options: The family's own options.
         form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
         width: Channels of the first stage. Default: 16, or 64.
@@ -24,6 +25,7 @@ class ResidualForm(NamedClassifier):
     def __init__(
         self,
         name: str,
+        depth: int,
         options: Mapping[str, Any],
         *,
         form: Form = "small",
@@ -31,7 +33,8 @@ class ResidualForm(NamedClassifier):
         normalization: Normalization = "batch",
         **common: Any,
     ) -> None:
-        super().__init__(name, {"form": form, "width": width, "normalization": normalization, **options}, **common)
+        options = {"form": form, "width": width, "normalization": normalization, **options}
+        super().__init__(f"{name}{depth}", options, own={"depth": depth, **options}, **common)
 
 
 class PlainNet(ResidualForm):
@@ -49,7 +52,7 @@ class PlainNet(ResidualForm):
     """
 
     def __init__(self, depth: int = 110, *, block: Block | None = None, **common: Any) -> None:
-        super().__init__(f"plainnet{depth}", {"block": block}, **common)
+        super().__init__("plainnet", depth, {"block": block}, **common)
 
 
 class ResNet(ResidualForm):
@@ -70,7 +73,7 @@ class ResNet(ResidualForm):
     def __init__(
         self, depth: int = 110, *, block: Block | None = None, shortcut: Shortcut | None = None, **common: Any
     ) -> None:
-        super().__init__(f"resnet{depth}", {"block": block, "shortcut": shortcut}, **common)
+        super().__init__("resnet", depth, {"block": block, "shortcut": shortcut}, **common)
 
 
 class ResNeXt(ResidualForm):
@@ -91,7 +94,7 @@ class ResNeXt(ResidualForm):
     def __init__(
         self, depth: int = 110, *, groups: int | None = None, shortcut: Shortcut | None = None, **common: Any
     ) -> None:
-        super().__init__(f"resnext{depth}", {"groups": groups, "shortcut": shortcut}, **common)
+        super().__init__("resnext", depth, {"groups": groups, "shortcut": shortcut}, **common)
 
 
 class DiracNet(ResidualForm):
@@ -109,4 +112,4 @@ class DiracNet(ResidualForm):
     """
 
     def __init__(self, depth: int = 110, *, diagonal: Diagonal = "free", **common: Any) -> None:
-        super().__init__(f"diracnet{depth}", {"diagonal": diagonal}, **common)
+        super().__init__("diracnet", depth, {"diagonal": diagonal}, **common)
