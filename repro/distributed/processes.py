@@ -103,21 +103,17 @@ def check_layout(config: Config, environment: Mapping[str, str] = os.environ) ->
     if step is None:
         _require_processors(trainer.devices)
         return f"{trainer.num_nodes} x {trainer.devices} devices, no SLURM step"
-    nodes = len(step.tasks_per_node)
-    if nodes != trainer.num_nodes:
-        raise UserError(
-            f"trainer.num_nodes is {trainer.num_nodes} and srun has started this on {nodes} nodes; "
-            f"set --trainer.num_nodes {nodes}, or start it with srun --nodes={trainer.num_nodes}"
-        )
     if config.model.solver == "exact" and step.tasks > 1:
         raise UserError(
             f"model.solver exact is one process and srun has started {step.tasks}; start it with srun --ntasks=1"
         )
-    counts = ", ".join(map(str, dict.fromkeys(step.tasks_per_node)))
-    if trainer.devices != "auto" and set(step.tasks_per_node) != {trainer.devices}:
+    nodes, per_node = len(step.tasks_per_node), ", ".join(map(str, dict.fromkeys(step.tasks_per_node)))
+    wanted = step.tasks_per_node[0] if trainer.devices == "auto" else int(trainer.devices)
+    if nodes != trainer.num_nodes or (trainer.devices != "auto" and set(step.tasks_per_node) != {wanted}):
         raise UserError(
-            f"trainer.devices is {trainer.devices} and srun has started {counts} tasks on a node; set "
-            f"--trainer.devices auto, or start it with srun --ntasks={nodes * int(trainer.devices)} "
-            f"--ntasks-per-node={trainer.devices}"
+            f"trainer.num_nodes is {trainer.num_nodes}, trainer.devices {trainer.devices}, and srun has started "
+            f"{per_node} tasks a node on {nodes} nodes; set --trainer.num_nodes {nodes} --trainer.devices auto, or "
+            f"start it with srun --nodes={trainer.num_nodes} --ntasks={trainer.num_nodes * wanted} "
+            f"--ntasks-per-node={wanted}"
         )
-    return f"{step.tasks} processes = {nodes} nodes x {counts} tasks, one device each"
+    return f"{step.tasks} processes = {nodes} nodes x {per_node} tasks, one device each"

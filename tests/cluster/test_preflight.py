@@ -76,8 +76,8 @@ def step(per_node: str, nodes: int = 1) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        (step("1(x2)", 2), "set --trainer.num_nodes 2, or start it with srun --nodes=1"),
-        (step("2"), "set --trainer.devices auto, or start it with srun --ntasks=1 --ntasks-per-node=1"),
+        (step("1(x2)", 2), "set --trainer.num_nodes 2 --trainer.devices auto, or start it with srun --nodes=1"),
+        (step("2"), "or start it with srun --nodes=1 --ntasks=1 --ntasks-per-node=1"),
     ],
 )
 def test_a_wrong_task_layout_is_told_before_anything_waits(

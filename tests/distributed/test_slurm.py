@@ -76,9 +76,11 @@ def test_the_first_node_of_a_list_is_scontrols(nodes: str, tmp_path: Path) -> No
 def test_layouts_are_told_in_words() -> None:
     config = from_mapping({"trainer": {"num_nodes": 2}})
     assert check_layout(config, SRUN) == "3 processes = 2 nodes x 2, 1 tasks, one device each"
-    with pytest.raises(UserError, match="srun has started this on 2 nodes; set --trainer.num_nodes 2"):
+    with pytest.raises(
+        UserError, match="2, 1 tasks a node on 2 nodes; set --trainer.num_nodes 2 --trainer.devices auto"
+    ):
         check_layout(from_mapping({}), SRUN)
-    with pytest.raises(UserError, match="2, 1 tasks on a node; set --trainer.devices auto"):
+    with pytest.raises(UserError, match="srun --nodes=2 --ntasks=4 --ntasks-per-node=2"):
         check_layout(from_mapping({"trainer": {"num_nodes": 2, "devices": 2}}), SRUN)
 
 
