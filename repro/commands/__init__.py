@@ -11,6 +11,7 @@ COMMANDS = {
     "fit": "Train a network; the same command again goes on, or skips a finished run.",
     "validate": "Evaluate a run's newest checkpoint, or one that is named, on its validation split.",
     "test": "Evaluate a run's newest checkpoint, or one that is named, on the training and test sets.",
+    "submit": "Hand runs to SLURM, a job each, after looking whether they can run.",
     "study": "Plan, run, follow and report the studies: one file for each artefact of a paper.",
     "runs": "List, show, compare and clean run directories.",
     "report": "Make one page, with tables and figures, of run directories or folders of runs.",
@@ -25,11 +26,12 @@ COMMANDS = {
     "help": "Explain a topic or a command: repro help TOPIC.",
 }
 """What each command does, known before it is imported."""
+_MODULES = {"validate": "evaluate", "test": "evaluate", "doctor": "slurm.doctor", "submit": "slurm.submit"}
 
 
 def parser_of(command: str) -> Any:
     """A command's parser, which has a method ``read``; `UserError` if there is no such command."""
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
-    module = "evaluate" if command in ("validate", "test") else command.replace("-", "_")
+    module = _MODULES.get(command, command.replace("-", "_"))
     return importlib.import_module(f"{__name__}.{module}").parser(command)

@@ -45,7 +45,7 @@ def reference(cluster: Any) -> RunDirectory:
 def limited(cluster: Any) -> str:
     """A job whose time limit comes before it is done: begun first, since that takes a minute and no processor."""
     # SLURM looks every half minute, and begins anew when the controller is restarted: 30 to 90 seconds after the start.
-    options = (SECOND, "--time=2", "--signal=USR1@60")
+    options = (SECOND, "--time=2", "--signal=USR2@60")
     number: str = cluster.submit(*options, *arguments("limit"), pace=1.1)
     return number
 
