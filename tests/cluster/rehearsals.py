@@ -35,7 +35,7 @@ class Case:
     settings: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     resubmit: bool = False
-    step: float = 0.3
+    step: float = 1.0
     prolog: str = ""
 
 
@@ -148,7 +148,7 @@ def play(case: Case) -> list[Verdict]:
     with _cluster(case) as cluster:
         plan = Plan(
             events=tuple(case.truth),
-            resources=Resources(time="2", resubmit=case.resubmit, extra=["--cpus-per-task=1"]),
+            resources=Resources(time="4", resubmit=case.resubmit, extra=["--cpus-per-task=1"]),
             config=from_mapping({"trainer": {"accelerator": "cpu"}}),
             folder=cluster.folder / "rehearsal",
             step=case.step,

@@ -94,7 +94,7 @@ class Scene:
         self.seen.differs = differences(run, alone)
         kinds = {str(life.get("device", life["host"])) for each in (run, alone) for life in each.lives}
         self.seen.devices = sorted(kinds) if len(kinds) > 1 else []
-        steps = [line["step"] for line in run.metric_lines() if "train/loss" in line["metrics"]]
+        steps = [line["step"] for line in run.metric_lines() if "step/objective" in line["metrics"]]
         self.seen.again = len(steps) - len(set(steps))
 
     # SLURM's view of the job

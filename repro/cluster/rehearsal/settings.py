@@ -22,7 +22,8 @@ class Settings:
     def of(cls, partition: str) -> Settings:
         """As they are now; `UserError` if SLURM does not answer."""
         config = slurm.call("scontrol", "show", "config")
-        shown = slurm.call("scontrol", "show", "partition", "-o", partition)
+        first = partition.split(",")[0]  # while it waits for room in one of several
+        shown = slurm.call("scontrol", "show", "partition", "-o", first)
         return cls(dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", config, re.M)), dict(re.findall(r"(\w+)=(\S*)", shown)))
 
     def _number(self, key: str, usual: int) -> int:
@@ -46,14 +47,17 @@ class Settings:
         return int(match[1]) if match else _KEEPS_CREDENTIALS
 
     @property
-    def preempts(self) -> bool:
-        """Whether jobs make room for others at all."""
-        return self.cluster.get("PreemptType", "preempt/none") not in ("preempt/none", "(null)")
+    def preemption(self) -> str:
+        """What becomes of a job that makes room for another, by the settings; empty if none does."""
+        if self.cluster.get("PreemptType", "preempt/none") in ("preempt/none", "(null)"):
+            return ""
+        mode = self.partition.get("PreemptMode", self.cluster.get("PreemptMode", "OFF"))
+        return "" if mode == "OFF" else f"PreemptMode={mode}, GraceTime={self.grace}"
 
     @property
-    def preempt_mode(self) -> str:
-        """What becomes of a job that makes room."""
-        return self.partition.get("PreemptMode", self.cluster.get("PreemptMode", "OFF"))
+    def keeps_accounts(self) -> bool:
+        """Whether accounts and QOS mean anything."""
+        return self.cluster.get("AccountingStorageType") != "accounting_storage/none"
 
     def holds_on_exit(self, status: int) -> bool:
         """Whether a job that ends with this status is put into the queue and held there."""

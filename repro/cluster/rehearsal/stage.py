@@ -144,7 +144,12 @@ def _urgent(plan: Plan, name: str) -> str:
 
 def _announcement(plan: Plan, settings: Settings, jobs: Sequence[str]) -> str:
     minutes = math.ceil((plan.seconds + settings.hold) / 60)
-    return (
+    notes = ""
+    if not settings.keeps_accounts and (plan.resources.account or plan.resources.qos):
+        notes += "This cluster keeps no accounts: --account and --qos mean nothing. "
+    if settings.preemption and "preempt" not in plan.events:
+        notes += f"Jobs here are preempted ({settings.preemption}); --preempt-by tries it. "
+    return notes + (
         f"{len(jobs)} jobs ({', '.join(jobs)}), all at once; about {minutes} minutes once they have started "
         f"(SLURM holds what it requeues for {settings.hold} s), and {plan.wait:g} at most (--wait). "
         f"Ctrl-C cancels them. Everything of it is in {plan.folder}"

@@ -30,7 +30,7 @@ class Rehearsal(ConfiguredRequest, OnSlurm):
         action="append",
         metavar="OPTION",
     )
-    step: float = option("seconds that a step of your runs takes, in a rehearsal", default=0.5)
+    step: float = option("seconds that a step of your runs takes, in a rehearsal", default=1.0)
     wait: float = option("minutes after which a rehearsal gives up", default=30.0)
 
 
