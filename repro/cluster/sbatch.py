@@ -12,6 +12,7 @@ from repro.text import unseen
 
 SIGNAL_SECONDS = 300
 """How long before the time limit a job is told: time to end a batch, or an evaluation, and save."""
+_RESUBMISSION = f'export {RESUBMIT}="$(cat "$0")"  # cancelled to make room for another, it submits this again'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,35 +122,44 @@ def require_setup(text: str, source: str) -> None:
         raise UserError(f"{source} has '{option}', which sbatch would pass over; give it as --sbatch=--OPTION")
 
 
+def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: Sequence[str] = ()) -> str:
+    """A batch script.
+
+    Args:
+        options: Of sbatch, each with what is to be said of it.
+        commands: Lines of shell.
+        title: What it does, a comment line each.
+
+    Raises:
+        UserError: An option or the title holds control characters, such as line breaks.
+    """
+    _require_one_line("title", title)
+    _require_one_line("option", [option for option, _ in options])
+    lines = ["#!/bin/bash", *(f"# {line}".rstrip() for line in title)]
+    for option, note in options:
+        lines.append(f"#SBATCH {quoted(option):<28} # {note}" if note else f"#SBATCH {quoted(option)}")
+    return "\n".join([*lines, "", *commands, ""])
+
+
 def text(job: Job) -> str:
     """The text of a job's batch script.
 
     Raises:
         UserError: Something that goes into it holds control characters, such as line breaks.
     """
-    options = _options(job)
-    _require_one_line("title", job.title)
-    _require_one_line("option", [option for option, _ in options])
     _require_one_line("command", [job.command])
     require_setup(job.resources.setup, "the setup")
-    lines = ["#!/bin/bash", *(f"# {line}".rstrip() for line in job.title)]
-    for option, note in options:
-        lines.append(f"#SBATCH {quoted(option):<28} # {note}" if note else f"#SBATCH {quoted(option)}")
-    lines += ["", "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it over by itself"]
-    if job.resources.resubmit:
-        lines.append(f'export {RESUBMIT}="$(cat "$0")"  # cancelled to make room for another, it submits this again')
-    if job.resources.setup:
-        lines += ["", *job.resources.setup.rstrip("\n").split("\n"), ""]
-    return "\n".join(
-        [
-            *lines,
-            "# If one process fails, the others would wait for it.",
-            f"srun --kill-on-bad-exit=1 ${{REPRO_PYTHON:-python}} -m repro {job.command}",
-            "status=$?",
-            f'if [ "$status" -eq {REQUEUE_ME} ]; then  # a run that cannot ask for it itself, as in a container',
-            '  scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
-            "fi",
-            'exit "$status"',
-            "",
-        ]
-    )
+    setup = job.resources.setup.rstrip("\n").split("\n")
+    commands = [
+        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it over by itself",
+        *([_RESUBMISSION] if job.resources.resubmit else []),
+        *(["", *setup, ""] if job.resources.setup else []),
+        "# If one process fails, the others would wait for it.",
+        f"srun --kill-on-bad-exit=1 ${{REPRO_PYTHON:-python}} -m repro {job.command}",
+        "status=$?",
+        f'if [ "$status" -eq {REQUEUE_ME} ]; then  # a run that cannot ask for it itself, as in a container',
+        '  scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+        "fi",
+        'exit "$status"',
+    ]
+    return script(_options(job), commands, job.title)

@@ -64,8 +64,11 @@ def rehearse(plan: Plan) -> list[Verdict]:
         UserError: SLURM refuses, does not answer, or the run that is left alone does not come to its end.
     """
     alone, *scenes = together = _scenes(plan)
+    written = {scene.name: sbatch.text(scene.job) for scene in together}
     with refusing(f"cannot write '{plan.folder}'", "choose another --runs"):
         plan.folder.mkdir(parents=True)
+        for name, text in written.items():
+            (plan.folder / f"{name}.sbatch").write_text(text, encoding="utf-8")
     with _cleared([scene.job.name for scene in together]):
         for scene in together:
             scene.submit()
@@ -139,7 +142,7 @@ def _scene(plan: Plan, event: Event | None, arguments: Sequence[str]) -> Scene:
 
 def _urgent(plan: Plan, name: str) -> str:
     options = [f"--job-name={name}", "--ntasks=1", "--time=1", "--output=/dev/null", *plan.urgent]
-    return "\n".join(["#!/bin/bash", *(f"#SBATCH {sbatch.quoted(option)}" for option in options), "", "sleep 10", ""])
+    return sbatch.script([(option, "") for option in options], ["sleep 10"])
 
 
 def _announcement(plan: Plan, settings: Settings, jobs: Sequence[str]) -> str:

@@ -76,20 +76,18 @@ def judge(event: Event, seen: Seen, settings: Settings, step: float) -> Verdict:
         settings: The cluster's.
         step: Seconds of a step.
     """
-    if seen.differs is not None:
+    if seen.differs is not None and seen.back:
         against, text = _finished(event, seen, settings, step)
     elif seen.held:
         against, text = _held(seen, settings)
     elif seen.refused:
-        against, text = (
-            "Requeue",
-            (f"{'saved, but ' if seen.saved else ''}not requeued: {seen.refused}; {_cause_of_no_requeue(settings)}"),
-        )
-    elif not seen.gave_up and seen.happened:
+        saved = "saved, but " if seen.saved else ""
+        against, text = "Requeue", f"{saved}not requeued: {seen.refused}; {_cause_of_no_requeue(settings)}"
+    elif seen.happened and not seen.gave_up and seen.state != "COMPLETED":
         against, text = _stayed_away(event, seen, settings)
     else:
-        text = f"not seen: {seen.gave_up or 'it did not happen'} ({seen.state} {seen.reason})".replace(" None)", ")")
-        return Verdict(event=event, against="", text=text, known=False)
+        why = seen.gave_up or "the job was over before it happened"
+        return Verdict(event=event, against="", text=f"not seen: {why} ({seen.state}, {seen.reason})", known=False)
     return Verdict(event=event, against=against, text=text)
 
 
@@ -106,8 +104,6 @@ def _finished(event: Event, seen: Seen, settings: Settings, step: float) -> tupl
         return "", "held and continued in place, bit for bit; its memory, the GPU's too, stays taken meanwhile"
     if not seen.saved:
         return _too_short(event, settings, step, f"went back to its last checkpoint ({seen.again} steps twice)")
-    if event == "limit" and not seen.happened:
-        return "", "it was finished before its time limit"
     return "", f"resumed bit for bit: saved when told, {seen.back} after {seen.after:.0f} s"
 
 
@@ -132,15 +128,13 @@ def _held(seen: Seen, settings: Settings) -> tuple[str, str]:
         cause = "a prolog or a node fails at its start"
     else:
         cause = "somebody or a limit of requeues holds it"
-    return (
-        "hold",
-        f"requeued into a hold ({seen.reason}: {cause}); scontrol release JOB lets it go on, ask your admins why",
-    )
+    text = f"requeued into a hold ({seen.reason}: {cause}); scontrol release JOB lets it go on, ask your admins why"
+    return "hold", text
 
 
 def _stayed_away(event: Event, seen: Seen, settings: Settings) -> tuple[str, str]:
     """It ended, and nobody brought it back."""
-    if event == "limit":
+    if event == "limit" and not seen.saved:
         return "signal", (
             f"the signal before the limit did not arrive ({_cause_of_silence()}): ended as {seen.state}, not requeued"
         )
