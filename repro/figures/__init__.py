@@ -6,12 +6,14 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from repro.figures import conditioning, distributions, landscape, measured, style, training
+from repro.figures.asked import asked
 from repro.figures.source import RunRecords
 from repro.figures.style import to_png, to_svg
 from repro.measurements.registry import figure_specs
 
 __all__ = [
     "RunRecords",
+    "asked",
     "chosen",
     "conditioning",
     "distributions",

@@ -47,8 +47,8 @@ class Kappa:
             readings: A run's readings, as `repro.records.readings` returns them.
 
         Returns:
-            Columns step, epoch, layer, name, kappa; sorted by step and layer. κ is infinite where the layer is singular
-            to float32, and NaN where it has non-finite entries.
+            Columns step, epoch, layer, name, mode, kappa; sorted by step and layer. κ is infinite where the layer is
+            singular to float32, and NaN where it has non-finite entries.
         """
         rows = _of(readings, self.measurement, "condition_number", self.modes)
         if self.largest:
@@ -57,7 +57,7 @@ class Kappa:
             ranks = {mode: -rank for rank, mode in enumerate(self.modes)}
             rows = rows.sort_values("mode", key=lambda modes: modes.astype(object).map(ranks), kind="stable")
         rows = rows.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
-        return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa"]]
+        return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "mode", "kappa"]]
 
     def has(self, readings: pd.DataFrame) -> bool:
         """Whether `table` has a row of any layer; the images themselves do not count."""
