@@ -75,11 +75,12 @@ def _written(value: Any) -> Any:
 
 def _columns(panel: Panel, trace: Trace) -> dict[str, Sequence[Any]]:
     columns = {panel.x.partition(",")[0]: trace.x.tolist(), **trace.about}
-    columns = {word: values for word, values in columns.items() if word not in ("σmax", "σmin")}
+    after = [word for word in ("kind", "σmax", "σmin") if any(value != "" for value in trace.about.get(word, ()))]
+    columns = {word: values for word, values in columns.items() if word not in ("kind", "σmax", "σmin")}
     columns |= {panel.y: trace.y.tolist()}
     if trace.band is not None:
         columns |= {"lowest": trace.band[0].tolist(), "highest": trace.band[1].tolist()}
-    return columns | {word: trace.about[word] for word in ("σmax", "σmin") if word in trace.about}
+    return columns | {word: trace.about[word] for word in after}
 
 
 def _places(panel: Panel, stack: Stack, trace: Trace) -> Float[np.ndarray, "points 2"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,13 +12,14 @@ from matplotlib.patheffects import Stroke
 from repro.figures.panels import Kind, Panel, Trace, coincides, draw_panels, finite_range, note_line
 from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
-from repro.figures.style import PAPER, looks, styled
+from repro.figures.style import MUTED, PAPER, looks, styled
 from repro.importing import load
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec
-from repro.measurements.kappa import Kappa
+from repro.measurements.kappa import FINITE, OVER, PERFECTLY, SINGULAR, Kappa
 
 KAPPA = "condition number κ"
 _SIGMAS = {"sigma_max": "σmax", "sigma_min": "σmin"}
+_ABOUT = {"name": "name", **_SIGMAS}
 _PLACE = ["step", "layer", "mode"]
 _STRIPS = {"infinite": "∞", "non-finite": "not a number"}
 
@@ -49,6 +50,7 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
             x=kappa.x,
             y=KAPPA,
             traces=traces,
+            strips={**_STRIPS, "non-finite": "non-finite entries"},
             y_limits=(limits[0] / 1.6, limits[1] * 1.6) if limits else None,
         )
         for kappa, traces in kappas
@@ -57,8 +59,8 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
     panels += [panel for panel in others if panel.traces] or others
     by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
     size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
+    notes = [*(_when(panels) if by_layer else ()), *_marks(trace for _, traces in kappas for trace in traces)]
     with styled():
-        notes = _when(panels) if by_layer else ()
         return draw_panels(panels, looks(run.label for run in runs), size=size, notes=notes)
 
 
@@ -73,6 +75,17 @@ def _when(panels: Sequence[Panel]) -> list[Any]:
         core.set_path_effects([Stroke(), Stroke(linewidth=0.7, foreground=PAPER)])
         notes.append(core)
     return notes
+
+
+def _marks(traces: Iterable[Trace]) -> list[Any]:
+    """What the marks of infinite values mean, of those that there are."""
+    kinds = {kind for trace in traces for kind in trace.marks("infinite")}
+    marks = {"singular": (f"filled: {PERFECTLY}", MUTED), "beyond": (f"hollow: {OVER}", "none")}
+    return [
+        note_line(words, linestyle="none", marker="o", markerfacecolor=face)
+        for kind, (words, face) in marks.items()
+        if kind in kinds
+    ]
 
 
 def _of_kappa(runs: Runs, kappa: Kappa) -> list[Trace]:
@@ -134,9 +147,12 @@ def _against_layer(label: str, table: pd.DataFrame) -> list[Trace]:
         rows = table[table["step"] == step]
         if len(rows):
             x, y = rows["layer"].to_numpy(float), rows["value"].to_numpy(float)
-            columns = {"name": "name", **_SIGMAS}
-            about = {word: rows[column].tolist() for column, word in columns.items() if column in rows}
+            about = {word: rows[column].tolist() for column, word in _ABOUT.items() if column in rows}
+            singular = None
+            if "kind" in rows:
+                singular = (rows["kind"] == SINGULAR).to_numpy()
+                about["kind"] = ["" if kind == FINITE else kind for kind in rows["kind"]]
             when = "trained" if step else "untrained"
-            kind: Kind = "line" if step == last else "faint"
-            traces.append(Trace(label=label, x=x, y=y, kind=kind, when=when, about=about))
+            style: Kind = "line" if step == last else "faint"
+            traces.append(Trace(label=label, x=x, y=y, kind=style, when=when, about=about, singular=singular))
     return traces

@@ -36,6 +36,8 @@ class Trace:
     kind: Kind = "line"
     marked: bool = True
     """Whether a line carries its network's marks."""
+    singular: Bool[np.ndarray, " points"] | None = None
+    """Of infinite values which are perfectly singular: these have filled marks, the others hollow ones."""
     band: tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]] | None = None
     """The lowest and the highest of several runs, of which `y` is the middle one."""
     runs: int = 1
@@ -43,6 +45,14 @@ class Trace:
     """What the trace is of its network, in a word: trained, untrained, held-out data."""
     about: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """What else is known of each point, by its heading: the layer's name, σmax, σmin."""
+
+    def marks(self, strip: str) -> dict[str, Bool[np.ndarray, " points"]]:
+        """What goes to a strip, by kind of mark."""
+        chosen = np.isnan(self.y) if strip == "non-finite" else np.isinf(self.y)
+        marks = {strip: chosen}
+        if strip == "infinite" and self.singular is not None:
+            marks = {"singular": chosen & self.singular, "beyond": chosen & ~self.singular}
+        return {kind: some for kind, some in marks.items() if some.any()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +140,10 @@ def note_line(label: str, **properties: Any) -> Line2D:
 
 
 def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
-    kinds = {"non-finite": np.isnan, "infinite": np.isinf}
     strips = {
         kind: labels
-        for kind, is_kind in kinds.items()
-        if (labels := list(dict.fromkeys(trace.label for trace in panel.traces if is_kind(trace.y).any())))
+        for kind in ("non-finite", "infinite")
+        if (labels := list(dict.fromkeys(trace.label for trace in panel.traces if trace.marks(kind))))
     }
     main = figure.add_axes((0, 0, 1, 1))
     _main(main, panel, look)
@@ -145,10 +154,9 @@ def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
         _strip(strip, panel.strips[kind], labels)
         above.append(strip)
         for trace in panel.traces:
-            is_kind = kinds[kind](trace.y)
-            if is_kind.any():
-                marks = _marks(strip, trace, is_kind, rows[trace.label], look[trace.label], kind)
-                marks.set_gid(f"{kind}-{trace.label}-{trace.kind}")
+            for mark, chosen in trace.marks(kind).items():
+                marks = _marks(strip, trace, chosen, rows[trace.label], look[trace.label], mark)
+                marks.set_gid(f"{mark}-{trace.label}-{trace.kind}")
     top = above[0] if above else main
     top.set_title(panel.title, y=1)  # with y nothing is measured to find one
     return Stack(main, above, [_ROW * (len(labels) + 1) for labels in strips.values()])
@@ -271,13 +279,15 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
         trace.x[chosen],
         np.full(int(chosen.sum()), row + (0.3 if faint else -0.1)),
         linestyle="none",
-        marker=look.marker if kind == "infinite" else "x",
+        marker="x" if kind == "non-finite" else look.marker,
         markersize=2.5 if faint else 5,
         color=look.color,
         alpha=0.4 if faint else 1,
         clip_on=False,
     )
-    if kind == "infinite" and not faint:
+    if kind == "beyond":
+        marks.set(markerfacecolor="none", markeredgewidth=0.5 if faint else 0.9)
+    elif kind != "non-finite" and not faint:
         marks.set(markeredgecolor=PAPER, markeredgewidth=0.4)
     return marks
 

@@ -29,4 +29,6 @@ def _pool(group: Sequence[Trace]) -> Trace:
     low, y, high = (np.take_along_axis(values, of[None], axis=0)[0] for of in (order[0], middle, order[-1]))
     words = [word for word in group[0].about if all(word in trace.about for trace in group)]
     about = {word: [group[run].about[word][point] for point, run in enumerate(middle)] for word in words}
-    return replace(group[0], y=y, band=(low, high), runs=len(group), about=about)
+    perfect = [trace.singular for trace in group if trace.singular is not None]
+    singular = np.take_along_axis(np.stack(perfect), middle[None], axis=0)[0] if len(perfect) == len(group) else None
+    return replace(group[0], y=y, band=(low, high), runs=len(group), about=about, singular=singular)

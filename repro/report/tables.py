@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 from repro.figures.style import title
+from repro.measurements.kappa import BEYOND, SINGULAR
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, missing, reservations
@@ -19,6 +20,7 @@ from repro.studies.plan import duration
 from repro.studies.quantities import in_words
 
 _NONE = "–"
+_INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}
 _LATEX = str.maketrans(
     {
         **{sign: rf"\{sign}" for sign in "&%$#_{}"},
@@ -79,6 +81,8 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
         else:
             columns.append(Column("", name))
     columns += [Column("", "first layer's σmax, end / start")] if grown else []
+    infinite = [key for key in _INFINITE if any(outcome.quantities.get(f"{key}_infinite") for outcome in results)]
+    columns += [Column(f"layers with infinite κ: {SINGULAR} + {BEYOND}", _INFINITE[key]) for key in infinite]
     columns += [Column("", "status", numeric=False), Column("", "time")]
     if several:
         columns.insert(1, Column("", "seeds"))
@@ -90,6 +94,9 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
         for quantity in shown:
             row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
         row += [spread(_values(of_label, "first_layer_growth"), factor)] if grown else []
+        for key in infinite:
+            counts = [_values(of_label, f"{key}_{kind}") for kind in ("singular", "beyond_float32")]
+            row.append(" + ".join(spread(values, digits) for values in counts) if all(counts) else _NONE)
         rows.append([*row, _statuses(of_label), spread(_values(of_label, "seconds"), duration)])
     return Table(columns, rows)
 

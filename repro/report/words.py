@@ -10,13 +10,28 @@ import pandas as pd
 from repro.figures import RunRecords
 from repro.figures.style import title
 from repro.measurements.description import FigureSpec
-from repro.measurements.kappa import Kappa, first_layer_growth
+from repro.measurements.kappa import (
+    BEYOND,
+    FINITE,
+    NON_FINITE,
+    OVER,
+    PERFECTLY,
+    SINGULAR,
+    Kappa,
+    first_layer_growth,
+)
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.quantities import in_words
 from repro.text import stretches
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
+
+_KINDS = {
+    SINGULAR: f"infinite by being {PERFECTLY}",
+    BEYOND: f"infinite by being {OVER}",
+    NON_FINITE: "non-finite in its entries",
+}
 
 _OF_A_RUN = {
     "training-curves": (
@@ -121,19 +136,18 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
     by_label: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
-        table = kappa.table(run.readings)
-        table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+        table = kappa.last_by_layer(run.readings)
         if len(table):
             by_label.setdefault(title(run.label), []).append(table)
     parts = []
-    for word, is_kind in (("infinite", np.isinf), ("non-finite in its entries", np.isnan)):
+    for kind, word in _KINDS.items():
         for name, tables in by_label.items():
-            layers = [table["layer"][is_kind(table["kappa"])].tolist() for table in tables]
+            layers = [table.index[table["kind"] == kind].tolist() for table in tables]
             if any(layers):
                 where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
                 counts = _span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
-    sound = [name for name, tables in by_label.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
+    sound = [name for name, tables in by_label.items() if all((table["kind"] == FINITE).all() for table in tables)]
     if sound:
         parts.append(f"finite in every layer of {_listed(sound)}")
     return f"{kappa.found} κ is {_listed(parts)}." if parts else ""

@@ -174,7 +174,19 @@ def evaluate(claim: str, values: Mapping[str, Mapping[str, Mapping[int, float]]]
         shown += f"{'' if shown else _shown(left, found, parsed)} {sign} {_shown(right, found, parsed)}{note}"
     if len(seeds) > 1:
         shown += f"; holds in {sum(held)} of {len(seeds)} seeds"
+    shown += _of_these(parsed.cells, values)
     return Verdict(claim, "holds" if all(held) and not within else "mixed" if any(held) else "fails", shown)
+
+
+def _of_these(cells: Sequence[Cell], values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> str:
+    """How many of each count of infinite κ are of perfectly singular matrices, in words."""
+    counts = [
+        values[cell.label].get(cell.quantity.removesuffix("infinite") + "singular")
+        for cell in cells
+        if cell.quantity.endswith("_infinite") and any(values[cell.label][cell.quantity].values())
+    ]
+    known = [in_digits(list(singular.values())) for singular in counts if singular]
+    return f" (perfectly singular of these: {' and '.join(known)})" if known else ""
 
 
 Found = Mapping[Cell, Mapping[int, float]]

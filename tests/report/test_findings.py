@@ -1,4 +1,4 @@
-"""FINDINGS names what failed."""
+"""FINDINGS names what failed, and how many infinite κ are of which kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from repro.measurements import MEASUREMENTS
+from repro.records import RunDirectory, readings
 from repro.report.outcomes import outcomes, verdicts
 from repro.report.sources import of_cells
 from repro.studies.files import load, names
@@ -31,3 +33,30 @@ def test_every_claim_that_fails_or_is_mixed_is_in_findings_with_a_cause_and_no_o
             assert row[2].strip(), line
             told.add((paper, row[1]))
     assert told == failing
+
+
+_RUNS = {
+    "demo": "demo/plainnet110",
+    "Table 1": "oyedotun-table1/plainnet110",
+    "Table 2": "oyedotun-table2/plainnet110",
+    "Table 3": "oyedotun-table3/plainnet110",
+    "section 6.3": "oyedotun-depth200/plainnet200",
+    "section 6.4": "oyedotun-linear/plainnet164",
+}
+
+
+@pytest.mark.parametrize("name", _RUNS)
+def test_findings_counts_both_kinds_of_infinite_as_the_records_have_them(name: str) -> None:
+    text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| {name},.* \| (\d+) \| (\d+) / (\d+) \| (\d+) / (\d+) \|$", text, re.MULTILINE)
+    assert row is not None
+    (run,) = (ROOT / "results").glob(f"{_RUNS[name]}-seed0-*")
+    table = readings(RunDirectory(run))
+    found = []
+    for kappa in MEASUREMENTS["representations"].kappas:
+        counts = kappa.quantities.values(table)
+        found += [
+            len(kappa.last_by_layer(table)),
+            *(counts[f"{kappa.key}_{kind}"] for kind in ("infinite", "singular")),
+        ]
+    assert [int(number) for number in row.groups()] == [*found[:3], *found[4:]]

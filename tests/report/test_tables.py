@@ -34,6 +34,16 @@ def test_a_finished_run_stands_beside_the_papers_values(run, manifest) -> None:
     }
 
 
+def test_the_two_kinds_of_infinite_are_counted_apart(run, manifest) -> None:
+    run("a", network="plainnet20", channel=math.inf)
+    run("b", network="resnet20", channel=math.inf, sigma_min=1e-9)
+    (section,) = sections([manifest(("plainnet20", 0, "a"), ("resnet20", 0, "b"))])
+    table = tables.accuracy_table(section, outcomes(section))
+    name = "layers with infinite κ: singular + beyond float32: representations, channel mode"
+    assert [row(table, number)[name] for number in (0, 1)] == ["2 + 0", "0 + 2"]
+    assert not [column for column in table.columns if column.name == "as matrices"], "finite everywhere"
+
+
 def test_several_seeds_are_a_mean_and_a_deviation_over_those_that_ended(run, manifest) -> None:
     for seed, accuracy in enumerate((0.90, 0.92, 0.97)):
         run(f"s{seed}", seed=seed, final={"train_accuracy": 1.0, "test_accuracy": accuracy})

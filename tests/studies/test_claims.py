@@ -66,6 +66,18 @@ def test_the_compared_numbers_are_told() -> None:
     assert evaluate("one.test_accuracy >= 90", VALUES).detail == "91 >= 90"
 
 
+def test_of_a_count_of_infinite_condition_numbers_is_told_how_many_are_perfectly_singular() -> None:
+    values = {
+        "a": {"weights_infinite": {0: 3.0, 1: 2.0}, "weights_singular": {0: 1.0, 1: 0.0}},
+        "b": {"weights_infinite": {0: 0.0}, "weights_singular": {0: 0.0}},
+    }
+    told = "; holds in 0 of 2 seeds (perfectly singular of these: 1, 0)"
+    assert evaluate("a.weights_infinite == 0 | Fig. 7", values).detail == f"3, 2 == 0{told}"
+    told = "; holds in 2 of 2 seeds (perfectly singular of these: 1, 0)"
+    assert evaluate("a.weights_infinite > b.weights_infinite | Fig. 7", values).detail == f"2.5 > 0{told}"
+    assert evaluate("b.weights_infinite == 0 | Fig. 7", values).detail == "0 == 0"
+
+
 @pytest.mark.parametrize(
     ("claim", "text"),
     [

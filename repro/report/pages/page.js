@@ -67,7 +67,8 @@ const ask = figure => {
     ring.setAttribute('cy', point.y)
     svg.append(ring)
     const {line, index} = point
-    const facts = Object.entries(line.columns).map(([word, list]) => `${word} ${said(lists[list][index])}`)
+    const known = Object.entries(line.columns).map(([word, list]) => [word, said(lists[list][index])])
+    const facts = known.filter(([, text]) => text).map(([word, text]) => `${word} ${text}`)
     const when = line.when ? ` (${line.when})` : ''
     const where = panels.length > 1 ? make('div', {className: 'muted'}, line.panel) : ''
     told.replaceChildren(make('strong', {}, networks[line.network].name + when), where, ...facts.map(it => make('div', {}, it)))
