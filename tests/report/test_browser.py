@@ -144,7 +144,7 @@ def test_a_figure_tells_what_one_points_at_and_shows_the_networks_that_are_chose
         "σmin 0.25",
     ]
     assert seen["infinite"][0] == f"{evil} (trained)"
-    assert "condition number κ ∞" in seen["infinite"]
+    assert seen["infinite"][3:5] == ["condition number κ ∞", "kind beyond float32"]
     assert seen["ring"] is True
     assert "weight layer 2" in seen["right"]
     assert "weight layer 3" in seen["end"]
@@ -157,7 +157,7 @@ def test_a_figure_tells_what_one_points_at_and_shows_the_networks_that_are_chose
     assert "none" not in seen["on"] + seen["again"]
     assert seen["nothing"] == "", "what is not shown is not told"
     assert seen["empty"] is True
-    assert seen["heads"] == ["network", "when", "weight layer", "name", "condition number κ", "σmax", "σmin"]
+    assert seen["heads"] == ["network", "when", "weight layer", "name", "condition number κ", "σmax", "σmin", "kind"]
     assert seen["rows"] == 4 * 3
     assert seen["last"] == f"{evil}trained3{evil}3020.06667"
     assert (seen["scripts"], seen["evil"]) == (2, False), "the page's own and this one"
