@@ -6,6 +6,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from repro.figures import against, conditioning, distributions, landscape, measured, spectrum, style, training
+from repro.figures.asked import asked
 from repro.figures.source import DRAWN, RunRecords
 from repro.figures.style import to_png, to_svg
 from repro.measurements.registry import figure_specs
@@ -13,6 +14,7 @@ from repro.measurements.registry import figure_specs
 __all__ = [
     "RunRecords",
     "against",
+    "asked",
     "chosen",
     "conditioning",
     "distributions",
