@@ -32,8 +32,8 @@ from typing import Any
 
 import torch
 
+from repro.cluster.rehearsal.same import differences
 from repro.records import find_runs
-from repro.runs.same import differences
 
 LIFE = """
 import os, sys
