@@ -17,7 +17,7 @@ from repro.networks.activations import create_activation
 from repro.networks.families import residual_spec as layouts
 from repro.networks.families.checks import norm_groups
 from repro.networks.families.dirac import DiracConv2d
-from repro.networks.families.fixup import Shift, shrink_paths
+from repro.networks.families.fixup import ROOT, Shift, shrink_paths
 from repro.networks.families.residual_spec import Layout, Stage
 from repro.networks.families.scale import Scale
 from repro.networks.initialization import initialise
@@ -129,9 +129,10 @@ class ResidualNetwork(nn.Module):
                 self._convolution(stage.inside, stage.outside, side=1),
             ]
         path = self._path(convolutions)
-        if self._layout.residual != "standard":
-            path.add_module("scale", Scale("learned", start=0.0 if self._layout.residual == "rezero" else 1.0))
+        if self._layout.residual == "rezero":
+            path.add_module("scale", Scale("learned", start=0.0))
         if self._layout.residual == "fixup":
+            path.add_module("scale", Scale("learned", root=ROOT))
             path.add_module("shift", Shift())
         shortcut = None if self._layout.shortcut is None else self._shortcut(channels, stage.outside, stride=stride)
         if shortcut is not None and self._layout.strength != 1:
