@@ -52,6 +52,7 @@ def test_the_output_reads_exactly_the_chosen_neurons(name: str, layout: torch.me
     assert torch.equal(logits, model.network(images))
 
 
+@pytest.mark.slow
 def test_the_choice_is_uniform_without_replacement_and_has_its_own_seed() -> None:
     torch.manual_seed(1)
     first = wrapped(seed=3).chosen
