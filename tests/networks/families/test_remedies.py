@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from repro.errors import UserError
 from repro.measurements import take
 from repro.networks import check, create_network, weight_layers
-from repro.networks.families.residual import Block
+from repro.networks.families.block import Block
 
 DATA: dict[str, Any] = {"in_channels": 1, "image_size": 12, "width": 8}
 
