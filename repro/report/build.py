@@ -14,6 +14,9 @@ from repro.report.memory import NAME, Memory
 if TYPE_CHECKING:
     from repro.report.overview import Entry
     from repro.report.sources import Section
+    from repro.studies.forecast import Forecast
+
+_FORECAST = "forecast"
 
 
 def build(paths: Sequence[Path], out: Path) -> Path:
@@ -44,15 +47,24 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
         out: Folder for the report; made if missing.
     """
     from repro.report import overview, sources, theory
+    from repro.studies.forecast import cases, forecasts
 
     rows = overview.entries(folders)
     sections = sources.distinct([row.section for row in rows])
     rows = [replace(row, section=section) for row, section in zip(rows, sections, strict=True)]
     proven = [part for folder in folders for part in theory.sections(folder / "theory")]
-    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven)
+    told = forecasts(cases([folder for folder in folders if folder.is_dir()]))
+    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven, told=told)
 
 
-def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
+def write(
+    sections: Sequence[Section],
+    out: Path,
+    *,
+    entries: Sequence[Entry] = (),
+    proven: Sequence[str] = (),
+    told: Sequence[Forecast] = (),
+) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
@@ -63,6 +75,7 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
         out: Folder for the report; made if missing.
         entries: Of the overview that stands above it.
         proven: Parts of the page on the theory, that stand below it.
+        told: What first readings foretell, for the part on causes.
 
     Returns:
         The page's path.
@@ -71,7 +84,7 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
         UserError: If `out` cannot be written, or a process that draws was killed.
     """
     memory = Memory(out)
-    made = files(sections, entries, proven, memory=memory)
+    made = files(sections, entries, proven, told, memory=memory)
     page = put({NAME: memory.content(made), **made}, out)
     memory.forget_files(made)
     return page
@@ -81,6 +94,7 @@ def files(
     sections: Sequence[Section],
     entries: Sequence[Entry] = (),
     proven: Sequence[str] = (),
+    told: Sequence[Forecast] = (),
     *,
     memory: Memory | None = None,
     pictures: bool = False,
@@ -91,10 +105,12 @@ def files(
         sections: What to report on.
         entries: Of the overview that stands above it.
         proven: Parts of the page on the theory, that stand below it.
+        told: What first readings foretell.
         memory: What earlier reports made.
         pictures: Whether figures come as PNG too.
     """
-    from repro.report import overview, page, svg
+    from repro.figures import to_svg
+    from repro.report import cause, overview, page, svg
     from repro.report.tables import to_markdown
     from repro.report.together import render
 
@@ -114,11 +130,17 @@ def files(
         made[f"tables/{section.key}.tex"] = written.latex.encode()
         markdown.append(written.markdown + _links({name: names[key] for name, key in written.figures.items()}))
     title = sections[0].title if len(sections) == 1 else "Report"
-    parts = svg.fill([written.part for written in rendered], drawn)
+    parts = [written.part for written in rendered]
+    if entries:
+        shown = [(section, written.figures) for section, written in zip(sections, rendered, strict=True)]
+        drawn |= {_FORECAST: to_svg(cause.drawn(told))} if told else {}
+        parts = [part for part in (cause.part(shown, told, _FORECAST), *parts) if part]
+    parts = svg.fill(parts, drawn)
     if entries:
         counts = {section.key: written.counts for section, written in zip(sections, rendered, strict=True)}
         title = "Two papers on skip connections, artefact by artefact"
-        markdown.insert(0, f"# {title}\n\n{to_markdown(overview.table(entries, counts))}\n")
+        markdown[:0] = [f"# {title}\n\n{to_markdown(overview.table(entries, counts))}\n"]
+        markdown += [f"## {cause.TITLE}\n\n{to_markdown(cause.table(told))}\n"] if told else []
         parts = [overview.html(entries, counts, theory=bool(proven)), *parts, *proven]
     elif len(sections) > 1:
         markdown.insert(0, f"# {title}\n")

@@ -1,0 +1,102 @@
+"""What is cause, what is company: the figures in which something was turned, and what first readings foretell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from repro.figures.style import title
+from repro.report import svg
+from repro.report.page import figure
+from repro.report.sources import Section
+from repro.report.tables import Column, Table, digits, to_html
+from repro.report.words import caption, heading
+from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Forecast
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "What is cause, what is company"
+_TURNED = ("dial", "trainable-depth", "learning-rates")
+_FORECAST = f"""Do a run's first readings tell whether it will train? Every kept run that was measured before training
+    counts once; it trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
+    correlation of the reading with the final training accuracy above chance: {chr(8722)}1 if small readings always went
+    with high accuracy. The threshold is found over the runs of all other studies, and precision and recall are of what
+    it says of the study that was left out; a share of runs trains anyway. Several studies hold the same networks on
+    the same digits, so that what is left out is not all new."""
+_PLOTTED = """Final training accuracy above chance against a reading, a point a run: of each time the reading of the
+    strongest rank correlation. Dotted: the threshold over all runs, up to which a run is said to train."""
+
+
+def table(forecasts: Sequence[Forecast]) -> Table:
+    """A row for each reading at each time, the best first."""
+    columns = [
+        Column("", "when", numeric=False),
+        Column("", "reading", numeric=False),
+        *(Column("", name) for name in ("runs", "of these train", "ρ", "p", "threshold", "precision", "recall")),
+    ]
+    rows = [
+        [
+            each.when,
+            each.reading,
+            str(len(each.cases)),
+            str(sum(case.trains for case in each.cases)),
+            f"{each.rho:.2f}".replace("-", chr(8722)),
+            f"{each.p:.2g}",
+            "none" if math.isinf(each.threshold) else f"≤ {digits(each.threshold)}",
+            "none said to" if math.isnan(each.precision) else f"{each.precision:.2f}",
+            f"{each.recall:.2f}",
+        ]
+        for each in forecasts
+    ]
+    return Table(columns, rows)
+
+
+def drawn(forecasts: Sequence[Forecast]) -> Figure:
+    """Of each time the forecast of the strongest rank correlation, what needs no condition number left out."""
+    from repro.figures.forecast import Outcomes, forecast
+
+    strongest: dict[str, Forecast] = {}
+    for each in sorted(forecasts, key=lambda each: -abs(each.rho)):
+        if each.reading not in (LOSS, LAYERS):
+            strongest.setdefault(each.when, each)
+    return forecast(
+        [
+            Outcomes(
+                title=each.when.capitalize(),
+                reading=each.reading,
+                values=each.values,
+                scores=[case.score for case in each.cases],
+                families=[title(case.network).partition("-")[0] for case in each.cases],
+                threshold=each.threshold,
+            )
+            for each in (
+                strongest[when] for when in dict.fromkeys(each.when for each in forecasts) if when in strongest
+            )
+        ]
+    )
+
+
+def part(figures: Sequence[tuple[Section, Mapping[str, str]]], forecasts: Sequence[Forecast], key: str) -> str:
+    """The part of the page, with places for its figures; empty if there is nothing to show.
+
+    Args:
+        figures: Sections with their figures' keys by name.
+        forecasts: What first readings foretell.
+        key: Of the figure of the forecasts.
+    """
+    parts = []
+    for name in _TURNED:
+        for section, keys in figures:
+            if name in keys:
+                sentences = caption(section, name, [])
+                parts.append(f'<h3>{heading(name)}: <a href="#{section.key}">{escape(section.title)}</a></h3>')
+                parts.append(figure(svg.place(keys[name], label=sentences[0]), sentences))
+    if forecasts:
+        text = " ".join(_PLOTTED.split())
+        parts.append(f"<h3>First readings and what came of them</h3>\n<p>{escape(' '.join(_FORECAST.split()))}</p>")
+        parts += [figure(svg.place(key, label=text), [text]), to_html(table(forecasts), [None] * len(forecasts))]
+        parts.append(f'<p class="muted">Early: the last measurement within {EARLY} steps. repro study forecast</p>')
+    return f'<section id="cause">\n<h2>{TITLE}</h2>\n{chr(10).join(parts)}\n</section>' if parts else ""

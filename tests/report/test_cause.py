@@ -1,0 +1,71 @@
+"""The part of the page on causes: what was turned, and what first readings foretell."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from repro.report import cause
+from repro.report.sources import Section
+from repro.report.tables import to_markdown
+from repro.studies.forecast import LOSS, Case, Forecast
+
+
+def told(when: str, reading: str, rho: float, precision: float = 0.75) -> Forecast:
+    runs = [
+        Case(study="s", name=str(n), network=f"{family}20", score=n / 2, trains=n > 0, before={}, early={})
+        for n, family in enumerate(("plainnet", "resnet", "resnet"))
+    ]
+    values = [math.inf, 2.0, 4.0]
+    return Forecast(
+        when=when,
+        reading=reading,
+        cases=runs,
+        values=values,
+        rho=rho,
+        p=0.02,
+        threshold=4.0,
+        precision=precision,
+        recall=0.5,
+    )
+
+
+FORECASTS = [told("before", "κ", 0.1, math.nan), told("early", LOSS, -0.99), told("early", "growth", -0.8)]
+
+
+def test_the_table_has_a_row_for_each_reading_and_says_where_none_is_said_to_train() -> None:
+    rows = to_markdown(cause.table(FORECASTS)).splitlines()[2:]
+    assert rows[0] == "| before | κ | 3 | 2 | 0.10 | 0.02 | ≤ 4 | none said to | 0.50 |"
+    assert rows[2] == "| early | growth | 3 | 2 | −0.80 | 0.02 | ≤ 4 | 0.75 | 0.50 |"
+
+
+def test_the_figure_shows_of_each_time_the_strongest_that_needs_a_condition_number() -> None:
+    figure = cause.drawn(FORECASTS)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["κ", "growth"]
+    (plain,) = [line for line in figure.axes[0].get_lines() if line.get_gid() == "runs-PlainNet"]
+    assert plain.get_xdata()[0] > 4, "infinite stands beyond the largest"  # type: ignore[index]
+    assert "∞" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_figures_of_what_was_turned_come_first_and_lead_to_their_study() -> None:
+    section = Section(name="d", key="d", title="The dial & more", question="?", cells=[])
+    text = cause.part([(section, {"weights": "w", "dial": "k"})], FORECASTS, "forecast")
+    assert text.index('data-figure="k"') < text.index('data-figure="forecast"') < text.index("<table")
+    assert '<a href="#d">The dial &amp; more</a>' in text
+    assert 'data-figure="w"' not in text
+    assert cause.part([(section, {"weights": "w"})], [], "forecast") == ""
+
+
+@pytest.mark.parametrize("forecasts", [[], FORECASTS])
+def test_it_stands_between_the_overview_and_the_studies(forecasts: list[Forecast]) -> None:
+    from repro.report.build import files
+    from repro.report.overview import Entry
+
+    section = Section(name="d", key="d", title="D", question="?", cells=[])
+    made = files([section], [Entry(study="d", section=section, done=1)], told=forecasts)
+    page, tables = made["index.html"].decode(), made["tables.md"].decode()
+    assert ('id="cause"' in page) == (cause.TITLE in tables) == bool(forecasts)
+    if forecasts:
+        assert page.index("<table") < page.index('id="cause"') < page.index('<section id="d"')
+        assert 'data-figure="forecast"' not in page, "it is drawn"
