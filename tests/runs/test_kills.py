@@ -68,11 +68,8 @@ def whole(run: RunDirectory) -> dict[str, Any]:
     content = torch.load(run.saved_checkpoints()[-1], weights_only=True)
     of_optimizer = content["optimizer_states"][0]["state"].items()
     states = {f"{name}{number}": value for number, state in of_optimizer for name, value in state.items()}
-    return (
-        content["state_dict"]
-        | states
-        | {f"generator{n}": each["torch"] for n, each in enumerate(content["generators"])}
-    )
+    states |= {f"generator{n}": each["torch"] for n, each in enumerate(content["generators"])}
+    return states | dict(content["state_dict"])
 
 
 def assert_same(run: RunDirectory, reference: RunDirectory) -> None:
