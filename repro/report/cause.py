@@ -24,7 +24,8 @@ _FORECAST = f"""Do a run's first readings tell whether it will train? Every kept
     counts once; it trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
     correlation of the reading with the final training accuracy above chance: {chr(8722)}1 if small readings always went
     with high accuracy. The threshold is found over the runs of all other studies, and precision and recall are of what
-    it says of the study that was left out; a share of runs trains anyway. Several studies hold the same networks on
+    it says of the study that was left out; a share of runs trains anyway. p is of one reading alone and takes runs as
+    independent. Several studies hold the same networks on
     the same digits, so that what is left out is not all new."""
 _PLOTTED = """Final training accuracy above chance against a reading, a point a run: of each time the reading of the
     strongest rank correlation. Dotted: the threshold over all runs, up to which a run is said to train."""
