@@ -70,7 +70,7 @@ def test_one_kernel_for_many_parameters_gives_what_torch_does_by_default() -> No
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_an_optimiser_goes_on_from_a_checkpoint_as_if_there_were_none(name: Any) -> None:
     torch.manual_seed(0)
-    network = create_network("resnet8", in_channels=3, image_size=32).cuda().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = create_network("resnet8", in_channels=3, image_size=32).cuda().to(memory_format=torch.channels_last)
     images, labels = torch.randn(16, 3, 32, 32, device="cuda"), torch.arange(16, device="cuda") % 10
     training = TrainingConfig(optimizer=name, warmup_steps=0, learning_rate=0.01)
 
