@@ -46,15 +46,15 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
         folders: Of run directories, such as ``runs`` and ``results``.
         out: Folder for the report; made if missing.
     """
-    from repro.report import overview, sources, theory
-    from repro.studies.forecast import cases, forecasts
+    from repro.report import cause, overview, sources, theory
 
     rows = overview.entries(folders)
     sections = sources.distinct([row.section for row in rows])
     rows = [replace(row, section=section) for row, section in zip(rows, sections, strict=True)]
     proven = [part for folder in folders for part in theory.sections(folder / "theory")]
-    told = forecasts(cases([folder for folder in folders if folder.is_dir()]))
-    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven, told=told)
+    memory = Memory(out)
+    told = cause.foretold([folder for folder in folders if folder.is_dir()], memory)
+    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven, told=told, memory=memory)
 
 
 def write(
@@ -64,6 +64,7 @@ def write(
     entries: Sequence[Entry] = (),
     proven: Sequence[str] = (),
     told: Sequence[Forecast] = (),
+    memory: Memory | None = None,
 ) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
@@ -76,6 +77,7 @@ def write(
         entries: Of the overview that stands above it.
         proven: Parts of the page on the theory, that stand below it.
         told: What first readings foretell, for the part on causes.
+        memory: Of this folder, if it was read already.
 
     Returns:
         The page's path.
@@ -83,7 +85,7 @@ def write(
     Raises:
         UserError: If `out` cannot be written, or a process that draws was killed.
     """
-    memory = Memory(out)
+    memory = memory or Memory(out)
     made = files(sections, entries, proven, told, memory=memory)
     page = put({NAME: memory.content(made), **made}, out)
     memory.forget_files(made)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.figures.style import title
+from repro.records import find_runs
 from repro.report import svg
+from repro.report.identity import Prints, code, of
+from repro.report.memory import Memory
 from repro.report.page import figure
 from repro.report.sources import Section
 from repro.report.tables import Column, Table, digits, to_html
 from repro.report.words import caption, heading
-from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Forecast
+from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Case, Forecast, cases, forecasts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +36,22 @@ _PLOTTED = """Final training accuracy above chance against a reading, a point a 
     strongest rank correlation. Dotted: the threshold over all runs, up to which a run is said to train."""
 
 
-def table(forecasts: Sequence[Forecast]) -> Table:
+def foretold(folders: Sequence[Path], memory: Memory) -> list[Forecast]:
+    """What the first readings of the runs in some folders foretell.
+
+    Args:
+        folders: Folders that exist.
+        memory: Keeps what was read of the runs.
+    """
+    prints = Prints()
+    key = of(code(), "cases", [(run.name, prints.of(run).whole) for run in find_runs(folders)])
+    if (kept := memory.get(key)) is None:
+        kept = [asdict(case) for case in cases(folders)]
+    memory.put(key, kept)
+    return forecasts([Case(**case) for case in kept])
+
+
+def table(told: Sequence[Forecast]) -> Table:
     """A row for each reading at each time, the best first."""
     columns = [
         Column("", "when", numeric=False),
@@ -50,17 +70,17 @@ def table(forecasts: Sequence[Forecast]) -> Table:
             "none said to" if math.isnan(each.precision) else f"{each.precision:.2f}",
             f"{each.recall:.2f}",
         ]
-        for each in forecasts
+        for each in told
     ]
     return Table(columns, rows)
 
 
-def drawn(forecasts: Sequence[Forecast]) -> Figure:
+def drawn(told: Sequence[Forecast]) -> Figure:
     """Of each time the forecast of the strongest rank correlation, what needs no condition number left out."""
     from repro.figures.forecast import Outcomes, forecast
 
     strongest: dict[str, Forecast] = {}
-    for each in sorted(forecasts, key=lambda each: -abs(each.rho)):
+    for each in sorted(told, key=lambda each: -abs(each.rho)):
         if each.reading not in (LOSS, LAYERS):
             strongest.setdefault(each.when, each)
     return forecast(
@@ -73,19 +93,17 @@ def drawn(forecasts: Sequence[Forecast]) -> Figure:
                 families=[title(case.network).partition("-")[0] for case in each.cases],
                 threshold=each.threshold,
             )
-            for each in (
-                strongest[when] for when in dict.fromkeys(each.when for each in forecasts) if when in strongest
-            )
+            for each in (strongest[when] for when in dict.fromkeys(each.when for each in told) if when in strongest)
         ]
     )
 
 
-def part(figures: Sequence[tuple[Section, Mapping[str, str]]], forecasts: Sequence[Forecast], key: str) -> str:
+def part(figures: Sequence[tuple[Section, Mapping[str, str]]], told: Sequence[Forecast], key: str) -> str:
     """The part of the page, with places for its figures; empty if there is nothing to show.
 
     Args:
         figures: Sections with their figures' keys by name.
-        forecasts: What first readings foretell.
+        told: What first readings foretell.
         key: Of the figure of the forecasts.
     """
     parts = []
@@ -95,9 +113,9 @@ def part(figures: Sequence[tuple[Section, Mapping[str, str]]], forecasts: Sequen
                 sentences = caption(section, name, [])
                 parts.append(f'<h3>{heading(name)}: <a href="#{section.key}">{escape(section.title)}</a></h3>')
                 parts.append(figure(svg.place(keys[name], label=sentences[0]), sentences))
-    if forecasts:
+    if told:
         text = " ".join(_PLOTTED.split())
         parts.append(f"<h3>First readings and what came of them</h3>\n<p>{escape(' '.join(_FORECAST.split()))}</p>")
-        parts += [figure(svg.place(key, label=text), [text]), to_html(table(forecasts), [None] * len(forecasts))]
+        parts += [figure(svg.place(key, label=text), [text]), to_html(table(told), [None] * len(told))]
         parts.append(f'<p class="muted">Early: the last measurement within {EARLY} steps. repro study forecast</p>')
     return f'<section id="cause">\n<h2>{TITLE}</h2>\n{chr(10).join(parts)}\n</section>' if parts else ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from repro.report import cause
+from repro.report.memory import NAME, Memory
 from repro.report.sources import Section
 from repro.report.tables import to_markdown
 from repro.studies.forecast import LOSS, Case, Forecast
+from tests.studies.test_forecast import write
 
 
 def told(when: str, reading: str, rho: float, precision: float = 0.75) -> Forecast:
@@ -55,6 +58,19 @@ def test_figures_of_what_was_turned_come_first_and_lead_to_their_study() -> None
     assert '<a href="#d">The dial &amp; more</a>' in text
     assert 'data-figure="w"' not in text
     assert cause.part([(section, {"weights": "w"})], [], "forecast") == ""
+
+
+def test_runs_are_read_once_for_reports_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for study in ("a", "b"):
+        for seed in range(5):
+            accuracy = None if seed == 0 else 0.2 * seed
+            write(tmp_path / "runs", study, seed, accuracy=accuracy, kappas={0: 9.0 - seed if seed else math.inf})
+    memory = Memory(tmp_path)
+    first = cause.foretold([tmp_path / "runs"], memory)
+    (tmp_path / NAME).write_bytes(memory.content({}))
+    assert first[0].rho == pytest.approx(-1)
+    monkeypatch.setattr(cause, "cases", lambda _folders: pytest.fail("they were read before"))
+    assert cause.foretold([tmp_path / "runs"], Memory(tmp_path)) == first
 
 
 @pytest.mark.parametrize("forecasts", [[], FORECASTS])
