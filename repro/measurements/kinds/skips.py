@@ -27,7 +27,7 @@ def strengths(probe: Probe) -> Iterator[Reading]:
             layer = next(
                 each for each in reversed(probe.layers) if each.name.startswith(f"{block}.path." if block else "")
             )
-            yield Reading("skips", layer.index, layer.name, kind or "output", {"strength": float(module.strength)})
+            yield Reading("skips", layer.index, layer.name, kind or "output", {"strength": float(module.value)})
 
 
 _PANELS = tuple(

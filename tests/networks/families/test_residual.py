@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.networks import create_network, weight_layers
-from repro.networks.families.residual import Block, ZeroPaddedIdentity
+from repro.networks.families.block import Block, ZeroPaddedIdentity
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.options import choices
 
