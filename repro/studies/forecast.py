@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +63,18 @@ class Forecast:
 
 
 def cases(folders: Sequence[Path]) -> list[Case]:
-    """Every ended run below some folders that was measured; a run that lies in several counts once.
+    """Every ended run below some folders that was measured before training; one that lies in several counts once.
+
+    Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
+    nothing.
 
     Raises:
         UserError: A folder does not exist.
     """
     found: dict[str, Case] = {}
     for run in find_runs(folders):
+        if re.search(r"\.\d+$", run.name) or run.study.endswith("-smoke"):
+            continue
         try:
             if run.ended and run.name not in found and (case := _case(run)) is not None:
                 found[run.name] = case

@@ -73,7 +73,10 @@ def test_a_run_counts_once_and_no_number_counts_as_singular(folder: Path) -> Non
         (folder / "d").mkdir(exist_ok=True)
         (folder / "a" / f"runa{seed}").rename(folder / "d" / f"runa{seed}")
     write(folder, "a", 0, accuracy=0.1, kappas={0: math.nan, 5: math.inf})
-    found = cases([folder / name for name in ("a", "b", "c", "d")])
+    write(folder, "a-smoke", 7, accuracy=0.9, kappas={0: 1.0})
+    (folder / "b" / "runb0").rename(folder / "b" / "runb0.1")
+    write(folder, "b", 0, accuracy=None, kappas={0: 2.0, 5: 1000.0})
+    found = cases([folder / name for name in ("a", "b", "c", "d", "a-smoke")])
     assert len(found) == 18, "runa0 is in two studies"
     (odd,) = [case for case in found if case.name == "runa0"]
     assert odd.study == "a"
