@@ -94,9 +94,10 @@ def _show(request: _Shown) -> int:
         print(f"  {name}: {_digits(value)}")
     for number, life in enumerate(run.lives, 1):
         versions = life["versions"]
+        where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
         print(
-            f"life {number}: {life['started']} on {life['host']}, {life.get('device')}, torch {versions['torch']}, "
+            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions['torch']}, "
             f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
         print(f"  {shell(*life['command'])}")

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from repro.errors import UserError
+from repro.errors import UserError, unknown
 from repro.networks.options import CHOSEN, Dial, NetworkOptions, is_dial, kind
 from repro.text import unseen
 
@@ -123,7 +123,7 @@ class DataConfig:
     test_size: int | None = None
     """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
     split: Literal["balanced", "random", "first"] = "balanced"
-    """Draw those three class-balanced or at random, with `seed`; or take the files' first (validation, training)."""
+    """How the subsets are drawn, with `seed`: class-balanced, or at random; or the first images of the files."""
     seed: int = 0
     """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation"
@@ -225,7 +225,7 @@ class MeasureConfig:
     probe_size: int = 128
     """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
     spectra: bool = False
-    """Keep all singular values of what is measured, for `repro spectra` (with operators megabytes a time)."""
+    """Keep all singular values of what is measured, for `repro spectra` (operators: megabytes each time)."""
     probe_mode: Literal["eval", "train"] = "eval"
     """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
 
@@ -262,7 +262,7 @@ class TrainerConfig:
     checkpoint_every_n_steps: int | None = None
     """Save one after every n-th step, too."""
     checkpoint_every_n_minutes: float | None = 10.0
-    """Save one in the middle of an epoch when the last is so old; null: never."""
+    """Save one in mid-epoch when the last is this old; null: never."""
     keep_checkpoints: int = 2
     """Newest checkpoints to keep."""
     evaluate_every_n_epochs: int = 1
@@ -281,21 +281,38 @@ class TrainerConfig:
         _require(minutes is None or minutes > 0, "trainer.checkpoint_every_n_minutes", minutes, "above 0, or null")
 
 
+OTHER_LOGGERS = ("tensorboard", "csv", "mlflow")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """Where numbers go besides the run directory, which always has all of them."""
 
     wandb: Literal["offline", "online", "disabled"] | None = None
     """Weights & Biases mode. Default: WANDB_MODE, else offline; a login alone does not send anything."""
-    project: str = "repro"
-    """W&B project."""
+    project: str | None = None
+    """W&B project. Default: WANDB_PROJECT, else repro."""
     entity: str | None = None
-    """W&B user or team. Default: the account's own."""
+    """W&B user or team. Default: WANDB_ENTITY, else the account's own."""
+    pictures: bool = False
+    """Send W&B the figures as pictures too, beside its own charts."""
+    places: bool = False
+    """Tell W&B the git remote, the program, its machine's details and absolute paths too."""
+    also: str | None = None
+    """Loggers of Lightning's own beside it, by name: tensorboard, csv, mlflow; several with commas."""
     every_n_steps: int = 10
     """Record the training loss every n steps."""
 
     def __post_init__(self) -> None:
         _at_least(self, "log", every_n_steps=1)
+        for name in self.other_loggers:
+            if name not in OTHER_LOGGERS:
+                raise unknown("logger in log.also", name, OTHER_LOGGERS)
+
+    @property
+    def other_loggers(self) -> tuple[str, ...]:
+        """The names in `also`."""
+        return tuple(dict.fromkeys(name.strip() for name in (self.also or "").split(",") if name.strip()))
 
 
 @dataclass(frozen=True, kw_only=True)

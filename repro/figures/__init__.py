@@ -5,14 +5,16 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from repro.figures import against, conditioning, distributions, landscape, measured, style, training
-from repro.figures.source import RunRecords
+from repro.figures import against, conditioning, distributions, landscape, measured, spectrum, style, training
+from repro.figures.asked import asked
+from repro.figures.source import DRAWN, RunRecords
 from repro.figures.style import to_png, to_svg
 from repro.measurements.registry import figure_specs
 
 __all__ = [
     "RunRecords",
     "against",
+    "asked",
     "chosen",
     "conditioning",
     "distributions",
@@ -45,6 +47,13 @@ _OF_A_RUN: _Drawn = {
     "training-curves": (training.has_curves, training.training_curves),
     "first-layer": (training.has_first_layer, training.first_layer),
     "landscape": (_has_surface, _surfaces),
+    **{
+        f"{measurement}-spectra": (
+            partial(spectrum.has_spectra, measurement=measurement),
+            partial(spectrum.of_runs, measurement=measurement),
+        )
+        for measurement in DRAWN
+    },
 }
 
 _ASKED: _Drawn = {

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from repro.config import TrainingConfig
+from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.activations import Activation
 from repro.networks.options import Dial, Initialization
@@ -21,6 +24,7 @@ class NamedClassifier(Classifier):
     Args:
         name: As `repro.networks.create_network` takes it: ``resnet110``, ``timm/NAME``.
         options: The network's own options.
+        own: What the class's constructor takes beside the arguments below, for checkpoints. Default: the options.
         num_classes: The data's classes.
         in_channels: The images' channels.
         image_size: Their height and width.
@@ -56,6 +60,7 @@ class NamedClassifier(Classifier):
         name: str,
         options: Mapping[str, Any] | None = None,
         *,
+        own: Mapping[str, Any] | None = None,
         num_classes: int = 10,
         in_channels: int = 3,
         image_size: int = 32,
@@ -103,4 +108,14 @@ class NamedClassifier(Classifier):
         )
         network = network.to(memory_format=torch.channels_last)
         super().__init__(network, num_classes=num_classes, training=training, every_n_steps=every_n_steps)
-        self.save_hyperparameters(ignore=["options", "name"])
+        # Lightning reads the arguments from the constructors' frames, up to one that a decorator has made.
+        self.save_hyperparameters(ignore=["options", "name", "own"])
+        self.save_hyperparameters(dict((options or {}) if own is None else own))
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """Class scores (logits) of images; `UserError` for images of other channels than it was made for."""
+        if (channels := images.shape[1]) != (made := self.hparams["in_channels"]):
+            raise UserError(
+                f"{type(self).__name__} has {made} channels, the images have {channels}; pass in_channels={channels}"
+            )
+        return super().forward(images)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from repro.figures.style import title
 from repro.records import find_runs
-from repro.report import svg
 from repro.report.identity import Prints, code, of
 from repro.report.memory import Memory
-from repro.report.page import figure
+from repro.report.pages import svg
+from repro.report.pages.section import figure
 from repro.report.sources import Section
-from repro.report.tables import Column, Table, digits, to_html
+from repro.report.tables import Column, Table, digits, to_html, to_markdown
 from repro.report.words import caption, heading
 from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Case, Forecast, cases, forecasts
 
@@ -98,24 +98,37 @@ def drawn(told: Sequence[Forecast]) -> Figure:
     )
 
 
-def part(figures: Sequence[tuple[Section, Mapping[str, str]]], told: Sequence[Forecast], key: str) -> str:
-    """The part of the page, with places for its figures; empty if there is nothing to show.
+def page(
+    figures: Sequence[tuple[Section, Mapping[str, str]]],
+    told: Sequence[Forecast],
+    known: Mapping[str, svg.Drawn],
+) -> tuple[str, str]:
+    """The page and its table as Markdown; both empty if there is nothing to show.
 
     Args:
         figures: Sections with their figures' keys by name.
         told: What first readings foretell.
-        key: Of the figure of the forecasts.
+        known: The sections' figures by key.
     """
     parts = []
     for name in _TURNED:
         for section, keys in figures:
             if name in keys:
                 sentences = caption(section, name, [])
-                parts.append(f'<h3>{heading(name)}: <a href="#{section.key}">{escape(section.title)}</a></h3>')
+                parts.append(f'<h2>{heading(name)}: <a href="{section.key}.html">{escape(section.title)}</a></h2>')
                 parts.append(figure(svg.place(keys[name], label=sentences[0]), sentences))
-    if told:
-        text = " ".join(_PLOTTED.split())
-        parts.append(f"<h3>First readings and what came of them</h3>\n<p>{escape(' '.join(_FORECAST.split()))}</p>")
-        parts += [figure(svg.place(key, label=text), [text]), to_html(table(told), [None] * len(told))]
-        parts.append(f'<p class="muted">Early: the last measurement within {EARLY} steps. repro study forecast</p>')
-    return f'<section id="cause">\n<h2>{TITLE}</h2>\n{chr(10).join(parts)}\n</section>' if parts else ""
+    if not told:
+        return svg.fill(_whole(parts), known) if parts else "", ""
+    from repro.figures import to_svg
+
+    text = " ".join(_PLOTTED.split())
+    parts.append(f"<h2>First readings and what came of them</h2>\n<p>{escape(' '.join(_FORECAST.split()))}</p>")
+    parts += [figure(svg.place("forecast", label=text), [text]), to_html(table(told), [None] * len(told))]
+    parts.append(f'<p class="muted">Early: the last measurement within {EARLY} steps. repro study forecast</p>')
+    figure_of_them = svg.Drawn(svg=to_svg(drawn(told)), asked="")
+    filled = svg.fill(_whole(parts), {**known, "forecast": figure_of_them})
+    return filled, f"\n## {TITLE}\n\n{to_markdown(table(told))}\n"
+
+
+def _whole(parts: Sequence[str]) -> str:
+    return f'<section id="cause">\n<h1>{TITLE}</h1>\n{chr(10).join(parts)}\n</section>'

@@ -67,6 +67,15 @@ _OF_A_RUN = {
         (middle) where the weights are moved from the solution (cross) along two directions as long as the weights
         themselves; the scale of the loss is logarithmic and shared.""",
     ),
+    **{
+        f"{measurement}-spectra": (
+            f"All singular values of the {measurement}",
+            f"""Singular values of every layer's {words} over the layer's largest, as colour: layers to the right, in
+            each the largest at the top; at the first and the last measurement and between them. What is pink is under
+            float32's precision (1.2e-7).""",
+        )
+        for measurement, words in (("weights", "weights"), ("representations", "representation of the fixed probe"))
+    },
 }
 """Headings and what is plotted of the figures that are no measurement's."""
 

@@ -23,7 +23,7 @@ from repro.config.fields import keys
 from repro.data.sources import idx
 from repro.errors import UserError
 from repro.measurements.quantities import names
-from repro.records import RunDirectory, metrics, readings
+from repro.records import RunDirectory, metrics, readings, spectra
 from repro.records.lock import holder
 from repro.records.surface import SurfaceRecord
 from repro.report.sources import sections
@@ -96,6 +96,7 @@ RECORD = [
     "layer",
     "name",
     "mode",
+    "singular_values",
     "values",
     "status",
     "seconds",
@@ -145,6 +146,7 @@ CONTENTS: dict[str, st.SearchStrategy[bytes]] = {
             "environment.json",
             "metrics.jsonl",
             "readings.jsonl",
+            "spectra.jsonl",
             "lock",
             "surface.json",
             "values-1of1.jsonl",
@@ -188,7 +190,13 @@ def _run(path: Path) -> None:
             run.last_step,
             lambda: metrics(run),
         ),
-        *(lambda: readings(run), lambda: holder(path.parent / "lock"), surface.missing, lambda: surface.read("a")),
+        *(
+            lambda: readings(run),
+            lambda: spectra(run),
+            lambda: holder(path.parent / "lock"),
+            surface.missing,
+            lambda: surface.read("a"),
+        ),
         lambda: sections([path.parent]),
     ):
         _refused_or_not(read)

@@ -143,10 +143,10 @@ def section(tmp_path: Path) -> Section:
 
 @pytest.mark.usefixtures("_registered")
 def test_one_line_makes_a_measurement_show_on_the_page(section: Section) -> None:
-    rendered = Studio(Prints()).render(section, 1)
-    for text in ("<h3>Halves</h3>", "Half of every number.", "median half", "× 0.50"):
+    rendered = Studio(Prints()).render(section, 1, {})
+    for text in ("<h2>Halves</h2>", "Half of every number.", "median half", "× 0.50"):
         assert text in rendered.part
-    assert rendered.counts == {"holds": 1}
+    assert rendered.card.counts == {"holds": 1}
     assert list(rendered.figures) == ["toy-halves"]
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from repro.report import cause
+from repro.report.build import files
 from repro.report.memory import NAME, Memory
+from repro.report.overview import Entry
+from repro.report.pages.svg import Drawn
 from repro.report.sources import Section
 from repro.report.tables import to_markdown
 from repro.studies.forecast import LOSS, Case, Forecast
@@ -53,11 +56,14 @@ def test_the_figure_shows_of_each_time_the_strongest_that_needs_a_condition_numb
 
 def test_figures_of_what_was_turned_come_first_and_lead_to_their_study() -> None:
     section = Section(name="d", key="d", title="The dial & more", question="?", cells=[])
-    text = cause.part([(section, {"weights": "w", "dial": "k"})], FORECASTS, "forecast")
-    assert text.index('data-figure="k"') < text.index('data-figure="forecast"') < text.index("<table")
-    assert '<a href="#d">The dial &amp; more</a>' in text
-    assert 'data-figure="w"' not in text
-    assert cause.part([(section, {"weights": "w"})], [], "forecast") == ""
+    known = {key: Drawn(svg=f'<svg viewBox="0 0 1 1">{key} of it</svg>', asked="") for key in ("k", "w")}
+    text, markdown = cause.page([(section, {"weights": "w", "dial": "k"})], FORECASTS, known)
+    assert text.index("k of it") < text.index("First readings") < text.index("<table")
+    assert '<a href="d.html">The dial &amp; more</a>' in text
+    assert "w of it" not in text
+    assert "| early | growth |" in markdown
+    assert cause.page([(section, {"dial": "k"})], [], known)[0].count("k of it") == 1
+    assert cause.page([(section, {"weights": "w"})], [], known) == ("", "")
 
 
 def test_runs_are_read_once_for_reports_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,14 +80,11 @@ def test_runs_are_read_once_for_reports_into_one_folder(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("forecasts", [[], FORECASTS])
-def test_it_stands_between_the_overview_and_the_studies(forecasts: list[Forecast]) -> None:
-    from repro.report.build import files
-    from repro.report.overview import Entry
-
+def test_it_is_a_page_of_its_own_to_which_the_overview_leads(forecasts: list[Forecast]) -> None:
     section = Section(name="d", key="d", title="D", question="?", cells=[])
     made = files([section], [Entry(study="d", section=section, done=1)], told=forecasts)
-    page, tables = made["index.html"].decode(), made["tables.md"].decode()
-    assert ('id="cause"' in page) == (cause.TITLE in tables) == bool(forecasts)
+    assert ("parts/cause.html" in made) == bool(forecasts)
+    assert (b"parts/cause.html" in made["index.html"]) == bool(forecasts)
+    assert (cause.TITLE in made["tables.md"].decode()) == bool(forecasts)
     if forecasts:
-        assert page.index("<table") < page.index('id="cause"') < page.index('<section id="d"')
-        assert 'data-figure="forecast"' not in page, "it is drawn"
+        assert "data-figure" not in made["parts/cause.html"].decode(), "it is drawn"

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from repro import figures, measurements, networks
-from repro.config import Config
+from repro.config import Config, configurations
 from repro.data.registry import dataset
 from repro.runs.validation import network_options
 from repro.studies import claims
 from repro.studies.files import load as read
 from repro.studies.files import names
-from repro.studies.study import StudyCell, configurations
+from repro.studies.study import StudyCell
 
 ARTEFACTS = {
     ("Oyedotun", "Table 1"),

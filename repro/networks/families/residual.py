@@ -1,7 +1,9 @@
 """PlainNet, ResNet, ResNeXt and DiracNet: one skeleton (He et al. 2016, after their CIFAR and ImageNet networks).
 
-Order convolution, normalisation, activation; the activation of a block's end follows the addition. Without
-normalisation the convolutions get a bias, which batch normalisation would otherwise provide.
+Order convolution, normalisation, activation; the activation of a block's end follows the addition. With preactivation
+the order in blocks is normalisation, activation, convolution; nothing follows the addition (He et al. 2016, "Identity
+mappings in deep residual networks", Fig. 1 b). Without normalisation the convolutions get a bias, which batch
+normalisation would otherwise provide.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ class ResidualNetwork(nn.Module):
         self._options = options
         imagenet = layout.form == "imagenet"
         side, stride = (7, 2) if imagenet else (3, 1)
-        stem = self._path([self._convolution(options.in_channels, layout.stem, side=side, stride=stride)])
+        first = self._convolution(options.in_channels, layout.stem, side=side, stride=stride)
+        stem = nn.Sequential(OrderedDict(conv1=first)) if options.preactivation else self._path([first])
         if layout.residual == "fixup":
             stem.add_module("shift", Shift())
-        stem.add_module("activation", self._activation())
+        if not options.preactivation:
+            stem.add_module("activation", self._activation())
         if imagenet:
             stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
         self.stem = stem
@@ -54,6 +58,7 @@ class ResidualNetwork(nn.Module):
                 channels = stage.outside
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
+        self.last = nn.Sequential(*self._before(channels, 1).values()) if options.preactivation else nn.Identity()
         self.shift = Shift() if layout.residual == "fixup" else nn.Identity()
         self.head = nn.Linear(channels, options.num_classes)
         initialise(self, options.initialization, activation=options.activation)
@@ -62,7 +67,7 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""
-        h: Tensor = self.stages(self.stem(images))
+        h: Tensor = self.last(self.stages(self.stem(images)))
         logits: Tensor = self.head(self.shift(h.mean((2, 3))))
         return logits
 
@@ -86,7 +91,7 @@ class ResidualNetwork(nn.Module):
                 self._convolution(stage.inside, stage.inside, stride=stride, groups=self._layout.groups),
                 self._convolution(stage.inside, stage.outside, side=1),
             ]
-        path = self._path(convolutions)
+        path = self._preactivated(convolutions) if self._options.preactivation else self._path(convolutions)
         if self._layout.residual == "rezero":
             path.add_module("scale", Scale("learned", start=0.0))
         if self._layout.residual == "fixup":
@@ -95,7 +100,7 @@ class ResidualNetwork(nn.Module):
         shortcut = None if self._layout.shortcut is None else self._shortcut(channels, stage.outside, stride=stride)
         if shortcut is not None and self._layout.strength != 1:
             shortcut = nn.Sequential(OrderedDict(whole=shortcut, scale=Scale(self._layout.strength)))
-        return Block(path, shortcut, self._activation())
+        return Block(path, shortcut, nn.Identity() if self._options.preactivation else self._activation())
 
     def _shortcut(self, channels: int, out_channels: int, *, stride: int) -> nn.Module:
         if stride == 1 and channels == out_channels:
@@ -119,6 +124,21 @@ class ResidualNetwork(nn.Module):
                     parts[f"shift{number}b"] = Shift()
                 parts[f"activation{number}"] = self._activation()
         return nn.Sequential(parts)
+
+    def _preactivated(self, convolutions: Sequence[nn.Conv2d]) -> nn.Sequential:
+        """The convolutions, each behind a normalisation and an activation."""
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, convolution in enumerate(convolutions, 1):
+            parts |= self._before(convolution.in_channels, number)
+            parts[f"conv{number}"] = convolution
+        return nn.Sequential(parts)
+
+    def _before(self, channels: int, number: int) -> OrderedDict[str, nn.Module]:
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        if self._options.normalization != "none":
+            parts[f"norm{number}"] = self._normalization(channels)
+        parts[f"activation{number}"] = self._activation()
+        return parts
 
     def _normalization(self, channels: int) -> nn.Module:
         if self._options.normalization == "batch":

@@ -131,6 +131,8 @@ def _check_residual(options: Options) -> None:
         raise UserError(f"residual {options.residual} is a way to use skip connections; skip_strength 0 has none")
     if options.residual == "fixup" and options.normalization != "none":
         raise UserError(f"residual fixup does without normalisation (given: {options.normalization}); set it to none")
+    if options.residual == "fixup" and options.preactivation:
+        raise UserError("residual fixup activates after the addition; set preactivation false")
 
 
 def _layout(
