@@ -84,8 +84,8 @@ def _singular(runs: Runs, key: str, **axes: Any) -> Panel:
     traces = _traces(runs, _share(_KAPPAS[key], lambda last: np.isinf(last["kappa"])))
     traces += _traces(runs, _share(_KAPPAS[key], lambda last: last["kind"] == SINGULAR), kind="faint")
     words = "as matrices" if key == "matrix" else "channel mode"
-    axes |= {"y": "% of the layers", "y_scale": "linear", "y_limits": (-2.0, 102.0)}
-    return Panel(title=f"κ = ∞: representations, {words}", traces=traces, **axes)
+    axes |= {"y": "% of representations with κ = ∞", "y_scale": "linear", "y_limits": (-2.0, 102.0)}
+    return Panel(title=f"Singular, {words}", traces=traces, **axes)
 
 
 def _traces(runs: Runs, value: Value, *, kind: Kind = "line") -> list[Trace]:

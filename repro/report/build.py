@@ -14,6 +14,7 @@ from repro.report.memory import NAME, Memory
 if TYPE_CHECKING:
     from repro.report.overview import Entry
     from repro.report.sources import Section
+    from repro.studies.forecast import Forecast
 
 
 def build(paths: Sequence[Path], out: Path) -> Path:
@@ -43,16 +44,26 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
         folders: Of run directories, such as ``runs`` and ``results``.
         out: Folder for the report; made if missing.
     """
-    from repro.report import overview, sources, theory
+    from repro.report import cause, overview, sources, theory
 
     rows = overview.entries(folders)
     sections = sources.distinct([row.section for row in rows])
     rows = [replace(row, section=section) for row, section in zip(rows, sections, strict=True)]
     proven = [part for folder in folders for part in theory.sections(folder / "theory")]
-    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven)
+    memory = Memory(out)
+    told = cause.foretold([folder for folder in folders if folder.is_dir()], memory)
+    return write([row.section for row in rows if row.done], out, entries=rows, proven=proven, told=told, memory=memory)
 
 
-def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
+def write(
+    sections: Sequence[Section],
+    out: Path,
+    *,
+    entries: Sequence[Entry] = (),
+    proven: Sequence[str] = (),
+    told: Sequence[Forecast] = (),
+    memory: Memory | None = None,
+) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
     Of several sections ``index.html`` is the overview, and each has a page of its own in ``parts/``.
@@ -65,6 +76,8 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
         out: Folder for the report; made if missing.
         entries: Of the overview that stands above it.
         proven: Parts of the theory's page; none if there is none.
+        told: What first readings foretell, for the page on causes.
+        memory: Of this folder, if it was read already.
 
     Returns:
         The page's path.
@@ -72,8 +85,8 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
     Raises:
         UserError: If `out` cannot be written, or a process that draws was killed.
     """
-    memory = Memory(out)
-    made = files(sections, entries, proven, memory=memory)
+    memory = memory or Memory(out)
+    made = files(sections, entries, proven, told, memory=memory)
     page = put({NAME: memory.content(made), **made}, out)
     memory.forget_files(made)
     return page
@@ -83,6 +96,7 @@ def files(
     sections: Sequence[Section],
     entries: Sequence[Entry] = (),
     proven: Sequence[str] = (),
+    told: Sequence[Forecast] = (),
     *,
     memory: Memory | None = None,
     pictures: bool = False,
@@ -93,6 +107,7 @@ def files(
         sections: What to report on.
         entries: Of the overview that stands above it.
         proven: Parts of the theory's page; none if there is none.
+        told: What first readings foretell, for the page on causes.
         memory: What earlier reports made.
         pictures: Whether figures come as PNG too.
     """
@@ -122,11 +137,13 @@ def files(
     if alone:
         pages = {"index.html": document(*parts[sections[0].key])}
     else:
-        from repro.report import overview
+        from repro.report import cause, overview
 
+        shown = [(section, written.figures) for section, written in zip(sections, made_of.rendered, strict=True)]
+        of_causes, text = cause.page(shown if entries else [], told, made_of.drawn)
         cards = {section.key: written.card for section, written in zip(sections, made_of.rendered, strict=True)}
-        heading, table, pages = overview.pages(cards, parts, entries, proven)
-        markdown.insert(0, f"# {heading}\n\n{table}\n")
+        heading, table, pages = overview.pages(cards, parts, entries, proven, of_causes)
+        markdown.insert(0, f"# {heading}\n\n{table}\n{text}")
     made["tables.md"] = "\n".join(markdown).encode()
     results = [result for written in made_of.rendered for result in written.results]
     made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()

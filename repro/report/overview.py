@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from repro.report.cause import TITLE as CAUSE
 from repro.report.pages.document import document
 from repro.report.pages.scorecard import VERDICTS, Card, card, overview
 from repro.report.sources import Section, of_cells
@@ -73,7 +74,11 @@ TITLE = "Two papers on skip connections, artefact by artefact"
 
 
 def pages(
-    cards: Mapping[str, Card], parts: Mapping[str, tuple[str, str]], entries: Sequence[Entry], proven: Sequence[str]
+    cards: Mapping[str, Card],
+    parts: Mapping[str, tuple[str, str]],
+    entries: Sequence[Entry],
+    proven: Sequence[str],
+    of_causes: str = "",
 ) -> tuple[str, str, dict[str, str]]:
     """The overview and a page for each section, that lead to each other.
 
@@ -82,6 +87,7 @@ def pages(
         parts: Title and HTML of each.
         entries: Of the overview; where there are none, the sections are all that it has.
         proven: Parts of the theory's page.
+        of_causes: The page on causes; none if there is none.
 
     Returns:
         The overview's heading, its table as Markdown, and the pages by their path, the overview last.
@@ -89,8 +95,12 @@ def pages(
     heading = TITLE if entries else "Report"
     cards = {entry.section.key: cards.get(entry.section.key) or card(entry.section) for entry in entries} or cards
     links = {key: f"parts/{key}.html" for key in parts}
-    every = {**parts, **({"theory": (THEORY, "\n".join(proven))} if proven else {})}
-    below = f'<p class="theory"><a href="parts/theory.html">{escape(THEORY)}</a></p>' if proven else ""
+    own = {"cause": (CAUSE, of_causes), "theory": (THEORY, "\n".join(proven))}
+    own = {key: part for key, part in own.items() if part[1]}
+    every = {**{key: own[key] for key in own if key == "cause"}, **parts, **own}
+    below = "\n".join(
+        f'<p class="theory"><a href="parts/{key}.html">{escape(name)}</a></p>' for key, (name, _) in own.items()
+    )
     order = list(every)
     made = {}
     for number, (key, (title, part)) in enumerate(every.items()):

@@ -38,7 +38,7 @@ _OF_A_RUN = {
         "The dial",
         """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %), the median
         over the layers of κ of kernels and of the maps of images that they stand for, and the share of layers whose
-        representation has infinite κ (thick: both kinds of infinite).""",
+        representation has infinite κ (thick: both kinds of infinite). A learned α is no number, and is left out.""",
     ),
     "trainable-depth": (
         "Trainable depth",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -67,6 +68,7 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     if config.model.train == "output":
         raise UserError("random features are computed for all images before the first step; run the cell to know")
     config = resolve(config).config
+    config = replace(config, training=replace(config.training, max_steps=None))
     clock = _Clock()
     few: dict[str, Any] = {"limit_train_batches": _STEPS + 1, "limit_val_batches": 0, "limit_test_batches": 2}
     experiment = build(config, callbacks=[Threads(int(config.data.batch_size)), clock], max_epochs=1, **few)

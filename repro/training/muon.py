@@ -24,8 +24,13 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     """
     inner = network.network if isinstance(network, SkipToOutput) else network
     kinds = nn.modules.conv._ConvNd | nn.Linear
-    weights = [module.weight for module in inner.modules() if isinstance(module, kinds)][1:-1]
-    hidden = [weight for weight in weights if isinstance(weight, nn.Parameter) and weight.requires_grad]
+    weights = [module.weight for module in inner.modules() if isinstance(module, kinds)]
+    outer = set(map(id, weights[:1] + weights[-1:]))
+    hidden = [
+        weight
+        for weight in dict.fromkeys(weights)  # layers may share one
+        if isinstance(weight, nn.Parameter) and weight.requires_grad and id(weight) not in outer
+    ]
     if not hidden:
         raise UserError(
             "training.optimizer muon is for the matrices between a network's first and last layer, and this one trains "

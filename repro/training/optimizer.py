@@ -52,6 +52,9 @@ def create_optimizer(network: nn.Module, training: TrainingConfig) -> Optimizer:
             group["lr"] = rate  # the rate is set at each step
             if "fused" in group:
                 group["fused"] = fused
+        for parameter, state in loaded.state.items():
+            if fused and "step" in state:  # AdamW's, which torch leaves where a checkpoint that is not fused has it
+                state["step"] = state["step"].to(parameter.device)
 
     optimizer.register_state_dict_post_hook(plain)
     optimizer.register_load_state_dict_post_hook(as_built)

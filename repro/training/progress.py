@@ -20,6 +20,13 @@ def _shown(metrics: dict[str, float]) -> dict[str, str]:
     return shown
 
 
+def _steps(trainer: Trainer, module: LightningModule) -> int:
+    """Steps of the whole run."""
+    most = module.training_config.max_steps if isinstance(module, Classifier) else None
+    steps = int(trainer.estimated_stepping_batches)
+    return min(steps, most or steps)
+
+
 class Progress(Callback):
     """One bar over the whole run with the time that remains, or one line an epoch.
 
@@ -35,13 +42,13 @@ class Progress(Callback):
         self._started = 0.0
         self._first_step = 0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar at the step where the run goes on."""
         self._started = time.perf_counter()
         self._first_step = trainer.global_step
         if self.style == "bar" and trainer.is_global_zero:
             self._bar = tqdm(
-                total=int(trainer.estimated_stepping_batches),
+                total=_steps(trainer, pl_module),
                 initial=trainer.global_step,
                 desc=self.label,
                 unit="step",
@@ -77,7 +84,7 @@ class Progress(Callback):
             return
         if not isinstance(pl_module, Classifier):
             return
-        total = int(trainer.estimated_stepping_batches)
+        total = _steps(trainer, pl_module)
         seconds = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)
         remaining = seconds * (total - trainer.global_step) / 60
         numbers = "  ".join(f"{name} {value}" for name, value in _shown(pl_module.latest).items())

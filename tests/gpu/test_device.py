@@ -67,6 +67,29 @@ def test_one_kernel_for_many_parameters_gives_what_torch_does_by_default() -> No
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_an_optimiser_goes_on_from_a_checkpoint_as_if_there_were_none(name: Any) -> None:
+    torch.manual_seed(0)
+    network = create_network("resnet8", in_channels=3, image_size=32).cuda().to(memory_format=torch.channels_last)
+    images, labels = torch.randn(16, 3, 32, 32, device="cuda"), torch.arange(16, device="cuda") % 10
+    training = TrainingConfig(optimizer=name, warmup_steps=0, learning_rate=0.01)
+
+    def step(trained: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(trained(images), labels).backward()
+        optimizer.step()
+
+    first = create_optimizer(network, training)
+    step(network, first)
+    twin = copy.deepcopy(network)
+    second = create_optimizer(twin, training)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    step(network, first)
+    step(twin, second)
+    for mine, other in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
+
+
 def test_conditioning_is_the_cpus() -> None:
     torch.manual_seed(0)
     network = create_network("resnet20", width=8, in_channels=1, image_size=28)

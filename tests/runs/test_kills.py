@@ -30,7 +30,7 @@ class Net(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(784 * in_channels, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3),
-            nn.Linear(12, num_classes),
+            nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, num_classes),
         )
 
     def forward(self, images):
@@ -67,9 +67,10 @@ def ended(processes: list[BaseProcess], seconds: float = 300) -> list[int | None
 
 def whole(run: RunDirectory) -> dict[str, Any]:
     content = torch.load(run.saved_checkpoints()[-1], weights_only=True)
-    momenta = content["optimizer_states"][0]["state"]
-    states = content["state_dict"] | {f"momentum{n}": state["momentum_buffer"] for n, state in momenta.items()}
-    return states | {f"generator{n}": each["torch"] for n, each in enumerate(content["generators"])}
+    of_optimizer = content["optimizer_states"][0]["state"].items()
+    states = {f"{name}{number}": value for number, state in of_optimizer for name, value in state.items()}
+    states |= {f"generator{n}": each["torch"] for n, each in enumerate(content["generators"])}
+    return states | dict(content["state_dict"])
 
 
 def assert_same(run: RunDirectory, reference: RunDirectory) -> None:
@@ -82,9 +83,12 @@ def assert_same(run: RunDirectory, reference: RunDirectory) -> None:
     assert run.state.get("best") == reference.state.get("best")
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_killed_at_random_moments(ranks: int, begin: Live, tmp_path: Path) -> None:
-    assert ended(begin(*command(tmp_path / "reference", ranks), ranks=ranks)) == [0] * ranks
+@pytest.mark.parametrize(("ranks", "optimizer"), [(1, "sgd"), (2, "sgd"), (2, "muon")])
+def test_killed_at_random_moments(ranks: int, optimizer: str, begin: Live, tmp_path: Path) -> None:
+    def arguments(name: str) -> list[str]:
+        return command(tmp_path / name, ranks, "--training.optimizer", optimizer)
+
+    assert ended(begin(*arguments("reference"), ranks=ranks)) == [0] * ranks
     (reference,) = find_runs([tmp_path / "reference"])
     draw = random.Random(ranks)
 
@@ -92,7 +96,7 @@ def test_killed_at_random_moments(ranks: int, begin: Live, tmp_path: Path) -> No
         return {path.name for path in (tmp_path / "killed").rglob("step-*.ckpt")}
 
     for _ in range(4):
-        processes = begin(*command(tmp_path / "killed", ranks), ranks=ranks)
+        processes = begin(*arguments("killed"), ranks=ranks)
         before = checkpoints()
         while checkpoints() <= before and processes[0].is_alive():
             time.sleep(0.005)
@@ -100,7 +104,7 @@ def test_killed_at_random_moments(ranks: int, begin: Live, tmp_path: Path) -> No
         for process in processes:
             process.kill()
         ended(processes)
-    assert ended(begin(*command(tmp_path / "killed", ranks), ranks=ranks)) == [0] * ranks
+    assert ended(begin(*arguments("killed"), ranks=ranks)) == [0] * ranks
     (run,) = find_runs([tmp_path / "killed"])
     assert len(run.lives) >= 3
     assert_same(run, reference)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from repro.cli import run as repro
-from repro.config import Config, parse
+from repro.config import Config, from_mapping, parse, to_yaml
 from repro.errors import UserError
 from repro.measurements.stop_rule import StopRule
-from repro.records import metrics, readings
+from repro.records import RunDirectory, metrics, readings
+from repro.report import build
 from repro.runs.start import start
 from repro.runs.validation import check_names
+from repro.tracking.wandb_run import close_run
 from repro.training.evaluated import EvaluatedModule
 from tests.runs.test_session import records, small, weights
 
@@ -86,6 +89,21 @@ def test_a_run_ends_where_its_rule_holds(tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert said.count(state["reason"]) == 2
     assert "stopped" in said
+
+
+def test_page_and_weights_and_biases_say_why(tmp_path: Path) -> None:
+    config = from_mapping({"model.network": "resnet8"})
+    run = RunDirectory.prepare(tmp_path / "runs" / "single" / "run", to_yaml(config))
+    run.update_state(status="stopped", step=4, reason="step >= 2 (step is 4)", final={"test_accuracy": 0.25})
+    page = build([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
+    assert "stopped at step 4" in page
+    assert "step &gt;= 2 (step is 4)" in page
+    assert "25.00" in page
+    remote = Mock(summary={})
+    close_run(remote, run.state, run.status)
+    assert remote.summary["reason"] == "step >= 2 (step is 4)"
+    remote.mark_preempting.assert_not_called()
+    remote.finish.assert_called_once_with(exit_code=0)
 
 
 def test_it_ends_within_an_epoch_where_something_was_measured(tmp_path: Path) -> None:

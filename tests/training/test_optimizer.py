@@ -133,6 +133,15 @@ def test_skips_to_the_output_are_no_hidden_matrices() -> None:
     assert all(parameter is not network.skip.weight for parameter in hidden_matrices(network))
 
 
+def test_a_shared_matrix_counts_once_and_one_of_the_first_layer_not_at_all() -> None:
+    layers = [nn.Linear(8, 8) for _ in range(5)]
+    layers[1].weight = layers[0].weight
+    layers[3].weight = layers[2].weight
+    (found,) = hidden_matrices(nn.Sequential(*layers))
+    assert found is layers[2].weight
+    create_optimizer(nn.Sequential(*layers), MUON)
+
+
 @pytest.mark.parametrize("make", [lambda: create_network("mlp", hidden=[20]), lambda: nn.Linear(3, 2)])
 def test_a_network_without_hidden_matrices_is_refused(make: Callable[[], nn.Module]) -> None:
     with pytest.raises(UserError, match="muon is for the matrices between .* take sgd or adamw"):

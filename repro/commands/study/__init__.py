@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.commands.options import Action, Request, command_parser, option
+from repro.commands.study.forecast import Forecasting, forecast
 from repro.commands.study.part import Part
 from repro.commands.study.plan import Plan, plan, status
 from repro.commands.study.run import Report, Run, report, run
@@ -53,6 +54,7 @@ _ACTIONS = {
     "submit": Action(Submit, submit, "hand what is missing to SLURM, after a preflight"),
     "status": Action(Part, status, "which runs are done, running, failed, missing; how long the rest takes"),
     "report": Action(Report, report, "tables, figures and verdicts of what has been run"),
+    "forecast": Action(Forecasting, forecast, "do the first readings of kept runs tell which of them train?"),
     "keep": Action(_Keep, _keep, "copy the records of finished runs, without checkpoints, into results/"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

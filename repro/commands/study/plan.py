@@ -95,7 +95,8 @@ def status(request: Part) -> int:
         percent = f"{100 * state.step / state.steps:.0f} %" if state.steps else ""
         left = "time not known" if state.remaining is None else f"{duration(state.remaining)} left"
         left = "" if state.remaining == 0 else left
-        more = state.run.state.get("reason", "") if state.run is not None and state.status == "failed" else ""
+        reason = "" if state.run is None else state.run.state.get("reason", "")
+        more = reason if state.status in ("failed", "stopped") else ""
         if state.run is None and record is not None:
             more = f"an earlier run's record: {record.path}"
         print(f"{state.name:40} {state.status:12} {percent:>6}  {left:>14}  {more}".rstrip())

@@ -1,0 +1,134 @@
+"""What is cause, what is company: the figures in which something was turned, and what first readings foretell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repro.figures.style import title
+from repro.records import find_runs
+from repro.report.identity import Prints, code, of
+from repro.report.memory import Memory
+from repro.report.pages import svg
+from repro.report.pages.section import figure
+from repro.report.sources import Section
+from repro.report.tables import Column, Table, digits, to_html, to_markdown
+from repro.report.words import caption, heading
+from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Case, Forecast, cases, forecasts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "What is cause, what is company"
+_TURNED = ("dial", "trainable-depth", "learning-rates")
+_FORECAST = f"""Do a run's first readings tell whether it will train? Every kept run that was measured before training
+    counts once; it trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
+    correlation of the reading with the final training accuracy above chance: {chr(8722)}1 if small readings always went
+    with high accuracy. The threshold is found over the runs of all other studies, and precision and recall are of what
+    it says of the study that was left out; a share of runs trains anyway. p is of one reading alone and takes runs as
+    independent. Several studies hold the same networks on
+    the same digits, so that what is left out is not all new."""
+_PLOTTED = """Final training accuracy above chance against a reading, a point a run: of each time the reading of the
+    strongest rank correlation. Dotted: the threshold over all runs, up to which a run is said to train."""
+
+
+def foretold(folders: Sequence[Path], memory: Memory) -> list[Forecast]:
+    """What the first readings of the runs in some folders foretell.
+
+    Args:
+        folders: Folders that exist.
+        memory: Keeps what was read of the runs.
+    """
+    prints = Prints()
+    key = of(code(), "cases", [(run.name, prints.of(run).whole) for run in find_runs(folders)])
+    if (kept := memory.get(key)) is None:
+        kept = [asdict(case) for case in cases(folders)]
+    memory.put(key, kept)
+    return forecasts([Case(**case) for case in kept])
+
+
+def table(told: Sequence[Forecast]) -> Table:
+    """A row for each reading at each time, the best first."""
+    columns = [
+        Column("", "when", numeric=False),
+        Column("", "reading", numeric=False),
+        *(Column("", name) for name in ("runs", "of these train", "ρ", "p", "threshold", "precision", "recall")),
+    ]
+    rows = [
+        [
+            each.when,
+            each.reading,
+            str(len(each.cases)),
+            str(sum(case.trains for case in each.cases)),
+            f"{each.rho:.2f}".replace("-", chr(8722)),
+            f"{each.p:.2g}",
+            "none" if math.isinf(each.threshold) else f"≤ {digits(each.threshold)}",
+            "none said to" if math.isnan(each.precision) else f"{each.precision:.2f}",
+            f"{each.recall:.2f}",
+        ]
+        for each in told
+    ]
+    return Table(columns, rows)
+
+
+def drawn(told: Sequence[Forecast]) -> Figure:
+    """Of each time the forecast of the strongest rank correlation, what needs no condition number left out."""
+    from repro.figures.forecast import Outcomes, forecast
+
+    strongest: dict[str, Forecast] = {}
+    for each in sorted(told, key=lambda each: -abs(each.rho)):
+        if each.reading not in (LOSS, LAYERS):
+            strongest.setdefault(each.when, each)
+    return forecast(
+        [
+            Outcomes(
+                title=each.when.capitalize(),
+                reading=each.reading,
+                values=each.values,
+                scores=[case.score for case in each.cases],
+                families=[title(case.network).partition("-")[0] for case in each.cases],
+                threshold=each.threshold,
+            )
+            for each in (strongest[when] for when in dict.fromkeys(each.when for each in told) if when in strongest)
+        ]
+    )
+
+
+def page(
+    figures: Sequence[tuple[Section, Mapping[str, str]]],
+    told: Sequence[Forecast],
+    known: Mapping[str, svg.Drawn],
+) -> tuple[str, str]:
+    """The page and its table as Markdown; both empty if there is nothing to show.
+
+    Args:
+        figures: Sections with their figures' keys by name.
+        told: What first readings foretell.
+        known: The sections' figures by key.
+    """
+    parts = []
+    for name in _TURNED:
+        for section, keys in figures:
+            if name in keys:
+                sentences = caption(section, name, [])
+                parts.append(f'<h2>{heading(name)}: <a href="{section.key}.html">{escape(section.title)}</a></h2>')
+                parts.append(figure(svg.place(keys[name], label=sentences[0]), sentences))
+    if not told:
+        return svg.fill(_whole(parts), known) if parts else "", ""
+    from repro.figures import to_svg
+
+    text = " ".join(_PLOTTED.split())
+    parts.append(f"<h2>First readings and what came of them</h2>\n<p>{escape(' '.join(_FORECAST.split()))}</p>")
+    parts += [figure(svg.place("forecast", label=text), [text]), to_html(table(told), [None] * len(told))]
+    parts.append(f'<p class="muted">Early: the last measurement within {EARLY} steps. repro study forecast</p>')
+    figure_of_them = svg.Drawn(svg=to_svg(drawn(told)), asked="")
+    filled = svg.fill(_whole(parts), {**known, "forecast": figure_of_them})
+    return filled, f"\n## {TITLE}\n\n{to_markdown(table(told))}\n"
+
+
+def _whole(parts: Sequence[str]) -> str:
+    return f'<section id="cause">\n<h1>{TITLE}</h1>\n{chr(10).join(parts)}\n</section>'
