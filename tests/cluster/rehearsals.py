@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from repro.cluster.rehearsal.stage import Plan, rehearse
+from repro.cluster.rehearsal.plan import Plan
+from repro.cluster.rehearsal.stage import rehearse
 from repro.cluster.rehearsal.verdict import Event, Verdict
 from repro.cluster.sbatch import Resources
 from repro.config import from_mapping
