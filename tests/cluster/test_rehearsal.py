@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from repro.cli import run
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import ROOT, Cluster
 from tests.cluster.rehearsals import CASES, Case, play
 from tests.cluster.test_hostile import options
 
@@ -95,3 +97,24 @@ def test_a_dry_run_shows_every_script(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sum("--signal=USR2@300" in script for script in scripts) == 5
     assert "--time=12" in scripts[3]
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_table_in_the_documents_is_what_was_recorded() -> None:
+    recorded = json.loads((ROOT / "benchmarks" / "recorded" / "rehearsal.json").read_text(encoding="utf-8"))["verdicts"]
+    assert all(row["agrees"] for row in recorded)
+    assert [(row["cluster"], row["event"]) for row in recorded] == [
+        (case.title, event) for case in CASES for event in case.truth
+    ]
+    document = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    table = document.split("<!-- table: benchmarks/rehearsal.py -->\n")[1].split("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert rows == [
+        [
+            row["cluster"],
+            row["event"],
+            row["truth"] or "none",
+            row["verdict"] or "none",
+            re.sub(r"after \d+ s", "after N s", row["said"].partition(";")[0]),
+        ]
+        for row in recorded
+    ]

@@ -103,7 +103,8 @@ def _finished(event: Event, seen: Seen, settings: Settings, step: float) -> tupl
     if seen.back == "in place":
         return "", "held and continued in place, bit for bit; its memory, the GPU's too, stays taken meanwhile"
     if not seen.saved:
-        return _too_short(event, settings, step, f"went back to its last checkpoint ({seen.again} steps twice)")
+        twice = f" ({seen.again} steps twice)" if seen.again else ""
+        return _too_short(event, settings, step, "went back to its last checkpoint" + twice)
     return "", f"resumed bit for bit: saved when told, {seen.back} after {seen.after:.0f} s"
 
 
