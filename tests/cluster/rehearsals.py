@@ -106,10 +106,10 @@ CASES = [
         words="KillWait=1 is too short for a step of 6 s and a checkpoint: killed, and went back",
     ),
     Case(
-        title="SBATCH_SIGNAL in the environment (another signal, too late)",
-        environment={"SBATCH_SIGNAL": "WINCH@5"},
+        title="SBATCH_SIGNAL in the environment (SIGURG, which a run does not hear)",
+        environment={"SBATCH_SIGNAL": "URG@60"},
         truth={"limit": "signal"},
-        words="SBATCH_SIGNAL=WINCH@5 in your environment replaces the script's",
+        words="SBATCH_SIGNAL=URG@60 in your environment replaces the script's",
     ),
     Case(
         title="a prolog that fails at the second start",
