@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import math
+import os
 import shutil
 import signal
 import time
@@ -79,7 +79,7 @@ def _cleared(names: Sequence[str]) -> Iterator[None]:
     finally:
         for name in (*names, *(f"{name}-urgent" for name in names)):
             with contextlib.suppress(UserError):
-                slurm.call("scancel", f"--user={getpass.getuser()}", f"--name={name}")
+                slurm.call("scancel", f"--user={os.getuid()}", f"--name={name}")
         print("no job of the rehearsal is left", flush=True)
         signal.signal(signal.SIGTERM, before)
 
