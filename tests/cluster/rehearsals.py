@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,17 +124,15 @@ CASES = [
 @contextmanager
 def _cluster(case: Case) -> Iterator[Cluster]:
     settings = list(case.settings)
-    with started_folder(case.prolog) as prolog:
+    with _written(case.prolog) as prolog:
         settings += [f"Prolog={prolog}"] if prolog else []
         with started(SLURM_MAIN=case.main, SLURM_SETTINGS=" ".join(settings)) as cluster:
             yield cluster
 
 
 @contextmanager
-def started_folder(prolog: str) -> Iterator[Path | None]:
+def _written(prolog: str) -> Iterator[Path | None]:
     """A place that the daemons can enter, with the prolog in it."""
-    import tempfile
-
     if not prolog:
         yield None
         return

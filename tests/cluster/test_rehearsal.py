@@ -66,6 +66,19 @@ def test_a_partition_that_does_not_exist(cluster: Cluster) -> None:
     assert "sinfo --summarize lists the partitions" in done.stderr
 
 
+@pytest.mark.slow
+def test_a_job_that_does_not_run_here_is_told_by_the_end_of_its_log(cluster: Cluster) -> None:
+    (cluster.folder / "setup.sh").write_text("export REPRO_PYTHON=/nowhere/python\n")
+    command = doctor("--setup", "setup.sh", "--wait", "8")
+    done = subprocess.run(
+        command, cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the run that nothing happens to has not finished (FAILED); the end of its log" in done.stderr
+    assert "/nowhere/python: No such file or directory" in done.stderr
+    assert "no job of the rehearsal is left" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
