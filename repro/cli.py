@@ -15,7 +15,7 @@ from repro import __version__
 from repro.commands import parser_of
 from repro.commands.options import Asked, Request
 from repro.commands.stopped import tell
-from repro.errors import UserError, limit_reached
+from repro.errors import PeerLost, UserError, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
@@ -67,7 +67,7 @@ class _Answer(AbstractContextManager["_Answer"]):
         if isinstance(error, Interrupted):
             self.status = tell(error)
             return True
-        if isinstance(error, UserError | CannotSave):
+        if isinstance(error, UserError | CannotSave | PeerLost):
             print(f"repro: {error}", file=sys.stderr)
             self.status = 2 if isinstance(error, UserError) else 1
             return True

@@ -6,11 +6,11 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import torch
-
 
 def look() -> tuple[str, str]:
     """What keeps this torch from the GPUs that are here, empty if nothing does; and what there is."""
+    import torch
+
     toolkit = f"CUDA {torch.version.cuda}" if torch.version.cuda else "ROCm" if torch.version.hip else "CPUs only"
     built = f"torch {torch.__version__.split('+')[0]} for {toolkit}"
     if not torch.cuda.is_available():

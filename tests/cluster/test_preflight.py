@@ -99,12 +99,19 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found(dataclasses.replace(from_mapping(SMALL), runs=str(tmp_path)))["disk"].ok
 
 
+def step(per_node: str, nodes: int = 1) -> dict[str, str]:
+    tasks = str(nodes * int(per_node[0]))
+    return {
+        **dict.fromkeys(("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"), tasks),
+        **{"SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_STEP_TASKS_PER_NODE": per_node},
+    }
+
+
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}, "set --trainer.num_nodes 2"),
-        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "1"}, "ask for them with --ntasks-per-node"),
-        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2"}, "set --trainer.devices 2"),
+        (step("1(x2)", 2), "set --trainer.num_nodes 2 --trainer.devices auto, or start it with srun --nodes=1"),
+        (step("2"), "or start it with srun --nodes=1 --ntasks=1 --ntasks-per-node=1"),
     ],
 )
 def test_a_wrong_task_layout_is_told_before_anything_waits(

@@ -53,7 +53,8 @@ def test_the_scripts_for_use_by_hand_are_the_same_text(name: str) -> None:
 
 def test_what_the_documents_submit_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "sbatch").iterdir())]
+    files = [*(ROOT / "docs").glob("*.md"), *(ROOT / "sbatch").iterdir()]
+    texts = [path.read_text(encoding="utf-8") for path in files]
     lines = {line for text in texts for line in re.findall(r"sbatch (?:--\S+ )*sbatch/\w+\.sbatch .*", text)}
     assert len(lines) == 4  # the study's with two arrays
     for line in lines:

@@ -139,7 +139,7 @@ def test_with_no_sound_one_it_begins_anew(copy: RunDirectory) -> None:
         path.write_bytes(b"")
     said: list[str] = []
     assert newest_sound(copy, say=said.append) is None
-    assert said[-1] == "no checkpoint is sound: beginning anew"
+    assert said[-1] == "no checkpoint is intact: starting from the beginning"
     assert newest_sound(copy, say=said.append) is None
     assert len(said) == 4
 

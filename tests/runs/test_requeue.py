@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.distributed.processes import in_slurm, is_first_rank
+from repro.distributed.processes import is_first_rank
 from repro.runs.requeue import job, requeue
 
 
@@ -127,9 +127,3 @@ def test_the_first_of_all_processes_speaks(name: str, monkeypatch: pytest.Monkey
     assert is_first_rank()
     monkeypatch.setenv(name, "1")
     assert not is_first_rank()
-
-
-def test_the_shell_of_an_interactive_job_is_no_task() -> None:
-    assert in_slurm({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "repro"})
-    assert not in_slurm({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "interactive"})
-    assert not in_slurm({})

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro.cluster import slurm
+from repro.cluster.rehearsal.same import differences
 from repro.cluster.rehearsal.settings import Settings
 from repro.cluster.rehearsal.verdict import Event, Seen
 from repro.cluster.sbatch import Job, text
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
-from repro.runs.same import differences
 
 _OVER = {
     "COMPLETED",

@@ -16,7 +16,7 @@ from repro.text import shell
 class Submit(Part, OnSlurm):
     """A request to hand a study's runs to SLURM."""
 
-    max_parallel: int | None = option("runs at once (default: as many as there is room)", default=None, metavar="K")
+    max_parallel: int | None = option("runs at the same time (default: as many as fit)", default=None, metavar="K")
 
 
 def submit(request: Submit) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from repro.cluster.rehearsal.same import differences
 from repro.records import RunDirectory
-from repro.runs.same import differences
 
 CONTENT: dict[str, Any] = {
     "state_dict": {"weight": torch.arange(3.0)},
