@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from repro.cluster.gpus import look
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
 from repro.distributed.processes import alone, check_layout
@@ -153,8 +154,6 @@ def gpus(configs: Sequence[Config]) -> Check:
     """Whether this torch can use the GPUs of this machine; a login node has none."""
     if all(config.trainer.accelerator == "cpu" for config in configs):
         return Check(name="GPU", ok=True, found="none is asked for")
-    from repro.cluster.gpus import look
-
     fault, found = look()
     return Check(name="GPU", ok=not fault, found=fault or found)
 
