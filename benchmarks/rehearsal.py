@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.cluster.rehearsals import CASES, play
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """As `docs/cluster.md` has it, in Markdown: what was said up to the advice, without the seconds of this machine."""
+    lines = ["| cluster | what happens | stands against it | found | said |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        said = re.sub(r"after \d+ s", "after N s", row["said"].partition(";")[0])
+        cells = (row["cluster"], row["event"], row["truth"] or "none", row["verdict"] or "none", said)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -42,6 +53,7 @@ def main() -> None:
             rows.append({**row, "agrees": verdict.known and verdict.against == row["truth"]})
             print(rows[-1], flush=True)
         print(f"{case.title}: {time.monotonic() - began:.0f} s", flush=True)
+    print(table(rows))
     agreeing = sum(row["agrees"] for row in rows)
     print(f"{agreeing} of {len(rows)} verdicts agree with the truth")
     if given.json:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from repro.cluster.rehearsal.stage import Plan, rehearse
+from repro.cluster.rehearsal.plan import Plan
+from repro.cluster.rehearsal.stage import rehearse
 from repro.cluster.rehearsal.verdict import Event, Verdict
 from repro.cluster.sbatch import Resources
 from repro.config import from_mapping
@@ -105,10 +107,10 @@ CASES = [
         words="KillWait=1 is too short for a step of 6 s and a checkpoint: killed, and went back",
     ),
     Case(
-        title="SBATCH_SIGNAL in the environment (another signal, too late)",
-        environment={"SBATCH_SIGNAL": "WINCH@5"},
+        title="SBATCH_SIGNAL in the environment (SIGURG, which a run does not hear)",
+        environment={"SBATCH_SIGNAL": "URG@60"},
         truth={"limit": "signal"},
-        words="SBATCH_SIGNAL=WINCH@5 in your environment replaces the script's",
+        words="SBATCH_SIGNAL=URG@60 in your environment replaces the script's",
     ),
     Case(
         title="a prolog that fails at the second start",
@@ -122,17 +124,15 @@ CASES = [
 @contextmanager
 def _cluster(case: Case) -> Iterator[Cluster]:
     settings = list(case.settings)
-    with started_folder(case.prolog) as prolog:
+    with _written(case.prolog) as prolog:
         settings += [f"Prolog={prolog}"] if prolog else []
         with started(SLURM_MAIN=case.main, SLURM_SETTINGS=" ".join(settings)) as cluster:
             yield cluster
 
 
 @contextmanager
-def started_folder(prolog: str) -> Iterator[Path | None]:
+def _written(prolog: str) -> Iterator[Path | None]:
     """A place that the daemons can enter, with the prolog in it."""
-    import tempfile
-
     if not prolog:
         yield None
         return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,25 @@ def test_what_is_copied_is_there_and_all_that_the_package_is_built_of() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {*wheel["packages"], *wheel["force-include"], *PROJECT["project"]["license-files"], "pyproject.toml"}
     assert {*needed, PROJECT["project"]["readme"]} <= set(copied)
+
+
+def test_the_package_is_built_of_what_is_copied_alone(tmp_path: Path) -> None:
+    """As pip builds it in there, and it knows its studies."""
+    pytest.importorskip("hatchling")
+    for source, _ in [line.split() for line in sections()["files"]]:
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, tmp_path / source)
+    _python(tmp_path, "hatchling", "build", "-t", "wheel")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "installed")
+    assert "oyedotun-table2" in _python(tmp_path / "installed", "repro", "study", "list")
+
+
+def _python(folder: Path, *module: str) -> str:
+    """What a module prints that is run in a folder, with what lies there."""
+    command, environment = [sys.executable, "-m", *module], {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 def test_both_install_the_same_in_the_same_way() -> None:

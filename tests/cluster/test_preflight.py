@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from repro.cli import run
 from repro.cluster import gpus
@@ -74,13 +75,14 @@ def test_equal_failures_are_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_the_gpu_has_a_line(state: dict[str, Any], fault: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = gpus.torch.cuda
+    cuda = torch.cuda
     monkeypatch.setattr(cuda, "is_available", lambda: state.get("is_available", True))
     monkeypatch.setattr(cuda, "device_count", lambda: 2)
     monkeypatch.setattr(cuda, "get_arch_list", lambda: state["arch"])
     monkeypatch.setattr(cuda, "get_device_name", lambda number: "Thing")
     monkeypatch.setattr(cuda, "get_device_capability", lambda number: state["capability"])
     monkeypatch.setattr(gpus.shutil, "which", lambda name: "/bin/smi" if state.get("smi") else None)
+    monkeypatch.setattr(gpus.Path, "exists", lambda path: False)
     found = gpus.look()
     assert bool(found[0]) == fault
     assert words in found[0] + found[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from repro.cli import run
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import ROOT, Cluster
 from tests.cluster.rehearsals import CASES, Case, play
 from tests.cluster.test_hostile import options
 
@@ -45,7 +47,7 @@ def test_ctrl_c_leaves_no_job(cluster: Cluster, number: int) -> None:
         process.send_signal(number)
         said += process.stdout.read()
     assert process.returncode == 128 + signal.SIGINT
-    assert "cancelled: no job of the rehearsal is left" in said
+    assert said.endswith("no job of the rehearsal is left\n")
     assert "This cluster keeps no accounts: --account and --qos mean nothing" in said
     assert "and 30 at most (--wait)" in said
     left = cluster.call("squeue", "--noheader", "--states=PENDING,RUNNING", "--format=%j").split()
@@ -62,6 +64,19 @@ def test_a_partition_that_does_not_exist(cluster: Cluster) -> None:
     assert done.stderr.count("\n") == 1
     assert "invalid partition specified: nowhere" in done.stderr
     assert "sinfo --summarize lists the partitions" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_job_that_does_not_run_here_is_told_by_the_end_of_its_log(cluster: Cluster) -> None:
+    (cluster.folder / "setup.sh").write_text("export REPRO_PYTHON=/nowhere/python\n")
+    command = doctor("--setup", "setup.sh", "--wait", "8")
+    done = subprocess.run(
+        command, cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the run that nothing happens to has not finished (FAILED); the end of its log" in done.stderr
+    assert "/nowhere/python: No such file or directory" in done.stderr
+    assert "no job of the rehearsal is left" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -95,3 +110,24 @@ def test_a_dry_run_shows_every_script(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sum("--signal=USR2@300" in script for script in scripts) == 5
     assert "--time=12" in scripts[3]
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_table_in_the_documents_is_what_was_recorded() -> None:
+    recorded = json.loads((ROOT / "benchmarks" / "recorded" / "rehearsal.json").read_text(encoding="utf-8"))["verdicts"]
+    assert all(row["agrees"] for row in recorded)
+    assert [(row["cluster"], row["event"]) for row in recorded] == [
+        (case.title, event) for case in CASES for event in case.truth
+    ]
+    document = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    table = document.split("<!-- table: benchmarks/rehearsal.py -->\n")[1].split("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert rows == [
+        [
+            row["cluster"],
+            row["event"],
+            row["truth"] or "none",
+            row["verdict"] or "none",
+            re.sub(r"after \d+ s", "after N s", row["said"].partition(";")[0]),
+        ]
+        for row in recorded
+    ]

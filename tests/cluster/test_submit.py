@@ -120,6 +120,14 @@ def test_mistakes(files: Path, slurm: Path, given: list[str], words: str, capsys
     assert not (slurm / "script").exists()
 
 
+def test_variables_that_replace_options_are_named(
+    files: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SBATCH_SIGNAL", "B:USR1@9")
+    assert run(["doctor", "--rehearse", "--dry-run"]) == 0
+    assert "SBATCH_SIGNAL in your environment replace options of the scripts" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("odd", AWKWARD)
 def test_a_configuration_with_such_a_name_stays_one_word(odd: str) -> None:
     job = scripts.run(

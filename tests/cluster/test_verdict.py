@@ -73,7 +73,7 @@ def settings(grace: int = 0, **more: str) -> Settings:
             "limit",
             {"happened": True, "state": "TIMEOUT"},
             {},
-            "the signal before the limit did not arrive (a site's plugin takes it out?): ended as TIMEOUT",
+            "the signal before the limit did not arrive (a site's plugin takes it out?): killed, ended as TIMEOUT",
         ),
         (
             "limit",

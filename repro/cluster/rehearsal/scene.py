@@ -16,7 +16,7 @@ from repro.cluster.sbatch import Job, text
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
 
-_OVER = (
+_OVER = {
     "COMPLETED",
     "FAILED",
     "CANCELLED",
@@ -26,8 +26,9 @@ _OVER = (
     "OUT_OF_MEMORY",
     "BOOT_FAIL",
     "DEADLINE",
-)
-_ALIVE = ("RUNNING", "SIGNALING", "SUSPENDED", "STOPPED")
+}
+_RUNS = {"RUNNING", "SIGNALING"}
+_STARTED = {*_RUNS, *_OVER, "SUSPENDED", "STOPPED"}
 _LATE_SECONDS = 120.0
 """How long SLURM may take over what it announces."""
 Waiting = Generator[str, None, None]
@@ -108,6 +109,10 @@ class Scene:
         return self.seen.held
 
     @property
+    def _stopped(self) -> bool:
+        return self._state not in _RUNS or self._restarts > 0
+
+    @property
     def _restarts(self) -> int:
         return int(self._known.get("Restarts", 0))
 
@@ -126,10 +131,12 @@ class Scene:
         self.seen.gave_up = f"waited for {what}"
         while True:
             self._look()
-            if done() or time.monotonic() > ends:
-                break
-            yield what
-        self.seen.gave_up = ""
+            if done():
+                self.seen.gave_up = ""
+                return
+            if time.monotonic() > ends:
+                return
+            yield f"{what} ({self.seen.reason})" if self._state == "PENDING" and self.seen.reason != "None" else what
 
     def _has_checkpoint(self) -> bool:
         return any((self.folder / "runs" / self.name).glob("*/checkpoints/*.ckpt"))
@@ -148,15 +155,17 @@ class Scene:
         elif self.event == "term":
             slurm.call("scancel", "--signal=TERM", number)
         elif self.event == "preempt":
-            self.numbers.insert(0, slurm.submit(self.urgent, f"--nodelist={self._known['NodeList']}"))
+            try:
+                self.numbers.insert(0, slurm.submit(self.urgent, f"--nodelist={self._known['NodeList']}"))
+            except UserError as error:
+                self.seen.gave_up = str(error)
+                return
             seconds += settings.grace
         else:
             seconds += slurm.seconds(self._known["TimeLimit"])
-        alive = ("RUNNING", "SIGNALING")
-        yield from self._until(
-            "what happens then", lambda: self._state not in alive or self._restarts > 0, seconds=seconds
-        )
-        self.seen.happened = self._state not in alive or self._restarts > 0
+        what = {"limit": "its time limit", "preempt": "the other job to push it out"}.get(self.event or "", "its end")
+        yield from self._until(what, lambda: self._stopped, seconds=seconds)
+        self.seen.happened = self._stopped
 
     def _come_back(self) -> Waiting:
         began = time.monotonic()
@@ -177,5 +186,5 @@ class Scene:
                 return
         else:
             self.seen.back = "requeued"
-        yield from self._until("its next life", lambda: self._state in (*_ALIVE, *_OVER) or self._held)
+        yield from self._until("its next life", lambda: self._state in _STARTED or self._held)
         self.seen.after = time.monotonic() - began

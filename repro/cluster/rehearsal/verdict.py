@@ -103,7 +103,8 @@ def _finished(event: Event, seen: Seen, settings: Settings, step: float) -> tupl
     if seen.back == "in place":
         return "", "held and continued in place, bit for bit; its memory, the GPU's too, stays taken meanwhile"
     if not seen.saved:
-        return _too_short(event, settings, step, f"went back to its last checkpoint ({seen.again} steps twice)")
+        twice = f" ({seen.again} steps twice)" if seen.again else ""
+        return _too_short(event, settings, step, "went back to its last checkpoint" + twice)
     return "", f"resumed bit for bit: saved when told, {seen.back} after {seen.after:.0f} s"
 
 
@@ -134,9 +135,11 @@ def _held(seen: Seen, settings: Settings) -> tuple[str, str]:
 
 def _stayed_away(event: Event, seen: Seen, settings: Settings) -> tuple[str, str]:
     """It ended, and nobody brought it back."""
-    if event == "limit" and not seen.saved:
+    if event == "limit":
+        saved = "saved by SIGTERM" if seen.saved else "killed"
         return "signal", (
-            f"the signal before the limit did not arrive ({_cause_of_silence()}): ended as {seen.state}, not requeued"
+            f"the signal before the limit did not arrive ({_cause_of_silence()}): {saved}, ended as {seen.state}, "
+            "not requeued"
         )
     if event == "preempt" and seen.state == "PREEMPTED":
         saved = "saved" if seen.saved else f"killed before it saved (KillWait={settings.kill_wait})"

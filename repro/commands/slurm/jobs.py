@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +49,8 @@ class OnSlurm(Request):
         extra = of_sbatch("--sbatch", self.further)
         if self.gres is not None and any(word.startswith("--gpus") for word in extra):
             raise UserError("--gres is there and --sbatch=--gpus...; SLURM would add them up; give one of the two")
+        if replacing := sorted(name for name in os.environ if name.startswith("SBATCH_")):
+            print(f"repro: {', '.join(replacing)} in your environment replace options of the scripts", file=sys.stderr)
         return Resources(
             time=self.time or Resources.time,
             partition=self.partition,

@@ -40,7 +40,8 @@ def rehearse(request: Rehearsal) -> int:
     Raises:
         UserError: A wrong option, or SLURM refuses.
     """
-    from repro.cluster.rehearsal import stage
+    from repro.cluster.rehearsal.plan import Plan, texts
+    from repro.cluster.rehearsal.stage import rehearse as play
     from repro.cluster.rehearsal.verdict import Event
 
     config, urgent = request.config, of_sbatch("--preempt-by", request.preempt_by)
@@ -57,7 +58,7 @@ def rehearse(request: Rehearsal) -> int:
         raise UserError(f"--time is '{resources.time}'; allowed in a rehearsal: 2 minutes to --wait ({request.wait:g})")
     if request.step <= 0:
         raise UserError(f"--step is {request.step:g}; allowed: seconds above 0")
-    plan = stage.Plan(
+    plan = Plan(
         events=tuple(event for event in allowed if event in events),
         resources=resources,
         config=config,
@@ -67,9 +68,9 @@ def rehearse(request: Rehearsal) -> int:
         urgent=urgent,
     )
     if request.dry_run:
-        print("\n".join(stage.texts(plan)))
+        print("\n".join(texts(plan)))
         return 0
-    verdicts = stage.rehearse(plan)
+    verdicts = play(plan)
     for verdict in verdicts:
         print(verdict)
     return 1 if any(verdict.against for verdict in verdicts) else 0
