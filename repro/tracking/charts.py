@@ -12,6 +12,7 @@ from PIL import Image
 
 from repro.figures import RunRecords, draw_measurements, to_png
 from repro.measurements import MEASUREMENTS
+from repro.measurements.kappa import kind
 from repro.measurements.kinds.distributions import edges
 
 
@@ -52,7 +53,7 @@ class Charts:
             return entries
         before = [] if self._untrained is None or frame["step"].iloc[0] == 0 else [self._untrained]
         records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
-        for measurement, part in frame.groupby("measurement"):
+        for measurement, part in frame.assign(kind=kind(frame)).groupby("measurement"):
             # By rows: of a frame W&B looks up every cell by itself.
             entries[f"readings/{measurement}"] = wandb.Table(
                 columns=list(part.columns), data=list(part.itertuples(index=False, name=None))
@@ -61,7 +62,7 @@ class Charts:
 
 
 def _often(frame: pd.DataFrame) -> pd.Series[bool]:
-    return frame["measurement"].isin([kind.name for kind in MEASUREMENTS.values() if kind.over_time])
+    return frame["measurement"].isin([each.name for each in MEASUREMENTS.values() if each.over_time])
 
 
 def histograms(frame: pd.DataFrame) -> dict[str, Any]:
@@ -71,29 +72,32 @@ def histograms(frame: pd.DataFrame) -> dict[str, Any]:
     bounds = edges().numpy()
     entries = {}
     rows = frame[frame["quantity"].str.startswith("bin ")]
-    for (layer, kind), part in rows.groupby(["layer", "mode"]):
+    for (layer, of), part in rows.groupby(["layer", "mode"]):
         numbers = part["quantity"].str.removeprefix("bin ").astype(int).to_numpy()
         counts = np.zeros(len(bounds) + 1)
         counts[numbers] = part["value"].to_numpy(float)
         first, last = max(numbers.min(), 1), min(numbers.max(), len(bounds) - 1)
         if first <= last:
             inside = (counts[first : last + 1], bounds[first - 1 : last + 1])
-            entries[f"distributions/layer {layer}/{kind}"] = wandb.Histogram(np_histogram=inside)
+            entries[f"distributions/layer {layer}/{of}"] = wandb.Histogram(np_histogram=inside)
     return entries
 
 
 def summary(frame: pd.DataFrame) -> dict[str, float]:
-    """Medians and maxima over the layers of each measurement's κ, and how many are infinite; other quantities."""
+    """Over the layers each measurement's median κ and largest finite one, and how many are infinite and how.
+
+    The median is that of claims: infinite ones count. Beside them the measurement's other quantities.
+    """
     entries: dict[str, float] = {}
     for measurement in MEASUREMENTS.values():
         for kappa in measurement.kappas[:1]:
-            values = kappa.table(frame)["kappa"].to_numpy(float)
-            if len(values):
-                finite = values[np.isfinite(values)]
-                entries[f"condition_number/{measurement.name}/infinite"] = float(np.isinf(values).sum())
-                if len(finite):
-                    entries[f"condition_number/{measurement.name}/median"] = float(np.median(finite))
-                    entries[f"condition_number/{measurement.name}/maximum"] = float(finite.max())
+            of_kappa = kappa.quantities.values(frame)
+            for name in ("median", "infinite", "singular", "beyond_float32"):
+                if (value := of_kappa.get(f"{kappa.key}_{name}")) is not None:
+                    entries[f"condition_number/{measurement.name}/{name}"] = value
+            finite = [value for name, value in of_kappa.items() if "_kappa[" in name and np.isfinite(value)]
+            if finite:
+                entries[f"condition_number/{measurement.name}/largest_finite"] = max(finite)
         rows = frame[frame["measurement"] == measurement.name]
         for quantities in measurement.quantities if len(rows) else ():
             of_all = {name for name, words in quantities.words.items() if "{}" not in words}
