@@ -126,8 +126,8 @@ def test_one_that_is_stopped_for_a_while_is_named_and_both_go_on(begin: Live, tm
     os.kill(stopped, signal.SIGSTOP)
     wait_for(lambda: f"repro: waiting for rank 1 (process {stopped} on " in said(tmp_path, 0), 30)
     os.kill(stopped, signal.SIGCONT)
-    before = the_run(tmp_path).state["step"]
-    wait_for(lambda: the_run(tmp_path).state["step"] > before)
+    before = the_run(tmp_path).state.get("step", 0)
+    wait_for(lambda: the_run(tmp_path).state.get("step", 0) > before)
     assert all(process.is_alive() for process in processes)
 
 
@@ -154,6 +154,10 @@ def test_a_wait_inside_of_torch_hears_a_request_to_stop(by: str, begin: Live, tm
     assert ended(processes[0], 70) == (143 if by == "signal" else 0)
     assert "stopped while waiting for rank 1 (process " in said(tmp_path, 0)
     assert the_run(tmp_path).status == "interrupted"
+    os.kill(processes[1].pid or 0, signal.SIGCONT)
+    assert ended(processes[1]) == 1
+    assert "has ended: stopped while waiting for rank 1" in said(tmp_path, 1)
+    assert "Traceback" not in said(tmp_path, 1)
 
 
 def test_processes_that_were_told_different_things_leave_no_run(live: Live, tmp_path: Path) -> None:
