@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
+from typing import TypeVar
 
+T = TypeVar("T")
 SAY_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
@@ -74,3 +78,31 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = float("i
         wait.look()
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def outcome(action: Callable[[], T], what: str) -> T:
+    """What a call returns that blocks: it runs in a thread, so that the wait for it ends when a listener raises.
+
+    The thread is then left to itself, and does not keep the process alive.
+
+    Args:
+        action: The call.
+        what: What is waited for, in words.
+
+    Raises:
+        Exception: What the call raises, or a listener.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread, wait = Thread(target=run, daemon=True), Wait(what)
+    thread.start()
+    while thread.is_alive():
+        wait.look()
+        thread.join(_LOOK_SECONDS)
+    return future.result()

@@ -146,6 +146,7 @@ def _trainer(
         "num_nodes": config.trainer.num_nodes,
         "precision": PRECISIONS[config.trainer.precision],
         "max_epochs": config.trainer.max_epochs,
+        "gradient_clip_val": config.training.clip_gradients,
         "check_val_every_n_epoch": config.trainer.evaluate_every_n_epochs,
         "logger": list(loggers) or False,
         "callbacks": list(callbacks),
@@ -164,7 +165,7 @@ def _trainer(
     except MisconfigurationException as error:  # no such accelerator here, or fewer devices
         raise UserError(
             f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
-            f"this machine has not ({next(iter(str(error).splitlines()), '')})"
+            f"this machine does not have ({next(iter(str(error).splitlines()), '')})"
         ) from error
 
 

@@ -117,7 +117,8 @@ class RunCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is due or the best; stop if asked to."""
         epoch = trainer.current_epoch + 1
-        due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or epoch == trainer.max_epochs
+        ends = epoch == trainer.max_epochs or trainer.should_stop
+        due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or ends
         best = self._is_best(trainer, pl_module)
         self._look()
         signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))

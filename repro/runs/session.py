@@ -16,6 +16,7 @@ from repro.data import provenance
 from repro.distributed.processes import is_first_rank, several
 from repro.distributed.together import Together, attended
 from repro.errors import UserError
+from repro.measurements.stop_rule import StopRule
 from repro.networks.assumptions import unmet
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
@@ -25,8 +26,11 @@ from repro.runs.checkpoint_file import newest_sound
 from repro.runs.checkpoints import RunCheckpoints, sweep
 from repro.runs.device_info import device_info
 from repro.runs.stop import TAKEN_OVER, CannotSave, Interrupted, StopRequest
+from repro.runs.stop_when import StopWhen
 from repro.runs.threads import Threads
+from repro.tracking.other_loggers import other_loggers
 from repro.tracking.record_logger import RecordLogger
+from repro.tracking.wandb_environment import sweep_run
 from repro.tracking.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_logger
 from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.measure_callback import MeasureCallback
@@ -91,17 +95,22 @@ def fit(
 def _build(session: RunSession, label: str, fingerprint: str) -> Experiment:
     config, run = session.config, session.run
     measure = config.measure
-    callbacks: list[Callback] = [
-        *([_measuring(config)] if measure.measurements or measure.every_n_steps else []),
+    measuring = _measuring(config) if measure.measurements or measure.every_n_steps else None
+    if (rule := config.training.stop_when) is not None:
+        taken = [*measure.measurements, *measure.every_n_steps]
+        session.stop_when = StopWhen(StopRule.of(rule, taken), run, measuring)
+    callbacks: list[Callback | None] = [
+        measuring,
         Progress(label, config.trainer.progress),
         session.identifier,
         session.threads,
         session,
+        session.stop_when,
         session.checkpoints,
     ]
-    loggers = [RecordLogger(run), *([session.remote] if session.remote else [])]
+    loggers = [RecordLogger(run), *([session.remote] if session.remote else []), *session.beside]
     ranks = {"strategy": Together(_facts(session, fingerprint))} if several(config) else {}
-    return build(config, loggers=loggers, callbacks=callbacks, folder=run.path, **ranks)
+    return build(config, loggers=loggers, callbacks=list(filter(None, callbacks)), folder=run.path, **ranks)
 
 
 def _facts(session: RunSession, fingerprint: str) -> dict[str, str]:
@@ -149,9 +158,11 @@ class RunSession(Callback):
         self.threads = Threads(int(config.data.batch_size))
         self._go_on_from(checkpoint)
         stored = run.state.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint))
-        self.identifier = WandbIdentifier(stored or uuid.uuid4().hex[:8])
+        self.identifier = WandbIdentifier(sweep_run() or stored or uuid.uuid4().hex[:8])
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
+        self.beside = other_loggers(run, config)
         self.checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
+        self.stop_when: StopWhen | None = None
         self._trainer: Trainer | None = None
         """The trainer, once the run runs."""
 
@@ -205,12 +216,14 @@ class RunSession(Callback):
                 run.update_state(wandb_live=self.remote.live)  # until now a sync would have come between
 
     def finish(self, experiment: Experiment) -> None:
-        """Write down the result of a training that came to its end, and close."""
-        trainer, module = experiment.trainer, experiment.module
+        """Write down the result of a training that came to its end, or was ended by its rule, and close."""
+        trainer, module, status = experiment.trainer, experiment.module, "finished"
         ended: dict[str, Any] = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
         if self.config.model.solver == "exact":  # it has taken no step that would have saved one
             self.checkpoints.save(trainer)
-        self._close("finished", **ended, **module.state_entries, **self.checkpoints.state_entries)
+        if self.stop_when is not None and self.stop_when.reason is not None:
+            status, ended["reason"] = "stopped", self.stop_when.reason
+        self._close(status, **ended, **module.state_entries, **self.checkpoints.state_entries)
 
     def end(self, reason: BaseException) -> None:
         """Write down how a session ended by an exception; before it runs, a mistake of the user's is no failure."""
@@ -234,6 +247,8 @@ class RunSession(Callback):
                 run.update_state(status=status, seconds=round(seconds, 3), **outcome)
         if self.remote is not None:
             self.remote.close(status)
+        for logger in self.beside:
+            logger.close(status)
 
 
 def status_of(reason: BaseException) -> tuple[str, dict[str, Any]]:

@@ -23,15 +23,18 @@ PATIENCE_SECONDS = 20.0
 """What goes on after a request to stop, an evaluation or a wait, may take so long; then the run leaves it, back to its
 last checkpoint."""
 
+USER_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+"""What job scripts ask SLURM to send before the time limit."""
 _early: list[int] = []
 
 
-def defer_sigusr1() -> None:
-    """Note SIGUSR1 from now on, for the next `StopRequest` that listens.
+def defer_user_signals() -> None:
+    """Note SIGUSR1 and SIGUSR2 from now on, for the next `StopRequest` that listens.
 
-    By default it ends a process, and SLURM does not wait until torch has been imported or the last line is written.
+    By default they end a process, and SLURM does not wait until torch has been imported or the last line is written.
     """
-    signal.signal(signal.SIGUSR1, lambda number, _frame: _early.append(number))
+    for number in USER_SIGNALS:
+        signal.signal(number, lambda number, _frame: _early.append(number))
 
 
 class Interrupted(Exception):
