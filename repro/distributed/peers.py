@@ -108,12 +108,12 @@ class Peers:
                 for message in connection.receive():  # first: who has gone may have said why
                     self._heard[rank] = now
                     self._take(rank, message)
-                if rank in self._connections:
+                    if rank not in self._connections:  # its last word
+                        break
+                else:
                     with contextlib.suppress(Gone):
                         connection.send(idle=self._main.idle(), awaited=awaited, stuck=stuck)
             except Gone:
-                if rank not in self._connections:
-                    continue
                 self._lose(f"{self.names[rank]} has gone: it was killed, or its node is down")
             else:
                 if now - self._heard[rank] > SILENT_SECONDS:
