@@ -157,7 +157,7 @@ class Peers:
             self._wait = None
             return
         whom = ", ".join(self.names[rank] for rank in others) or "the other processes, which all wait"
-        self._wait = self._wait or Wait("", said_after=0)
+        self._wait = self._wait or Wait("", said_after=0.0)
         self._wait.what = whom
         if not stuck:
             self._wait.say()
