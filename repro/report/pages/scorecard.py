@@ -15,7 +15,7 @@ from repro.report.pages import thumbnail
 from repro.report.sources import Section
 from repro.report.tables import digits, form_of, spread
 from repro.studies.claims import Verdict, parse
-from repro.studies.quantities import in_words
+from repro.measurements.quantities import in_words
 
 VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○"}
 """Each verdict's mark."""
