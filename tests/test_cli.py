@@ -14,6 +14,7 @@ import pytest
 from repro import __version__
 from repro.cli import run
 from repro.commands import COMMANDS
+from repro.records import RunDirectory, keep
 
 SMALL = [
     "--model.network=resnet8",
@@ -175,6 +176,9 @@ def test_runs_are_listed_shown_compared_and_cleaned(runs: Path, capsys: pytest.C
     assert listed.count("finished") == 2
     assert run(["runs", "show", str(first)]) == 0
     assert "life 1: " in capsys.readouterr().out
+    keep(RunDirectory(first), kept := runs.parent / "kept" / first.name)  # without the host's name
+    assert run(["runs", "show", str(kept)]) == 0
+    assert ", torch " in capsys.readouterr().out
     assert run(["runs", "compare", str(first), str(second)]) == 0
     compared = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in compared[1:3]] == ["seed", "test_accuracy"]

@@ -36,6 +36,7 @@ def parser(command: str) -> ConfigurationParser:
 
 def main(request: _Evaluate, *, parts: tuple[str, ...]) -> int:
     """Evaluate, and print the metrics of some parts of the data."""
+    from repro.distributed.processes import is_first_rank
     from repro.records import RunDirectory
     from repro.runs.start import newest_checkpoint, resolve, stored_checkpoint
 
@@ -50,6 +51,8 @@ def main(request: _Evaluate, *, parts: tuple[str, ...]) -> int:
     from repro.runs.build import evaluate
 
     metrics = evaluate(config, checkpoint)
+    if not is_first_rank():
+        return 0
     print(f"{checkpoint}:")
     print_metrics({name: value for name, value in metrics.items() if name.split("_")[0] in parts})
     return 0

@@ -26,7 +26,7 @@ BEAT_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 """A process that gives no sign for so long is given up."""
 _LEAVE_SECONDS = 20.0  # for the main thread to come out of torch
-_BUSY = 0.05  # share of a processor from which the main thread counts as working
+_BUSY = 0.003  # share of a processor from which the main thread counts as working: one that polls takes less
 _OF_OTHERS = re.compile("gloo|nccl|c10d|store|connection|timed out|broken pipe", re.IGNORECASE)  # errors of torch's
 
 
@@ -50,6 +50,7 @@ class Peers:
         self.rank, self.names = rank, names
         self.end: Exception | None = None
         """Why no exchange can succeed any more: another process has gone, or this one is to stop."""
+        self._why: str | None = None
         self._connections = dict(connections)
         self._break_off = break_off
         self._idle: dict[int, float] = {}
@@ -73,10 +74,13 @@ class Peers:
             why: What ended this process, for the others to say; None if they end likewise.
         """
         self._left.set()
-        self._thread.join()
+        self._thread.join(_LEAVE_SECONDS)
+        why = self._why or why
+        if self.rank == 0 and isinstance(self.end, PeerLost):  # they were told
+            why = None
         for connection in self._connections.values():
             with contextlib.suppress(Gone):
-                connection.send(left=why and self._ended_by(why))
+                connection.send(left=why and f"{self.names[self.rank]} has ended: {why}")
             connection.close()
 
     def explain(self, error: BaseException) -> BaseException:
@@ -84,9 +88,6 @@ class Peers:
         if isinstance(error, RuntimeError) and _OF_OTHERS.search(str(error)):
             until(lambda: self.end is not None, "word of the other processes", seconds=3 * BEAT_SECONDS)
         return error if self.end is None or not isinstance(error, RuntimeError) else self.end
-
-    def _ended_by(self, why: str) -> str:
-        return why if isinstance(self.end, PeerLost) else f"{self.names[self.rank]} has ended: {why}"
 
     def _watch(self) -> None:
         while not self._left.wait(BEAT_SECONDS):
@@ -107,12 +108,12 @@ class Peers:
                 for message in connection.receive():  # first: who has gone may have said why
                     self._heard[rank] = now
                     self._take(rank, message)
-                if rank in self._connections:
+                    if rank not in self._connections:  # its last word
+                        break
+                else:
                     with contextlib.suppress(Gone):
                         connection.send(idle=self._main.idle(), awaited=awaited, stuck=stuck)
             except Gone:
-                if rank not in self._connections:
-                    continue
                 self._lose(f"{self.names[rank]} has gone: it was killed, or its node is down")
             else:
                 if now - self._heard[rank] > SILENT_SECONDS:
@@ -131,13 +132,13 @@ class Peers:
 
     def _lose(self, what: str) -> None:
         if self.end is None:
-            self._stop(PeerLost(f"{what}; the run cannot go on without it"))
+            self._stop(PeerLost(f"{what}; the run cannot go on without it"), what)
             for connection in self._connections.values():
                 with contextlib.suppress(Gone):
                     connection.send(left=what)
 
-    def _stop(self, reason: Exception) -> None:
-        self.end, self._ended = reason, time.monotonic()
+    def _stop(self, reason: Exception, why: str) -> None:
+        self.end, self._why, self._ended = reason, why, time.monotonic()
         self._break_off()
 
     def _awaited(self, now: float) -> tuple[list[int], bool]:
@@ -156,7 +157,7 @@ class Peers:
             self._wait = None
             return
         whom = ", ".join(self.names[rank] for rank in others) or "the other processes, which all wait"
-        self._wait = self._wait or Wait("", said_after=0)
+        self._wait = self._wait or Wait("", said_after=0.0)
         self._wait.what = whom
         if not stuck:
             self._wait.say()
@@ -164,7 +165,7 @@ class Peers:
         try:
             self._wait.look()
         except Exception as reason:  # whoever listens says by it that this process is to stop
-            self._stop(reason)
+            self._stop(reason, str(reason))
 
 
 class _MainThread:

@@ -53,8 +53,6 @@ def several(config: Config) -> bool:
     """Whether more than one process trains."""
     import torch
 
-    if (step := slurm.step()) is not None:
-        return step.tasks > 1
     count = devices(config)
     return (torch.cuda.device_count() if count == "auto" else int(count)) * config.trainer.num_nodes > 1
 

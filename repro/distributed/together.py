@@ -22,6 +22,7 @@ from repro.distributed.door import Facts, Place, meet
 from repro.distributed.interfaces import interface_of
 from repro.distributed.peers import Peers, connections_of_process, cut
 from repro.errors import PeerLost
+from repro.machine import number
 
 _CONNECT_SECONDS = 60.0  # to torch's store, when all are there
 _END_SECONDS = 10.0  # for the processes that this one has started, once it fails
@@ -48,7 +49,7 @@ class StepEnvironment(ClusterEnvironment):
     @property
     def main_port(self) -> int:
         """MASTER_PORT, else one of the step's own."""
-        return int(os.environ.get("MASTER_PORT", self.step.port))
+        return number("MASTER_PORT", self.step.port)
 
     @staticmethod
     def detect() -> bool:
@@ -153,9 +154,9 @@ class Together(DDPStrategy):
         return met.checkpoint
 
     def _require_started(self) -> None:
-        for number, process in enumerate(self._begun, 1):
+        for rank, process in enumerate(self._begun, 1):
             if process.poll() is not None:
-                raise PeerLost(f"rank {number}, begun here, has ended with status {process.returncode}")
+                raise PeerLost(f"rank {rank}, begun here, has ended with status {process.returncode}")
 
     def leave(self, why: str | None) -> None:
         """Part from the others, who are told why unless they end likewise; the next run meets anew."""
@@ -179,21 +180,28 @@ def _break_off(held: dict[int, tuple[int, int]]) -> None:
 
 
 @contextmanager
-def attended(strategy: Strategy, *alike: type[BaseException]) -> Iterator[None]:
-    """Within it the end of another process is told as such; at its end this one parts from the others.
+def attended(
+    strategy: Strategy, checkpoint: str | None = None, *, alike: tuple[type[BaseException], ...] = ()
+) -> Iterator[str | None]:
+    """Meet the run's other processes, if there are any, and part from them at the end, whatever that is.
 
     Args:
         strategy: The trainer's.
-        *alike: Exceptions that end all processes at the same place.
+        checkpoint: The name of the checkpoint that this process would go on from.
+        alike: Exceptions that end all processes at the same place.
+
+    Yields:
+        The name of the checkpoint that rank 0 goes on from.
 
     Raises:
+        UserError: The others were told different things, or did not come.
         PeerLost: In place of torch's error, where another process has gone.
     """
     if not isinstance(strategy, Together):
-        yield
+        yield checkpoint
         return
     try:
-        yield
+        yield strategy.begin(checkpoint)
     except BaseException as error:
         told = error if strategy.peers is None else strategy.peers.explain(error)
         strategy.leave(None if isinstance(told, alike) else str(told) or type(told).__name__)

@@ -14,10 +14,10 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer, seed_every
 from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor, nn
 
-from repro.config import Config, signature
+from repro.config import Config, signature, to_flat
 from repro.data import ImageData, create_data
-from repro.distributed.processes import devices, several
-from repro.distributed.together import cluster_environment
+from repro.distributed.processes import check_layout, devices, require_others, several
+from repro.distributed.together import Together, attended, cluster_environment
 from repro.errors import UserError
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
@@ -189,8 +189,8 @@ def _connected(config: Config, network: nn.Module, data: ImageData) -> SkipToOut
     )
 
 
-def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any]]:
-    """Build a configuration's experiment with a checkpoint's weights.
+def restore(config: Config, checkpoint: Path, **trainer_options: Any) -> tuple[Experiment, dict[str, Any]]:
+    """Build a configuration's experiment with a checkpoint's weights; options as for `build`.
 
     Returns:
         The experiment, and the checkpoint's content.
@@ -198,7 +198,7 @@ def restore(config: Config, checkpoint: Path) -> tuple[Experiment, dict[str, Any
     Raises:
         UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
     """
-    experiment = build(config)
+    experiment = build(config, **trainer_options)
     content = read(checkpoint)
     if other := other_weights(content["state_dict"], experiment.module.state_dict()):
         raise UserError(f"cannot use checkpoint '{checkpoint}': it is another network's: {other}; name another")
@@ -211,8 +211,18 @@ def evaluate(config: Config, checkpoint: Path) -> dict[str, float]:
 
     Returns:
         ``train_accuracy``, ``train_cross_entropy``, ``test_accuracy`` ...
+
+    Raises:
+        UserError: As `restore`, and where the processes are others than the configuration asks for.
+        PeerLost: Another process has gone.
     """
-    experiment, _ = restore(config, checkpoint)
+    check_layout(config)
+    require_others(config)
+    told = {**to_flat(config), "checkpoint": checkpoint.absolute()}
+    ranks = {"strategy": Together({name: str(value) for name, value in told.items()})} if several(config) else {}
+    experiment, _ = restore(config, checkpoint, **ranks)
     set_threads_to_look(experiment.module.network, _blank(experiment.data), config.data.evaluation_batch_size)
-    experiment.trainer.test(experiment.module, datamodule=experiment.datamodule, verbose=False, weights_only=True)
+    trainer = experiment.trainer
+    with attended(trainer.strategy):
+        trainer.test(experiment.module, datamodule=experiment.datamodule, verbose=False, weights_only=True)
     return experiment.module.final

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import Strategy
 
 from repro.config import Config, to_flat
 from repro.data import provenance
@@ -76,8 +75,8 @@ def fit(
     try:
         experiment = _build(session, label or run.name, fingerprint)
         trainer, module, data = experiment.trainer, experiment.module, experiment.datamodule
-        with attended(trainer.strategy, Interrupted, Diverged, CannotSave):
-            session.meet(trainer.strategy)
+        with attended(trainer.strategy, session.start_name, alike=(Interrupted, Diverged, CannotSave)) as name:
+            session.follow(name)
             trainer.fit(module, datamodule=data, ckpt_path=session.checkpoint, weights_only=True)
             require_finite_weights(module.network, trainer.global_step)
             trainer.test(module, datamodule=data, verbose=False, weights_only=True)
@@ -172,16 +171,18 @@ class RunSession(Callback):
         last = self.run.lives[-1] if checkpoint is not None and self.run.lives else {}
         self.threads.recorded = (last["threads"], last["device"]) if {"threads", "device"} <= last.keys() else None
 
-    def meet(self, strategy: Strategy) -> None:
-        """Meet the run's other processes, if there are any, and go on from what rank 0 goes on from.
+    @property
+    def start_name(self) -> str | None:
+        """The name of the checkpoint that it goes on from."""
+        return None if self.checkpoint is None else self.checkpoint.name
+
+    def follow(self, name: str | None) -> None:
+        """Go on from the checkpoint that rank 0 goes on from.
 
         Raises:
-            UserError: They were told different things, did not come, or this one does not see rank 0's checkpoint.
+            UserError: This process does not see it.
         """
-        if not isinstance(strategy, Together):
-            return
-        own = None if self.checkpoint is None else self.checkpoint.name
-        if (name := strategy.begin(own)) == own:
+        if name == self.start_name:
             return
         path = None if name is None else self.run.checkpoints / name
         if path is not None and not until(path.exists, f"'{path}', which rank 0 sees", seconds=_SHARED_SECONDS):

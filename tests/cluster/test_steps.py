@@ -100,6 +100,15 @@ def test_two_steps_of_a_job_are_two_runs_and_a_script_alone_is_one(cluster: Any)
     assert "this SLURM job has 4 tasks, but srun did not start this process" in cluster.log(number)
 
 
+def test_unequal_nodes_train_one_run(cluster: Any) -> None:
+    fit = f"{shlex.quote(sys.executable)} -m repro fit --config small.yaml --study uneven --trainer.max_epochs 3"
+    (cluster.folder / "uneven.sh").write_text(f"#!/bin/bash\nsrun {fit} --trainer.num_nodes 2\n")
+    number = cluster.submit("-N2", "-n3", "--output=slurm-%j.out", "uneven.sh", pace=0)
+    cluster.finish(number)
+    (run,) = find_runs([cluster.folder / "runs" / "uneven"])
+    assert (run.status, run.lives[0]["world_size"]) == ("finished", 3)
+
+
 def test_a_killed_task_ends_its_step_in_a_line(cluster: Any) -> None:
     """srun is told not to kill the others: they see it by themselves."""
     script = "#!/bin/bash\nsrun -n2 --no-kill --kill-on-bad-exit=0 "

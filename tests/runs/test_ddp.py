@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -21,8 +23,45 @@ FLAGS = [
 ]
 
 
+def tested(run: Path) -> list[str]:
+    """What `repro test` prints of a run, in as many processes as trained it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "repro", "test", str(run)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return done.stdout.splitlines()[1:]
+
+
 def arguments(folder: Path, devices: int) -> list[str]:
     return ["fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)]
+
+
+@pytest.mark.slow
+def test_a_process_that_was_begun_here_and_is_killed_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "repro", *arguments(tmp_path, 2), "--trainer.max_epochs", "5000"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
+    first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        ends = time.monotonic() + 200
+        while not list(tmp_path.rglob("step-*.ckpt")):
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+        (second,) = [child for child in children if b"repro" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        os.kill(int(second), signal.SIGKILL)
+        _, said = first.communicate(timeout=60)
+    finally:
+        first.kill()
+        first.wait()
+    assert first.returncode == 1
+    assert f"repro: rank 1 (process {second} on " in said
+    assert "has gone: it was killed, or its node is down; the run cannot go on without it" in said
+    (run,) = find_runs([tmp_path])
+    assert run.status == "failed"
 
 
 @pytest.mark.slow
@@ -49,5 +88,6 @@ def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> Non
     both = alone[alone["step"] == 0].merge(shared[shared["step"] == 0], on=keys, suffixes=("", "_shared"))
     assert len(both) == (alone["step"] == 0).sum() == (shared["step"] == 0).sum()
     assert isinstance(both, pd.DataFrame)
+    assert [line.split(":")[0] for line in tested(one.path)] == [line.split(":")[0] for line in tested(two.path)]
     for value, other in zip(both["value"], both["value_shared"], strict=True):
         assert other == pytest.approx(value, rel=1e-9, nan_ok=True)

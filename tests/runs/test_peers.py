@@ -24,7 +24,7 @@ FLAGS = [
     *("--log.wandb", "disabled", "--trainer.checkpoint_every_n_epochs", "20"),
     *("--trainer.evaluate_every_n_epochs", "50000"),
 ]
-# What rank 1 alone does at its 100th step; all that is said goes into a file of each process.
+# What one rank alone does at its 100th step; all that is said goes into a file of each process.
 LIFE = """
 import os, sys, time
 sys.path.insert(0, {root!r})
@@ -36,8 +36,8 @@ peers.SILENT_SECONDS = float(os.environ.get("SILENT", "60"))
 step = Classifier.training_step
 
 def training_step(self, *given):
-    if self.trainer.global_step == 100 and self.trainer.global_rank == 1 and os.environ["LOCAL_RANK"] == "1":
-        exec(os.environ.get("BEFALLS", ""))
+    if self.trainer.global_step == 100 and os.environ["LOCAL_RANK"] == os.environ.get("WHOM"):
+        exec(os.environ["BEFALLS"])
     return step(self, *given)
 
 Classifier.training_step = training_step
@@ -93,7 +93,7 @@ def test_one_that_is_killed_ends_the_other_in_a_line(rank: int, begin: Live, tmp
 
 def test_one_that_fails_tells_the_other_why(begin: Live, tmp_path: Path) -> None:
     """Such as a full disk of one machine."""
-    processes = begin(BEFALLS="raise OSError(28, os.strerror(28), '/tmp/full')")
+    processes = begin(WHOM="1", BEFALLS="raise OSError(28, os.strerror(28), '/tmp/full')")
     assert [ended(process) for process in processes] == [1, 1]
     assert "has ended: [Errno 28] No space left on device: '/tmp/full'; the run cannot go on without it" in said(
         tmp_path, 0
@@ -105,6 +105,19 @@ def test_one_that_fails_tells_the_other_why(begin: Live, tmp_path: Path) -> None
     assert "No space left on device" in run.state["reason"]
 
 
+def test_a_full_disk_of_rank_0_ends_both_with_the_earlier_checkpoint(begin: Live, tmp_path: Path) -> None:
+    """No file may become as large as a checkpoint."""
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    processes = begin(WHOM="0", BEFALLS=full)
+    assert [ended(process) for process in processes] == [1, 1]
+    assert "make room, and the same command goes on from there" in said(tmp_path, 0)
+    assert "rank 0 could not write" in said(tmp_path, 1)
+    assert "Traceback" not in said(tmp_path, 0) + said(tmp_path, 1)
+    run = the_run(tmp_path)
+    assert run.status == "failed"
+    assert run.saved_checkpoints()
+
+
 def test_one_that_is_stopped_for_a_while_is_named_and_both_go_on(begin: Live, tmp_path: Path) -> None:
     processes = begin()
     trained(tmp_path)
@@ -113,8 +126,8 @@ def test_one_that_is_stopped_for_a_while_is_named_and_both_go_on(begin: Live, tm
     os.kill(stopped, signal.SIGSTOP)
     wait_for(lambda: f"repro: waiting for rank 1 (process {stopped} on " in said(tmp_path, 0), 30)
     os.kill(stopped, signal.SIGCONT)
-    before = the_run(tmp_path).state["step"]
-    wait_for(lambda: the_run(tmp_path).state["step"] > before)
+    before = the_run(tmp_path).state.get("step", 0)
+    wait_for(lambda: the_run(tmp_path).state.get("step", 0) > before)
     assert all(process.is_alive() for process in processes)
 
 
@@ -141,6 +154,10 @@ def test_a_wait_inside_of_torch_hears_a_request_to_stop(by: str, begin: Live, tm
     assert ended(processes[0], 70) == (143 if by == "signal" else 0)
     assert "stopped while waiting for rank 1 (process " in said(tmp_path, 0)
     assert the_run(tmp_path).status == "interrupted"
+    os.kill(processes[1].pid or 0, signal.SIGCONT)
+    assert ended(processes[1]) == 1
+    assert "has ended: stopped while waiting for rank 1" in said(tmp_path, 1)
+    assert "Traceback" not in said(tmp_path, 1)
 
 
 def test_processes_that_were_told_different_things_leave_no_run(live: Live, tmp_path: Path) -> None:
