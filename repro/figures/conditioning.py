@@ -14,10 +14,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from repro.figures.measured import KAPPA
-from repro.figures.panels import finite_range, label_decades
+from repro.figures.panels import finite_range, label_decades, whole
 from repro.figures.placing import TITLE, legend_above, place_grid
 from repro.figures.source import RunRecords
 from repro.figures.style import HATCH, SINGULAR, styled, title
@@ -54,6 +54,8 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
             axes.set_xlabel("step (above), in epoch")
         for axes in grid[:, 0]:
             axes.set_ylabel("layer, from the input")
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+            axes.yaxis.set_major_formatter(FuncFormatter(whole))
         entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
         above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1
         titled = TITLE * max(map(len, titles.values()))

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro.figures.panels import number
+from repro.figures.panels import number, whole
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
 from repro.measurements.kinds.distributions import KINDS
@@ -64,7 +65,8 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
                 if column == 0:
                     axes.set_ylabel(KINDS[kind])
         columns = 6 if across > 2 else 3
-        entries = [handle for column in range(columns) for handle in _legend()[column::columns]]  # reads row by row
+        legend = _legend(broken=any(_broken(table).any() for table in tables.values()))
+        entries = [handle for column in range(columns) for handle in legend[column::columns]]  # reads row by row
         figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
         return freeze_layout(figure)
 
@@ -94,12 +96,18 @@ def _cell(axes: Axes, table: pd.DataFrame, color: str, threshold: float) -> None
                 marker="o",
                 capsize=4,
             )
-    broken = (table[[name for name in ("nan", "inf", "-inf") if name in table]] > 0).any(axis=1).to_numpy()
-    for step in steps[broken]:
+    for step in steps[_broken(table)]:
         axes.axvline(step, color=SINGULAR, lw=2.5, zorder=0)
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(whole))
     _label_decades(axes, threshold)
+
+
+def _broken(table: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
+    """Where there are non-finite entries."""
+    counts = table[[name for name in ("nan", "inf", "-inf") if name in table]]
+    return np.asarray((counts > 0).any(axis=1), bool)
 
 
 def _label_decades(axes: Axes, threshold: float) -> None:
@@ -110,20 +118,16 @@ def _label_decades(axes: Axes, threshold: float) -> None:
     every = max(1, -(-len(decades) // 3))
     shown = decades[every - 1 :: every]
     axes.set_yticks([tick for tick in [*(-decade for decade in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
-def _signed(value: float) -> str:
-    sign = "−" if value < 0 else ""
-    return f"{sign}{number(abs(value))}" if value else "0"
-
-
-def _legend() -> list[Line2D | Patch]:
-    return [
+def _legend(*, broken: bool) -> list[Line2D | Patch]:
+    """What is drawn; the marks of non-finite entries only where there are any."""
+    entries: list[Line2D | Patch] = [
         Line2D([], [], color=INK, lw=1.3, label="median"),
         Patch(color=MUTED, alpha=0.7, label="25–75 %"),
         Patch(color=MUTED, alpha=0.45, label="5–95 %"),
         Patch(color=MUTED, alpha=0.2, label="0.1–99.9 %"),
         Line2D([], [], color=MUTED, lw=0.9, linestyle=(0, (2, 1.5)), label="extremes"),
-        Line2D([], [], color=SINGULAR, lw=2.5, label="non-finite entries"),
     ]
+    return [*entries, Line2D([], [], color=SINGULAR, lw=2.5, label="non-finite entries")] if broken else entries

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from repro.figures.panels import label_decades
+from repro.figures.panels import label_decades, whole
 from repro.figures.style import SINGULAR, freeze_layout, styled, title
 
 _ROWS = 64
@@ -46,6 +46,8 @@ def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, 
             )
             axes.set_title(f"step {step:,}")
             axes.set_xlabel("layer, from the input")
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+            axes.xaxis.set_major_formatter(FuncFormatter(whole))
             axes.grid(visible=False)
         grid[0][0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
         figure.suptitle(f"{title(label)}: {measurement}, {mode}" if mode else f"{title(label)}: {measurement}")
