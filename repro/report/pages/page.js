@@ -76,7 +76,7 @@ const ask = figure => {
     const scale = box.width / svg.viewBox.baseVal.width
     const x = box.left - outer.left + point.x * scale, y = box.top - outer.top + point.y * scale
     const side = x + 16 + told.offsetWidth > outer.width ? x - 16 - told.offsetWidth : x + 16
-    told.style.left = `${Math.max(0, side)}px`
+    told.style.left = `${Math.max(0, Math.min(side, outer.width - told.offsetWidth))}px`
     told.style.top = `${y + 12}px`
   }
   const nearest = event => {
@@ -92,6 +92,7 @@ const ask = figure => {
   svg.addEventListener('pointermove', event => tell(nearest(event)))
   svg.addEventListener('pointerdown', event => tell(nearest(event)))
   scroll.addEventListener('pointerleave', () => tell(null))
+  addEventListener('resize', () => at && tell(at))
   // Left and right go from value to value, up and down from line to line.
   const step = key => {
     const of = number => points.filter(it => it.number === number)
@@ -157,7 +158,7 @@ const tableOf = (networks, panels, lists) => {
   const table = make('table', {}, make('thead', {}, head), body)
   sortable(table)
   const around = make('div', {className: 'scroll tall', tabIndex: 0}, table)
-  around.setAttribute('role', 'region')
+  around.setAttribute('role', 'group')
   around.setAttribute('aria-label', 'The numbers of this figure')
   return around
 }
