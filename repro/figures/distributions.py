@@ -15,11 +15,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from repro.figures.asked import AnsweringFigure, Series, answers, places_of
 from repro.figures.panels import number, whole
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
 from repro.measurements.kinds.distributions import KINDS
 
+_WORDS = {
+    "p0": "smallest",
+    "p5": "5 %",
+    "p25": "25 %",
+    "p50": "median",
+    "p75": "75 %",
+    "p95": "95 %",
+    "p100": "largest",
+}
 _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
 
 
@@ -49,15 +59,19 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     threshold = _threshold(tables.values())
     look = looks(run.label for run in runs)
     with styled():
-        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained")
+        figure = AnsweringFigure(
+            figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained"
+        )
         grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
         for axes in grid.flat:
             axes.set_axis_off()
+        places: dict[tuple[str, int], Axes] = {}
         for number, (label, layers) in enumerate(cells.items()):
             block, column = divmod(number, across)
             for row, layer in enumerate(layers):
                 axes = grid[block * depth + row, column]
                 axes.set_axis_on()
+                places[label, layer] = axes
                 _cell(axes, tables[label].loc[layer], look[label].color, threshold)
                 axes.set_title("\n".join([*textwrap.wrap(title(label), 30), f"layer {layer}"]))
                 if row == len(layers) - 1:
@@ -68,7 +82,22 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
         legend = _legend(broken=any(_broken(table).any() for table in tables.values()))
         entries = [handle for column in range(columns) for handle in legend[column::columns]]  # reads row by row
         figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
-        return freeze_layout(figure)
+        freeze_layout(figure)
+        asked = [
+            (f"{title(label)}, layer {layer}", [_series(axes, label, tables[label].loc[layer])])
+            for (label, layer), axes in places.items()
+            if "p50" in tables[label]
+        ]
+        figure.answers = answers(figure, {label: look[label] for label in tables}, asked)
+        return figure
+
+
+def _series(axes: Axes, label: str, table: pd.DataFrame) -> Series:
+    """A layer's medians, with what lies around them."""
+    rows = table.dropna(subset=["p50"])
+    steps = rows.index.to_numpy(float)
+    columns = {"step": steps.tolist()} | {word: rows[name].tolist() for name, word in _WORDS.items() if name in rows}
+    return Series(label=label, when="", columns=columns, places=places_of(axes, steps, rows["p50"].to_numpy(float)))
 
 
 def _threshold(tables: Iterable[pd.DataFrame]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from repro.report.memory import NAME, Memory
 if TYPE_CHECKING:
     from repro.report.overview import Entry
     from repro.report.sources import Section
+
+_MANY = 200
+"""So many runs take long enough to say so."""
 
 
 def build(paths: Sequence[Path], out: Path) -> Path:
@@ -33,7 +37,10 @@ def build(paths: Sequence[Path], out: Path) -> Path:
     """
     from repro.report import sources
 
-    return write(sources.sections(paths), out)
+    sections = sources.sections(paths)
+    if (runs := sum(len(section.cells) for section in sections)) > _MANY:
+        print(f"repro: reading {runs:,} runs", file=sys.stderr)
+    return write(sections, out)
 
 
 def build_all(folders: Sequence[Path], out: Path) -> Path:

@@ -46,7 +46,7 @@ const ask = figure => {
   figure.prepend(tools)
   tools.append(make('button', {type: 'button', className: 'enlarge', onclick: () => enlarge(figure)}, 'Enlarge'))
   if (!source) return
-  const {networks, panels, lists} = JSON.parse(source.textContent)
+  const {networks, panels, lists, reach} = JSON.parse(source.textContent)
   const shown = networks.map(() => true)
   const lines = panels.flatMap(panel => panel.traces.map(trace => ({...trace, panel: panel.title})))
   const points = lines.flatMap((line, number) => {
@@ -82,7 +82,7 @@ const ask = figure => {
   const nearest = event => {
     const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width
     const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale
-    let best = null, least = (24 * scale) ** 2
+    let best = null, least = reach ** 2
     for (const point of points) {
       const distance = (point.x - x) ** 2 + (point.y - y) ** 2
       if (distance <= least && shown[point.line.network]) [best, least] = [point, distance]
@@ -118,7 +118,7 @@ const ask = figure => {
     svg.querySelectorAll(`[data-network="${number}"]`).forEach(it => it.style.display = on ? '' : 'none')
     if (at && !shown[at.line.network]) tell(null)
   }
-  if (networks.length > 1) {
+  if (networks.length > 1 && svg.querySelector('[data-network]')) {
     const boxes = networks.map(({name, color}, number) => {
       const box = make('input', {type: 'checkbox', checked: true, onchange: () => choose(number, box.checked)})
       const swatch = make('span', {className: 'swatch'})
