@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
         grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
         for axes in grid.flat:
             axes.set_axis_off()
-        places: dict[tuple[str, int], Axes] = {}
+        places: dict[tuple[str, Any], Axes] = {}
         for number, (label, layers) in enumerate(cells.items()):
             block, column = divmod(number, across)
             for row, layer in enumerate(layers):
