@@ -34,7 +34,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     of_layers = MEASUREMENTS[measurement].kappas[0]
     first: dict[str, pd.DataFrame] = {}
     for run in runs:
-        table = of_layers.table(run.readings)
+        table = run.of_layers(of_layers)
         table = table[table["layer"] >= 1]  # layer 0, the images, belongs to the data and not to the network
         if len(table):
             first.setdefault(run.label, table)

@@ -24,9 +24,9 @@ def lettered(figure: Figure, *, as_text: bool = False) -> Iterator[None]:
         figure: The figure.
         as_text: Whether who opens the file chooses the font, as with SVG: then nothing is said to be missing.
     """
-    texts = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
-    wanted = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
-    lacking = wanted - _letters(findfont(_FAMILY))
+    lacking = {letter for name in _names(figure) for letter in name if letter.isprintable()}
+    lacking -= _letters(findfont(_FAMILY))
+    texts = [text for text in figure.findobj(Text) if not text.get_text().isascii()] if lacking else []
     families = []
     for family, path in _others() if lacking else ():
         if found := lacking & _letters(path):
@@ -45,6 +45,15 @@ def lettered(figure: Figure, *, as_text: bool = False) -> Iterator[None]:
         yield
     if note is not None:
         note.remove()
+
+
+def _names(figure: Figure) -> Iterator[str]:
+    """Where names stand: titles and legends. All of a figure's texts are many, and the others are ours."""
+    yield figure.get_suptitle()
+    for axes in figure.axes:
+        yield from (axes.get_title(loc=place) for place in ("left", "center", "right"))
+    for legend in figure.legends:
+        yield from (text.get_text() for text in legend.get_texts())
 
 
 @cache

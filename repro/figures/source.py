@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from repro.measurements.kappa import Kappa
 from repro.records import RunDirectory, metrics, readings
 from repro.records.surface import SURFACE, Surface, SurfaceRecord
 from repro.records.tables import METRIC_COLUMNS
@@ -27,6 +28,7 @@ class RunRecords:
     """Number of classes, for the chance level; None draws none."""
     surface: Surface | None = None
     """The loss around the trained network, if `repro landscape` has computed all of it."""
+    _tables: dict[tuple[object, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, run: RunDirectory, *, label: str | None = None, classes: int | None = None) -> RunRecords:
@@ -43,6 +45,13 @@ class RunRecords:
     def of_readings(cls, label: str, readings: pd.DataFrame) -> RunRecords:
         """Readings alone, for figures that need no metrics."""
         return cls(label=label, metrics=pd.DataFrame(columns=METRIC_COLUMNS), readings=readings)
+
+    def of_layers(self, kappa: Kappa) -> pd.DataFrame:
+        """`Kappa.table` of the readings, made once: figures, maps and captions each ask for it."""
+        key = (kappa.measurement, kappa.modes, kappa.largest)
+        if key not in self._tables:
+            self._tables[key] = kappa.table(self.readings)
+        return self._tables[key]
 
     def series(self, *names: str) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
         """Steps and values of the first of these metrics that was recorded; empty arrays if none was."""

