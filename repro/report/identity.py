@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from repro.records import RunDirectory
+from repro.records.spectrum import FILE as SPECTRA
 from repro.records.surface import PLAN, SURFACE
 from repro.report.sources import Section
 
 _TOLD = ("config.yaml", "environment.json", "state.json")
-_DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", f"{SURFACE}/{PLAN}")
+_DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", SPECTRA, f"{SPECTRA}.gz", f"{SURFACE}/{PLAN}")
 _PACKAGES = ("matplotlib", "numpy", "pandas")
 
 

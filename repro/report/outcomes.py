@@ -9,10 +9,10 @@ from typing import Any
 from repro.data.registry import DATASETS
 from repro.errors import UserError
 from repro.figures import RunRecords
+from repro.measurements.quantities import quantities
 from repro.records import RunDirectory
 from repro.report.sources import ReportCell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
-from repro.studies.quantities import quantities
 
 MOST_DRAWN = 24
 """Networks in a figure: of more it has the first, and says so."""
@@ -35,7 +35,7 @@ class RunResult:
     records: RunRecords | None
 
     quantities: dict[str, float] = field(default_factory=dict)
-    """What claims and tables may speak of (`repro.studies.quantities`); empty without a result."""
+    """What claims and tables may speak of (`repro.measurements.quantities`); empty without a result."""
 
     def result(self, section: Section) -> dict[str, Any]:
         """An entry of ``results.json``; accuracies are fractions, and what is not known is null."""

@@ -12,12 +12,12 @@ from html import escape
 
 from repro.figures.style import title
 from repro.measurements.kappa import BEYOND, SINGULAR
+from repro.measurements.quantities import in_words
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, missing, reservations
 from repro.studies.claims import Summary, Verdict, summary, welch
 from repro.studies.plan import duration
-from repro.studies.quantities import in_words
 
 _NONE = "–"
 _INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}

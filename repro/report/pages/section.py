@@ -159,7 +159,7 @@ def _numbers(outcome: RunResult) -> dict[str, str]:
 
 
 def _state(run: RunDirectory) -> dict[str, Any]:
-    return {name: run.state[name] for name in ("step", "epoch", "seconds") if name in run.state}
+    return {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
 
 
 def _environment(lives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
