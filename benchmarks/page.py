@@ -4,7 +4,7 @@
 
 Each is a process of its own, begun in the folder where this is called, which holds results/; given are its seconds of
 processor (its own processes' too, user and system; medians over the rounds). Bytes are those of the last round: of the
-page alone and of its whole folder.
+overview, of the largest page that it leads to, of all pages and of the whole folder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def main() -> None:
             for kind in times:
                 times[kind].append(report(out))
             files = {path: path.stat().st_size for path in out.rglob("*") if path.is_file()}
-            sizes = {"page": files[out / "index.html"], "folder": sum(files.values()), "files": len(files)}
+            parts = [size for path, size in files.items() if path.parent.name == "parts"]
+            sizes = {"overview": files[out / "index.html"], "largest": max(parts), "pages": sum(parts)}
+            sizes |= {"folder": sum(files.values()), "files": len(files)}
     content = {
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "processor_seconds": {kind: statistics.median(used for used, _ in found) for kind, found in times.items()},
@@ -57,7 +59,10 @@ def main() -> None:
     for kind in times:
         low, high = content["range"][kind]
         print(f"{kind}: {content['processor_seconds'][kind]:.1f} s of processor ({low:.1f} to {high:.1f})")
-    print(f"page {sizes['page'] / 1e6:.2f} MB, folder {sizes['folder'] / 1e6:.2f} MB in {sizes['files']} files")
+    overview, largest, pages, folder = (sizes[name] / 1e6 for name in ("overview", "largest", "pages", "folder"))
+    print(
+        f"overview {overview:.2f} MB, largest page {largest:.2f} MB, all pages {pages:.2f} MB, folder {folder:.2f} MB"
+    )
     if given.json:
         given.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

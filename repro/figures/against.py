@@ -15,7 +15,7 @@ from repro.figures.panels import Kind, Panel, Trace, draw_panels, note_line
 from repro.figures.source import RunRecords
 from repro.figures.style import looks, styled, title
 from repro.measurements import MEASUREMENTS
-from repro.measurements.kappa import SINGULAR, Kappa
+from repro.measurements.kappa import SINGULAR, Kappa, at_end
 
 Runs = Sequence[RunRecords]
 Value = Callable[[RunRecords], float | None]
@@ -115,7 +115,7 @@ def _last(run: RunRecords, metric: str, scale: float = 1.0) -> float | None:
 
 def _median(kappa: Kappa) -> Value:
     def value(run: RunRecords) -> float | None:
-        last = kappa.last_by_layer(run.readings)
+        last = at_end(run.of_layers(kappa))
         return float(last["kappa"].median(skipna=False)) if len(last) else None
 
     return value
@@ -123,7 +123,7 @@ def _median(kappa: Kappa) -> Value:
 
 def _share(kappa: Kappa, chosen: Callable[[pd.DataFrame], pd.Series[bool]]) -> Value:
     def value(run: RunRecords) -> float | None:
-        last = kappa.last_by_layer(run.readings)
+        last = at_end(run.of_layers(kappa))
         return 100 * float(chosen(last).mean()) if len(last) else None
 
     return value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,35 +15,89 @@ from matplotlib.figure import Figure
 
 from repro.figures.panels import Panel, PanelFigure, Trace
 from repro.figures.placing import Stack
-from repro.figures.style import title
+from repro.figures.style import Look, title
 
 Answers = dict[str, Any]
-"""``width``, ``height`` (points); ``networks`` (name, color); ``lists``; ``panels`` (title, x, y, traces). A trace has
-its network's number, when, and, as numbers of lists: ``at`` (x and y of each point in turn, in points from the upper
-left), and what is known of each point by its heading. No list stands there twice."""
+"""``width``, ``height`` (points); ``reach`` (how near one has to point); ``networks`` (name, color); ``lists``;
+``panels`` (title, traces). A trace has its network's number, when, and, as numbers of lists: ``at`` (x and y of each
+point in turn, in points from the upper left), and what is known of each point by its heading. No list is twice."""
+
+_REACH = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Values of one network that stand in a figure."""
+
+    label: str
+    when: str
+    columns: Mapping[str, Sequence[Any]]
+    """What is known of each, by heading."""
+    places: Float[np.ndarray, "points 2"]
+    """Where each stands: `places_of`."""
+
+
+class AnsweringFigure(Figure):
+    """A figure that is drawn otherwise than by `draw_panels`, with its answers."""
+
+    answers: Answers | None = None
 
 
 def asked(figure: Figure) -> Answers | None:
-    """The answers of a figure that `draw_panels` drew; None of another."""
+    """What can be asked of a figure; None of one that has no answers."""
+    if isinstance(figure, AnsweringFigure):
+        return figure.answers
     if not isinstance(figure, PanelFigure):
         return None
-    labels, lists = list(figure.networks), _Lists()
+    panels = [
+        (panel.title, [_series(panel, stack, trace) for trace in panel.traces])
+        for panel, stack in zip(figure.panels, figure.stacks, strict=True)
+    ]
+    return answers(figure, figure.networks, panels)
+
+
+def _series(panel: Panel, stack: Stack, trace: Trace) -> Series:
+    columns, places = _columns(panel, trace), _places(panel, stack, trace)
+    return Series(label=trace.label, when=trace.when, columns=columns, places=places)
+
+
+def answers(
+    figure: Figure,
+    networks: Mapping[str, Look],
+    panels: Sequence[tuple[str, Sequence[Series]]],
+    *,
+    reach: float = _REACH,
+) -> Answers:
+    """Answers from what stands where.
+
+    Args:
+        figure: The figure, with its axes where they stay.
+        networks: How each label looks.
+        panels: Titles, and what stands in each.
+        reach: Points from a value at which pointing still means it.
+    """
+    lists, labels = _Lists(), list(networks)
     width, height = figure.get_size_inches() * 72
-    panels = []
-    for panel, stack in zip(figure.panels, figure.stacks, strict=True):
-        traces = [
-            {"network": labels.index(trace.label), "when": trace.when}
-            | {"columns": {word: lists.number(values) for word, values in _columns(panel, trace).items()}}
-            | {"at": lists.number(np.round(_places(panel, stack, trace), 1).ravel().tolist())}
-            for trace in panel.traces
-        ]
-        panels.append({"title": panel.title, "traces": traces})
-    networks = [{"name": title(label), "color": look.color} for label, look in figure.networks.items()]
     return {
         "width": round(width, 1),
         "height": round(height, 1),
-        "networks": networks,
-        "panels": panels,
+        "reach": reach,
+        "networks": [{"name": title(label), "color": look.color} for label, look in networks.items()],
+        "panels": [
+            {
+                "title": name,
+                "traces": [
+                    {
+                        "network": labels.index(series.label),
+                        "when": series.when,
+                        "columns": {word: lists.number(values) for word, values in series.columns.items()},
+                        "at": lists.number(np.round(series.places, 1).ravel().tolist()),
+                    }
+                    for series in of_panel
+                ],
+            }
+            for name, of_panel in panels
+        ],
         "lists": lists.values,
     }
 
@@ -85,12 +140,12 @@ def _columns(panel: Panel, trace: Trace) -> dict[str, Sequence[Any]]:
 
 def _places(panel: Panel, stack: Stack, trace: Trace) -> Float[np.ndarray, "points 2"]:
     """Each point's place: on the axes, or in the strip of what is not finite."""
-    places = _of(stack.main, trace.x, np.where(np.isfinite(trace.y), trace.y, 1.0))
+    places = places_of(stack.main, trace.x, np.where(np.isfinite(trace.y), trace.y, 1.0))
     for is_kind, strip, labels in _strips(panel, stack):
         chosen = is_kind(trace.y)
         if chosen.any():
             row = len(labels) - 1 - labels.index(trace.label)
-            places[chosen] = _of(strip, trace.x[chosen], np.full(chosen.sum(), row + 0.1))
+            places[chosen] = places_of(strip, trace.x[chosen], np.full(chosen.sum(), row + 0.1))
     return places
 
 
@@ -103,7 +158,9 @@ def _strips(panel: Panel, stack: Stack) -> Iterator[tuple[Any, Axes, list[str]]]
             yield is_kind, next(axes), labels
 
 
-def _of(axes: Axes, x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> Float[np.ndarray, "points 2"]:
+def places_of(
+    axes: Axes, x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]
+) -> Float[np.ndarray, "points 2"]:
     """Places in points from the figure's upper left."""
     figure = axes.figure
     places = np.asarray(axes.transData.transform(np.column_stack([x, y])), float) * 72 / figure.dpi

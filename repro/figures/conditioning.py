@@ -14,13 +14,14 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from repro.figures.asked import AnsweringFigure, Series, answers, places_of
 from repro.figures.measured import KAPPA
-from repro.figures.panels import finite_range, label_decades
+from repro.figures.panels import finite_range, label_decades, whole
 from repro.figures.placing import TITLE, legend_above, place_grid
 from repro.figures.source import RunRecords
-from repro.figures.style import HATCH, SINGULAR, styled, title
+from repro.figures.style import HATCH, SINGULAR, looks, styled, title
 from repro.measurements import MEASUREMENTS, kappa
 
 
@@ -33,7 +34,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     of_layers = MEASUREMENTS[measurement].kappas[0]
     first: dict[str, pd.DataFrame] = {}
     for run in runs:
-        table = of_layers.table(run.readings)
+        table = run.of_layers(of_layers)
         table = table[table["layer"] >= 1]  # layer 0, the images, belongs to the data and not to the network
         if len(table):
             first.setdefault(run.label, table)
@@ -43,7 +44,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     with styled():
         across = min(3, len(tables))
         rows = -(-len(tables) // across)
-        figure = Figure(figsize=(1.6 + 3.6 * max(2, across), 1.0 + 4.8 * rows))
+        figure = AnsweringFigure(figsize=(1.6 + 3.6 * max(2, across), 1.0 + 4.8 * rows))
         grid = figure.subplots(rows, across, sharey=True, squeeze=False)
         panels, unused = grid.flat[: len(tables)], grid.flat[len(tables) :]
         titles = {label: textwrap.wrap(title(label), 30) for label in tables}
@@ -54,6 +55,8 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
             axes.set_xlabel("step (above), in epoch")
         for axes in grid[:, 0]:
             axes.set_ylabel("layer, from the input")
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+            axes.yaxis.set_major_formatter(FuncFormatter(whole))
         entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
         above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1
         titled = TITLE * max(map(len, titles.values()))
@@ -66,9 +69,28 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
         label_decades(bar.ax.yaxis, bar.ax.get_ylim())
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.outline.set_visible(False)
+        asked = [
+            (title(label), _series(axes, label, tables[label])) for axes, label in zip(panels, tables, strict=True)
+        ]
+        figure.answers = answers(figure, looks(tables), asked, reach=_REACH)
         return figure
 
 
+def _series(axes: Axes, label: str, table: pd.DataFrame) -> list[Series]:
+    """The cells of a network's map, a series a step."""
+    found = []
+    for column, (step, rows) in enumerate(table.groupby("step")):
+        layers = rows["layer"].to_numpy(float)
+        kinds = ["" if kind == kappa.FINITE else kind for kind in rows["kind"]]
+        columns = {"layer": layers.tolist(), "name": rows["name"].tolist(), KAPPA: rows["kappa"].tolist()}
+        columns |= {"kind": kinds} if any(kinds) else {}
+        places = places_of(axes, np.full(len(rows), float(column)), layers)
+        found.append(Series(label=label, when=f"step {step:,}", columns=columns, places=places))
+    return found
+
+
+_REACH = 100.0
+"""Points: half a column of a map with few steps."""
 _EXCEPTIONS: dict[str, dict[str, Any]] = {
     kappa.SINGULAR: {"facecolor": SINGULAR, "edgecolor": HATCH, "hatch": "////", "label": f"κ = ∞: {kappa.PERFECTLY}"},
     kappa.BEYOND: {"facecolor": "#f6dcec", "edgecolor": HATCH, "hatch": "..", "label": f"κ = ∞: {kappa.OVER}"},

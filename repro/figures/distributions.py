@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from repro.figures.panels import number
+from repro.figures.asked import AnsweringFigure, Series, answers, places_of
+from repro.figures.panels import number, whole
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
 from repro.measurements.kinds.distributions import KINDS
 
+_WORDS = {
+    "p0": "smallest",
+    "p5": "5 %",
+    "p25": "25 %",
+    "p50": "median",
+    "p75": "75 %",
+    "p95": "95 %",
+    "p100": "largest",
+}
 _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
 
 
@@ -48,15 +60,19 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     threshold = _threshold(tables.values())
     look = looks(run.label for run in runs)
     with styled():
-        figure = Figure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained")
+        figure = AnsweringFigure(
+            figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained"
+        )
         grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
         for axes in grid.flat:
             axes.set_axis_off()
+        places: dict[tuple[str, Any], Axes] = {}
         for number, (label, layers) in enumerate(cells.items()):
             block, column = divmod(number, across)
             for row, layer in enumerate(layers):
                 axes = grid[block * depth + row, column]
                 axes.set_axis_on()
+                places[label, layer] = axes
                 _cell(axes, tables[label].loc[layer], look[label].color, threshold)
                 axes.set_title("\n".join([*textwrap.wrap(title(label), 30), f"layer {layer}"]))
                 if row == len(layers) - 1:
@@ -64,9 +80,25 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
                 if column == 0:
                     axes.set_ylabel(KINDS[kind])
         columns = 6 if across > 2 else 3
-        entries = [handle for column in range(columns) for handle in _legend()[column::columns]]  # reads row by row
+        legend = _legend(broken=any(_broken(table).any() for table in tables.values()))
+        entries = [handle for column in range(columns) for handle in legend[column::columns]]  # reads row by row
         figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
-        return freeze_layout(figure)
+        freeze_layout(figure)
+        asked = [
+            (f"{title(label)}, layer {layer}", [_series(axes, label, tables[label].loc[layer])])
+            for (label, layer), axes in places.items()
+            if "p50" in tables[label]
+        ]
+        figure.answers = answers(figure, {label: look[label] for label in tables}, asked)
+        return figure
+
+
+def _series(axes: Axes, label: str, table: pd.DataFrame) -> Series:
+    """A layer's medians, with what lies around them."""
+    rows = table.dropna(subset=["p50"])
+    steps = rows.index.to_numpy(float)
+    columns = {"step": steps.tolist()} | {word: rows[name].tolist() for name, word in _WORDS.items() if name in rows}
+    return Series(label=label, when="", columns=columns, places=places_of(axes, steps, rows["p50"].to_numpy(float)))
 
 
 def _threshold(tables: Iterable[pd.DataFrame]) -> float:
@@ -94,12 +126,18 @@ def _cell(axes: Axes, table: pd.DataFrame, color: str, threshold: float) -> None
                 marker="o",
                 capsize=4,
             )
-    broken = (table[[name for name in ("nan", "inf", "-inf") if name in table]] > 0).any(axis=1).to_numpy()
-    for step in steps[broken]:
+    for step in steps[_broken(table)]:
         axes.axvline(step, color=SINGULAR, lw=2.5, zorder=0)
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(whole))
     _label_decades(axes, threshold)
+
+
+def _broken(table: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
+    """Where there are non-finite entries."""
+    counts = table[[name for name in ("nan", "inf", "-inf") if name in table]]
+    return np.asarray((counts > 0).any(axis=1), bool)
 
 
 def _label_decades(axes: Axes, threshold: float) -> None:
@@ -110,20 +148,16 @@ def _label_decades(axes: Axes, threshold: float) -> None:
     every = max(1, -(-len(decades) // 3))
     shown = decades[every - 1 :: every]
     axes.set_yticks([tick for tick in [*(-decade for decade in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
-def _signed(value: float) -> str:
-    sign = "−" if value < 0 else ""
-    return f"{sign}{number(abs(value))}" if value else "0"
-
-
-def _legend() -> list[Line2D | Patch]:
-    return [
+def _legend(*, broken: bool) -> list[Line2D | Patch]:
+    """What is drawn; the marks of non-finite entries only where there are any."""
+    entries: list[Line2D | Patch] = [
         Line2D([], [], color=INK, lw=1.3, label="median"),
         Patch(color=MUTED, alpha=0.7, label="25–75 %"),
         Patch(color=MUTED, alpha=0.45, label="5–95 %"),
         Patch(color=MUTED, alpha=0.2, label="0.1–99.9 %"),
         Line2D([], [], color=MUTED, lw=0.9, linestyle=(0, (2, 1.5)), label="extremes"),
-        Line2D([], [], color=SINGULAR, lw=2.5, label="non-finite entries"),
     ]
+    return [*entries, Line2D([], [], color=SINGULAR, lw=2.5, label="non-finite entries")] if broken else entries

@@ -44,7 +44,8 @@ def surfaces(shown: Sequence[Surface]) -> Figure:
         bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=maps, label="mean loss", shrink=0.75, pad=0.02)
         label_decades(bar.ax.yaxis, bar.ax.get_ylim())
         percent = ScalarMappable(of_errors, "magma")
-        figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
+        bar = figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         return freeze_layout(figure)
 
 

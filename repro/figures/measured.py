@@ -89,13 +89,13 @@ def _marks(traces: Iterable[Trace]) -> list[Any]:
 
 
 def _of_kappa(runs: Runs, kappa: Kappa) -> list[Trace]:
-    tables = ((run.label, _with_sigmas(kappa, run.readings)) for run in runs)
+    tables = ((run.label, _with_sigmas(kappa, run)) for run in runs)
     return pooled([trace for label, table in tables for trace in _against_layer(label, table)])
 
 
-def _with_sigmas(kappa: Kappa, readings: pd.DataFrame) -> pd.DataFrame:
+def _with_sigmas(kappa: Kappa, run: RunRecords) -> pd.DataFrame:
     """κ of every layer before training and at the last measurement, as the column value, with its σmax and σmin."""
-    table = kappa.table(readings).rename(columns={"kappa": "value"})
+    table, readings = run.of_layers(kappa).rename(columns={"kappa": "value"}), run.readings
     table = table[table["step"].isin([0, table["step"].max()])]
     of_kappa = readings[readings["measurement"] == kappa.measurement]
     for quantity in _SIGMAS:

@@ -251,7 +251,7 @@ def whole(value: float | int, _: int | None = None) -> str:
     return f"{round(value):,}"
 
 
-def number(value: float) -> str:
+def number(value: float | int) -> str:
     """A tick as all our axes have it: 0.01, 1, 100, 10⁴, 2·10⁵, −0.5."""
     size = abs(value)
     if size < 1e-12:

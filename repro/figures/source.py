@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from repro.measurements.kappa import Kappa
 from repro.records import RunDirectory, metrics, readings, spectra
 from repro.records.spectrum import COLUMNS
 from repro.records.surface import SURFACE, Surface, SurfaceRecord
@@ -33,6 +34,7 @@ class RunRecords:
     """All singular values of weights and representations (`repro.records.spectra`), if they were kept."""
     surface: Surface | None = None
     """The loss around the trained network, if `repro landscape` has computed all of it."""
+    _tables: dict[tuple[object, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, run: RunDirectory, *, label: str | None = None, classes: int | None = None) -> RunRecords:
@@ -50,6 +52,13 @@ class RunRecords:
     def of_readings(cls, label: str, readings: pd.DataFrame) -> RunRecords:
         """Readings alone, for figures that need no metrics."""
         return cls(label=label, metrics=pd.DataFrame(columns=METRIC_COLUMNS), readings=readings)
+
+    def of_layers(self, kappa: Kappa) -> pd.DataFrame:
+        """`Kappa.table` of the readings, made once: figures, maps and captions each ask for it."""
+        key = (kappa.measurement, kappa.modes, kappa.largest)
+        if key not in self._tables:
+            self._tables[key] = kappa.table(self.readings)
+        return self._tables[key]
 
     def series(self, *names: str) -> tuple[Float[np.ndarray, " steps"], Float[np.ndarray, " steps"]]:
         """Steps and values of the first of these metrics that was recorded; empty arrays if none was."""

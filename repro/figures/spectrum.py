@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from repro.figures.panels import label_decades
+from repro.figures.panels import label_decades, whole
 from repro.figures.source import RunRecords
 from repro.figures.style import SINGULAR, freeze_layout, styled, title
 from repro.measurements import MEASUREMENTS
@@ -80,6 +80,8 @@ def _some(steps: Sequence[int], count: int) -> list[int]:
 def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
     columns = [_column(values) for values in table["singular_values"]]
     axes.set_xlabel("layer, from the input")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(whole))
     axes.grid(visible=False)
     return axes.imshow(
         np.ma.masked_invalid(np.stack(columns, axis=1)),

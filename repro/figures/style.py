@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from repro.figures.letters import lettered
 from repro.figures.slim import slim
 
 INK = "#1a1a1a"
@@ -139,7 +140,7 @@ def freeze_layout(figure: Figure) -> Figure:
 def to_svg(figure: Figure) -> str:
     """The figure as SVG; the same figure always gives the same text."""
     buffer = io.StringIO()
-    with styled():
+    with styled(), lettered(figure, as_text=True):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return slim(buffer.getvalue(), list(getattr(figure, "networks", ())))
 
@@ -147,6 +148,6 @@ def to_svg(figure: Figure) -> str:
 def to_png(figure: Figure, *, dpi: int = 200) -> bytes:
     """The figure as PNG, opaque on white."""
     buffer = io.BytesIO()
-    with styled():
+    with styled(), lettered(figure):
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

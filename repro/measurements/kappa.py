@@ -74,19 +74,13 @@ class Kappa:
         """Whether `table` has a row of any layer; the images themselves do not count."""
         return bool((_of(readings, self.measurement, "condition_number", self.modes)["layer"] >= 1).any())
 
-    def last_by_layer(self, readings: pd.DataFrame) -> pd.DataFrame:
-        """The rows of `table` at the last measurement by layer (from 1: the images themselves are left out)."""
-        table = self.table(readings)
-        last: pd.DataFrame = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
-        return last.set_index("layer")
-
     @cached_property
     def quantities(self) -> Quantities:
         """The quantities that claims may name."""
         return Quantities(words={f"{self.key}_{name}": text for name, text in self.words.items()}, values=self._values)
 
     def _values(self, readings: pd.DataFrame) -> dict[str, float]:
-        last = self.last_by_layer(readings)
+        last = at_end(self.table(readings))
         if not len(last):
             return {}
         values, kinds = last["kappa"], last["kind"].value_counts()
@@ -103,6 +97,12 @@ class Kappa:
             quantities["trend"] = _rank_correlation(values)
         of_layers = {f"{self.key}_kappa[{layer}]": float(value) for layer, value in values.items()}
         return {f"{self.key}_{name}": value for name, value in quantities.items() if name in self.words} | of_layers
+
+
+def at_end(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a `Kappa.table` at the last measurement by layer, from 1."""
+    rows: pd.DataFrame = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+    return rows.set_index("layer")
 
 
 def kind(readings: pd.DataFrame) -> pd.Series[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from repro.report.overview import Entry
     from repro.report.sources import Section
     from repro.studies.forecast import Forecast
+
+_MANY = 200
+"""So many runs take long enough to say so."""
 
 
 def build(paths: Sequence[Path], out: Path) -> Path:
@@ -34,7 +38,10 @@ def build(paths: Sequence[Path], out: Path) -> Path:
     """
     from repro.report import sources
 
-    return write(sources.sections(paths), out)
+    sections = sources.sections(paths)
+    if (runs := sum(len(section.cells) for section in sections)) > _MANY:
+        print(f"repro: reading {runs:,} runs", file=sys.stderr)
+    return write(sections, out)
 
 
 def build_all(folders: Sequence[Path], out: Path) -> Path:

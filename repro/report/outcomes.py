@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repro.data.registry import DATASETS
@@ -15,6 +14,8 @@ from repro.records import RunDirectory
 from repro.report.sources import ReportCell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
 
+MOST_DRAWN = 24
+"""Networks in a figure: of more it has the first, and says so."""
 ACCURACIES = ("train_accuracy", "test_accuracy")
 
 
@@ -33,10 +34,8 @@ class RunResult:
     seconds: float | None
     records: RunRecords | None
 
-    @cached_property
-    def quantities(self) -> dict[str, float]:
-        """What claims and tables may speak of (`repro.measurements.quantities`); empty without a result."""
-        return quantities(self.final, self.seconds, self.records) if self.ended else {}
+    quantities: dict[str, float] = field(default_factory=dict)
+    """What claims and tables may speak of (`repro.measurements.quantities`); empty without a result."""
 
     def result(self, section: Section) -> dict[str, Any]:
         """An entry of ``results.json``; accuracies are fractions, and what is not known is null."""
@@ -61,17 +60,22 @@ class RunResult:
 def outcomes(section: Section, read: dict[Hashable, RunResult] | None = None) -> list[RunResult]:
     """The outcome of every cell, in order; runs are read here and nowhere else.
 
+    Records are those of the first `MOST_DRAWN` labels.
+
     Args:
         section: Whose cells.
         read: Outcomes that other sections have read, which stand for equal cells; new ones are put in.
     """
     read = {} if read is None else read
+    drawn = set(section.labels[:MOST_DRAWN])
     results = []
     for cell in section.cells:
         key = (cell.run and cell.run.path, cell.label, cell.seed, cell.name)
-        if key not in read:
-            read[key] = _outcome(cell, cell.run)
-        results.append(read[key])
+        result = read[key] if key in read else _outcome(cell, cell.run)
+        if cell.label in drawn:
+            results.append(read.setdefault(key, result))
+        else:
+            results.append(replace(result, records=None))  # a thousand runs' would not fit into memory
     return results
 
 
@@ -92,14 +96,17 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
         records = RunRecords.read(run, label=cell.label, classes=dataset.classes if dataset else None)
     except UserError as error:  # one must not hide the others
         return _outcome(replace(cell, run=None, damage=f"damaged: {error}"), None)
+    final = {name: float(value) for name, value in state.get("final", {}).items()} if run.ended else {}
+    seconds = float(state["seconds"]) if "seconds" in state else None
     return RunResult(
         cell=cell,
         network=config.get("model", {}).get("network", cell.label),
         status=_status(run),
         ended=run.ended,
-        final={name: float(value) for name, value in state.get("final", {}).items()} if run.ended else {},
-        seconds=float(state["seconds"]) if "seconds" in state else None,
+        final=final,
+        seconds=seconds,
         records=records,
+        quantities=quantities(final, seconds, records) if run.ended else {},
     )
 
 

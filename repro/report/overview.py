@@ -11,10 +11,11 @@ from pathlib import Path
 from repro.report.cause import TITLE as CAUSE
 from repro.report.pages.document import document
 from repro.report.pages.scorecard import VERDICTS, Card, card, overview
-from repro.report.sources import Section, of_cells
+from repro.report.sources import ReportCell, Section, found, of_study
 from repro.report.tables import Column, Table, to_markdown
 from repro.report.theory import TITLE as THEORY
 from repro.studies.files import load, names
+from repro.studies.study import Study
 
 _KINDS = ("Table", "section", "Fig.")
 _SKIPPED = "smoke"  # its numbers say nothing
@@ -36,23 +37,26 @@ def entries(folders: Sequence[Path]) -> list[Entry]:
     Args:
         folders: Of run directories; the first that holds a cell's run gives it.
     """
+    seen: dict[tuple[str, bool], tuple[list[ReportCell], list[str]]] = {}
+
+    def section(study: Study, preset: str, command: str, *, run: bool) -> Section:
+        key = (study.folder(preset), run)  # figures look at the runs of tables
+        if key not in seen:
+            seen[key] = found(study.cells(preset), [folder / key[0] for folder in folders] if run else [])
+        return of_study(study.at(preset, command), *seen[key])
+
     artefacts = []
-    for name in names():
-        study = load(name)
-        sections = {}
+    for study in map(load, names()):
+        sections = []
         for preset in study.presets:
-            paths = [folder / study.folder(preset) for folder in folders]
-            if preset == _SKIPPED or not any(path.is_dir() for path in paths):
+            if preset == _SKIPPED or not any((folder / study.folder(preset)).is_dir() for folder in folders):
                 continue
             option = "" if preset == study.default_preset else f" --preset {preset}"
-            command = f"repro study run {name}{option}"
-            section = of_cells(study, preset, study.cells(preset), paths, command=command)
-            if any(cell.run is not None for cell in section.cells):
-                sections[command] = section
+            made = section(study, preset, f"repro study run {study.name}{option}", run=True)
+            sections += [made] if any(cell.run is not None for cell in made.cells) else []
         if not sections:
-            command = f"repro study run {name}"
-            sections[command] = of_cells(study, None, study.cells(), [], command=command)
-        artefacts += [_entry(name, section) for section in sections.values()]
+            sections = [section(study, study.default_preset, f"repro study run {study.name}", run=False)]
+        artefacts += [_entry(study.name, made) for made in sections]
     return sorted(artefacts, key=_reading_order)
 
 

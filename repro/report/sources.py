@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
+from repro.report.differences import told_apart
 from repro.studies.claims import Summary, published
 from repro.studies.description import SizedDescription
 from repro.studies.manifest import description
@@ -46,6 +47,8 @@ class Section(SizedDescription):
     cells: Sequence[ReportCell]
     strays: Sequence[str] = ()
     """Runs in the study's folder that are none of its cells', and why."""
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What differs between runs of no study, by label and heading."""
 
     @cached_property
     def published(self) -> Mapping[str, Mapping[str, Summary]]:
@@ -94,7 +97,7 @@ def _study(manifest: Path) -> Section:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
         kept, copies = _once(content["cells"], manifest.parent)
         cells = [_cell(cell["label"], cell["seed"], RunDirectory(manifest.parent / cell["run"])) for cell in kept]
-        return _of_study(description(content), cells, copies)
+        return of_study(description(content), cells, copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
@@ -113,7 +116,8 @@ def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mappin
     return list(kept.values()), copies
 
 
-def _of_study(about: SizedDescription, cells: Sequence[ReportCell], strays: Sequence[str]) -> Section:
+def of_study(about: SizedDescription, cells: Sequence[ReportCell], strays: Sequence[str]) -> Section:
+    """The section of a study by what it says of itself; `UserError` if one of its paper's values cannot be read."""
     settings = {entry.name: getattr(about, entry.name) for entry in fields(SizedDescription)}
     section = Section(**settings, key=_slug(about.name), cells=cells, strays=strays)
     _ = section.published  # refuses what cannot be read
@@ -132,6 +136,11 @@ def of_cells(
         folders: Where to look for runs, in this order.
         command: What makes it.
     """
+    return of_study(study.at(preset, command), *found(cells, folders))
+
+
+def found(cells: Sequence[StudyCell], folders: Sequence[Path]) -> tuple[list[ReportCell], list[str]]:
+    """What there is of a study's cells in folders, looked at in this order, and the runs there that are no cell's."""
     runs: list[RunDirectory | None] = [None] * len(cells)
     strays = []
     for folder in folders:
@@ -144,7 +153,7 @@ def of_cells(
         else ReportCell(label=cell.label, seed=cell.seed, name=f"{cell.label}-seed{cell.seed}", run=None)
         for run, cell in zip(runs, cells, strict=True)
     ]
-    return _of_study(study.at(preset, command), shown, strays)
+    return shown, strays
 
 
 def _run(path: Path) -> RunDirectory | None:
@@ -160,22 +169,20 @@ def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:
 
 
 def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
-    number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    number = f"{len(runs):,} run{'s' if len(runs) > 1 else ''}"
+    configurations = [configuration(run) for run in runs]
+    labels, settings = told_apart(configurations, [run.name for run in runs])
     return Section(
         name=folder.name,
         key=_slug(folder.name),
         title=f"Runs in {folder.name}",
         question=f"{number} outside of any study, so without the values of a paper and without claims.",
         cells=[
-            _cell(label, configuration(run).get("seed", 0), run) for run, label in zip(runs, _labels(runs), strict=True)
+            _cell(label, each.get("seed", 0), run)
+            for run, each, label in zip(runs, configurations, labels, strict=True)
         ],
+        settings=settings,
     )
-
-
-def _labels(runs: Sequence[RunDirectory]) -> list[str]:
-    """The networks' names if they tell the runs apart, else the runs'."""
-    networks = [configuration(run).get("model", {}).get("network", run.name) for run in runs]
-    return networks if len(runs) > 1 and len(set(networks)) == len(runs) else [run.name for run in runs]
 
 
 def _slug(text: str) -> str:

@@ -72,7 +72,8 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
     tested = several and any(value.deviation is not None for value in of_paper)
     grown = any("first_layer_growth" in outcome.quantities for outcome in results)
     shown = dict.fromkeys([*ACCURACIES, *(name for values in section.published.values() for name in values)])
-    columns = [Column("", "network", numeric=False)]
+    headings = dict.fromkeys(name for values in section.settings.values() for name in values if name != "network")
+    columns = [Column("", "network", numeric=False), *(Column("", name, numeric=False) for name in headings)]
     for quantity in shown:
         name = in_words(quantity) or quantity
         if any(quantity in values for values in section.published.values()):
@@ -85,12 +86,14 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
     columns += [Column(f"layers with infinite κ: {SINGULAR} + {BEYOND}", _INFINITE[key]) for key in infinite]
     columns += [Column("", "status", numeric=False), Column("", "time")]
     if several:
-        columns.insert(1, Column("", "seeds"))
+        columns.insert(1 + len(headings), Column("", "seeds"))
     rows = []
     for label in section.labels:
         of_label = [outcome for outcome in results if outcome.cell.label == label]
         ended = sum(outcome.ended for outcome in of_label)
-        row = [title(label), *([f"{ended} of {len(of_label)}"] if several else [])]
+        settings = section.settings.get(label, {})
+        row = [settings.get("network", title(label)), *(settings.get(name, _NONE) for name in headings)]
+        row += [*([f"{ended} of {len(of_label)}"] if several else [])]
         for quantity in shown:
             row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
         row += [spread(_values(of_label, "first_layer_growth"), factor)] if grown else []

@@ -18,6 +18,7 @@ from repro.measurements.kappa import (
     PERFECTLY,
     SINGULAR,
     Kappa,
+    at_end,
     first_layer_growth,
 )
 from repro.measurements.quantities import in_words
@@ -162,7 +163,7 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
     by_label: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
-        table = kappa.last_by_layer(run.readings)
+        table = at_end(run.of_layers(kappa))
         if len(table):
             by_label.setdefault(title(run.label), []).append(table)
     parts = []

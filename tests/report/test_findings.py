@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from repro.measurements import MEASUREMENTS
+from repro.measurements.kappa import at_end
 from repro.records import RunDirectory, readings
 from repro.report.outcomes import outcomes, verdicts
 from repro.report.sources import of_cells
@@ -56,7 +57,7 @@ def test_findings_counts_both_kinds_of_infinite_as_the_records_have_them(name: s
     for kappa in MEASUREMENTS["representations"].kappas:
         counts = kappa.quantities.values(table)
         found += [
-            len(kappa.last_by_layer(table)),
+            len(at_end(kappa.table(table))),
             *(counts[f"{kappa.key}_{kind}"] for kind in ("infinite", "singular")),
         ]
     assert [int(number) for number in row.groups()] == [*found[:3], *found[4:]]

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from repro.errors import UserError
+from repro.report.differences import told_apart
+from repro.report.outcomes import outcomes
 from repro.report.sources import sections
+from repro.report.tables import accuracy_table
 
 
 def test_a_study_is_one_section_with_its_cells_in_order(run, manifest) -> None:
@@ -24,7 +27,7 @@ def test_a_folder_of_studies_and_of_runs_without_one(run, manifest, tmp_path: Pa
     run("y", folder="runs/single", seed=3)
     study, single = sections([tmp_path / "runs"])
     assert study.title == "A study"
-    assert [(cell.label, cell.seed) for cell in single.cells] == [("x", 0), ("y", 3)]
+    assert [(cell.label, cell.seed) for cell in single.cells] == [("resnet20", 0), ("resnet20", 3)], "two seeds of one"
     assert not single.paper_values
     assert not single.claims
 
@@ -80,3 +83,34 @@ def test_a_run_counts_once_though_it_was_copied_or_is_named_twice(run, manifest)
     assert [cell.name for cell in section.cells] == ["a", "b", "not-run"]
     assert section.strays[0] == "a-copy: the same run as a, which counts once"
     assert len(section.strays) == 3
+
+
+def test_runs_of_ones_own_have_columns_for_what_differs_and_no_hashes() -> None:
+    def of(network: str, rate: float, seed: int = 0, **more: object) -> dict[str, object]:
+        return {"model": {"network": network}, "training": {"learning_rate": rate}, "seed": seed, **more}
+
+    runs = [of("resnet20", 0.1), of("resnet20", 0.1, 1), of("plainnet20", 0.1), of("resnet20", 0.01, name="学习率")]
+    runs += [of("plainnet20", 0.1, log={"every_n_steps": 3})]
+    labels, columns = told_apart(runs, ["a-0123abcd", "b", "c", "d", "c.1"])
+    assert labels == [
+        "resnet20, learning rate 0.1",
+        "resnet20, learning rate 0.1",
+        "plainnet20, learning rate 0.1, c",
+        "学习率",
+        "plainnet20, learning rate 0.1, c.1",
+    ]
+    assert columns["学习率"] == {"learning rate": "0.01", "network": "ResNet-20"}
+    assert columns[labels[2]] == columns[labels[4]] == {"learning rate": "0.1", "network": "PlainNet-20"}
+    assert told_apart(runs[:1], ["a-0123abcd"]) == (["a"], {"a": {}})
+
+
+def test_of_many_networks_the_first_are_drawn_and_all_are_counted(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.report.outcomes.MOST_DRAWN", 2)
+    for number in range(3):
+        run(f"r{number}", folder="runs/own", network=f"resnet{20 + 6 * number}")
+    (section,) = sections([run("r0", folder="runs/own").path.parent])
+    found = outcomes(section)
+    assert [outcome.records is not None for outcome in found] == [True, True, False]
+    assert [outcome.quantities["test_accuracy"] for outcome in found] == [95.0] * 3
+    table = accuracy_table(section, found)
+    assert [row[0] for row in table.rows] == ["ResNet-20", "ResNet-26", "ResNet-32"]

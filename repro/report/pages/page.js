@@ -46,7 +46,7 @@ const ask = figure => {
   figure.prepend(tools)
   tools.append(make('button', {type: 'button', className: 'enlarge', onclick: () => enlarge(figure)}, 'Enlarge'))
   if (!source) return
-  const {networks, panels, lists} = JSON.parse(source.textContent)
+  const {networks, panels, lists, reach} = JSON.parse(source.textContent)
   const shown = networks.map(() => true)
   const lines = panels.flatMap(panel => panel.traces.map(trace => ({...trace, panel: panel.title})))
   const points = lines.flatMap((line, number) => {
@@ -76,13 +76,13 @@ const ask = figure => {
     const scale = box.width / svg.viewBox.baseVal.width
     const x = box.left - outer.left + point.x * scale, y = box.top - outer.top + point.y * scale
     const side = x + 16 + told.offsetWidth > outer.width ? x - 16 - told.offsetWidth : x + 16
-    told.style.left = `${Math.max(0, side)}px`
+    told.style.left = `${Math.max(0, Math.min(side, outer.width - told.offsetWidth))}px`
     told.style.top = `${y + 12}px`
   }
   const nearest = event => {
     const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width
     const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale
-    let best = null, least = (24 * scale) ** 2
+    let best = null, least = reach ** 2
     for (const point of points) {
       const distance = (point.x - x) ** 2 + (point.y - y) ** 2
       if (distance <= least && shown[point.line.network]) [best, least] = [point, distance]
@@ -92,6 +92,7 @@ const ask = figure => {
   svg.addEventListener('pointermove', event => tell(nearest(event)))
   svg.addEventListener('pointerdown', event => tell(nearest(event)))
   scroll.addEventListener('pointerleave', () => tell(null))
+  addEventListener('resize', () => at && tell(at))
   // Left and right go from value to value, up and down from line to line.
   const step = key => {
     const of = number => points.filter(it => it.number === number)
@@ -117,7 +118,7 @@ const ask = figure => {
     svg.querySelectorAll(`[data-network="${number}"]`).forEach(it => it.style.display = on ? '' : 'none')
     if (at && !shown[at.line.network]) tell(null)
   }
-  if (networks.length > 1) {
+  if (networks.length > 1 && svg.querySelector('[data-network]')) {
     const boxes = networks.map(({name, color}, number) => {
       const box = make('input', {type: 'checkbox', checked: true, onchange: () => choose(number, box.checked)})
       const swatch = make('span', {className: 'swatch'})
@@ -157,7 +158,7 @@ const tableOf = (networks, panels, lists) => {
   const table = make('table', {}, make('thead', {}, head), body)
   sortable(table)
   const around = make('div', {className: 'scroll tall', tabIndex: 0}, table)
-  around.setAttribute('role', 'region')
+  around.setAttribute('role', 'group')
   around.setAttribute('aria-label', 'The numbers of this figure')
   return around
 }

@@ -168,7 +168,7 @@ def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], 
     total = f'<p class="total">{_marks(counts)}</p>{_bar(counts)}' if counts else ""
     parts = [
         f"<h1>{escape(heading)}</h1>",
-        f"<p>{text}{' What became of the claims of both papers:' if counts else ''}</p>",
+        f"<p>{text}{' What became of their claims:' if counts else ''}</p>",
         total,
         _filter(cards.values()),
         '<ul class="cards">',

@@ -10,7 +10,7 @@ from typing import Any
 
 from repro.figures.style import title
 from repro.records import RunDirectory
-from repro.report.outcomes import RunResult
+from repro.report.outcomes import MOST_DRAWN, RunResult
 from repro.report.pages import svg
 from repro.report.pages.scorecard import VERDICTS
 from repro.report.sources import ReportCell, Section
@@ -63,6 +63,10 @@ def study_section(
         _verdicts(section, judged),
         _results(section, table, anchors),
     ]
+    if figures and len(section.labels) > MOST_DRAWN:
+        parts.append(
+            f'<p class="note">The figures show the first {MOST_DRAWN} of {len(section.labels):,} networks.</p>'
+        )
     for name, drawn in figures.items():
         sentences = caption(section, name, records)
         parts.append(f"<h2>{escape(heading(name))}</h2>")

@@ -1,0 +1,58 @@
+"""Runs of one's own, told apart by what differs between their settings rather than by names that end in a hash."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from repro.config import Config, determining
+from repro.figures.style import title
+
+_NETWORK = "model.network"
+_MOST = 40
+"""Characters of a value."""
+
+
+def told_apart(
+    configurations: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """A label for each run, and by label what differs, by heading.
+
+    A run that was given a name has it as its label; of others it is made of the network and what differs beside it.
+    Runs that differ in their seed alone share a label: they are several seeds of one.
+
+    Args:
+        configurations: Of the runs, as written.
+        names: Of their folders.
+    """
+    settings = [_flat(configuration) for configuration in configurations]
+    differing = [key for key in determining(Config()) if len({repr(each.get(key)) for each in settings}) > 1]
+    differing = [key for key in differing if key not in ("seed", _NETWORK)]
+    labels, columns = [], {}
+    for configuration, flat, name in zip(configurations, settings, names, strict=True):
+        values = {_heading(key): str(flat.get(key))[:_MOST] for key in differing}
+        network = str(flat.get(_NETWORK, name))
+        given = configuration.get("name")
+        label = str(given) if given else ", ".join([network, *(f"{key} {value}" for key, value in values.items())])
+        labels.append(label if len(names) > 1 else re.sub(r"-[0-9a-f]{8}$", "", name))
+        columns[labels[-1]] = {} if len(names) == 1 else {**values, "network": title(network)}
+    seeds = [configuration.get("seed", 0) for configuration in configurations]
+    times = Counter(zip(labels, seeds, strict=True))
+    for number, (label, seed, name) in enumerate(zip(list(labels), seeds, names, strict=True)):
+        if times[label, seed] > 1:  # nothing tells them apart but the folder
+            labels[number] = f"{label}, {name}"
+            columns[labels[number]] = columns[label]
+    return labels, columns
+
+
+def _heading(key: str) -> str:
+    return key.rpartition(".")[2].replace("_", " ")
+
+
+def _flat(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in configuration.items():
+        flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
