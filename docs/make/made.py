@@ -13,7 +13,7 @@ from typing import Any
 from repro.commands import COMMANDS, parser_of
 from repro.commands.help import TOPICS
 from repro.config import Config
-from repro.config.fields import GROUPS, docs, field_type, keys, placeholder
+from repro.config.fields import GROUPS, allowed, docs, field_type, keys
 from repro.measurements import MEASUREMENTS
 from repro.studies import files, quantities
 from repro.studies.study import Adjustment, Preset, Study
@@ -37,7 +37,7 @@ def _group(title: str, text: str, names: Sequence[str]) -> str:
     for key in names:
         holder, _, name = key.rpartition(".")
         said = docs(field_type(holder) if holder else Config)[name]
-        rows.append([f"`{key}`", f"`{placeholder(field_type(key))}`", _default(key), said])
+        rows.append([f"`{key}`", allowed(field_type(key)), _default(key), said])
     return f"## {title}\n\n{text}\n\n" + _table(["key", "takes", "default", "what it is"], rows)
 
 
