@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import io
@@ -75,16 +76,24 @@ def studies() -> str:
 
 
 def commands() -> str:
-    """The help of every command; of what `options` has, the group's names only."""
-    return "\n\n".join(f"## repro {name}\n\n```text\n{_help(name)}\n```" for name in COMMANDS)
+    """The help of every command and of what follows it; of what `options` has, nothing."""
+    parts = []
+    for name in COMMANDS:
+        actions = getattr(parser_of(name), "_actions", ())
+        followed = [word for each in actions if isinstance(each, argparse._SubParsersAction) for word in each.choices]
+        parts.append(f"## repro {name}\n\n{_help(name)}")
+        parts += [f"### repro {name} {word}\n\n{_help(name, word)}" for word in followed]
+    return "\n\n".join(parts)
 
 
-def _help(name: str) -> str:
+def _help(name: str, *words: str) -> str:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        parser_of(name).read(["--help"])
+        parser_of(name).read([*words, "--help"])
     shown, *rest = text.getvalue().split("\nmodel:\n")
-    return shown.rstrip() + ("\n\nand every key of a configuration as a flag: see Options" if rest else "")
+    return f"```text\n{shown.rstrip()}\n```" + (
+        "\n\nand every key of a [configuration](options.md) as a flag." if rest else ""
+    )
 
 
 def measurements() -> str:
