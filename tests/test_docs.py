@@ -28,7 +28,8 @@ CONFIGURATIONS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def commands() -> list[str]:
-    lines = [line.strip() for document in DOCUMENTS for line in document.read_text(encoding="utf-8").splitlines()]
+    texts = [document.read_text(encoding="utf-8").replace(" \\\n", " ") for document in DOCUMENTS]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
     found = [line.split("#")[0].strip() for line in lines if re.match(r"repro [a-z](?!.*--help)", line)]
     for configuration in CONFIGURATIONS:
         text = configuration.read_text(encoding="utf-8")

@@ -41,6 +41,7 @@ def main(request: Fit) -> int:
         return 0
     if outcome.action == "skipped":
         print(f"{outcome.state['status']} before; --again trains it again")
+        _tell_agent(outcome.run)
         if lacking := _not_measured(outcome.run, request.config.measure.measurements):
             command = shell("repro", "measure", outcome.run.path, "--measurements", *lacking)
             print(f"  it was not asked for {', '.join(lacking)}: {command}")
@@ -49,6 +50,17 @@ def main(request: Fit) -> int:
 
 
 parser = partial(ConfigurationParser, examples=EXAMPLES, action=Action(Fit, main))
+
+
+def _tell_agent(run: RunDirectory) -> None:
+    """Send the record of a run that ended before to the run that a sweep's agent has asked for."""
+    from repro.tracking import wandb_sync
+    from repro.tracking.wandb_environment import sweep_run
+    from repro.tracking.wandb_service import Service
+
+    if key := sweep_run():
+        service = Service()
+        wandb_sync.send(wandb_sync.pending(run, service, key=key), service)
 
 
 def _not_measured(run: RunDirectory, wanted: Sequence[str]) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from repro.config import configurations, flatten, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
-from repro.studies import claims, quantities
+from repro.measurements import quantities
+from repro.studies import claims
 from repro.studies.study import Adjustment, Preset, Study, require_once
 
 MOST_RUNS = 10_000

@@ -186,6 +186,6 @@ def _acting(config: Config) -> dict[str, object]:
     for key in ("data.name", "model.network"):
         if ":" not in (name := str(settings[key])):
             settings[key] = name.lower()
-    if config.model.skip_neurons is None:
-        settings = {key: value for key, value in settings.items() if key not in ("model.skip_seed", "model.skip_head")}
-    return settings
+    unread = [] if config.model.skip_neurons is not None else ["model.skip_seed", "model.skip_head"]
+    unread += [] if config.training.schedule == "milestones" else ["training.milestones", "training.factor"]
+    return {key: value for key, value in settings.items() if key not in unread}

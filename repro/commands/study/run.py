@@ -59,7 +59,10 @@ def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
     if request.task is not None:
         return _run_task(request, request.task)
     from repro.distributed.processes import is_first_rank
+    from repro.tracking.wandb_environment import sweep_run
 
+    if sweep_run():
+        raise UserError("an agent of W&B's starts one run at a time, not a study; repro sweep writes what it takes")
     typed = made_by(request, *command)
     try:
         failed = _run(request, typed)
