@@ -15,8 +15,8 @@ from repro.commands import COMMANDS, parser_of
 from repro.commands.help import TOPICS
 from repro.config import Config
 from repro.config.fields import GROUPS, allowed, docs, field_type, keys
-from repro.measurements import MEASUREMENTS
-from repro.studies import files, quantities
+from repro.measurements import MEASUREMENTS, quantities
+from repro.studies import files
 from repro.studies.study import Adjustment, Preset, Study
 from repro.theory import STATEMENTS
 
