@@ -46,10 +46,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_more: Any) -> str:
-    """Fill in what is made from the code, and lead links to documents beside the package to their pages."""
+    """Fill in what is made from the code; links to files beside docs/ lead to their pages, or are text without one."""
     markdown = re.sub(r"<!-- made: ([\w-]+) -->", lambda match: MADE[match[1]](), markdown)
     for document, target in FROM_ROOT.items():
-        markdown = markdown.replace(f"](../{document}", f"]({target}")
+        markdown = re.sub(rf"\]\(\.\./{re.escape(document)}(#[^)]*)?\)", f"]({target})", markdown)
+    markdown = re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
     return re.sub(r"\]\((notebooks/[\w-]+)\.ipynb\)", r"](\1.md)", markdown)
 
 
@@ -77,6 +78,5 @@ def _existing(nav: Any, made: set[str]) -> Any:
 
 
 def _from_root(text: str) -> str:
-    """A document from beside the package as a page: links to what is a page lead there, others are text."""
-    text = re.sub(r"\]\((?!http|#)(docs/)?", lambda match: "](" if match[1] else "](../", text)
-    return re.sub(rf"\[([^\]]+)\]\(\.\./(?!{'|'.join(map(re.escape, FROM_ROOT))})[^)]*\)", r"\1", text)
+    """A document from beside the package, with links as from docs/."""
+    return re.sub(r"\]\((?!http|#)(docs/)?", lambda match: "](" if match[1] else "](../", text)

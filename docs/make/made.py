@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import io
@@ -13,7 +14,7 @@ from typing import Any
 from repro.commands import COMMANDS, parser_of
 from repro.commands.help import TOPICS
 from repro.config import Config
-from repro.config.fields import GROUPS, docs, field_type, keys, placeholder
+from repro.config.fields import GROUPS, allowed, docs, field_type, keys
 from repro.measurements import MEASUREMENTS, quantities
 from repro.studies import files
 from repro.studies.study import Adjustment, Preset, Study
@@ -37,7 +38,7 @@ def _group(title: str, text: str, names: Sequence[str]) -> str:
     for key in names:
         holder, _, name = key.rpartition(".")
         said = docs(field_type(holder) if holder else Config)[name]
-        rows.append([f"`{key}`", f"`{placeholder(field_type(key))}`", _default(key), said])
+        rows.append([f"`{key}`", allowed(field_type(key)), _default(key), said])
     return f"## {title}\n\n{text}\n\n" + _table(["key", "takes", "default", "what it is"], rows)
 
 
@@ -75,16 +76,24 @@ def studies() -> str:
 
 
 def commands() -> str:
-    """The help of every command; of what `options` has, the group's names only."""
-    return "\n\n".join(f"## repro {name}\n\n```text\n{_help(name)}\n```" for name in COMMANDS)
+    """The help of every command and of what follows it; of what `options` has, nothing."""
+    parts = []
+    for name in COMMANDS:
+        actions = getattr(parser_of(name), "_actions", ())
+        followed = [word for each in actions if isinstance(each, argparse._SubParsersAction) for word in each.choices]
+        parts.append(f"## repro {name}\n\n{_help(name)}")
+        parts += [f"### repro {name} {word}\n\n{_help(name, word)}" for word in followed]
+    return "\n\n".join(parts)
 
 
-def _help(name: str) -> str:
+def _help(name: str, *words: str) -> str:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        parser_of(name).read(["--help"])
+        parser_of(name).read([*words, "--help"])
     shown, *rest = text.getvalue().split("\nmodel:\n")
-    return shown.rstrip() + ("\n\nand every key of a configuration as a flag: see Options" if rest else "")
+    return f"```text\n{shown.rstrip()}\n```" + (
+        "\n\nand every key of a [configuration](options.md) as a flag." if rest else ""
+    )
 
 
 def measurements() -> str:

@@ -122,7 +122,7 @@ def page() -> None:
             "--headless",
             "--no-sandbox",
             "--hide-scrollbars",
-            "--window-size=1280,1500",
+            "--window-size=1280,1040",
             f"--screenshot={DOCS / 'page.png'}",
         ]
         subprocess.run([browser, *shot, (Path(folder) / "index.html").as_uri()], check=True, capture_output=True)

@@ -50,6 +50,7 @@ def _overview() -> Iterator[str]:
     yield "\nReproduce, extend and check two papers on why skip connections make very deep networks trainable.\n"
     yield from (f"  {name:10} {text}" for name, text in COMMANDS.items())
     yield "\nrepro COMMAND --help explains each; repro help TOPIC: " + ", ".join(TOPICS) + "."
+    yield "Formulas, every option and the Python API are in docs/, which make docs turns into pages."
 
 
 def _networks() -> Iterator[str]:
