@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from repro.commands.options import Action, Asked, Request, add_options, description, request_of, trust_option
-from repro.config import Config, configuration_parser, parse
+from repro.config import Config, ModelConfig, configuration_parser, parse
+from repro.config.parsing import Written
 from repro.data import DATASETS
 from repro.measurements import MEASUREMENTS
 from repro.measurements.registry import listing
 from repro.networks import NETWORKS
+from repro.networks import external as foreign
+from repro.networks.options import CHOSEN
 from repro.runs.validation import CODE_KEYS
 
 
@@ -58,6 +62,28 @@ class ConfigurationParser:
     def read(self, arguments: Sequence[str]) -> Asked:
         """What flags and files ask for; `UserError` for a mistake. Code that a flag names is trusted: it was typed."""
         written = parse(arguments, self._parser, start=self._start)
-        request = request_of(self._action.kind, written.own, config=written.config, base=written.base)
+        config, base = _without_untaken(written)
+        request = request_of(self._action.kind, written.own, config=config, base=base)
         code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]
         return Asked(self._action.do, dataclasses.replace(request, trust=(*request.trust, *code)))
+
+
+def _without_untaken(written: Written) -> tuple[Config, Config]:
+    """Both configurations without what the files say of a network of ours, where a flag names one from elsewhere."""
+    name, model = written.config.model.network, written.config.model
+    if "model.network" not in written.typed or not foreign.is_foreign(name):
+        return written.config, written.base
+    usual = {key: getattr(ModelConfig(), key) for key in CHOSEN if key not in foreign.takes(name)}
+    dropped = {
+        key: value
+        for key, value in usual.items()
+        if f"model.{key}" not in written.typed and getattr(model, key) != value
+    }
+    if dropped:
+        told = ", ".join(f"{key} {getattr(model, key)}" for key in dropped)
+        print(f"repro: note: {name} does not take what the file says of its network; left out: {told}", file=sys.stderr)
+    config, base = (
+        dataclasses.replace(each, model=dataclasses.replace(each.model, **dropped))
+        for each in (written.config, written.base)
+    )
+    return config, base

@@ -24,6 +24,11 @@ def is_foreign(name: str) -> bool:
     return name.startswith(TIMM) or ":" in name
 
 
+def takes(name: str) -> frozenset[str]:
+    """The options that a network from elsewhere takes."""
+    return frozenset({"pretrained", "arguments"} if name.startswith(TIMM) else {"arguments"})
+
+
 def check(name: str, options: Options) -> None:
     """What can be said without building the network. Only ``timm/`` names import timm.
 
@@ -31,11 +36,10 @@ def check(name: str, options: Options) -> None:
         UserError: Unknown timm network or tag, malformed import path, package that does not exist, option that is not
             passed on.
     """
+    refuse_options(name, options, takes(name))
     if name.startswith(TIMM):
-        refuse_options(name, options, {"pretrained", "arguments"})
         _check_timm(name, options)
     else:
-        refuse_options(name, options, {"arguments"})
         check_path(name, "network")
 
 

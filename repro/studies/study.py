@@ -74,11 +74,11 @@ class Study(Description):
     """One artefact of a paper, or a question of one's own: a grid of runs, the paper's values, and claims."""
 
     base: Mapping[str, Any] | str
-    """Configuration of every cell: keys and values, or a file below the folder of configurations."""
+    """Configuration of every cell: keys and values, or a file: beside the study's, else in the folder of ours."""
     grid: Mapping[str, Sequence[Any] | Mapping[str, Mapping[str, Any]]]
     """Axes: a configuration key with the values that it takes, or a name with variants and what each sets."""
     presets: Mapping[str, Preset]
-    """Sizes; the first is the default."""
+    """Sizes; the first is the default. A study without a paper may leave them out, and has one, ``default``."""
     preset_claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further ones by the preset at which alone they are claimed."""
     adjust: Sequence[Adjustment] = ()

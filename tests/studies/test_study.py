@@ -80,6 +80,29 @@ def test_mistakes_in_a_study_file(changes: dict[str, object], text: str, tmp_pat
         load(write(tmp_path, **changes))
 
 
+def test_all_missing_keys_are_named_at_once(tmp_path: Path) -> None:
+    absent = dict.fromkeys(("title", "question", "base", "grid", "presets"), "absent")
+    with pytest.raises(UserError, match="lacks the keys 'title', 'question', 'base', 'grid', 'presets'"):
+        load(write(tmp_path, **absent))
+
+
+def test_a_study_without_a_paper_needs_neither_presets_nor_sources(tmp_path: Path) -> None:
+    own = dict.fromkeys(("paper", "artefact", "expected", "presets", "paper_values"), "absent")
+    study = load(write(tmp_path, **own, claims=["resnet8-64.test_accuracy > 50"]))
+    assert [cell.seed for cell in study.cells()] == [0] * 4
+    assert study.folder(None) == study.folder("default") == "mine"
+    assert study.at(None, "command").scale == ""
+
+
+def test_a_base_is_looked_for_beside_the_study_and_then_among_ours(tmp_path: Path) -> None:
+    name = "oyedotun-mnist5k.yaml"
+    assert load(write(tmp_path, base=name)).cells()[0].config.model.width == 8
+    (tmp_path / name).write_text("model: {width: 3}")
+    assert load(write(tmp_path, base=name)).cells()[0].config.model.width == 3
+    with pytest.raises(UserError, match="there-is-none.yaml"):
+        load(write(tmp_path, base="there-is-none.yaml")).cells()
+
+
 def test_a_wrong_setting_names_the_study(tmp_path: Path) -> None:
     study = load(write(tmp_path, base={"model": {"widht": 4}}))
     with pytest.raises(UserError, match=r"unknown key 'model.widht'; nearest: model.width.*study mine"):
