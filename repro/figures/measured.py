@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from repro.figures.panels import Panel, Trace, draw_panels, finite_range, note_line
+from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
 from repro.figures.style import MUTED, looks, styled
 from repro.importing import load
@@ -76,7 +77,7 @@ def _marks(traces: Iterable[Trace]) -> list[Any]:
 
 def _of_kappa(runs: Runs, kappa: Kappa) -> list[Trace]:
     tables = ((run.label, kappa.table(run.readings).rename(columns={"kappa": "value"})) for run in runs)
-    return [trace for label, table in tables for trace in _against_layer(label, table)]
+    return pooled([trace for label, table in tables for trace in _against_layer(label, table)])
 
 
 def _panel(runs: Runs, measurement: Measurement, spec: PanelSpec) -> Panel:
@@ -99,7 +100,7 @@ def _panel(runs: Runs, measurement: Measurement, spec: PanelSpec) -> Panel:
         title=spec.title,
         x="step" if spec.against == "step" else "layer, from the input",
         y=spec.y,
-        traces=traces,
+        traces=pooled(traces),
         y_scale=spec.scale,
         y_limits=spec.limits,
         reference=spec.reference,

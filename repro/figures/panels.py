@@ -38,6 +38,9 @@ class Trace:
     """Whether a line carries its network's marks."""
     singular: Bool[np.ndarray, " points"] | None = None
     """Of infinite values which are perfectly singular: these have filled marks, the others hollow ones."""
+    band: tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]] | None = None
+    """The lowest and the highest of several runs, of which `y` is the middle one."""
+    runs: int = 1
 
     def marks(self, strip: str) -> dict[str, Bool[np.ndarray, " points"]]:
         """What goes to a strip, by kind of mark."""
@@ -84,6 +87,9 @@ def draw_panels(
     stacks = [_draw(figure, panel, look) for panel in panels]
     labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
     entries = [*(legend_line(look[label], title(label)) for label in labels), *notes]
+    if several := max((trace.runs for panel in panels for trace in panel.traces), default=1) - 1:
+        words = f"line: the middle of {several + 1} seeds; band: lowest to highest"
+        entries.append(note_line(words, lw=7, alpha=0.3, solid_capstyle="butt"))
     columns = _columns([str(entry.get_label()) for entry in entries], size[0])
     above = legend_above(figure, entries, columns, columnspacing=1.6, handlelength=2.6)
     place(figure, stacks, above=above + TITLE)
@@ -136,6 +142,8 @@ def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
 
 def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
     for trace in panel.traces:
+        if trace.band is not None:
+            _band(axes, trace, look[trace.label].color)
         finite = np.where(np.isfinite(trace.y), trace.y, np.nan)
         style = look[trace.label]
         marks = {"marker": style.marker, "markeredgecolor": PAPER, "markeredgewidth": 0.7}
@@ -173,6 +181,16 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
     if panel.y_scale == "log":
         label_decades(axes.yaxis, axes.get_ylim())
         _minor_ticks(axes)
+
+
+def _band(axes: Axes, trace: Trace, color: str) -> None:
+    """Where the highest is not finite the band ends at the largest value that is."""
+    low, high = (np.where(np.isfinite(edge), edge, np.nan) for edge in trace.band or ())
+    largest = np.nanmax(high) if np.isfinite(high).any() else np.nan
+    high = np.where(np.isnan(high), largest, high)
+    faint = trace.kind == "faint"
+    band = axes.fill_between(trace.x, low, high, color=color, alpha=0.1 if faint else 0.2, lw=0, zorder=1)
+    band.set_gid(f"band-{trace.label}-{trace.kind}")
 
 
 def label_decades(axis: Axis, limits: tuple[float, float]) -> None:

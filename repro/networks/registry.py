@@ -11,23 +11,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from repro.errors import UserError
 from repro.networks.families import residual_spec as layout
 from repro.networks.families import sequential_spec as plans
 from repro.networks.family import Depths, Family
-from repro.networks.options import Options
 
 _STACK = frozenset({"activation", "gamma", "initialization"})
 DENSENET_DEPTHS = Depths((121,), "121")
-_DENSENET_LEAST = {"small": 8, "imagenet": 29}
-"""Sides of the images that three transitions, and ImageNet's stem, leave a pixel of."""
-_COMMON = frozenset({"form", "width", "activation", "gamma", "normalization", "initialization"})
-
-
-def _densenet(depth: int | None, options: Options) -> None:
-    if options.image_size < (least := _DENSENET_LEAST[options.form]):
-        raise UserError(f"image_size {options.image_size} is too small for densenet{depth}; it needs {least} or more")
-
+_COMMON = _STACK | {"form", "width", "normalization", "normalization_groups"}
+_SKIPS = frozenset({"block", "shortcut", "skip_strength", "residual"})
 
 NETWORKS: dict[str, Family] = {
     "plainnet": Family(
@@ -38,13 +29,13 @@ NETWORKS: dict[str, Family] = {
     ),
     "resnet": Family(
         builder="repro.networks.families.residual:resnet",
-        takes=_COMMON | {"block", "shortcut"},
+        takes=_COMMON | _SKIPS,
         depths=layout.depths,
         check=layout.resnet,
     ),
     "resnext": Family(
         builder="repro.networks.families.residual:resnext",
-        takes=_COMMON | {"block", "shortcut", "groups"},
+        takes=_COMMON | _SKIPS | {"groups"},
         depths=partial(layout.depths, block="bottleneck"),
         check=layout.resnext,
     ),
@@ -70,7 +61,7 @@ NETWORKS: dict[str, Family] = {
         builder="repro.networks.families.densenet:DenseNet",
         takes=_STACK | {"form"},
         depths=lambda _options: DENSENET_DEPTHS,
-        check=_densenet,
+        check=plans.densenet,
     ),
     "fc": Family(
         builder="repro.networks.families.sequential:fc",

@@ -14,7 +14,7 @@ from repro.figures.style import title
 from repro.measurements.kappa import BEYOND, SINGULAR
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
-from repro.report.words import claim_in_words, reservations
+from repro.report.words import claim_in_words, missing, reservations
 from repro.studies.claims import Summary, Verdict, summary, welch
 from repro.studies.plan import duration
 from repro.studies.quantities import in_words
@@ -89,7 +89,8 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
     rows = []
     for label in section.labels:
         of_label = [outcome for outcome in results if outcome.cell.label == label]
-        row = [title(label), *([str(len(of_label))] if several else [])]
+        ended = sum(outcome.ended for outcome in of_label)
+        row = [title(label), *([f"{ended} of {len(of_label)}"] if several else [])]
         for quantity in shown:
             row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
         row += [spread(_values(of_label, "first_layer_growth"), factor)] if grown else []
@@ -152,14 +153,18 @@ def factor(value: float) -> str:
 
 
 def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
-    """One value, or mean ± deviation of several."""
+    """One value, or mean ± deviation of several; the lowest and highest where there is none, as one is not finite."""
     if not values:
         return _NONE
+    if len(set(values)) > 1 and not all(map(math.isfinite, values)):
+        finite = sorted(filter(math.isfinite, values))
+        ends = [form(value) for value in (*finite[:1], *(value for value in values if not math.isfinite(value)))]
+        return " to ".join(dict.fromkeys([ends[0], ends[-1]]))
     return _with_deviation(summary(values), form)
 
 
 def _with_deviation(value: Summary, form: Callable[[float], str]) -> str:
-    if value.deviation is None:
+    if value.deviation is None or not math.isfinite(value.mean):
         return form(value.mean)
     return f"{form(value.mean)} ± {form(value.deviation).removeprefix('× ')}"
 
@@ -238,7 +243,7 @@ def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], 
     verdicts = [
         f"- **{item.verdict}**{scale}: {claim_in_words(item.claim)} — {claim_in_words(item.detail)}" for item in judged
     ]
-    parts += ["\n".join(verdicts), to_markdown(table), reservations(section)]
+    parts += ["\n".join(verdicts), to_markdown(table), reservations(section), missing(section)]
     if section.command:
         parts.append(f"Made by `{section.command}`.")
     return "\n\n".join(part for part in parts if part) + "\n"

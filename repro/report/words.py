@@ -95,6 +95,27 @@ def reservations(section: Section) -> str:
     return " ".join(notes)
 
 
+def missing(section: Section) -> str:
+    """Which seeds of which cells have not been run, in a line; empty if all have."""
+    declared: dict[str, list[int]] = {}
+    lacking: dict[str, list[int]] = {}
+    for cell in section.cells:
+        declared.setdefault(cell.label, []).append(cell.seed)
+        if cell.run is None and not cell.damage:
+            lacking.setdefault(cell.label, []).append(cell.seed)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for label, seeds in lacking.items():
+        groups.setdefault(tuple(seeds), []).append(label)
+    parts = []
+    for wanted, labels in groups.items():
+        everyone = len(labels) > 1 and labels == [
+            label for label, seeds in declared.items() if set(wanted) <= set(seeds)
+        ]
+        whose = "every network" if everyone else _listed([title(label) for label in labels])
+        parts.append(f"seed{'s' * (len(wanted) > 1)} {_listed([f'{seed}' for seed in wanted])} of {whose}")
+    return f"Not run: {'; '.join(parts)}." if parts else ""
+
+
 def claim_in_words(claim: str) -> str:
     """``resnet110.test_accuracy >= 90 | Table 2 (93.29)`` as ``ResNet-110 test accuracy (%) ≥ 90 (Table 2, 93.29)``.
 

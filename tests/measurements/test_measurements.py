@@ -151,7 +151,7 @@ def unmeasured() -> Trained:
 
 
 @pytest.mark.parametrize("name", list(MEASUREMENTS))
-@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("mode", ["eval", pytest.param("train", marks=pytest.mark.slow)])
 def test_a_measurement_changes_nothing(name: str, mode: Literal["eval", "train"], unmeasured: Trained) -> None:
     losses, state, rest = unmeasured
     losses_with, state_with, rest_with = train(name, mode)
@@ -160,6 +160,7 @@ def test_a_measurement_changes_nothing(name: str, mode: Literal["eval", "train"]
     assert all(torch.equal(a, b) for a, b in zip(state, state_with, strict=True))
 
 
+@pytest.mark.slow
 def test_no_generator_moves() -> None:
     # In a process of its own: the tests' type checker draws from Python's generator.
     code = """

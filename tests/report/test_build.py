@@ -131,7 +131,7 @@ def test_cells_that_were_not_run_are_shown(study: Path, tmp_path: Path) -> None:
     assert "ResNeXt-20 – – – – – – – – not run –" in page.text  # the eighth: infinite κ
     assert "not run ResNeXt-20 test accuracy (%) ≥ 90" in page.text
     assert "holds PlainNet-20 test accuracy (%) ≤ 20" in page.text
-    assert "Not run: ResNeXt-20 with seed 0." in page.text
+    assert "Not run: seed 0 of ResNeXt-20." in page.text
     assert (
         "| ResNeXt-20 | – | – | – | – | – | – | – | – | not run | – |" in (tmp_path / "out" / "tables.md").read_text()
     )

@@ -12,7 +12,7 @@ from repro.errors import UserError
 from repro.networks.activations import create_activation
 from repro.networks.families import sequential_spec as plans
 from repro.networks.families.sequential_spec import Convolution, Plan
-from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 
@@ -40,7 +40,7 @@ class SequentialNet(nn.Module):
         self.features = nn.Sequential(features)
         self._left = plans.left(options.image_size, plan)
         self.classifier = nn.Sequential(self._fully_connected(channels * self._left**2, plan.hidden))
-        INITIALIZATIONS[options.initialization](self)
+        initialise(self, options.initialization, activation=options.activation)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images; `UserError` for images that it was not made for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from repro.errors import UserError
+from repro.networks.families.checks import check_channels
 from repro.networks.family import Depths
 from repro.networks.options import Options
 
@@ -61,6 +62,13 @@ def left(size: int, plan: Plan) -> int:
     return size
 
 
+def _checked(options: Options, plan: Plan) -> Plan:
+    channels = [options.in_channels, *(step.channels for step in plan.features if isinstance(step, Convolution))]
+    names = [f"features.conv{n}" for n, step in enumerate(plan.features, 1) if isinstance(step, Convolution)]
+    check_channels(options, zip(names, channels, channels[1:], strict=False))
+    return plan
+
+
 def cnn(_depth: int | None, options: Options) -> Plan:
     """Nguyen, Table 3, which prints 13 convolutions with 204,928 neurons where caption and Table 1 say 179,840 neurons.
 
@@ -77,12 +85,12 @@ def cnn(_depth: int | None, options: Options) -> Plan:
         *[Convolution(4 * w), Convolution(4 * w, stride=2)],
     ]
     if options.pooling != "maxpool":
-        return Plan(features=tuple(rows))
+        return _checked(options, Plan(features=tuple(rows)))
     features: list[Step] = []
     for row in rows:
         features.append(Convolution(row.channels, row.side))
         features += [Pool(ceil=True)] * (row.stride - 1)
-    return Plan(features=tuple(features))
+    return _checked(options, Plan(features=tuple(features)))
 
 
 def vgg(depth: int | None, options: Options) -> Plan:
@@ -103,7 +111,7 @@ def vgg(depth: int | None, options: Options) -> Plan:
     for count, factor in zip(_VGG_CONVOLUTIONS[depth], _VGG_WIDTHS, strict=True):
         features += [Convolution(factor * width)] * count
         features.append(Convolution(factor * width, side=2, stride=2) if options.pooling == "stride" else Pool())
-    return Plan(features=tuple(features), hidden=(128, 128))
+    return _checked(options, Plan(features=tuple(features), hidden=(128, 128)))
 
 
 def fc(depth: int | None, options: Options) -> Plan:
@@ -115,3 +123,21 @@ def fc(depth: int | None, options: Options) -> Plan:
 def mlp(_depth: int | None, options: Options) -> Plan:
     """Hidden layers of the widths ``hidden`` (default: 784 and 300, as Nguyen, Fig. 3)."""
     return Plan(hidden=tuple(options.hidden or (784, 300)))
+
+
+def densenet(depth: int | None, options: Options) -> None:
+    """DenseNet narrows in every layer: 1x1 convolutions to 128 channels, 3x3 ones to 32.
+
+    Raises:
+        UserError: The image is too small for its three transitions, or ImageNet's stem before them.
+    """
+    if options.image_size < (least := 29 if options.form == "imagenet" else 8):
+        raise UserError(f"image_size {options.image_size} is too small for densenet{depth}; it needs {least} or more")
+    check_channels(
+        options,
+        [
+            ("features.conv", options.in_channels, 64),
+            ("features.block1.0.conv1", 64, 128),
+            ("features.block1.0.conv2", 128, 32),
+        ],
+    )
