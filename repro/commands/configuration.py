@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,18 +69,14 @@ class ConfigurationParser:
 
 def _without_untaken(written: Written) -> tuple[Config, Config]:
     """Both configurations without what the files say of a network of ours, where a flag names one from elsewhere."""
-    name, model = written.config.model.network, written.config.model
-    if "model.network" not in written.typed or not foreign.is_foreign(name):
+    name, model, usual = written.config.model.network, written.config.model, ModelConfig()
+    if "model.network" not in written.typed:
         return written.config, written.base
-    usual = {key: getattr(ModelConfig(), key) for key in CHOSEN if key not in foreign.takes(name)}
-    dropped = {
-        key: value
-        for key, value in usual.items()
-        if f"model.{key}" not in written.typed and getattr(model, key) != value
-    }
-    if dropped:
-        told = ", ".join(f"{key} {getattr(model, key)}" for key in dropped)
-        print(f"repro: note: {name} does not take what the file says of its network; left out: {told}", file=sys.stderr)
+    said = [f"model.{key}" for key in CHOSEN if getattr(model, key) != getattr(usual, key)]
+    left_out = [key.removeprefix("model.") for key in foreign.untaken(name, said) if key not in written.typed]
+    if left_out:
+        foreign.note_left_out(name, ", ".join(f"{key} {getattr(model, key)}" for key in left_out))
+    dropped = {key: getattr(usual, key) for key in left_out}
     config, base = (
         dataclasses.replace(each, model=dataclasses.replace(each.model, **dropped))
         for each in (written.config, written.base)

@@ -94,6 +94,25 @@ def test_a_study_without_a_paper_needs_neither_presets_nor_sources(tmp_path: Pat
     assert study.at(None, "command").scale == ""
 
 
+def test_a_network_of_ones_own_leaves_out_what_the_base_says_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = {"model": {"network": "resnet8", "width": 4, "block": "basic"}, "data.batch_size": 32}
+    grid = {"which": {"ours": {}, "theirs": {"model.network": "timm/resnet18"}}}
+    own = {"paper": "absent", "paper_values": {}, "claims": [], "base": base, "grid": grid}
+    ours, theirs = load(write(tmp_path, **own, presets={"cpu": None})).cells()
+    assert (ours.config.model.width, ours.config.model.block) == (4, "basic")
+    assert (theirs.config.model.width, theirs.config.model.block) == (None, None)
+    assert theirs.config.data.batch_size == 32
+    note = (
+        "repro: note: timm/resnet18 does not take what the file says of its network; left out: width 4, block basic\n"
+    )
+    assert capsys.readouterr().err == note
+    adjusted = [{"cells": "theirs", "settings": {"model.width": 9}}]
+    _, theirs = load(write(tmp_path, **own, presets={"cpu": None}, adjust=adjusted)).cells()
+    assert theirs.config.model.width == 9, "what a cell itself asks for is refused where it is checked"
+
+
 def test_a_base_is_looked_for_beside_the_study_and_then_among_ours(tmp_path: Path) -> None:
     name = "oyedotun-mnist5k.yaml"
     assert load(write(tmp_path, base=name)).cells()[0].config.model.width == 8
