@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import repro
 from repro.cli import run
+from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -111,17 +112,37 @@ def test_a_data_set_of_ones_own(folder: Path) -> None:
     assert made.state["final"]["test_accuracy"] > 0.9
 
 
-def test_a_measurement_of_ones_own(folder: Path) -> None:
+def test_a_measurement_of_ones_own(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
     from repro.measurements import MEASUREMENTS
 
     network, images = nn.Linear(4, 3), torch.randn(8, 4)
-    names = {"network": network, "images": images}
+    names: dict[str, Any] = {"network": network, "images": images}
+    fit = commands("your-own.md")[2]
+    fit[fit.index("--config") + 1] = str(DOCS.parent / fit[fit.index("--config") + 1])
+    few = [
+        "--data.train_size",
+        "64",
+        "--data.test_size",
+        "50",
+        "--trainer.max_epochs",
+        "1",
+        "--measure.probe_size",
+        "8",
+    ]
     try:
         exec(blocks("your-own.md")[-1], names)
+        assert names["frame"]["value"].tolist() == [pytest.approx(network.weight.norm().item())]
+        assert run([*fit, *few, *QUICK]) == 0
+        (made,) = find_runs(["runs"])
+        assert set(repro.records.readings(made)["measurement"]) == {"weights", "norms"}
+        (folder / "theirs.yaml").write_text("measure: {measurements: ['norms:NORMS']}")
+        assert run(["fit", "--config", "theirs.yaml"]) == 2
+        assert "measure.measurements names code" in capsys.readouterr().err
+        for path, message in (("norms:norms", "is a function; a measurement is a"), ("norms:NONE", "cannot import")):
+            with pytest.raises(UserError, match=message):
+                repro.measure(network, images, measurements=[path])
     finally:
         MEASUREMENTS.pop("norms", None)
-    frame: Any = names["frame"]
-    assert frame["value"].tolist() == [pytest.approx(network.weight.norm().item())]
 
 
 @pytest.mark.slow

@@ -63,7 +63,9 @@ class ConfigurationParser:
         written = parse(arguments, self._parser, start=self._start)
         config, base = _without_untaken(written)
         request = request_of(self._action.kind, written.own, config=config, base=base)
-        code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]
+        names = [written.typed.get(key, "") for key in CODE_KEYS]
+        names += [name for key in ("measurements", "every_n_steps") for name in written.typed.get(f"measure.{key}", ())]
+        code = [str(name) for name in names if ":" in str(name)]
         return Asked(self._action.do, dataclasses.replace(request, trust=(*request.trust, *code)))
 
 
