@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
+from typing import TypeVar
 
+T = TypeVar("T")
 SAY_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
@@ -28,10 +32,12 @@ class Wait:
 
     Args:
         what: What is waited for, in words.
+        said_after: Seconds until that is said. Default: `SAY_SECONDS`.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, said_after: float | None = None) -> None:
         self.what = what
+        self._said_after = said_after
         self._began = time.monotonic()
         self._said = False
 
@@ -48,7 +54,11 @@ class Wait:
         """
         for listener in _listeners:
             listener(self.what)
-        if not self._said and self.seconds > SAY_SECONDS:
+        self.say()
+
+    def say(self) -> None:
+        """Say, once, what is waited for if it takes long."""
+        if not self._said and self.seconds > (SAY_SECONDS if self._said_after is None else self._said_after):
             self._said = True
             print(f"repro: waiting for {self.what}", file=sys.stderr, flush=True)
 
@@ -68,3 +78,31 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = float("i
         wait.look()
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def outcome(action: Callable[[], T], what: str) -> T:
+    """What a call returns that blocks: it runs in a thread, so that the wait for it ends when a listener raises.
+
+    The thread is then left to itself, and does not keep the process alive.
+
+    Args:
+        action: The call.
+        what: What is waited for, in words.
+
+    Raises:
+        Exception: What the call raises, or a listener.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread, wait = Thread(target=run, daemon=True), Wait(what)
+    thread.start()
+    while thread.is_alive():
+        wait.look()
+        thread.join(_LOOK_SECONDS)
+    return future.result()

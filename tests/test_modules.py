@@ -211,7 +211,8 @@ def test_every_data_set_shows_in_the_help_of_the_cli(tmp_path: Path) -> None:
 
 def test_their_defaults_are_those_of_the_configuration() -> None:
     parameters = inspect.signature(NamedClassifier).parameters
-    elsewhere = {"batch_statistics"}  # of several processes, which the command line alone sets up
+    # Of several processes, which the command line alone sets up; options of the Trainer.
+    elsewhere = {"batch_statistics", "clip_gradients", "max_steps", "stop_when"}
     for field in dataclasses.fields(TrainingConfig):
         if field.name not in elsewhere:
             assert parameters[field.name].default == field.default, field.name

@@ -52,3 +52,16 @@ def test_the_wait_for_another_process_that_prepares_the_same_data_is_heard(tmp_p
             alone(tmp_path / "lock").__enter__()
     with alone(tmp_path / "lock") as locked:
         assert locked
+
+
+def test_a_call_that_blocks_is_waited_for_and_left_when_a_listener_wants_to_go() -> None:
+    def stop(what: str) -> None:
+        raise InterruptedError(what)
+
+    assert waiting.outcome(lambda: 7, "an answer") == 7
+    with pytest.raises(ZeroDivisionError):
+        waiting.outcome(lambda: 1 / 0, "an answer")
+    began = time.monotonic()
+    with waiting.heard(stop), pytest.raises(InterruptedError, match="Godot"):
+        waiting.outcome(lambda: time.sleep(5), "Godot")
+    assert time.monotonic() - began < 4

@@ -24,6 +24,8 @@ class ConfiguredRequest(Request):
     config: Config
     base: Config
     """The configuration that the files alone make, without the flags."""
+    typed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the flags say, by key."""
     trust: tuple[str, ...] = trust_option()
 
 
@@ -62,7 +64,7 @@ class ConfigurationParser:
         """What flags and files ask for; `UserError` for a mistake. Code that a flag names is trusted: it was typed."""
         written = parse(arguments, self._parser, start=self._start)
         config, base = _without_untaken(written)
-        request = request_of(self._action.kind, written.own, config=config, base=base)
+        request = request_of(self._action.kind, written.own, config=config, base=base, typed=written.typed)
         names = [written.typed.get(key, "") for key in CODE_KEYS]
         names += [name for key in ("measurements", "every_n_steps") for name in written.typed.get(f"measure.{key}", ())]
         code = [str(name) for name in names if ":" in str(name)]

@@ -163,11 +163,11 @@ def device_named(name: str) -> Any:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         if not name.startswith(("cpu", "cuda")):
-            raise UserError(f"--device {name} is not to be had; allowed: auto, cpu, cuda")
+            raise UserError(f"--device {name} is not available; allowed: auto, cpu, cuda")
         return torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name} is not to be had ({reason}); allowed: auto, cpu, cuda") from error
+        raise UserError(f"--device {name} is not available ({reason}); allowed: auto, cpu, cuda") from error
 
 
 def _of_run(request: Measure) -> Subject:

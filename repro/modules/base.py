@@ -19,7 +19,7 @@ from repro.training.classifier import Classifier
 
 
 class NamedClassifier(Classifier):
-    """A network by name, trained by SGD.
+    """A network by name, trained by one of torch's optimisers.
 
     Args:
         name: As `repro.networks.create_network` takes it: ``resnet110``, ``timm/NAME``.
@@ -33,13 +33,16 @@ class NamedClassifier(Classifier):
         initialization: Gaussian of variance 2 / fan-in (he); cut off at two deviations; with that corrected; Glorot's;
             orthogonal in the unfolded kernel, or at its centre (`repro.networks.initialization`).
         loss: What is trained on, beside the penalties.
+        optimizer: SGD; AdamW; or Muon for hidden matrices and kernels, with AdamW for the rest.
         learning_rate: After the warm-up.
-        momentum: Of SGD.
+        momentum: Of SGD and Muon; of AdamW alone, β1.
         nesterov: Take Nesterov's momentum.
-        weight_decay: The objective is the loss + weight_decay / 2 times the sum of all squared parameters.
+        weight_decay: SGD: the objective is the loss + weight_decay / 2 times the sum of all squared parameters; others:
+            they shrink by the learning rate times this at each step.
         spectral_penalty: Weight of a penalty on unequal singular values; 0: none.
         warmup_steps: Steps at `warmup_learning_rate` before the first of `learning_rate`.
         warmup_learning_rate: The learning rate of the warm-up.
+        schedule: After the warm-up: stepwise decay at `milestones`, half a cosine down to 0, or the same rate.
         milestones: Where the learning rate is multiplied by `factor`, as shares of all steps.
         factor: What it is multiplied by.
         every_n_steps: How often ``step/...`` metrics are recorded.
@@ -65,6 +68,7 @@ class NamedClassifier(Classifier):
         gamma: float = 20.0,
         initialization: Initialization = "he",
         loss: Literal["cross_entropy", "square", "hinge"] = "cross_entropy",
+        optimizer: Literal["sgd", "adamw", "muon"] = "sgd",
         learning_rate: float = 0.1,
         momentum: float = 0.9,
         nesterov: bool = False,
@@ -72,6 +76,7 @@ class NamedClassifier(Classifier):
         spectral_penalty: float = 0.0,
         warmup_steps: int = 400,
         warmup_learning_rate: float = 0.01,
+        schedule: Literal["milestones", "cosine", "constant"] = "milestones",
         milestones: tuple[float, ...] = (0.5, 0.75),
         factor: float = 0.1,
         every_n_steps: int = 10,
@@ -89,6 +94,7 @@ class NamedClassifier(Classifier):
             network = connect(network, neurons, skip_seed, image=image, initialization=initialization, **skips)
         training = TrainingConfig(
             loss=loss,
+            optimizer=optimizer,
             learning_rate=learning_rate,
             momentum=momentum,
             nesterov=nesterov,
@@ -96,6 +102,7 @@ class NamedClassifier(Classifier):
             spectral_penalty=spectral_penalty,
             warmup_steps=warmup_steps,
             warmup_learning_rate=warmup_learning_rate,
+            schedule=schedule,
             milestones=tuple(milestones),
             factor=factor,
         )

@@ -20,6 +20,7 @@ class ResidualForm(NamedClassifier):
         width: Channels of the first stage. Default: 16, or 64.
         normalization: After each convolution: batch normalisation; none; of each image, over groups of channels or all.
         normalization_groups: Groups of the channels for normalization ``group``. Default: 8, or 32.
+        preactivation: Normalise and activate before each convolution of a block, not after it.
         common: See `NamedClassifier`.
     """
 
@@ -33,10 +34,11 @@ class ResidualForm(NamedClassifier):
         width: int | None = None,
         normalization: Normalization = "batch",
         normalization_groups: int | None = None,
+        preactivation: bool = False,
         **common: Any,
     ) -> None:
         normalizing = {"normalization": normalization, "normalization_groups": normalization_groups}
-        options = {"form": form, "width": width, **normalizing, **options}
+        options = {"form": form, "width": width, "preactivation": preactivation, **normalizing, **options}
         super().__init__(f"{name}{depth}", options, own={"depth": depth, **options}, **common)
 
 

@@ -37,6 +37,8 @@ def keep(run: RunDirectory, target: Path) -> int:
         state = json.loads((run.path / "state.json").read_text(encoding="utf-8"))
         state.pop("wandb_id", None)
         state.pop("wandb_live", None)
+        state.pop("wandb", None)
+        state.pop("mlflow_run_id", None)
         (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         if (run.path / "metrics.jsonl").exists():
             shutil.copyfile(run.path / "metrics.jsonl", target / "metrics.jsonl")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from repro import waiting
 from repro.records import MANIFEST, find_runs
 from repro.tracking.wandb_description import Description, manifest, tags
-from repro.tracking.wandb_service import Service
+from repro.tracking.wandb_names import artifact_name, fitted, without_places
+from repro.tracking.wandb_service import Service, place
 
 _DIGEST = "report/digest"
 
@@ -37,17 +39,22 @@ class StudyReport:
     outdated: bool
     """Whether W&B lacks it."""
 
+    @property
+    def artifact(self) -> str:
+        """The artifact's name."""
+        return artifact_name(f"study-{self.folder.resolve().name}")
+
 
 def study_report(
-    folder: Path, service: Service, *, project: str | None = None, entity: str | None = None
+    folder: Path, service: Service | None, *, project: str | None = None, entity: str | None = None
 ) -> StudyReport:
     """The report of a study as its records are now.
 
     Args:
         folder: The study's folder of runs.
-        service: W&B.
-        project: W&B's project. Default: ``log.project`` of the study's runs.
-        entity: W&B's user or team. Default: ``log.entity`` of the study's runs, else the account's own.
+        service: W&B; None: nobody asks what it has.
+        project: W&B's project. Default: that of the study's runs.
+        entity: W&B's user or team, likewise.
 
     Raises:
         UserError: If the records cannot be read, W&B has no such project, cannot be reached or refuses.
@@ -56,20 +63,21 @@ def study_report(
     from repro.report.build import files
     from repro.report.sources import sections
 
-    log = load(find_runs([folder])[0].config_path).log
-    project, entity = service.place(log, project=project, entity=entity)
+    run = find_runs([folder])[0]
+    project, whose = place(load(run.config_path).log, run.state.get("wandb", {}), project=project, entity=entity)
+    entity = whose or (service.entity if service else "?")
     made = files(sections([folder]), pictures=True)
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()
     about = manifest(folder)
     description = Description(
         identifier=hashlib.sha256(f"report/{folder.resolve().name}".encode()).hexdigest()[:8],
-        name=f"{folder.resolve().name} (report)",
-        group=folder.resolve().name,
+        name=fitted(f"{folder.resolve().name} (report)"),
+        group=fitted(folder.resolve().name),
         job_type="report",
         tags=tags(about),
-        config={key: value for key, value in about.items() if key != "cells"},
+        config=without_places({key: value for key, value in about.items() if key != "cells"}),
     )
-    summary = service.run_summary(entity, project, description.identifier) or {}
+    summary = (service.run_summary(entity, project, description.identifier) if service else None) or {}
     return StudyReport(
         folder=folder,
         description=description,
@@ -89,17 +97,17 @@ def send(report: StudyReport) -> None:
     """
     import wandb
 
-    from repro.tracking.wandb_run import replaying
+    from repro.tracking.wandb_run import finish, replaying
 
     with replaying(report.description, project=report.project, entity=report.entity, of=report.folder) as remote:
-        artifact = wandb.Artifact(f"study-{report.description.group}", type="study")
+        artifact = wandb.Artifact(report.artifact, type="study")
         for name, content in report.files.items():
             with artifact.new_file(name, mode="wb") as file:
                 file.write(content)
         artifact.add(summary_table(report.files), "summary")
-        remote.log_artifact(artifact).wait()
+        waiting.outcome(remote.log_artifact(artifact).wait, "W&B to take the report")
         remote.summary[_DIGEST] = report.digest
-        remote.finish(exit_code=0)
+        finish(remote, exit_code=0)
 
 
 def summary_table(files: Mapping[str, bytes]) -> Any:

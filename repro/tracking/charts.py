@@ -12,19 +12,23 @@ from PIL import Image
 
 from repro.figures import RunRecords, draw_measurements, to_png
 from repro.measurements import MEASUREMENTS
-from repro.measurements.kappa import kind
+from repro.measurements.kappa import Kappa, kind
 from repro.measurements.kinds.distributions import edges
+
+SINGULAR_AT = 8.0
+"""Where a chart has infinite κ on its axis of log10 κ: above all finite ones, which end at 6.92."""
 
 
 class Charts:
     """The tables and charts of one run, measurement after measurement.
 
     Args:
-        label: What the run is called in the charts.
+        label: What the run is called in pictures.
+        pictures: Whether to draw our own figures too.
     """
 
-    def __init__(self, label: str) -> None:
-        self._label = label
+    def __init__(self, label: str, *, pictures: bool = False) -> None:
+        self._label, self._pictures = label, pictures
         self._untrained: pd.DataFrame | None = None
         self._over_time: list[pd.DataFrame] = []
 
@@ -36,7 +40,7 @@ class Charts:
             self._untrained = frame[~often]
 
     def content(self, frame: pd.DataFrame) -> dict[str, Any]:
-        """What W&B gets for one step: histograms, a table of each measurement, and charts.
+        """What W&B gets for one step: histograms, of each measurement a table, of each κ a chart.
 
         A step at which only distributions are taken, as they may be often, gets histograms alone.
 
@@ -52,13 +56,42 @@ class Charts:
         if not len(now):
             return entries
         before = [] if self._untrained is None or frame["step"].iloc[0] == 0 else [self._untrained]
-        records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
         for measurement, part in frame.assign(kind=kind(frame)).groupby("measurement"):
             # By rows: of a frame W&B looks up every cell by itself.
             entries[f"readings/{measurement}"] = wandb.Table(
                 columns=list(part.columns), data=list(part.itertuples(index=False, name=None))
             )
-        return entries | {f"charts/{name}": image(figure) for name, figure in draw_measurements([records]).items()}
+        taken = set(now["measurement"])
+        kappas = [kappa for each in MEASUREMENTS.values() if each.name in taken for kappa in each.kappas]
+        entries |= {f"charts/{_name(kappa)}": chart(kappa, now, *before) for kappa in kappas if kappa.has(now)}
+        if self._pictures:
+            records = RunRecords.of_readings(self._label, pd.concat([*before, now, *self._over_time]))
+            figures = draw_measurements([records])
+            entries |= {f"pictures/{name}": image(figure) for name, figure in figures.items()}
+        return entries
+
+
+def chart(kappa: Kappa, now: pd.DataFrame, *before: pd.DataFrame) -> Any:
+    """κ against the layer as W&B's own line chart, in which the runs that one chooses lie over each other.
+
+    Its axis is linear, so κ stands there as log10 κ, infinite κ as `SINGULAR_AT`.
+    """
+    import wandb
+
+    rows: list[Any] = []
+    for when, frame in [*(("before training", frame) for frame in before), ("now", now)]:
+        for row in kappa.table(frame).itertuples():
+            value = float(row.kappa)  # type: ignore[arg-type]
+            height = SINGULAR_AT if np.isinf(value) else None if np.isnan(value) else float(np.log10(value))
+            rows.append([row.layer, row.name, when, row.epoch, height, value])
+    table = wandb.Table(columns=["layer", "name", "when", "epoch", "log10_kappa", "kappa"], data=rows)
+    title = f"{kappa.title}: log10 of κ ({SINGULAR_AT:g}: infinite) by layer"
+    return wandb.plot.line(table, "layer", "log10_kappa", stroke="when", title=title)
+
+
+def _name(kappa: Kappa) -> str:
+    of = kappa.measurement
+    return kappa.key if kappa.key.startswith(of) else f"{of}_{kappa.key}"
 
 
 def _often(frame: pd.DataFrame) -> pd.Series[bool]:

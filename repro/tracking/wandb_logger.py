@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, ParamSpec
+from typing import Any, ParamSpec
 
 import torch
 from lightning.pytorch import Callback
@@ -22,23 +22,16 @@ from repro.records import ENDED, RunDirectory
 from repro.text import shell
 from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
-from repro.tracking.wandb_run import Sender, close_run, confirm, open_run
-from repro.tracking.wandb_service import MissingProject, Service, available, reason
+from repro.tracking.wandb_environment import Mode, asked_mode, ignored, said
+from repro.tracking.wandb_run import Sender, close_run, confirm, finish, open_run
+from repro.tracking.wandb_service import MissingProject, Service, available, place, reason
 
 P = ParamSpec("P")
-Mode = Literal["offline", "online", "disabled"]
-_ENVIRONMENT_MODES: dict[str, Mode] = {
-    "online": "online",
-    "run": "online",
-    "offline": "offline",
-    "dryrun": "offline",
-    "disabled": "disabled",
-}
 
 
 def mode(log: LogConfig) -> Mode:
-    """The flag's mode, else WANDB_MODE's, else offline: compute nodes have no network, and a login is no request."""
-    return log.wandb or _ENVIRONMENT_MODES.get(os.environ.get("WANDB_MODE", ""), "offline")
+    """The flag's mode, else the environment's, else offline: compute nodes have no network, a login is no request."""
+    return log.wandb or asked_mode() or "offline"
 
 
 def wandb_logger(run: RunDirectory, *, config: Config, identifier: str) -> RunWandbLogger | None:
@@ -73,14 +66,14 @@ class WandbIdentifier(Callback):
 
 
 class RunWandbLogger(Logger):
-    """Sends what a run records to W&B's run: its metrics, and of readings a table and a chart of κ against layer.
+    """Sends what a run records to W&B's run: its metrics, and of readings a table and charts of κ against layer.
 
     Online the run that has this id goes on where W&B has it: first comes what the record has and W&B lacks, and what a
     restarted run repeats is left out. Offline each life of the run writes its own log of what is new. The first failure
     of W&B's is told in one line; the training and its record go on without.
 
     Args:
-        run: The run's directory; W&B's own files lie in its folder ``wandb``.
+        run: The run's directory; W&B's own files lie in its folder ``wandb``, or in WANDB_DIR.
         config: The run's configuration.
         identifier: W&B's id of the run, the same in all its lives.
     """
@@ -90,8 +83,11 @@ class RunWandbLogger(Logger):
         self._run, self._config, self._identifier = run, config, identifier
         self._remote: Any = None
         self._service: Service | None = None  # online
-        self._sender = Sender(run.name, Cursor(Position()), patient=False)
+        self._sender = self._new_sender(Position())
         self._broken: str | None = None
+
+    def _new_sender(self, position: Position) -> Sender:
+        return Sender(self._run.name, Cursor(position), patient=False, pictures=self._config.log.pictures)
 
     @property
     def name(self) -> str:
@@ -108,9 +104,13 @@ class RunWandbLogger(Logger):
         """W&B's id of the run."""
         return self._identifier
 
+    def _place(self, service: Service) -> tuple[str, str]:
+        project, entity = place(self._config.log, self._run.state.get("wandb", {}))
+        return project, entity or service.entity
+
     def _sent(self, service: Service) -> Position:
         """How much of this run's record W&B has."""
-        project, entity = service.place(self._config.log)
+        project, entity = self._place(service)
         try:
             summary = service.run_summary(entity, project, self._identifier)
         except MissingProject:
@@ -144,14 +144,20 @@ class RunWandbLogger(Logger):
                 self._service = None
                 _say(f"{refusal}; this run logs offline, `{_sync(self._run)}` sends it")
                 online = False
-        self._sender = Sender(self._run.name, Cursor(position), patient=False)
+        if odd := ignored():
+            _say(f"{' and '.join(odd)} not taken: each run has an id of its own at W&B, and goes on by itself")
+        if labels := said():
+            self._run.update_state(wandb=labels)  # for whoever sends the record later
+        self._sender = self._new_sender(position)
+        project, entity = place(log, self._run.state.get("wandb", {}))
         self._remote = open_run(
             describe(self._run, self._config, key=self._identifier),
             mode="online" if online else "offline",
-            project=log.project,
-            entity=log.entity,
-            folder=self._run.path,
+            project=project,
+            entity=entity,
+            folder=Path(os.environ.get("WANDB_DIR") or self._run.path),
             training=True,
+            places=log.places,
         )
         for row in rows(self._run):
             if online:
@@ -192,15 +198,15 @@ class RunWandbLogger(Logger):
         self._attempt(self._close, status)
         if self._broken is not None:  # leave nothing that the next run of this process would wait for
             with contextlib.suppress(Exception):
-                self._remote.finish(exit_code=1)
+                finish(self._remote, exit_code=1)
         self._remote = None
 
     def _close(self, status: str) -> None:
-        if status == "finished":
+        if status in ("finished", "stopped"):
             self._sender.send_figures(self._remote, self._run)
         close_run(self._remote, self._run.state, status)
         if self._service is not None and status in ENDED:
-            project, entity = self._service.place(self._config.log)
+            project, entity = self._place(self._service)
             confirm(self._service, entity, project, self._identifier, self._sender.cursor.position, status)
 
 

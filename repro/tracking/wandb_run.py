@@ -6,9 +6,11 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from repro import waiting
 from repro.errors import UserError
 from repro.figures import RunRecords, draw
 from repro.records import ENDED, RunDirectory
@@ -17,12 +19,15 @@ from repro.tracking.wandb_cursor import STATUS, STEP, Cursor, Position, Row
 from repro.tracking.wandb_description import Description
 from repro.tracking.wandb_service import Service, reason
 
-_PATIENCE_SECONDS = (0, 1, 2, 4, 8)
-_ELSEWHERE = {  # nothing is said of a machine that did not train
+_PATIENCE_SECONDS = (0.0, 1.0, 2.0, 4.0, 8.0)
+_QUIET = {  # what W&B finds out by itself: the git remote, the program's path, the user's folders
     "program": "repro",
     "disable_git": True,
     "save_code": False,
     "x_disable_meta": True,
+}
+_ELSEWHERE = {  # nothing is said of a machine that did not train
+    **_QUIET,
     "x_disable_machine_info": True,
     "x_disable_stats": True,
     "x_save_requirements": False,
@@ -49,6 +54,7 @@ def open_run(
     entity: str | None,
     folder: Path,
     training: bool,
+    places: bool = False,
 ) -> Any:
     """Open W&B's run: a new one, or, online, the one that already has this id.
 
@@ -58,25 +64,29 @@ def open_run(
         project: W&B's project.
         entity: W&B's user or team; None: the account's own.
         folder: Where W&B keeps files of its own.
-        training: Whether this process trains: then the machine is described and watched, and W&B may not hold it up.
+        training: Whether this process trains: then the machine is watched, and W&B may not hold it up.
+        places: Whether W&B may tell of the git remote, the program and its machine, as it finds them.
     """
     import wandb
 
     wanted: dict[str, Any] = {"console": "off", "silent": True, "init_timeout": 60, "finish_timeout_raises": True}
     if training:  # the stream of rows does not hold it up before the end
         wanted |= {**_RETRIES, "x_disable_stats": mode == "offline", "finish_timeout": LONGEST_FINISH_SECONDS}
+        wanted |= {} if places else _QUIET
     else:
         wanted |= {**_RETRIES, **_STREAM_RETRIES, **_ELSEWHERE, "finish_timeout": 900}
     wandb.termsetup(wandb.Settings(silent=True), None)  # before the run's settings apply it tells of the login
     # older W&B has fewer settings
     supported = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
-    run = wandb.init(
+    start = partial(
+        wandb.init,
         id=description.identifier,
         name=description.name,
         group=description.group,
         job_type=description.job_type,
         tags=list(description.tags),
         config=dict(description.config),
+        notes=description.notes,
         project=project,
         entity=entity,
         dir=folder,
@@ -85,6 +95,7 @@ def open_run(
         reinit="create_new",
         settings=wandb.Settings(**supported),
     )
+    run = waiting.outcome(start, "W&B to open the run")
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
     return run
@@ -107,7 +118,7 @@ def replaying(description: Description, *, project: str, entity: str, of: Path) 
         except Exception as error:  # whatever W&B raises
             if remote is not None:
                 with contextlib.suppress(Exception):
-                    remote.finish(exit_code=1)
+                    finish(remote, exit_code=1)
             raise UserError(
                 f"W&B failed for '{of}': {reason(error)}; the same command goes on where it stopped"
             ) from error
@@ -120,12 +131,13 @@ class Sender:
         label: What the run is called in charts.
         cursor: Knows what is new.
         patient: Wait for W&B as long as it takes.
+        pictures: Whether to send our own figures too.
     """
 
-    def __init__(self, label: str, cursor: Cursor, *, patient: bool) -> None:
+    def __init__(self, label: str, cursor: Cursor, *, patient: bool, pictures: bool = False) -> None:
         self.cursor = cursor
-        self._label, self._patient = label, patient
-        self._charts = Charts(label)
+        self._label, self._patient, self._pictures = label, patient, pictures
+        self._charts = Charts(label, pictures=pictures)
         self._number = 0  # W&B's own count of rows, over all lives of an offline run
 
     def pass_over(self, row: Row) -> None:
@@ -162,17 +174,19 @@ class Sender:
         """
         measured = [(row, row.readings) for row in record if row.readings is not None]
         last = {tuple(row.measurements): row.step for row, _ in measured}.values()
-        charts, content = Charts(self._label), dict[str, Any]()
+        charts, content = Charts(self._label, pictures=self._pictures), dict[str, Any]()
         for row, readings in measured:
             if row.step in last:
                 content |= charts.content(readings)
             else:
                 charts.note(readings)
-        if again := {name: value for name, value in content.items() if name in names}:
+        if again := {name: value for name, value in content.items() if {name, f"{name}_table"} & set(names)}:
             self._log(remote, {**again, **self.cursor.position.columns()})
 
     def send_figures(self, remote: Any, run: RunDirectory) -> None:
-        """Send the figures of the whole run."""
+        """Send the figures of the whole run, if pictures are asked for."""
+        if not self._pictures:
+            return
         figures = {f"report/{name}": image(figure) for name, figure in draw([RunRecords.read(run)]).items()}
         self._log(remote, {**figures, **self.cursor.position.columns()})
 
@@ -195,7 +209,12 @@ def close_run(remote: Any, state: Mapping[str, Any], status: str) -> None:
     )
     if status not in (*ENDED, "failed"):
         remote.mark_preempting()  # W&B then shows it as preempted, not as failed
-    remote.finish(exit_code=0 if status in ENDED else 1)
+    finish(remote, exit_code=0 if status in ENDED else 1)
+
+
+def finish(remote: Any, *, exit_code: int) -> None:
+    """Close W&B's run when it has sent what it has."""
+    waiting.outcome(partial(remote.finish, exit_code=exit_code), "W&B to take the rest")
 
 
 def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
@@ -205,8 +224,8 @@ def confirm(service: Service, entity: str, project: str, identifier: str, positi
         UserError: If it has not within some seconds, which W&B may take, or the service does not answer.
     """
     lacks = ""
-    for wait in _PATIENCE_SECONDS:
-        time.sleep(wait)
+    for seconds in _PATIENCE_SECONDS:
+        waiting.until(lambda: False, "W&B to show what it has taken", seconds=seconds)
         summary = service.run_summary(entity, project, identifier) or {}
         reached = Position.of_summary(summary)
         if (reached, summary.get(STATUS)) != (position, status):

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from repro.config import LogConfig
 from repro.errors import UserError
+from repro.tracking.wandb_environment import said, sweep_run
 
 TIMEOUT_SECONDS = 15.0
 _VIEWER = "query Viewer { viewer { id entity username } }"
@@ -47,6 +48,24 @@ def available() -> bool:
 def reason(error: Exception) -> str:
     """The first line of an error's text."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def place(
+    log: LogConfig, labels: Mapping[str, Any], *, project: str | None = None, entity: str | None = None
+) -> tuple[str, str | None]:
+    """Project and entity of a run, the latter None for the account's own.
+
+    Args:
+        log: What the run's configuration says; it counts next.
+        labels: What W&B's environment variables said when it trained; they count last.
+        project: As named here, which counts most.
+        entity: Likewise.
+    """
+    now = said()
+    agent = now if sweep_run() else {}  # W&B puts the runs of a sweep where the sweep is
+    where = project or agent.get("project") or log.project or now.get("project") or labels.get("project")
+    whose = entity or agent.get("entity") or log.entity or now.get("entity") or labels.get("entity")
+    return where or "repro", whose
 
 
 class Service:
@@ -81,14 +100,6 @@ class Service:
             if login := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):
                 return login[2]
         return None
-
-    def place(self, log: LogConfig, *, project: str | None = None, entity: str | None = None) -> tuple[str, str]:
-        """Project and entity of a run: as named here, else as its configuration says, else the account's own entity.
-
-        Raises:
-            UserError: The service does not answer, or refuses.
-        """
-        return project or log.project, entity or log.entity or self.entity
 
     @property
     def entity(self) -> str:

@@ -15,7 +15,7 @@ from repro.records import ENDED, RunDirectory
 from repro.records.lock import Lock
 from repro.tracking.wandb_cursor import STATUS, Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe, identifier
-from repro.tracking.wandb_service import Service
+from repro.tracking.wandb_service import Service, place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,30 +46,39 @@ class Pending:
         return f"{self.entity}/{self.project}/runs/{self.identifier}"
 
 
-def pending(run: RunDirectory, service: Service, *, project: str | None = None, entity: str | None = None) -> Pending:
+def pending(
+    run: RunDirectory,
+    service: Service | None,
+    *,
+    project: str | None = None,
+    entity: str | None = None,
+    key: str | None = None,
+) -> Pending:
     """What of a run W&B lacks.
 
     Of a run that trains right now the last step is left for later: it may not be complete.
 
     Args:
         run: The run's directory, which is only read.
-        service: W&B.
-        project: W&B's project. Default: the configuration's ``log.project``.
-        entity: W&B's user or team. Default: ``log.entity``, else the account's own.
+        service: W&B; None: nobody asks what it has, and all counts as new.
+        project: W&B's project. Default: as `repro.tracking.wandb_service.place`.
+        entity: W&B's user or team, likewise.
+        key: W&B's id of the run. Default: its own.
 
     Raises:
         UserError: If the configuration cannot be read, W&B has no such project, cannot be reached or refuses.
     """
     config, status = load(run.config_path), run.status
-    project, entity = service.place(config.log, project=project, entity=entity)
-    key = identifier(run)
-    summary = service.run_summary(entity, project, key) or {}
+    key = key or identifier(run)
+    project, whose = place(config.log, run.state.get("wandb", {}), project=project, entity=entity)
+    entity = whose or (service.entity if service else "?")
+    summary = (service.run_summary(entity, project, key) if service else None) or {}
     position, record = Position.of_summary(summary), list(rows(run))
     if status == "running":
         record = record[:-1]
     cursor = Cursor(position)
     new = sum(cursor.advance(row) is not None for row in record)
-    lost = service.lost_media(entity, project, key, summary)
+    lost = service.lost_media(entity, project, key, summary) if service else []
     return Pending(
         run=run,
         config=config,
@@ -100,7 +109,7 @@ def send(run: Pending, service: Service) -> None:
     if run.status == "running" and run.run.state.get("wandb_live"):
         raise UserError(f"'{run.run.path}' logs to W&B itself while it trains; sync it when it has ended")
     description = describe(run.run, run.config, key=run.identifier)
-    sender = Sender(run.run.name, Cursor(run.position), patient=True)
+    sender = Sender(run.run.name, Cursor(run.position), patient=True, pictures=run.config.log.pictures)
     with _alone(run.run), replaying(description, project=run.project, entity=run.entity, of=run.run.path) as remote:
         for row in tqdm(run.record, desc=run.run.name, unit="step", disable=not sys.stderr.isatty()):
             sender.send(remote, row)

@@ -129,7 +129,7 @@ def test_pictures_in_one_folder_have_no_classes(photographs: Path, tmp_path: Pat
         (["resnet20", "--images", "."], "holds 0 images"),
         (["resnet20", "--images", ".", "--measurements", "wieghts"], "nearest: weights"),
         (["resnet20", "--images", ".", "--probe-size", "1"], "--probe-size is 1; allowed: 2 or more"),
-        (["resnet20", "--images", ".", "--device", "tpu9"], "--device tpu9 is not to be had"),
+        (["resnet20", "--images", ".", "--device", "tpu9"], "--device tpu9 is not available"),
         (["resnet20", "--image", "."], "unknown flag '--image'; nearest: --images"),
     ],
 )

@@ -22,12 +22,12 @@ from repro.config import load, parse, to_yaml
 from repro.config.fields import keys
 from repro.data.sources import idx
 from repro.errors import UserError
+from repro.measurements.quantities import names
 from repro.records import RunDirectory, metrics, readings, spectra
 from repro.records.lock import holder
 from repro.records.surface import SurfaceRecord
 from repro.report.sources import sections
 from repro.studies import claims, files, study
-from repro.studies.quantities import names
 
 pytestmark = pytest.mark.timeout(300)
 CORPUS = Path(__file__).with_name("corpus")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from repro.errors import UserError
+from repro.networks import external
 from repro.studies.files import load
 
 CONTENT = {
@@ -56,7 +57,10 @@ def test_other_presets_have_a_folder_of_their_own_and_seeds_can_be_given(tmp_pat
         ({"grid": {"model.network": []}}, "grid without runs"),
         ({"grid": {}}, "grid without runs"),
         ({"presets": {}}, "lacks presets"),
-        ({"presets": {"cpu": {"reductions": ["width 4"]}}}, "preset cpu lists reductions and not against what; add"),
+        (
+            {"presets": {"cpu": {"reductions": ["width 4"]}}},
+            "preset cpu lists reductions, but not what they are compared with; add",
+        ),
         ({"presets": {"cpu": {"seed": 1}}}, "unknown key 'seed'; nearest: seeds"),
         ({"claims": ["50 < resnet9-64.test_accuracy < 60 | Table 1"]}, "unknown cell 'resnet9-64'"),
         ({"claims": ["1 < resnet8-64.weights_kappa[x] < 50 | Fig. 7"]}, "unknown quantity 'weights_kappa\\[x\\]'"),
@@ -97,6 +101,7 @@ def test_a_study_without_a_paper_needs_neither_presets_nor_sources(tmp_path: Pat
 def test_a_network_of_ones_own_leaves_out_what_the_base_says_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    external.note_left_out.cache_clear()
     base = {"model": {"network": "resnet8", "width": 4, "block": "basic"}, "data.batch_size": 32}
     grid = {"which": {"ours": {}, "theirs": {"model.network": "timm/resnet18"}}}
     own = {"paper": "absent", "paper_values": {}, "claims": [], "base": base, "grid": grid}

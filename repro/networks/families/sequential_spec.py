@@ -55,18 +55,18 @@ def output_size(size: int, step: Step) -> int:
     return (size + 2 * padding - step.side) // step.stride + 1
 
 
-def left(size: int, plan: Plan) -> int:
-    """Side of the image that is left after all steps; 0 for nothing."""
-    for step in plan.features:
-        size = max(output_size(size, step), 0)
-    return size
-
-
 def _checked(options: Options, plan: Plan) -> Plan:
     channels = [options.in_channels, *(step.channels for step in plan.features if isinstance(step, Convolution))]
     names = [f"features.conv{n}" for n, step in enumerate(plan.features, 1) if isinstance(step, Convolution)]
     check_channels(options, zip(names, channels, channels[1:], strict=False))
     return plan
+
+
+def left(size: int, plan: Plan) -> int:
+    """Side of the image that is left after all steps; 0 for nothing."""
+    for step in plan.features:
+        size = max(output_size(size, step), 0)
+    return size
 
 
 def cnn(_depth: int | None, options: Options) -> Plan:
@@ -125,14 +125,8 @@ def mlp(_depth: int | None, options: Options) -> Plan:
     return Plan(hidden=tuple(options.hidden or (784, 300)))
 
 
-def densenet(depth: int | None, options: Options) -> None:
-    """DenseNet narrows in every layer: 1x1 convolutions to 128 channels, 3x3 ones to 32.
-
-    Raises:
-        UserError: The image is too small for its three transitions, or ImageNet's stem before them.
-    """
-    if options.image_size < (least := 29 if options.form == "imagenet" else 8):
-        raise UserError(f"image_size {options.image_size} is too small for densenet{depth}; it needs {least} or more")
+def densenet(_depth: int | None, options: Options) -> None:
+    """DenseNet narrows in every layer: 1x1 convolutions to 128 channels, 3x3 ones to 32."""
     check_channels(
         options,
         [

@@ -44,6 +44,8 @@ class _Server(http.server.ThreadingHTTPServer):
 class StubService:
     """The part of W&B's GraphQL and file stream that its client uses, on 127.0.0.1.
 
+    An agent gets `sweep` as its sweep's configuration, and `commands`, one when it has ended the one before.
+
     `status` is answered to everything if it is not 200, and becomes 500 with the operation `fail_from`; with
     `uploads_fail` the files of charts and tables do not arrive; `requests` holds what was asked; an operation that it
     does not know is kept in `unknown` and answered with an error.
@@ -58,6 +60,8 @@ class StubService:
         self.artifacts: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.unknown: list[str] = []
+        self.sweep: dict[str, Any] = {}
+        self.commands: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -186,6 +190,17 @@ class StubService:
     def _CreateRunFiles(self, asked: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": name, "uploadUrl": f"{self.url}/upload/{asked['run']}/{name}"} for name in asked["files"]]
         return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+
+    def _SweepWithRuns(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"sweep": {"id": "s", "config": json.dumps(self.sweep), "runs": {"edges": []}}}}
+
+    def _CreateAgent(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"createAgent": {"agent": {"id": "a"}}}
+
+    def _Heartbeat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        idle = not any(json.loads(asked["runState"]).values())
+        given = [self.commands.pop(0)] if self.commands and idle else []
+        return {"agentHeartbeat": {"agent": {"id": "a"}, "commands": json.dumps(given)}}
 
     def _ArtifactType(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"project": {"artifact": None}}

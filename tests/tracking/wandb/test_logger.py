@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,10 +16,13 @@ from typing import Any
 import pytest
 
 from repro.config import LogConfig, from_mapping
-from repro.records import RunDirectory, metrics
+from repro.measurements import MEASUREMENTS
+from repro.records import RunDirectory, metrics, readings
 from repro.runs.start import start
 from repro.runs.stop import Interrupted
 from repro.tracking import wandb_logger
+from repro.tracking.wandb_description import describe
+from repro.tracking.wandb_service import place
 from repro.training.classifier import Classifier
 
 MANIFEST = {"paper": "Oyedotun", "artefact": "Table 1", "preset": "cpu"}
@@ -134,16 +139,40 @@ def test_the_checkpoint_knows_the_run(run: RunDirectory) -> None:
 def test_each_measuring_logs_tables_and_charts(run: RunDirectory, logs: list[list[Any]]) -> None:
     for log, measurings in zip(logs, (2, 1), strict=True):
         found = kinds(log)
-        assert {key: count for key, count in found.items() if not key[0].startswith("report/")} == {
+        charts = ("weights", "representations", "representations_matrix")
+        assert found == {
             ("readings/weights", "table-file"): measurings,
             ("readings/representations", "table-file"): measurings,
-            ("charts/weights", "image-file"): measurings,
-            ("charts/representations", "image-file"): measurings,
+            **{(f"charts/{name}_table", "table-file"): measurings for name in charts},
         }
-        reported = {name for name, _ in found if name.startswith("report/")}
-        wanted = {"report/training-curves", "report/weights", "report/representations"} if log is logs[-1] else set()
-        assert wanted <= reported, "when the run has ended"
-    assert len(list(run.path.rglob("*.png"))) >= 6
+    assert not list(run.path.rglob("*.png")), "pictures are sent on request"
+
+
+@pytest.mark.slow
+def test_charts_are_presets_of_wandbs_over_the_newest_kappas_by_layer(run: RunDirectory, logs: list[list[Any]]) -> None:
+    visualised = [
+        json.loads(item.value_json)
+        for record in logs[-1]
+        for item in record.config.update
+        if "charts/weights" in item.nested_key
+    ]
+    (panel,) = visualised
+    assert panel["panel_config"]["panelDefId"] == "wandb/line/v0"
+    assert panel["panel_config"]["fieldSettings"] == {"x": "layer", "y": "log10_kappa", "stroke": "when"}
+    query = json.dumps(panel["panel_config"]["userQuery"])
+    assert '"runSets"' in query
+    assert '"charts/weights_table"' in query  # the same of every run: they lie over each other
+    newest = [row for row in history(logs[-1]) if "charts/weights_table/path" in row][-1]
+    (file,) = run.path.rglob(Path(newest["charts/weights_table/path"]).name)
+    table = json.loads(file.read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    recorded = MEASUREMENTS["weights"].kappas[0].table(readings(run))
+    last = recorded[recorded["step"] == recorded["step"].max()]
+    now = [row for row in rows if row["when"] == "now"]
+    assert [row["layer"] for row in now] == last["layer"].tolist()
+    for row, kappa in zip(now, last["kappa"], strict=True):
+        assert row["log10_kappa"] == pytest.approx(math.log10(kappa) if math.isfinite(kappa) else 8)
+    assert {row["when"] for row in rows} == {"now", "before training"}
 
 
 @pytest.mark.slow
@@ -182,6 +211,78 @@ def test_online_without_a_login_goes_on_offline(
     logger.log_metrics({"loss": 1.0}, step=1)
     logger.close("finished")
     assert len(list(tmp_path.rglob("offline-run-*-abc"))) == 1
+
+
+@pytest.mark.slow
+def test_nothing_tells_where_the_machine_has_its_files_unless_asked(
+    run: RunDirectory, tmp_path: Path, wandb_logs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/home/me/bin/repro", "fit", f"--runs={tmp_path}"])
+    for places in (False, True):
+        run = RunDirectory.prepare(tmp_path / str(places) / "run", "")
+        run.add_life({"started": "now", "command": sys.argv})
+        config = small(tmp_path / "runs", log={"wandb": "offline", "places": places})
+        logger = wandb_logger.RunWandbLogger(run, config=config, identifier="abc")
+        logger.start()
+        logger.log_metrics({"loss": 1.0}, step=1)
+        logger.close("finished")
+        (log,) = wandb_logs(run.path)
+        (started,) = (record.run for record in log if record.WhichOneof("record_type") == "run")
+        told = str(started)
+        assert (str(tmp_path) in told, "/home/me" in told, bool(started.git.remote_url)) == (places, places, places)
+
+
+@pytest.mark.slow
+def test_wandbs_environment_variables_are_taken_and_kept_for_a_later_sync(
+    tmp_path: Path, wandb_logs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    wandb.teardown()
+    values = {"TAGS": "night, owl", "RUN_GROUP": "g" * 200, "NOTES": "why", "NAME": "mine", "PROJECT": "other"}
+    for name, value in {**values, "JOB_TYPE": "job", "DIR": str(tmp_path / "own"), "RUN_ID": "me"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    (tmp_path / "own").mkdir()
+    run = RunDirectory.prepare(tmp_path / "single" / "run", "")
+    config = small(tmp_path)
+    logger = wandb_logger.RunWandbLogger(run, config=config, identifier="abc")
+    logger.start()
+    logger.close("finished")
+    assert "WANDB_RUN_ID not taken: each run has an id of its own at W&B" in capsys.readouterr().err
+    ((started,),) = (
+        [record.run for record in log if record.WhichOneof("record_type") == "run"]
+        for log in wandb_logs(tmp_path / "own")
+    )
+    assert (started.run_id, started.project, started.display_name) == ("abc", "other", "mine")
+    assert (started.notes, started.job_type) == ("why", "job")
+    assert (len(started.run_group), started.run_group[:119]) == (128, "g" * 119)
+    assert list(started.tags) == ["resnet8", "night", "owl"]
+    for name in (*values, "JOB_TYPE", "RUN_ID"):
+        monkeypatch.delenv(f"WANDB_{name}")
+    later = describe(run, config)
+    assert (later.name, later.notes, later.job_type, later.tags) == ("mine", "why", "job", list(started.tags))
+    assert place(config.log, run.state["wandb"]) == ("other", None)
+    assert place(LogConfig(project="said"), run.state["wandb"], entity="team") == ("said", "team")
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [
+        ({"WANDB_DISABLED": "true"}, "disabled"),
+        ({"WANDB_DISABLED": "false", "WANDB_MODE": "online"}, "online"),
+        ({"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "r"}, "online"),
+        ({"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "r", "WANDB_MODE": "offline"}, "offline"),
+        ({"WANDB_RUN_ID": "r"}, "offline"),
+    ],
+)
+def test_a_sweeps_agent_is_online_and_disabled_is_disabled(
+    variables: dict[str, str], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MODE", "DISABLED", "SWEEP_ID", "RUN_ID"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert wandb_logger.mode(LogConfig()) == mode
 
 
 @pytest.mark.parametrize(
@@ -232,7 +333,8 @@ def test_a_run_that_died_online_goes_on_as_the_same_run_at_wandb(
     assert (identifier, run.state["wandb_live"]) == (run.state["wandb_id"], True)
     for name, part in metrics(run).groupby("metric"):
         assert remote.values(str(name)) == list(zip(part["step"], part["value"], strict=True))
-    assert [at for at, _ in remote.values("charts/weights")] == [0, 3, 6]
+    assert [at for at, _ in remote.values("charts/weights_table")] == [0, 3, 6]
+    assert remote.config["_wandb"]["value"]["visualize"].keys() >= {"charts/weights", "charts/representations"}
     steps = [row["trainer/global_step"] for row in remote.history]
     assert steps == sorted(steps)
     assert [row["_step"] for row in remote.history] == list(range(len(steps)))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from repro.cli import run as repro
+from repro.config import load as load_config
 from repro.config import to_yaml
 from repro.records import RunDirectory, metrics
 from repro.studies import manifest
@@ -84,7 +85,8 @@ def test_a_study_is_replayed_once_however_often_it_is_synced(
     assert (asked["host"], asked["program"]) == (None, "repro")  # this machine did not train
     assert remote.summary["record/status"] == "interrupted"
     assert remote.summary["condition_number/weights/median"] == 4.0
-    assert "charts/weights" in remote.history[-1]
+    assert "charts/weights_table" in remote.history[-1]
+    assert "charts/weights" in remote.config["_wandb"]["value"]["visualize"]
     names = [(known["name"], known["type"]) for known in wandb_service.artifacts if known["committed"]]
     assert ("study-demo-smoke", "study") in names
 
@@ -99,7 +101,8 @@ def test_a_study_is_replayed_once_however_often_it_is_synced(
     assert sync(study) == 0
     for name, part in metrics(run).groupby("metric"):
         assert remote.values(str(name)) == list(zip(part["step"], part["value"], strict=True))
-    assert [step for step, _ in remote.values("charts/weights")] == [0, 2, 4]
+    assert [step for step, _ in remote.values("charts/weights_table")] == [0, 2, 4]
+    assert str(study) not in everything(wandb_service)
     numbers = [row["_step"] for row in remote.history]
     assert numbers == list(range(len(numbers)))
     steps = [row["trainer/global_step"] for row in remote.history]
@@ -122,7 +125,8 @@ def test_a_service_that_fails_in_the_middle_is_told_and_made_good(
     run = next(study.glob("*/config.yaml")).parent
     wandb_service.fail_from = "CreateArtifact"  # with the first table of readings
     assert sync(run) == 2
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ")]
+    waits = ("repro: waiting for W&B to take the rest",)
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ") and line not in waits]
     assert len(error) == 1
     assert "the same command goes on" in error[0]
     wandb_service.status, wandb_service.fail_from = 200, None
@@ -143,15 +147,41 @@ def test_charts_whose_files_were_lost_are_sent_again(
     rows = len(remote.history)
     wandb_service.uploads_fail = False
     assert sync(run, "--dry-run") == 0
-    assert "0 of 5 steps and 6 charts and tables again to send" in capsys.readouterr().err
+    assert "0 of 5 steps and 2 charts and tables again to send" in capsys.readouterr().err
     assert sync(run) == 0
     shown = {name: value["path"] for name, value in remote.summary.items() if "-file" in str(value)}
-    assert {"charts/weights", "readings/weights", "report/weights"} <= set(shown)
+    assert {"charts/weights_table", "readings/weights"} == set(shown)
     assert all(remote.files[path] for path in shown.values())
-    assert len(remote.history) == rows + 2
+    assert len(remote.history) == rows + 1
     before = everything(wandb_service)
     assert sync(run) == 0
     assert everything(wandb_service) == before
+
+
+@pytest.mark.slow
+def test_pictures_come_with_what_asks_for_them(study: Path, wandb_service: Any) -> None:
+    run = RunDirectory(next(study.glob("*/config.yaml")).parent)
+    train_on(run)
+    run.rewrite_config(to_yaml(load_config(run.config_path)).replace("pictures: false", "pictures: true"))
+    assert sync(run.path) == 0
+    shown = wandb_service.runs["abcd1234"].summary
+    assert {"charts/weights_table", "pictures/weights", "report/weights"} <= shown.keys()
+
+
+def test_a_dry_run_needs_no_login(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    wandb.teardown()
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    assert sync(study, "--dry-run", "--project", "mine") == 0
+    told = capsys.readouterr().err
+    assert "has no login" in told
+    assert "so all counts as to send" in told
+    assert "3 of 3 steps to send (?/mine/runs/abcd1234)" in told
+    assert "report to send (artifact ?/mine/study-demo-smoke)" in told
 
 
 @pytest.mark.parametrize(("status", "message"), [(401, "refuses the login (401)"), (500, "answers 500")])

@@ -23,9 +23,9 @@ class _Sync(Request):
         metavar="DIR",
         read=lambda texts: tuple(map(_path, texts)),
     )
-    project: str | None = option("W&B project (default: each run's own log.project)", default=None)
-    entity: str | None = option("W&B user or team (default: each run's own log.entity)", default=None)
-    dry_run: bool = option("only say what would be sent", default=False)
+    project: str | None = option("W&B project (default: each run's own)", default=None)
+    entity: str | None = option("W&B user or team (default: each run's own)", default=None)
+    dry_run: bool = option("only say what would be sent; without a login, all of it", default=False)
 
 
 def main(request: _Sync) -> int:
@@ -33,8 +33,7 @@ def main(request: _Sync) -> int:
     runs, studies = find_runs(request.paths), wandb_artifact.studies(request.paths)
     if not runs:
         raise UserError(f"no run in {', '.join(map(str, request.paths))}; repro runs list names the runs")
-    service = Service()
-    _ = service.entity  # refuses before anything takes time
+    service = _service(request)
     sent = 0
     for number, run in enumerate(runs, 1):
         pending = wandb_sync.pending(run, service, project=request.project, entity=request.entity)
@@ -45,18 +44,32 @@ def main(request: _Sync) -> int:
             lost = f" and {len(pending.lost)} charts and tables again" if pending.lost else ""
             done = f"{pending.new} of {len(pending.record)} steps{lost} {'to send' if request.dry_run else 'sent'}"
             sent += 1
-            if not request.dry_run:
+            if service and not request.dry_run:
                 wandb_sync.send(pending, service)
-        _say(f"[{number}/{len(runs)}] {run.path}: {done} ({service.url}/{pending.path})")
+        where = f"{service.url}/{pending.path}" if service else pending.path
+        _say(f"[{number}/{len(runs)}] {run.path}: {done} ({where})")
     for folder in studies:
         report = wandb_artifact.study_report(folder, service, project=request.project, entity=request.entity)
         if report.outdated and not request.dry_run:
             wandb_artifact.send(report)
         done = "up to date" if not report.outdated else "to send" if request.dry_run else "sent"
-        _say(f"{folder}: report {done} (artifact {report.entity}/{report.project}/study-{report.description.group})")
+        _say(f"{folder}: report {done} (artifact {report.entity}/{report.project}/{report.artifact})")
     verb = "would be sent" if request.dry_run else "sent"
     print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent} as they are")
     return 0
+
+
+def _service(request: _Sync) -> Service | None:
+    """W&B, which refuses before anything takes time; of a dry run None, if it cannot be asked what it has."""
+    try:
+        service = Service()
+        _ = service.entity
+    except UserError as refusal:
+        if not request.dry_run:
+            raise
+        _say(f"repro: note: {refusal}; what W&B has is not known, so all counts as to send")
+        return None
+    return service
 
 
 parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Sync, main))

@@ -1,0 +1,1 @@
+"""Commands that hand records to other people and their tools."""

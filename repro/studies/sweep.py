@@ -1,0 +1,95 @@
+"""A study as a sweep of W&B's: what an agent is told to start, with the same runs as `repro study run`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from repro.config import to_flat
+from repro.errors import UserError, refusing
+from repro.records import replace_text
+from repro.studies.study import StudyCell
+from repro.text import shell
+
+Flat = dict[str, Any]
+"""Configuration keys and their values."""
+
+
+def write(cells: Sequence[StudyCell], folder: Path, *, name: str) -> Path:
+    """Write the files of a sweep.
+
+    Args:
+        cells: The study's cells, which are its runs.
+        folder: Where to: ``sweep.yaml`` for W&B, ``base.yaml`` with what all share, and where the cells are no grid
+            of configuration keys, a file for each.
+        name: The sweep's name at W&B.
+
+    Returns:
+        The sweep's file.
+
+    Raises:
+        UserError: There is no cell, or the folder cannot be written.
+    """
+    if not cells:
+        raise UserError(f"{name} has no runs at this size; name another --preset")
+    shared, own = _parted([to_flat(cell.config) for cell in cells])
+    grid = as_grid([{key: value for key, value in cell.items() if key != "name"} for cell in own])
+    with refusing(f"cannot write '{folder}'", "choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / "base.yaml", _yaml(shared))
+        if grid is None:
+            files = [folder / "cells" / f"{cell.label}-seed{cell.seed}.yaml" for cell in cells]
+            files[0].parent.mkdir(exist_ok=True)
+            for file, settings in zip(files, own, strict=True):
+                replace_text(file, _yaml(settings))
+            grid = {"config": [str(file) for file in files]}
+        replace_text(folder / "sweep.yaml", _yaml(_sweep(grid, folder / "base.yaml", name)))
+    return folder / "sweep.yaml"
+
+
+def as_grid(cells: Sequence[Flat]) -> dict[str, list[Any]] | None:
+    """The values of each key if the cells are all their combinations, each once; else None."""
+    values = {key: list({_text(cell[key]): cell[key] for cell in cells}.values()) for key in cells[0]}
+    if math.prod(map(len, values.values())) != len(cells):
+        return None
+    combinations = {tuple(map(_text, chosen)) for chosen in itertools.product(*values.values())}
+    return values if combinations == {tuple(_text(cell[key]) for key in values) for cell in cells} else None
+
+
+def _parted(cells: Sequence[Flat]) -> tuple[Flat, list[Flat]]:
+    """What all cells share, and what each has of its own."""
+    different = {key for key in cells[0] if len({_text(cell[key]) for cell in cells}) > 1}
+    shared = {key: value for key, value in cells[0].items() if key not in different and key != "name"}
+    return shared, [{key: cell[key] for key in cell if key in different or key == "name"} for cell in cells]
+
+
+def _sweep(grid: Mapping[str, Sequence[Any]], base: Path, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": shell("repro", "fit", "--config", base),
+        "program": "repro",
+        "method": "grid",
+        "metric": {"name": "test/accuracy", "goal": "maximize"},
+        "parameters": {key: {"values": [_flag(value) for value in values]} for key, values in grid.items()},
+        "command": ["repro", "fit", "--config", str(base), "${args}"],
+    }
+
+
+def _flag(value: Any) -> Any:
+    """A value that an agent, which writes ``--key=value`` in Python's spelling, makes the right flag of."""
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else json.dumps(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
