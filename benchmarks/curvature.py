@@ -1,6 +1,6 @@
 """How long the measurement `curvature` takes at 110 layers, beside `weights` and a training step of the same batch.
 
-    OMP_NUM_THREADS=1 nice -n 19 python benchmarks/curvature.py [--width 16] [--side 32] [--images 128]
+    OMP_NUM_THREADS=1 nice -n 19 python benchmarks/curvature.py [--width 8] [--side 28] [--images 32]
 
 Processor seconds of one process, once each, and the largest resident memory after each. The network is ResNet-110 as
 it is drawn; its curvature is found by 20 Lanczos steps for the whole and for the first and the third last layer, and 10
@@ -33,7 +33,7 @@ def timed(run: Callable[[], Any]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("width", 16), ("side", 32), ("images", 128)):
+    for name, default in (("width", 8), ("side", 28), ("images", 32)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     torch.manual_seed(0)

@@ -52,13 +52,14 @@ def check_path(path: str, kind: str) -> None:
         raise UserError(f"no module named '{top}' (for the {kind} {path}); install it or put it on PYTHONPATH")
 
 
-def load_own(path: str, kind: str, *, of: str) -> Any:
+def load_own(path: str, kind: str, *, of: str | tuple[str, ...]) -> Any:
     """The class or function at an import path that a user gave: looked at before anybody calls it.
 
     Args:
         path: ``package.module:Name``.
         kind: What it should be, for the error: ``"network"``, ``"dataset"``.
-        of: Import path of the class that it has to be a subclass of, or a function that is annotated to return one.
+        of: Import path of the class that it has to be a subclass of, or a function that is annotated to return one;
+            several of which one is enough.
 
     Raises:
         UserError: As `check_path`; whatever the user's module raises while it is imported; it has no such name, or that
@@ -72,9 +73,9 @@ def load_own(path: str, kind: str, *, of: str) -> Any:
         raise UserError(
             f"cannot import the {kind} {path} ({type(error).__name__}: {reason}); write package.module:Name"
         ) from error
-    base = load(of)
-    if not _makes(code, base):
-        name = of.replace(":", ".")
+    bases = (of,) if isinstance(of, str) else of
+    if not any(makes(code, load(base)) for base in bases):
+        name = " or ".join(base.replace(":", ".") for base in bases)
         what = f"the class {code.__qualname__}" if isinstance(code, type) else f"a {type(code).__name__}"
         raise UserError(
             f"{path} is {what}; a {kind} is a subclass of {name}, or a function annotated to return one (-> {name})"
@@ -82,7 +83,7 @@ def load_own(path: str, kind: str, *, of: str) -> Any:
     return code
 
 
-def _makes(code: Any, base: type) -> bool:
+def makes(code: Any, base: type) -> bool:
     """Whether to call it makes an instance of the class, as far as it says so."""
     if isinstance(code, type):
         return issubclass(code, base)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from repro.commands.options import Action, Asked, Request, add_options, description, request_of, trust_option
-from repro.config import Config, configuration_parser, parse
+from repro.config import Config, ModelConfig, configuration_parser, parse
+from repro.config.parsing import Written
 from repro.data import DATASETS
 from repro.measurements import MEASUREMENTS
 from repro.measurements.registry import listing
 from repro.networks import NETWORKS
+from repro.networks import external as foreign
+from repro.networks.options import CHOSEN
 from repro.runs.validation import CODE_KEYS
 
 
@@ -60,8 +63,26 @@ class ConfigurationParser:
     def read(self, arguments: Sequence[str]) -> Asked:
         """What flags and files ask for; `UserError` for a mistake. Code that a flag names is trusted: it was typed."""
         written = parse(arguments, self._parser, start=self._start)
-        request = request_of(
-            self._action.kind, written.own, config=written.config, base=written.base, typed=written.typed
-        )
-        code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]
+        config, base = _without_untaken(written)
+        request = request_of(self._action.kind, written.own, config=config, base=base, typed=written.typed)
+        names = [written.typed.get(key, "") for key in CODE_KEYS]
+        names += [name for key in ("measurements", "every_n_steps") for name in written.typed.get(f"measure.{key}", ())]
+        code = [str(name) for name in names if ":" in str(name)]
         return Asked(self._action.do, dataclasses.replace(request, trust=(*request.trust, *code)))
+
+
+def _without_untaken(written: Written) -> tuple[Config, Config]:
+    """Both configurations without what the files say of a network of ours, where a flag names one from elsewhere."""
+    name, model, usual = written.config.model.network, written.config.model, ModelConfig()
+    if "model.network" not in written.typed:
+        return written.config, written.base
+    said = [f"model.{key}" for key in CHOSEN if getattr(model, key) != getattr(usual, key)]
+    left_out = [key.removeprefix("model.") for key in foreign.untaken(name, said) if key not in written.typed]
+    if left_out:
+        foreign.note_left_out(name, ", ".join(f"{key} {getattr(model, key)}" for key in left_out))
+    dropped = {key: getattr(usual, key) for key in left_out}
+    config, base = (
+        dataclasses.replace(each, model=dataclasses.replace(each.model, **dropped))
+        for each in (written.config, written.base)
+    )
+    return config, base

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from repro.data.protocol import ImageData, require_image_data
-from repro.data.registry import LIGHTNING, dataset
+from repro.data.registry import OWN, TORCH, dataset
 from repro.errors import UserError
-from repro.importing import load, load_own
+from repro.importing import load, load_own, makes
 
 
 def create_data(name: str, **options: Any) -> ImageData:
@@ -19,7 +20,8 @@ def create_data(name: str, **options: Any) -> ImageData:
 
     Args:
         name: A name in `DATASETS`, or the import path ``package.module:Name`` of a class that takes (some of) the same
-            options and has the attributes and methods of `ImageData`.
+            options and has the attributes and methods of `ImageData`, or of a torch `Dataset` (see
+            `repro.data.sources.of_dataset`).
         options: See `repro.data.module.ImageDataModule`; ``arguments`` are further ones for a class of your own.
 
     Raises:
@@ -30,8 +32,13 @@ def create_data(name: str, **options: Any) -> ImageData:
         1
     """
     arguments = options.pop("arguments", None) or {}
-    kind = load_own(name, "dataset", of=LIGHTNING) if ":" in name else load(dataset(name).module)
-    if ":" in name:
+    kind = load_own(name, "dataset", of=OWN) if ":" in name else load(dataset(name).module)
+    if ":" in name and makes(kind, load(TORCH)):
+        from repro.data.sources.of_dataset import OfDataset
+
+        kind = partial(OfDataset, kind, name)
+        arguments = {"arguments": arguments}
+    elif ":" in name:
         accepted = inspect.signature(kind).parameters
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
             options = {key: value for key, value in options.items() if key in accepted}
@@ -54,7 +61,7 @@ def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None
         UserError: If the data are missing or damaged, or the import path leads nowhere.
     """
     if ":" in name:
-        own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=LIGHTNING), "fingerprint", None)
+        own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=OWN), "fingerprint", None)
         return own(root, **(arguments or {})) if own else _of_own(name, root, dict(arguments or {}))
     return str(load(dataset(name).check)(Path(root)))
 

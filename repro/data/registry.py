@@ -9,8 +9,9 @@ from typing import Any
 from repro.errors import unknown
 from repro.importing import load
 
-LIGHTNING = "lightning.pytorch:LightningDataModule"
-"""What a data set given by import path has to be."""
+TORCH = "torch.utils.data:Dataset"
+OWN = ("lightning.pytorch:LightningDataModule", TORCH)
+"""What a data set given by import path has to be, one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

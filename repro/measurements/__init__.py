@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.measurements.description import Measurement
 from repro.measurements.reading import Reading, table
-from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
+from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check, named
 
 if TYPE_CHECKING:
     from repro.measurements.mode import measurement_mode
@@ -24,6 +24,7 @@ __all__ = [
     "check",
     "measure",
     "measurement_mode",
+    "named",
     "table",
     "take",
 ]

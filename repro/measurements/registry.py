@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import fill
 
-from repro.errors import unknown
+from repro.errors import UserError, unknown
+from repro.importing import check_path, load
 from repro.measurements.description import FigureSpec, Measurement
 from repro.measurements.kinds import (
     condition_numbers,
@@ -43,10 +44,36 @@ CHOSEN = (1, -3)
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse unknown names of measurements; the `UserError` names the nearest."""
+    """Refuse unknown names of measurements; the `UserError` names the nearest. Nothing is imported."""
     for name in names:
-        if name not in MEASUREMENTS:
-            raise unknown("measurement", name, MEASUREMENTS)
+        if ":" in name:
+            check_path(name, "measurement")
+        elif name not in MEASUREMENTS:
+            raise unknown("measurement", name, MEASUREMENTS, extra="or your own by import path, package.module:NAME")
+
+
+def named(names: Iterable[str]) -> tuple[str, ...]:
+    """The measurements' names; one's own, given by the import path of a `Measurement`, is among them from now on.
+
+    Raises:
+        UserError: As `check`; it cannot be imported, is something else, or has another one's name.
+    """
+    names = tuple(names)
+    check(names)
+    return tuple(_own(name) if ":" in name else name for name in names)
+
+
+def _own(path: str) -> str:
+    try:
+        own = load(path)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "no message")
+        raise UserError(f"cannot import the measurement {path} ({type(error).__name__}: {reason})") from error
+    if not isinstance(own, Measurement):
+        raise UserError(f"{path} is a {type(own).__name__}; a measurement is a repro.measurements.Measurement")
+    if MEASUREMENTS.setdefault(own.name, own) is not own:
+        raise UserError(f"{path} is called '{own.name}', and so is another measurement; give it a name of its own")
+    return own.name
 
 
 def listing() -> str:

@@ -16,7 +16,7 @@ from repro.errors import UserError
 from repro.measurements.mode import measurement_mode
 from repro.measurements.probe import Probe
 from repro.measurements.reading import Reading, table
-from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check
+from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check, named
 from repro.measurements.scoring import Loss, Pick
 from repro.networks import WeightLayer
 from repro.networks.layers import Survey, survey
@@ -77,7 +77,7 @@ def take(
         >>> readings[0].mode, sorted(readings[0].values)
         ('output', ['condition_number', 'rank', 'sigma_max', 'sigma_min'])
     """
-    check(measurements)
+    measurements = named(measurements)
     ranks = ranks or Ranks()
     readings: list[Reading] = []
     network = unwrapped(network)

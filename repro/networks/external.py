@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
+from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
 from repro.importing import check_path, load_own
-from repro.networks.options import UNIVERSAL, Options, refuse_options
+from repro.networks.options import CHOSEN, UNIVERSAL, Options, refuse_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +27,25 @@ def is_foreign(name: str) -> bool:
     return name.startswith(TIMM) or ":" in name
 
 
+def takes(name: str) -> frozenset[str]:
+    """The options that a network from elsewhere takes."""
+    return frozenset({"pretrained", "arguments"} if name.startswith(TIMM) else {"arguments"})
+
+
+def untaken(name: str, keys: Iterable[str]) -> list[str]:
+    """Those of a configuration's keys that say of a network what this one does not take; none for one of ours."""
+    if not is_foreign(name):
+        return []
+    refused = {f"model.{option}" for option in CHOSEN if option not in takes(name)}
+    return [key for key in keys if key in refused]
+
+
+@cache
+def note_left_out(name: str, told: str) -> None:
+    """Say once on stderr what a file says of its network and does not hold for this one."""
+    print(f"repro: note: {name} does not take what the file says of its network; left out: {told}", file=sys.stderr)
+
+
 def check(name: str, options: Options) -> None:
     """What can be said without building the network. Only ``timm/`` names import timm.
 
@@ -31,11 +53,10 @@ def check(name: str, options: Options) -> None:
         UserError: Unknown timm network or tag, malformed import path, package that does not exist, option that is not
             passed on.
     """
+    refuse_options(name, options, takes(name))
     if name.startswith(TIMM):
-        refuse_options(name, options, {"pretrained", "arguments"})
         _check_timm(name, options)
     else:
-        refuse_options(name, options, {"arguments"})
         check_path(name, "network")
 
 

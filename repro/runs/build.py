@@ -79,7 +79,7 @@ def build(
     torch.set_float32_matmul_precision("high" if config.trainer.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = config.trainer.precision == "tf32"
     seed_everything(config.seed, workers=True, verbose=False)
-    data = _data(config)
+    data = build_data(config)
     network = _network(config, data)
     facts: dict[str, Any] = {"num_classes": data.num_classes, "every_n_steps": config.log.every_n_steps}
     module: Classifier
@@ -102,7 +102,8 @@ def build(
     return Experiment(config, module, data, trainer)
 
 
-def _data(config: Config) -> ImageData:
+def build_data(config: Config) -> ImageData:
+    """The data of a configuration."""
     data = config.data
     return create_data(
         data.name,

@@ -97,6 +97,10 @@ def require_trusted(config: Config) -> None:
         if ":" in name:
             check_path(name, "network" if key == "model.network" else "dataset")
             require_trust(name, key, arguments)
+    for name in (*config.measure.measurements, *config.measure.every_n_steps):
+        if ":" in name:
+            check_path(name, "measurement")
+            require_trust(name, "measure.measurements")
 
 
 def own_code(config: Config) -> dict[str, str]:

@@ -177,7 +177,10 @@ def _screened(
     largest = values.new_zeros(taps.shape[0]).scatter_reduce_(0, layer, values[:, 0] ** 2, "amax")
     smallest = values.new_full((taps.shape[0],), torch.inf).scatter_reduce_(0, layer, values[:, -1] ** 2, "amin")
     kept = (low <= smallest[:, None] + slack) | (high >= largest[:, None] - slack) | first
-    values = _values(taps, frequencies, kept)
+    every = values.new_empty(*kept.shape, values.shape[1])
+    every[first], rest = values, kept & ~first
+    every[rest] = _values(taps, frequencies, rest)
+    values = every[kept]
     exact = values[:, [-1, 0]].T ** 2
     if ((torch.stack([low[kept], high[kept]]) - exact).abs() > slack[kept.nonzero(as_tuple=True)[1]].T).any():
         kept = torch.ones_like(kept)  # never seen
@@ -193,7 +196,7 @@ def _values(
     """Singular values of some blocks, in the order of `kept`."""
     frequency, layer, group = kept.nonzero(as_tuple=True)
     size = max(_AT_ONCE // taps[0, 0, 0].numel(), 1)
-    values = []
+    values = [taps.new_empty(0, taps.shape[3])]
     for at, of, in_group in zip(*(indices.split(size) for indices in (frequency, layer, group)), strict=True):
         parts = torch.view_as_real(frequencies.phases[at]).mT @ taps[of, in_group].flatten(2)
         blocks = torch.complex(*parts.unbind(1)).view(-1, *taps.shape[3:])

@@ -27,17 +27,8 @@ def names() -> list[str]:
 def _fill(kind: type, content: object, where: str) -> Any:
     if not isinstance(content, Mapping):
         raise UserError(f"{where} is {content!r}; allowed: keys and values")
-    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
-    for key in content:
-        if key not in fields:
-            raise unknown("key", key, fields, extra=f"in {where}")
-    required = [
-        name
-        for name, entry in fields.items()
-        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-    ]
-    if lacks := [f"'{name}'" for name in required if name not in content]:
-        raise UserError(f"{where} lacks the key{'s' if len(lacks) > 1 else ''} {', '.join(lacks)}")
+    _require_keys(kind, content, where)
+    fields = [entry.name for entry in dataclasses.fields(kind)]
     if "settings" in content and not isinstance(content["settings"], Mapping):
         raise UserError(f"{where}: settings is {content['settings']!r}; allowed: configuration keys and values")
     if isinstance(seeds := content.get("seeds"), list) and len(seeds) > MOST_RUNS:  # to look at each takes a minute
@@ -50,6 +41,21 @@ def _fill(kind: type, content: object, where: str) -> Any:
             for number, adjustment in enumerate(_list(content.get("adjust") or (), f"{where}: adjust"), 1)
         ]
     return kind(**made)
+
+
+def _require_keys(kind: type, content: Mapping[str, Any], where: str) -> None:
+    """Refuse a key that there is not, and name all that are missing."""
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    for key in content:
+        if key not in fields:
+            raise unknown("key", key, fields, extra=f"in {where}")
+    required = [
+        name
+        for name, entry in fields.items()
+        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+    ]
+    if lacks := [f"'{name}'" for name in required if name not in content]:
+        raise UserError(f"{where} lacks the key{'s' if len(lacks) > 1 else ''} {', '.join(lacks)}")
 
 
 def _list(value: object, what: str) -> Sequence[Any]:
@@ -79,7 +85,12 @@ def load(name: str, *, above: Sequence[Path] = ()) -> Study:
     where = f"study '{path.name}'"
     if (shared := content.get("runs_of")) is not None:
         return _of_other_runs(content, load(str(shared), above=[*above, path]), where)
-    presets = content.get("presets") or {}
+    if not content.get("paper"):
+        content.setdefault("presets", {"default": {}})
+    _require_keys(Study, content, where)
+    if isinstance(base := content["base"], str) and (beside := path.parent / base).is_file():
+        content["base"] = read_yaml(beside)
+    presets = content["presets"] or {}
     if not isinstance(presets, Mapping) or not presets:
         raise UserError(f"{where} lacks presets; it needs at least one")
     values = content.get("paper_values")

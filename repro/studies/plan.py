@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from repro.config import Config, determining, load
 from repro.data import dataset
 from repro.errors import UserError, refusing
 from repro.records import ENDED, RunDirectory, replace_text
-from repro.runs.validation import train_samples
+from repro.runs.validation import require_trusted, train_samples
 from repro.studies.study import StudyCell
 
 RESULTS = Path("results")
@@ -71,10 +72,29 @@ def steps(config: Config) -> int:
 
 
 def _images(config: Config) -> int:
+    if ":" in config.data.name:
+        return config.data.train_size or _own_images(config)
     try:
         return train_samples(config, "the plan")
     except UserError:  # not prepared here: as many as the whole set has
         return dataset(config.data.name).train
+
+
+def _own_images(config: Config) -> int:
+    """The training images of a data set given by import path, which is made to count them."""
+    key = json.dumps(dataclasses.asdict(config.data), sort_keys=True, default=str)
+    if key not in _COUNTED:
+        from repro.runs.build import build_data
+
+        require_trusted(config)
+        data = build_data(config)
+        data.setup("fit")
+        _COUNTED[key] = data.samples("train")
+        data.teardown("fit")
+    return _COUNTED[key]
+
+
+_COUNTED: dict[str, int] = {}
 
 
 def kind(config: Config) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from repro.config import Config, configurations, determining, flatten, from_mapping, read_yaml
 from repro.errors import UserError, unknown
+from repro.networks.external import note_left_out, untaken
 from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
 from repro.studies.description import Description, SizedDescription
@@ -72,11 +73,11 @@ class Study(Description):
     """One artefact of a paper, or a question of one's own: a grid of runs, the paper's values, and claims."""
 
     base: Mapping[str, Any] | str
-    """Configuration of every cell: keys and values, or a file below the folder of configurations."""
+    """Configuration of every cell: keys and values, or a file: beside the study's, else in the folder of ours."""
     grid: Mapping[str, Sequence[Any] | Mapping[str, Mapping[str, Any]]]
     """Axes: a configuration key with the values that it takes, or a name with variants and what each sets."""
     presets: Mapping[str, Preset]
-    """Sizes; the first is the default."""
+    """Sizes; the first is the default. A study without a paper may leave them out, and has one, ``default``."""
     preset_claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further ones by the preset at which alone they are claimed."""
     adjust: Sequence[Adjustment] = ()
@@ -147,6 +148,7 @@ class Study(Description):
                 if fnmatchcase(label, adjustment.cells):
                     combined |= flatten(adjustment.settings, source=f"{source}, cells {adjustment.cells}")
                     own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
+            combined = _without_untaken(combined, shared)
             chosen_seeds = (seeds or own_seeds) if own_seeds else ()
             require_once(chosen_seeds, f"{source}, cells {label}: seed")
             for rank, seed in enumerate(chosen_seeds):
@@ -156,6 +158,17 @@ class Study(Description):
         cells = [cell for _, cell in sorted(ranked, key=lambda entry: entry[0])]
         _require_different(cells, source)
         return cells
+
+
+def _without_untaken(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without what the base says of its own network and a cell's, which is from elsewhere, does not take."""
+    name = str(settings.get("model.network", ""))
+    if name == base.get("model.network"):
+        return dict(settings)
+    left_out = [key for key in untaken(name, base) if settings[key] == base[key]]
+    if left_out:
+        note_left_out(name, ", ".join(f"{key.removeprefix('model.')} {base[key]}" for key in left_out))
+    return {key: value for key, value in settings.items() if key not in left_out}
 
 
 def require_once(values: Sequence[object], what: str) -> None:

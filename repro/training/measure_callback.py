@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from repro.data import ImageData
 from repro.distributed.ranks import Ranks
 from repro.errors import UserError
-from repro.measurements import CHOSEN, DEFAULT, Reading, check, table, take
+from repro.measurements import CHOSEN, DEFAULT, Reading, named, table, take
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
 from repro.networks.passing import Inputs, mapped
@@ -114,11 +114,11 @@ class MeasureCallback(Callback):
         spectra: bool = False,
         directory: str | Path | None = None,
     ) -> None:
-        self.every_n_steps = dict(every_n_steps or {})
-        check([*measurements, *self.every_n_steps])
+        often = every_n_steps or {}
+        self.every_n_steps = dict(zip(named(often), often.values(), strict=True))
         self.inputs, self.labels, self.held_out = inputs, labels, held_out
         self.network, self.output, self.loss = network, output, loss
-        self.measurements = tuple(measurements)
+        self.measurements = named(measurements)
         self.every_n_epochs = every_n_epochs
         self.at_steps = at_steps
         self.layers = tuple(layers)

@@ -89,6 +89,35 @@ def test_what_is_looked_for_is_found(channels: int, side: int) -> None:
         assert float(found.rank) == len(values) == channels * side**2
 
 
+KERNELS: dict[str, Any] = {
+    "drawn": lambda n, seed: he((n, n, 3, 3), seed),
+    "near the identity": lambda n, seed: (
+        torch.eye(n)[..., None, None] * (torch.arange(9) == 4).view(3, 3) + 0.1 * he((n, n, 3, 3), seed)
+    ),
+    "means": lambda n, seed: torch.full((n, n, 3, 3), 1.0) + 1e-3 * he((n, n, 3, 3), seed),
+    "of rank 1": lambda n, seed: torch.einsum(
+        "o,i,hw->oihw", he((n, 1), seed)[:, 0], he((n, 1), 9)[:, 0], he((3, 3), 7)
+    ),
+    "large and small channels": lambda n, seed: he((n, n, 3, 3), seed) * torch.logspace(0, -6, n).view(n, 1, 1, 1),
+    "wide kernels": lambda n, seed: he((n, n, 5, 5), seed),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(("channels", "side"), [(16, 32), (64, 8)])
+def test_what_is_screened_in_single_precision_is_within_a_third_of_its_bound(
+    name: str, channels: int, side: int
+) -> None:
+    some = [Convolution(weight=KERNELS[name](channels, seed), image=(side, side)) for seed in range(2)]
+    taps, _, frequencies = operators._fold(some)
+    low, high = operators._eigenvalues(taps, frequencies)
+    every = torch.ones_like(low, dtype=torch.bool)
+    exact = operators._values(taps, frequencies, every).unflatten(0, low.shape)[..., [-1, 0]] ** 2
+    bound = (channels + 16) * 2.0**-24 * exact[..., 1].amax((0, 2))[:, None]
+    assert ((low - exact[..., 0]).abs() <= bound / 3).all()
+    assert ((high - exact[..., 1]).abs() <= bound / 3).all()
+
+
 def test_eigenvalues_that_are_worse_than_their_bound_are_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     convolution = Convolution(weight=he((16, 16, 3, 3)), image=(8, 8))
     wanted = conditioning(convolution)

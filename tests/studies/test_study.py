@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from repro.errors import UserError
+from repro.networks import external
 from repro.studies.files import load
 
 CONTENT = {
@@ -81,6 +82,49 @@ def test_other_presets_have_a_folder_of_their_own_and_seeds_can_be_given(tmp_pat
 def test_mistakes_in_a_study_file(changes: dict[str, object], text: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=text):
         load(write(tmp_path, **changes))
+
+
+def test_all_missing_keys_are_named_at_once(tmp_path: Path) -> None:
+    absent = dict.fromkeys(("title", "question", "base", "grid", "presets"), "absent")
+    with pytest.raises(UserError, match="lacks the keys 'title', 'question', 'base', 'grid', 'presets'"):
+        load(write(tmp_path, **absent))
+
+
+def test_a_study_without_a_paper_needs_neither_presets_nor_sources(tmp_path: Path) -> None:
+    own = dict.fromkeys(("paper", "artefact", "expected", "presets", "paper_values"), "absent")
+    study = load(write(tmp_path, **own, claims=["resnet8-64.test_accuracy > 50"]))
+    assert [cell.seed for cell in study.cells()] == [0] * 4
+    assert study.folder(None) == study.folder("default") == "mine"
+    assert study.at(None, "command").scale == ""
+
+
+def test_a_network_of_ones_own_leaves_out_what_the_base_says_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    external.note_left_out.cache_clear()
+    base = {"model": {"network": "resnet8", "width": 4, "block": "basic"}, "data.batch_size": 32}
+    grid = {"which": {"ours": {}, "theirs": {"model.network": "timm/resnet18"}}}
+    own = {"paper": "absent", "paper_values": {}, "claims": [], "base": base, "grid": grid}
+    ours, theirs = load(write(tmp_path, **own, presets={"cpu": None})).cells()
+    assert (ours.config.model.width, ours.config.model.block) == (4, "basic")
+    assert (theirs.config.model.width, theirs.config.model.block) == (None, None)
+    assert theirs.config.data.batch_size == 32
+    note = (
+        "repro: note: timm/resnet18 does not take what the file says of its network; left out: width 4, block basic\n"
+    )
+    assert capsys.readouterr().err == note
+    adjusted = [{"cells": "theirs", "settings": {"model.width": 9}}]
+    _, theirs = load(write(tmp_path, **own, presets={"cpu": None}, adjust=adjusted)).cells()
+    assert theirs.config.model.width == 9, "what a cell itself asks for is refused where it is checked"
+
+
+def test_a_base_is_looked_for_beside_the_study_and_then_among_ours(tmp_path: Path) -> None:
+    name = "oyedotun-mnist5k.yaml"
+    assert load(write(tmp_path, base=name)).cells()[0].config.model.width == 8
+    (tmp_path / name).write_text("model: {width: 3}")
+    assert load(write(tmp_path, base=name)).cells()[0].config.model.width == 3
+    with pytest.raises(UserError, match="there-is-none.yaml"):
+        load(write(tmp_path, base="there-is-none.yaml")).cells()
 
 
 def test_a_wrong_setting_names_the_study(tmp_path: Path) -> None:
