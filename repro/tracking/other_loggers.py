@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -124,8 +123,10 @@ def _csv(run: RunDirectory) -> Logger:
 
 
 def _mlflow(run: RunDirectory) -> Logger:
+    import mlflow
+
     known = run.state.get("mlflow_run_id")
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or (run.path.parent.parent / "mlruns").resolve().as_uri()
+    uri = mlflow.get_tracking_uri()  # MLFLOW_TRACKING_URI's, else its own default; Lightning's is one that it refuses
     logger = MLFlowLogger(run.study, run_name=run.name, tracking_uri=uri, run_id=known)
     if known is None:
         run.update_state(mlflow_run_id=logger.run_id)
