@@ -97,7 +97,7 @@ class Watch:
                 ``test/accuracy`` and ``test/cross_entropy`` are drawn as training curves.
 
         Returns:
-            Columns measurement, layer, name, mode, quantity, value.
+            Columns measurement, layer, name, mode, quantity, value, kind, as of `repro.measure`.
         """
         if self._known is None or not self._known.holds(self.network):
             self._known = survey(self.network, self.inputs)

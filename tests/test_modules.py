@@ -160,6 +160,7 @@ LightningCLI(repro.{network}, Small, seed_everything_default=0)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network", [slow(network, unless=network in ("ResNet", "SkipToOutput")) for network in NETWORKS]
 )
@@ -196,6 +197,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_data_set_shows_in_the_help_of_the_cli(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(HELP)
     asked = [sys.executable, "main.py", *SETS]
@@ -231,6 +233,7 @@ for name, value in module.network.state_dict().items():
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_knows_its_arguments(tmp_path: Path) -> None:
     """In a process of its own: what checks shapes in the tests hides the arguments from Lightning."""
     subprocess.run([sys.executable, "-c", RELOADED], cwd=tmp_path, check=True)

@@ -275,6 +275,7 @@ def test_environment_that_the_user_made_is_kept(copy: Path, set_up: Callable[...
     assert (copy / ".venv" / "mine").exists()
 
 
+@pytest.mark.slow
 @needs_make
 def test_without_a_gpu_its_checks_say_so_in_one_line() -> None:
     done = subprocess.run(

@@ -172,6 +172,7 @@ def test_trust_is_handed_to_the_jobs_of_a_study(place: Path, capsys: pytest.Capt
     assert "study run theirs-study.yaml --trust strangers --task" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nothing_else_of_a_file_is_imported(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The parser of arguments imports classes that are named as it names them."""
     named = {"class_path": "strangers.MyNet", "init_args": {}}

@@ -14,6 +14,7 @@ from repro.commands.options import Action, Request, argument, command_parser, op
 from repro.config import MeasureConfig, docs
 from repro.errors import UserError, refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
+from repro.measurements.kappa import BEYOND, FINITE, NON_FINITE, OVER, PERFECTLY, SINGULAR
 from repro.measurements.registry import listing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ EXAMPLES = (
     "runs/single/RUN/checkpoints/best.ckpt --out measured/best",
     "timm/resnet50 --pretrained --images photographs",
 )
+_ODD = {SINGULAR: PERFECTLY, BEYOND: OVER, NON_FINITE: "with non-finite entries"}
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 
 
@@ -260,17 +262,16 @@ def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any
 
 def _summary(frame: pd.DataFrame) -> str:
     """A line for each measurement that yields condition numbers."""
-    import numpy as np
-
     lines = []
     for measurement in MEASUREMENTS.values():
         for kappa in measurement.kappas:
-            values = kappa.table(frame)["kappa"].to_numpy(float)
-            if not len(values):
+            table = kappa.table(frame)
+            if not len(table):
                 continue
-            finite = values[np.isfinite(values)]
-            middle = f"median κ {np.median(finite):.4g}, largest {finite.max():.4g}" if len(finite) else "no finite κ"
-            odd = f"{int(np.isinf(values).sum())} infinite, {int(np.isnan(values).sum())} with non-finite entries"
+            counts, finite = table["kind"].value_counts(), table["kappa"][table["kind"] == FINITE]
+            largest = f", largest finite {finite.max():.4g}" if len(finite) else ""
+            odd = [f"{counts.get(kind, 0)} {words}" for kind, words in _ODD.items()]
             name = measurement.name if kappa is measurement.kappas[0] else f"{measurement.name} ({kappa.modes[0]})"
-            lines.append(f"{name:24} {len(values):4} layers: {middle}; {odd}")
+            middle = f"median κ {table['kappa'].median(skipna=False):.4g}{largest}"
+            lines.append(f"{name:24} {len(table):4} layers: {middle}; {', '.join(odd)}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from repro.errors import UserError, unknown
-from repro.networks.options import CHOSEN, NetworkOptions, kind
+from repro.networks.options import CHOSEN, Dial, NetworkOptions, is_dial, kind
 from repro.text import unseen
 
 LONGEST_NAME = 150
@@ -80,6 +80,8 @@ class ModelConfig(NetworkOptions, _Named):  # the fields of the last base come f
     """Seed of the choice of the neurons."""
     skip_head: Literal["add", "replace", "fill"] = "add"
     """Keep the output layer beside them; only them; or fill up to that number, counting what the output layer reads."""
+    skip_scale: Dial | None = None
+    """What multiplies their part of the output, from 0 to 1, or learned (from 1). Default: 1."""
     train: Literal["all", "output"] = "all"
     """Train all weights, or only those of the output on features that are computed once (Nguyen's "rand")."""
     solver: Literal["sgd", "exact"] = "sgd"
@@ -91,6 +93,9 @@ class ModelConfig(NetworkOptions, _Named):  # the fields of the last base come f
             _require(
                 kind(name) is not float or getattr(self, name) > 0, f"model.{name}", getattr(self, name), "above 0"
             )
+        for name in ("skip_scale", *(name for name in CHOSEN if kind(name) == Dial)):
+            value = getattr(self, name)
+            _require(value is None or is_dial(value), f"model.{name}", value, "a number from 0 to 1, or learned")
         some = self.skip_neurons in (None, "train") or int(self.skip_neurons) >= 1
         _require(some, "model.skip_neurons", self.skip_neurons, "1 or more, or train")
         _require(0 <= self.skip_seed < 2**63, "model.skip_seed", self.skip_seed, "0 to 2**63 - 1")

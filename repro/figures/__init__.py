@@ -35,7 +35,9 @@ def _has_surface(runs: Runs) -> bool:
 
 
 def _surfaces(runs: Runs) -> Figure:
-    return landscape.surfaces([run.surface for run in runs if run.surface is not None])
+    """Of several seeds the first that has one."""
+    first = {run.label: run.surface for run in reversed(runs) if run.surface is not None}
+    return landscape.surfaces([first[label] for label in dict.fromkeys(run.label for run in runs) if label in first])
 
 
 _OF_A_RUN: _Drawn = {

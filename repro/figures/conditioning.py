@@ -21,18 +21,19 @@ from repro.figures.panels import finite_range, label_decades
 from repro.figures.placing import TITLE, legend_above, place_grid
 from repro.figures.source import RunRecords
 from repro.figures.style import HATCH, SINGULAR, styled, title
-from repro.measurements import MEASUREMENTS
+from repro.measurements import MEASUREMENTS, kappa
 
 
 def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     """κ by layer (rows) and time of measurement (columns), one panel a label: of several seeds the first.
 
-    Infinite values are hatched in a colour of their own, non-finite ones crossed on grey.
+    Infinite values are hatched where they are perfectly singular, dotted where they are beyond float32; non-finite ones
+    are crossed on grey.
     """
-    kappa = MEASUREMENTS[measurement].kappas[0]
+    of_layers = MEASUREMENTS[measurement].kappas[0]
     first: dict[str, pd.DataFrame] = {}
     for run in runs:
-        table = kappa.table(run.readings)
+        table = of_layers.table(run.readings)
         table = table[table["layer"] >= 1]  # layer 0, the images, belongs to the data and not to the network
         if len(table):
             first.setdefault(run.label, table)
@@ -69,8 +70,9 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
 
 
 _EXCEPTIONS: dict[str, dict[str, Any]] = {
-    "infinite": {"facecolor": SINGULAR, "edgecolor": HATCH, "hatch": "////", "label": "κ = ∞ (singular to float32)"},
-    "non-finite": {"facecolor": "#cfcfcf", "edgecolor": HATCH, "hatch": "xxxx", "label": "non-finite entries"},
+    kappa.SINGULAR: {"facecolor": SINGULAR, "edgecolor": HATCH, "hatch": "////", "label": f"κ = ∞: {kappa.PERFECTLY}"},
+    kappa.BEYOND: {"facecolor": "#f6dcec", "edgecolor": HATCH, "hatch": "..", "label": f"κ = ∞: {kappa.OVER}"},
+    kappa.NON_FINITE: {"facecolor": "#cfcfcf", "edgecolor": HATCH, "hatch": "xxxx", "label": "non-finite entries"},
 }
 
 
@@ -96,7 +98,9 @@ def _map(axes: Axes, table: pd.DataFrame, norm: LogNorm) -> set[str]:
     fitting = min(8, int(3.3 / (0.12 + 0.085 * len(f"{steps[-1]:,}"))))  # 3.3 inches a panel
     shown = range(0, len(steps), -(-len(steps) // fitting))
     axes.set_xticks(list(shown), [labels[index] for index in shown])
-    exceptions = {"infinite": np.isinf(grid), "non-finite": np.isnan(grid)}
+    kinds = np.full(grid.shape, "", dtype=object)
+    kinds[table["layer"] - 1, columns] = table["kind"]
+    exceptions = {kind: kinds == kind for kind in _EXCEPTIONS}
     for kind, cells in exceptions.items():
         if cells.any():
             style = {**_EXCEPTIONS[kind], "label": None}

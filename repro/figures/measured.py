@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from repro.figures.panels import Panel, Trace, draw_panels, finite_range, note_line
+from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
-from repro.figures.style import looks, styled
+from repro.figures.style import MUTED, looks, styled
 from repro.importing import load
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec
-from repro.measurements.kappa import Kappa
+from repro.measurements.kappa import OVER, PERFECTLY, SINGULAR, Kappa
 
 KAPPA = "condition number κ"
 _STRIPS = {"infinite": "∞", "non-finite": "not a number"}
@@ -45,6 +46,7 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
             x=kappa.x,
             y=KAPPA,
             traces=traces,
+            strips={**_STRIPS, "non-finite": "non-finite entries"},
             y_limits=(limits[0] / 1.6, limits[1] * 1.6) if limits else None,
         )
         for kappa, traces in kappas
@@ -53,17 +55,29 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
     panels += [panel for panel in others if panel.traces] or others
     by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
     size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
+    notes = [*(_when() if by_layer else ()), *_marks(trace for _, traces in kappas for trace in traces)]
     with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=size, notes=_when() if by_layer else ())
+        return draw_panels(panels, looks(run.label for run in runs), size=size, notes=notes)
 
 
 def _when() -> list[Any]:
     return [note_line("thin: untrained", lw=0.9, alpha=0.7), note_line("thick: trained", lw=1.8)]
 
 
+def _marks(traces: Iterable[Trace]) -> list[Any]:
+    """What the marks of infinite values mean, of those that there are."""
+    kinds = {kind for trace in traces for kind in trace.marks("infinite")}
+    marks = {"singular": (f"filled: {PERFECTLY}", MUTED), "beyond": (f"hollow: {OVER}", "none")}
+    return [
+        note_line(words, linestyle="none", marker="o", markerfacecolor=face)
+        for kind, (words, face) in marks.items()
+        if kind in kinds
+    ]
+
+
 def _of_kappa(runs: Runs, kappa: Kappa) -> list[Trace]:
     tables = ((run.label, kappa.table(run.readings).rename(columns={"kappa": "value"})) for run in runs)
-    return [trace for label, table in tables for trace in _against_layer(label, table)]
+    return pooled([trace for label, table in tables for trace in _against_layer(label, table)])
 
 
 def _panel(runs: Runs, measurement: Measurement, spec: PanelSpec) -> Panel:
@@ -86,7 +100,7 @@ def _panel(runs: Runs, measurement: Measurement, spec: PanelSpec) -> Panel:
         title=spec.title,
         x="step" if spec.against == "step" else "layer, from the input",
         y=spec.y,
-        traces=traces,
+        traces=pooled(traces),
         y_scale=spec.scale,
         y_limits=spec.limits,
         reference=spec.reference,
@@ -108,5 +122,6 @@ def _against_layer(label: str, table: pd.DataFrame) -> list[Trace]:
         rows = table[table["step"] == step]
         if len(rows):
             x, y = rows["layer"].to_numpy(float), rows["value"].to_numpy(float)
-            traces.append(Trace(label=label, x=x, y=y, kind="line" if step == last else "faint"))
+            singular = (rows["kind"] == SINGULAR).to_numpy() if "kind" in rows else None
+            traces.append(Trace(label=label, x=x, y=y, kind="line" if step == last else "faint", singular=singular))
     return traces

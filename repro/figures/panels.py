@@ -36,6 +36,19 @@ class Trace:
     kind: Kind = "line"
     marked: bool = True
     """Whether a line carries its network's marks."""
+    singular: Bool[np.ndarray, " points"] | None = None
+    """Of infinite values which are perfectly singular: these have filled marks, the others hollow ones."""
+    band: tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]] | None = None
+    """The lowest and the highest of several runs, of which `y` is the middle one."""
+    runs: int = 1
+
+    def marks(self, strip: str) -> dict[str, Bool[np.ndarray, " points"]]:
+        """What goes to a strip, by kind of mark."""
+        chosen = np.isnan(self.y) if strip == "non-finite" else np.isinf(self.y)
+        marks = {strip: chosen}
+        if strip == "infinite" and self.singular is not None:
+            marks = {"singular": chosen & self.singular, "beyond": chosen & ~self.singular}
+        return {kind: some for kind, some in marks.items() if some.any()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +87,9 @@ def draw_panels(
     stacks = [_draw(figure, panel, look) for panel in panels]
     labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
     entries = [*(legend_line(look[label], title(label)) for label in labels), *notes]
+    if several := max((trace.runs for panel in panels for trace in panel.traces), default=1) - 1:
+        words = f"line: the middle of {several + 1} seeds; band: lowest to highest"
+        entries.append(note_line(words, lw=7, alpha=0.3, solid_capstyle="butt"))
     columns = _columns([str(entry.get_label()) for entry in entries], size[0])
     above = legend_above(figure, entries, columns, columnspacing=1.6, handlelength=2.6)
     place(figure, stacks, above=above + TITLE)
@@ -102,11 +118,10 @@ def note_line(label: str, **properties: Any) -> Line2D:
 
 
 def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
-    kinds = {"non-finite": np.isnan, "infinite": np.isinf}
     strips = {
         kind: labels
-        for kind, is_kind in kinds.items()
-        if (labels := list(dict.fromkeys(trace.label for trace in panel.traces if is_kind(trace.y).any())))
+        for kind in ("non-finite", "infinite")
+        if (labels := list(dict.fromkeys(trace.label for trace in panel.traces if trace.marks(kind))))
     }
     main = figure.add_axes((0, 0, 1, 1))
     _main(main, panel, look)
@@ -117,10 +132,9 @@ def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
         _strip(strip, panel.strips[kind], labels)
         above.append(strip)
         for trace in panel.traces:
-            is_kind = kinds[kind](trace.y)
-            if is_kind.any():
-                marks = _marks(strip, trace, is_kind, rows[trace.label], look[trace.label], kind)
-                marks.set_gid(f"{kind}-{trace.label}-{trace.kind}")
+            for mark, chosen in trace.marks(kind).items():
+                marks = _marks(strip, trace, chosen, rows[trace.label], look[trace.label], mark)
+                marks.set_gid(f"{mark}-{trace.label}-{trace.kind}")
     top = above[0] if above else main
     top.set_title(panel.title, y=1)  # with y nothing is measured to find one
     return Stack(main, above, [_ROW * (len(labels) + 1) for labels in strips.values()])
@@ -128,6 +142,8 @@ def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:
 
 def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
     for trace in panel.traces:
+        if trace.band is not None:
+            _band(axes, trace, look[trace.label].color)
         finite = np.where(np.isfinite(trace.y), trace.y, np.nan)
         style = look[trace.label]
         marks = {"marker": style.marker, "markeredgecolor": PAPER, "markeredgewidth": 0.7}
@@ -165,6 +181,16 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
     if panel.y_scale == "log":
         label_decades(axes.yaxis, axes.get_ylim())
         _minor_ticks(axes)
+
+
+def _band(axes: Axes, trace: Trace, color: str) -> None:
+    """Where the highest is not finite the band ends at the largest value that is."""
+    low, high = (np.where(np.isfinite(edge), edge, np.nan) for edge in trace.band or ())
+    largest = np.nanmax(high) if np.isfinite(high).any() else np.nan
+    high = np.where(np.isnan(high), largest, high)
+    faint = trace.kind == "faint"
+    band = axes.fill_between(trace.x, low, high, color=color, alpha=0.1 if faint else 0.2, lw=0, zorder=1)
+    band.set_gid(f"band-{trace.label}-{trace.kind}")
 
 
 def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
@@ -217,13 +243,15 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
         trace.x[chosen],
         np.full(int(chosen.sum()), row + (0.3 if faint else -0.1)),
         linestyle="none",
-        marker=look.marker if kind == "infinite" else "x",
+        marker="x" if kind == "non-finite" else look.marker,
         markersize=2.5 if faint else 5,
         color=look.color,
         alpha=0.4 if faint else 1,
         clip_on=False,
     )
-    if kind == "infinite" and not faint:
+    if kind == "beyond":
+        marks.set(markerfacecolor="none", markeredgewidth=0.5 if faint else 0.9)
+    elif kind != "non-finite" and not faint:
         marks.set(markeredgecolor=PAPER, markeredgewidth=0.4)
     return marks
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from repro.figures.panels import DOTTED, Panel, Trace, draw_panels, note_line
+from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
 from repro.figures.style import INK, looks, styled
 from repro.measurements import kappa
@@ -65,16 +66,16 @@ def training_curves(runs: Sequence[RunRecords]) -> Figure:
             title="Cross-entropy",
             x="step",
             y="cross-entropy (nats)",
-            traces=entropy,
+            traces=pooled(entropy),
             strips=strips,
             reference=math.log(chance) if chance else None,
         ),
-        Panel(title="Objective, with weight penalty", x="step", y="objective", traces=objective, strips=strips),
+        Panel(title="Objective, with weight penalty", x="step", y="objective", traces=pooled(objective), strips=strips),
         Panel(
             title="Accuracy",
             x="step",
             y="accuracy (%)",
-            traces=accuracy,
+            traces=pooled(accuracy),
             strips=strips,
             y_scale="linear",
             y_limits=(0.0, 102.0),
@@ -108,7 +109,7 @@ def first_layer(runs: Sequence[RunRecords]) -> Figure:
         title="First layer's weights",
         x="step",
         y="largest singular value",
-        traces=traces,
+        traces=pooled(traces),
         x_scale="symlog",
         strips={"infinite": "∞", "non-finite": "non-finite entries"},
     )

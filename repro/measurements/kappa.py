@@ -1,4 +1,8 @@
-"""Which recorded condition number stands for a layer: the rule that figures, tables, W&B and the page share."""
+"""Which recorded condition number stands for a layer: the rule that figures, tables, W&B and the page share.
+
+An infinite one is of two kinds: `SINGULAR`, numerically perfect, where σmin ≤ 1e-12 σmax, and `BEYOND`, beyond the
+precision of float32 (κ over 8.4e6), where the readings have a σmin that is not that small.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEY = ["step", "layer"]
+PERFECT = 1e-12
+"""σmin/σmax up to which an infinite κ is perfectly singular; what float64 arithmetic leaves of a zero is less."""
+PERFECTLY = "perfectly singular (σmin/σmax ≤ 1e-12)"
+OVER = "beyond float32 (κ > 8.4e6)"
+SINGULAR, BEYOND, FINITE, NON_FINITE = "singular", "beyond float32", "finite", "non-finite"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +42,7 @@ class Kappa:
     key: str
     """Prefix of its names in claims: ``weights`` in ``weights_median`` and ``weights_kappa[108]``."""
     words: Mapping[str, str]
-    """Describes ``infinite``, ``median``, ``trend`` and, with a ``{}`` for the layer, ``kappa``; see `in_words`."""
+    """Describes the quantities of ``_values`` by name, with a ``{}`` for the layer in ``kappa``; see `in_words`."""
     title: str
     """Title of the panel that shows it."""
     found: str = "At the last measurement"
@@ -47,28 +56,28 @@ class Kappa:
             readings: A run's readings, as `repro.records.readings` returns them.
 
         Returns:
-            Columns step, epoch, layer, name, kappa; sorted by step and layer. κ is infinite where the layer is singular
-            to float32, and NaN where it has non-finite entries.
+            Columns step, epoch, layer, name, kappa, kind; sorted by step and layer. Kinds are those of `kind`.
         """
-        rows = _of(readings, self.measurement, "condition_number", self.modes)
-        if self.largest:
-            rows = rows.sort_values("value", na_position="last", kind="stable")  # the largest last, NaN above all
+        readings = readings[(readings["measurement"] == self.measurement) & readings["mode"].isin(self.modes)]
+        rows = readings.assign(kind=kind(readings))
+        rows = rows[rows["quantity"] == "condition_number"]
+        if self.largest:  # the largest last, perfect singularity above beyond float32, NaN above all
+            rows = rows.assign(perfect=rows["kind"] == SINGULAR).sort_values(["value", "perfect"], na_position="last")
         else:
             ranks = {mode: -rank for rank, mode in enumerate(self.modes)}
             rows = rows.sort_values("mode", key=lambda modes: modes.astype(object).map(ranks), kind="stable")
         rows = rows.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
-        return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa"]]
+        return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa", "kind"]]
 
     def has(self, readings: pd.DataFrame) -> bool:
         """Whether `table` has a row of any layer; the images themselves do not count."""
         return bool((_of(readings, self.measurement, "condition_number", self.modes)["layer"] >= 1).any())
 
-    def last_by_layer(self, readings: pd.DataFrame) -> pd.Series[float]:
-        """κ at the last measurement by layer (from 1: the images themselves are left out)."""
+    def last_by_layer(self, readings: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `table` at the last measurement by layer (from 1: the images themselves are left out)."""
         table = self.table(readings)
-        last = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
-        by_layer: pd.Series[float] = last.set_index("layer")["kappa"]
-        return by_layer
+        last: pd.DataFrame = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+        return last.set_index("layer")
 
     @cached_property
     def quantities(self) -> Quantities:
@@ -76,13 +85,16 @@ class Kappa:
         return Quantities(words={f"{self.key}_{name}": text for name, text in self.words.items()}, values=self._values)
 
     def _values(self, readings: pd.DataFrame) -> dict[str, float]:
-        values = self.last_by_layer(readings)
-        if not len(values):
+        last = self.last_by_layer(readings)
+        if not len(last):
             return {}
+        values, kinds = last["kappa"], last["kind"].value_counts()
         infinite = values[values.abs() == math.inf]
         below = infinite.index[infinite.index < values.index.max()]  # the last one is pooled to a vector an image
         quantities = {
             "infinite": float(len(infinite)),
+            "singular": float(kinds.get(SINGULAR, 0)),
+            "beyond_float32": float(kinds.get(BEYOND, 0)),
             "infinite_to": float(below.max()) if len(below) else 0.0,
             "median": float(values.median(skipna=False)),
         }
@@ -92,10 +104,40 @@ class Kappa:
         return {f"{self.key}_{name}": value for name, value in quantities.items() if name in self.words} | of_layers
 
 
+def kind(readings: pd.DataFrame) -> pd.Series[str]:
+    """Of every row that is a κ, what it is: singular, beyond float32, finite, or non-finite in its entries.
+
+    Args:
+        readings: Of a run (`repro.records.readings`), or what `repro.measure` returns; other rows have an empty text.
+    """
+    import numpy as np
+    import pandas as pd
+
+    kinds = np.full(len(readings), "", dtype=object)
+    rows = (readings["quantity"] == "condition_number").to_numpy()
+    kappa = readings["value"].to_numpy(float)[rows]
+    kinds[rows] = np.select([np.isnan(kappa), np.isfinite(kappa)], [NON_FINITE, FINITE], BEYOND)
+    if (infinite := kinds == BEYOND).any():
+        key = [name for name in ("step", "measurement", "layer", "mode") if name in readings]
+        sigma_min, sigma_max = (
+            readings.loc[infinite, key].merge(_last(readings, name, key), "left", key)["value"].to_numpy(float)
+            for name in ("sigma_min", "sigma_max")
+        )
+        kinds[np.flatnonzero(infinite)[sigma_min <= PERFECT * sigma_max]] = SINGULAR
+    return pd.Series(kinds, readings.index)
+
+
+def _last(readings: pd.DataFrame, quantity: str, key: list[str]) -> pd.DataFrame:
+    rows = readings.loc[readings["quantity"] == quantity, [*key, "value"]]
+    return rows.drop_duplicates(key, keep="last")
+
+
 def in_words(of: str, of_layer: str) -> dict[str, str]:
     """The descriptions for `Kappa.words`."""
     return {
         "infinite": f"how many of {of} have infinite κ",
+        "singular": f"how many of {of} are {PERFECTLY}",
+        "beyond_float32": f"how many of {of} have infinite κ but are not {PERFECTLY}",
         "median": f"median κ of {of}",
         "trend": f"rank correlation of the κ of {of} with depth",
         "kappa": of_layer,

@@ -41,12 +41,18 @@ class Reading:
 
 
 def table(readings: Iterable[Reading]) -> pd.DataFrame:
-    """Readings as a long table: measurement, layer, name, mode, quantity, value."""
+    """Readings as a long table: measurement, layer, name, mode, quantity, value, and kind.
+
+    The kind of a κ tells the two kinds of infinite apart (`repro.measurements.kappa.kind`); other rows have none.
+    """
     import pandas as pd
+
+    from repro.measurements.kappa import kind
 
     rows = [
         (reading.measurement, reading.layer, reading.name, reading.mode, quantity, value)
         for reading in readings
         for quantity, value in reading.values.items()
     ]
-    return pd.DataFrame(rows, columns=["measurement", "layer", "name", "mode", "quantity", "value"])
+    frame = pd.DataFrame(rows, columns=["measurement", "layer", "name", "mode", "quantity", "value"])
+    return frame.assign(kind=kind(frame))

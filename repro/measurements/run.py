@@ -122,7 +122,8 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
             ``mode``.
 
     Returns:
-        Columns measurement, layer, name, mode, quantity, value; one row a number.
+        Columns measurement, layer, name, mode, quantity, value, kind; one row a number. The kind of a κ is finite,
+        singular (perfectly: σmin ≤ 1e-12 σmax), beyond float32 (infinite, too, but not that), or non-finite.
 
     Raises:
         UserError: As `take` and `repro.networks.survey`.

@@ -10,7 +10,7 @@ import torch
 from repro.config import TrainingConfig
 from repro.networks import create_network
 from repro.networks.activations import Activation
-from repro.networks.options import Initialization
+from repro.networks.options import Dial, Initialization
 from repro.networks.skip import Head, connect
 from repro.training.classifier import Classifier
 
@@ -26,7 +26,8 @@ class NamedClassifier(Classifier):
         image_size: Their height and width.
         activation: Activation.
         gamma: Softplus is (1/gamma) log(1 + exp(gamma t)).
-        initialization: Gaussian of variance 2 / fan-in (he); cut off at two deviations; with that corrected; Glorot's.
+        initialization: Gaussian of variance 2 / fan-in (he); cut off at two deviations; with that corrected; Glorot's;
+            orthogonal in the unfolded kernel, or at its centre (`repro.networks.initialization`).
         loss: What is trained on, beside the penalties.
         learning_rate: After the warm-up.
         momentum: Of SGD.
@@ -41,6 +42,7 @@ class NamedClassifier(Classifier):
         neurons: Connect so many hidden neurons, chosen at random, to the output.
         skip_seed: Seed of that choice.
         skip_head: Keep the output layer beside them; only them; or fill up to that number.
+        skip_scale: What multiplies their part of the output: above 0 to 1, or ``learned``.
 
     Raises:
         UserError: For an unknown network, depth or option, or what the network does not take.
@@ -71,14 +73,15 @@ class NamedClassifier(Classifier):
         neurons: int | None = None,
         skip_seed: int = 0,
         skip_head: Head = "add",
+        skip_scale: Dial = 1.0,
     ) -> None:
         facts: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
         drawn: dict[str, Any] = {"activation": activation, "gamma": gamma, "initialization": initialization}
         network = create_network(name, **facts, **drawn, **(options or {}))
         if neurons is not None:
             image = torch.zeros(1, in_channels, image_size, image_size)
-            skips: dict[str, Any] = {"num_classes": num_classes, "head": skip_head, "initialization": initialization}
-            network = connect(network, neurons, skip_seed, image=image, **skips)
+            skips: dict[str, Any] = {"num_classes": num_classes, "head": skip_head, "scale": skip_scale}
+            network = connect(network, neurons, skip_seed, image=image, initialization=initialization, **skips)
         training = TrainingConfig(
             loss=loss,
             learning_rate=learning_rate,

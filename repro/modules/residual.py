@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from repro.modules.base import NamedClassifier
-from repro.networks.options import Block, Diagonal, Form, Normalization, Shortcut
+from repro.networks.options import Block, Diagonal, Dial, Form, Normalization, Residual, Shortcut
 
 
 class ResidualForm(NamedClassifier):
@@ -17,7 +17,8 @@ class ResidualForm(NamedClassifier):
         options: The family's own options.
         form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
         width: Channels of the first stage. Default: 16, or 64.
-        normalization: Batch normalisation after each convolution, or none.
+        normalization: After each convolution: batch normalisation; none; of each image, over groups of channels or all.
+        normalization_groups: Groups of the channels for normalization ``group``. Default: 8, or 32.
         common: See `NamedClassifier`.
     """
 
@@ -29,9 +30,11 @@ class ResidualForm(NamedClassifier):
         form: Form = "small",
         width: int | None = None,
         normalization: Normalization = "batch",
+        normalization_groups: int | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(name, {"form": form, "width": width, "normalization": normalization, **options}, **common)
+        normalizing = {"normalization": normalization, "normalization_groups": normalization_groups}
+        super().__init__(name, {"form": form, "width": width, **normalizing, **options}, **common)
 
 
 class PlainNet(ResidualForm):
@@ -59,6 +62,8 @@ class ResNet(ResidualForm):
         depth: Weight layers: 6 n + 2 of basic blocks, 9 n + 2 of bottlenecks.
         block: Two 3x3 convolutions, or 1x1, 3x3, 1x1. Default: by depth.
         shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
+        skip_strength: α of path + α · shortcut: a number from 0 to 1, or ``learned``. Default: 1.
+        residual: What joins the two: the sum; ReZero's; Fixup's.
         common: See `ResidualForm`.
 
     Example:
@@ -68,9 +73,17 @@ class ResNet(ResidualForm):
     """
 
     def __init__(
-        self, depth: int = 110, *, block: Block | None = None, shortcut: Shortcut | None = None, **common: Any
+        self,
+        depth: int = 110,
+        *,
+        block: Block | None = None,
+        shortcut: Shortcut | None = None,
+        skip_strength: Dial | None = None,
+        residual: Residual = "standard",
+        **common: Any,
     ) -> None:
-        super().__init__(f"resnet{depth}", {"block": block, "shortcut": shortcut}, **common)
+        skips = {"shortcut": shortcut, "skip_strength": skip_strength, "residual": residual}
+        super().__init__(f"resnet{depth}", {"block": block, **skips}, **common)
 
 
 class ResNeXt(ResidualForm):
@@ -80,6 +93,8 @@ class ResNeXt(ResidualForm):
         depth: Weight layers, 9 n + 2.
         groups: Paths. Default: 8, or 32.
         shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
+        skip_strength: α of path + α · shortcut: a number from 0 to 1, or ``learned``. Default: 1.
+        residual: What joins the two: the sum; ReZero's; Fixup's.
         common: See `ResidualForm`.
 
     Example:
@@ -89,9 +104,17 @@ class ResNeXt(ResidualForm):
     """
 
     def __init__(
-        self, depth: int = 110, *, groups: int | None = None, shortcut: Shortcut | None = None, **common: Any
+        self,
+        depth: int = 110,
+        *,
+        groups: int | None = None,
+        shortcut: Shortcut | None = None,
+        skip_strength: Dial | None = None,
+        residual: Residual = "standard",
+        **common: Any,
     ) -> None:
-        super().__init__(f"resnext{depth}", {"groups": groups, "shortcut": shortcut}, **common)
+        skips = {"shortcut": shortcut, "skip_strength": skip_strength, "residual": residual}
+        super().__init__(f"resnext{depth}", {"groups": groups, **skips}, **common)
 
 
 class DiracNet(ResidualForm):

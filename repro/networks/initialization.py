@@ -6,39 +6,79 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 TRUNCATED_DEVIATION = 0.8796256610342398
 """Standard deviation of a standard normal variable truncated to ±2."""
 
+_GAINS = {"relu": math.sqrt(2), "softplus": math.sqrt(2)}
+"""σ_w at which signals of an orthogonal network neither grow nor vanish, by activation; 1 for the others: exact for
+identity, the limit of small signals for tanh (Xiao et al. 2018: critical for σ_b to 0)."""
 
-def _initialise(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
-    """Draw the weights of convolutions and linear layers, zero their biases; normalisation keeps torch's start."""
+Layer = nn.Conv2d | nn.Linear
+
+
+def initialise(network: nn.Module, name: str, *, activation: str = "identity") -> None:
+    """Draw the weights of convolutions and linear layers, zero their biases; normalisation keeps torch's start.
+
+    Args:
+        network: The network.
+        name: A key of `INITIALIZATIONS`.
+        activation: What follows its layers, for the gain of the orthogonal ones.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            draw(module.weight)
+            INITIALIZATIONS[name](module, _GAINS.get(activation, 1.0))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
 
-def _he(weight: Tensor) -> None:
+def _he(layer: Layer, _gain: float) -> None:
     """Gaussian of variance 2 / fan-in (He et al. 2015; Oyedotun, section 6.1)."""
-    nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
 
-def _truncated(weight: Tensor, *, corrected: bool) -> None:
+def _truncated(layer: Layer, _gain: float, *, corrected: bool) -> None:
     """Gaussian of variance 2 / fan-in, truncated at two deviations (Nguyen, section 4).
 
     Truncation leaves 0.774 times that variance; ``corrected`` widens the Gaussian so that 2 / fan-in remains.
     """
-    deviation = math.sqrt(2 / weight[0].numel()) / (TRUNCATED_DEVIATION if corrected else 1.0)
-    nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    deviation = math.sqrt(2 / layer.weight[0].numel()) / (TRUNCATED_DEVIATION if corrected else 1.0)
+    nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
-INITIALIZATIONS: dict[str, Callable[[nn.Module], None]] = {
-    "he": partial(_initialise, draw=_he),
-    "truncated": partial(_initialise, draw=partial(_truncated, corrected=False)),
-    "truncated_corrected": partial(_initialise, draw=partial(_truncated, corrected=True)),
-    "xavier": partial(_initialise, draw=nn.init.xavier_uniform_),
+def _xavier(layer: Layer, _gain: float) -> None:
+    """Uniform of variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010)."""
+    nn.init.xavier_uniform_(layer.weight)
+
+
+def _orthogonal(layer: Layer, gain: float) -> None:
+    """The gain times orthonormal rows (or columns, if there are more rows) of the kernel as an output x rest matrix."""
+    for part in layer.weight.detach().chunk(getattr(layer, "groups", 1)):
+        nn.init.orthogonal_(part, gain)
+
+
+def _delta_orthogonal(layer: Layer, gain: float) -> None:
+    """The same at the kernel's centre, with zeros around it (Xiao et al. 2018: delta-orthogonal).
+
+    A layer that does not narrow then keeps the norm of every pixel that it reads, times the gain; of stride 2, of every
+    second one.
+    """
+    if isinstance(layer, nn.Linear):
+        _orthogonal(layer, gain)
+        return
+    nn.init.zeros_(layer.weight)
+    rows, columns = ((side - 1) // 2 for side in layer.kernel_size)
+    for part in layer.weight.detach().chunk(layer.groups):
+        nn.init.orthogonal_(part[:, :, rows, columns], gain)
+
+
+INITIALIZATIONS: dict[str, Callable[[Layer, float], None]] = {
+    "he": _he,
+    "truncated": partial(_truncated, corrected=False),
+    "truncated_corrected": partial(_truncated, corrected=True),
+    "xavier": _xavier,
+    "orthogonal": _orthogonal,
+    "delta_orthogonal": _delta_orthogonal,
 }
 """The values of the option ``initialization``."""

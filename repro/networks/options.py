@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from types import NoneType
 from typing import Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
 
@@ -13,12 +14,15 @@ from repro.errors import UserError, unknown
 from repro.networks.activations import Activation
 
 Form = Literal["small", "imagenet"]
-Normalization = Literal["batch", "none"]
+Normalization = Literal["batch", "none", "group", "layer"]
 Shortcut = Literal["identity", "projection"]
 Block = Literal["basic", "bottleneck"]
 Diagonal = Literal["free", "held", "published"]
-Initialization = Literal["he", "truncated", "truncated_corrected", "xavier"]
+Initialization = Literal["he", "truncated", "truncated_corrected", "xavier", "orthogonal", "delta_orthogonal"]
 Pooling = Literal["maxpool", "stride"]
+Residual = Literal["standard", "rezero", "fixup"]
+Dial = float | Literal["learned"]
+"""How strong skip connections are: 0 for none, 1 for whole, anything between them, or trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +41,18 @@ class NetworkOptions:
     gamma: float = 20.0
     """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
     normalization: Normalization = "batch"
-    """Batch normalisation after each convolution, or none (convolutions then have a bias)."""
+    """After each convolution: batch normalisation; none (convolutions then have a bias); of each image alone, over
+    groups of channels (Wu and He 2018) or over all of them."""
+    normalization_groups: int | None = None
+    """Groups of the channels for normalization group. Default: 8 for small, 32 for imagenet."""
     shortcut: Shortcut | None = None
     """Shortcut where the shape changes: subsampling and channels of zeros, or a strided 1x1 convolution. Default: the
     form's own, identity for small and projection for imagenet."""
+    skip_strength: Dial | None = None
+    """α of path(h) + α · shortcut(h): a number from 0 to 1, or learned, one for each block, from 1. Default: 1."""
+    residual: Residual = "standard"
+    """What joins the path to the shortcut: standard, path + shortcut; rezero, a learned scale from 0 on each path;
+    fixup, Fixup's scalars and initial weights, without normalisation."""
     block: Block | None = None
     """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
     groups: int | None = None
@@ -48,7 +60,8 @@ class NetworkOptions:
     diagonal: Diagonal = "free"
     """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, W normalised, scaled by 0.1."""
     initialization: Initialization = "he"
-    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's."""
+    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's;
+    orthogonal in the unfolded kernel; orthogonal at the kernel's centre, zero around it (Xiao et al. 2018)."""
     pooling: Pooling | None = None
     """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
     printed: bool = False
@@ -84,7 +97,8 @@ _DEFAULTS = {field.name: field.default for field in sorted(fields(Options), key=
 def kind(name: str) -> Any:
     """What an option may be beside None: ``int``, ``Literal["basic", "bottleneck"]``, ``tuple[int, ...]`` ..."""
     hint = _hints()[name]
-    return next((alternative for alternative in get_args(hint) if NoneType in get_args(hint)), hint)
+    alternatives = get_args(hint)
+    return reduce(or_, (each for each in alternatives if each is not NoneType)) if NoneType in alternatives else hint
 
 
 @cache
@@ -110,15 +124,26 @@ def parse_options(options: Mapping[str, object]) -> Options:
             continue
         if (names := choices(name)) and value not in names:
             raise unknown(name, value, names)
-        if allowed := _refused(get_origin(kind(name)) or kind(name), value):
+        if allowed := _refused(kind(name), value):
             raise UserError(f"{name} is {value!r}; it {allowed}")
     arguments, hidden = options.get("arguments") or None, options.get("hidden")
     hidden = tuple(hidden) if _is_sequence(hidden) else None
-    return Options(**{**options, "arguments": arguments, "hidden": hidden})  # type: ignore[arg-type]
+    numbers = {
+        name: float(value) for name, value in options.items() if type(value) is int and kind(name) in (float, Dial)
+    }
+    return Options(**{**options, **numbers, "arguments": arguments, "hidden": hidden})  # type: ignore[arg-type]
+
+
+def is_dial(value: object) -> bool:
+    """Whether a value is one of `Dial`."""
+    return value == "learned" or (isinstance(value, int | float) and type(value) is not bool and 0 <= value <= 1)
 
 
 def _refused(kind: object, value: object) -> str:
     """What is allowed where a value is not; otherwise nothing."""
+    if kind == Dial and not is_dial(value):
+        return "is a number from 0 to 1, or learned"
+    kind = get_origin(kind) or kind
     if kind is int and not _is_count(value):
         return "is a whole number from 1 up"
     if kind is float and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):

@@ -17,7 +17,8 @@ from repro.networks.family import Depths, Family
 
 _STACK = frozenset({"activation", "gamma", "initialization"})
 DENSENET_DEPTHS = Depths((121,), "121")
-_COMMON = frozenset({"form", "width", "activation", "gamma", "normalization", "initialization"})
+_COMMON = _STACK | {"form", "width", "normalization", "normalization_groups"}
+_SKIPS = frozenset({"block", "shortcut", "skip_strength", "residual"})
 
 NETWORKS: dict[str, Family] = {
     "plainnet": Family(
@@ -28,13 +29,13 @@ NETWORKS: dict[str, Family] = {
     ),
     "resnet": Family(
         builder="repro.networks.families.residual:resnet",
-        takes=_COMMON | {"block", "shortcut"},
+        takes=_COMMON | _SKIPS,
         depths=layout.depths,
         check=layout.resnet,
     ),
     "resnext": Family(
         builder="repro.networks.families.residual:resnext",
-        takes=_COMMON | {"block", "shortcut", "groups"},
+        takes=_COMMON | _SKIPS | {"groups"},
         depths=partial(layout.depths, block="bottleneck"),
         check=layout.resnext,
     ),
@@ -60,6 +61,7 @@ NETWORKS: dict[str, Family] = {
         builder="repro.networks.families.densenet:DenseNet",
         takes=_STACK | {"form"},
         depths=lambda _options: DENSENET_DEPTHS,
+        check=plans.densenet,
     ),
     "fc": Family(
         builder="repro.networks.families.sequential:fc",

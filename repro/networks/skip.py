@@ -12,8 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.families.scale import Scale
+from repro.networks.initialization import initialise
 from repro.networks.layers import weight_layers
+from repro.networks.options import Dial
 from repro.networks.preserve_state import preserve_state
 
 Head = Literal["add", "replace", "fill"]
@@ -106,6 +108,7 @@ class SkipToOutput(nn.Module):
         head: ``add`` keeps the network's output layer, logits = W h + b + V ψ; ``replace`` leaves only V ψ, as the
             paper writes G = Ψ V; ``fill`` keeps it and adds N − L neurons of the layers below, where L are the ones
             that the output layer reads (section 2).
+        scale: What multiplies V ψ: a number from 0 to 1, or ``learned``, from 1.
 
     Raises:
         UserError: More neurons than there are, or the network calls no activation.
@@ -122,6 +125,7 @@ class SkipToOutput(nn.Module):
         image: Float[Tensor, "one channels height width"],
         num_classes: int,
         head: Head = "add",
+        scale: Dial = 1.0,
     ) -> None:
         super().__init__()
         sites = pool(network, image)
@@ -145,6 +149,7 @@ class SkipToOutput(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("chosen", torch.randperm(size, generator=generator)[:wanted].sort().values)
         self.skip = nn.Linear(wanted, num_classes, bias=False)
+        self.scale = nn.Identity() if scale == 1 else Scale(scale)
         self._taken: list[Tensor] = []
         self._listening: set[str] = set()
         self._take()
@@ -239,7 +244,7 @@ class SkipToOutput(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""
         psi, logits = self.features(images)
-        added: Tensor = self.skip(psi)
+        added: Tensor = self.scale(self.skip(psi))
         return added if self.head == "replace" else logits + added
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
@@ -261,11 +266,11 @@ def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str 
         network: See `SkipToOutput`.
         neurons: N.
         seed: Seed of the choice; the weights are drawn from torch's global generator.
-        initialization: A name in `repro.networks.initialization.INITIALIZATIONS`.
-        options: ``image``, ``num_classes`` and ``head``, as `SkipToOutput` takes them.
+        initialization: A key of `repro.networks.initialization.INITIALIZATIONS`.
+        options: ``image``, ``num_classes``, ``head`` and ``scale``, as `SkipToOutput` takes them.
     """
     connected = SkipToOutput(network, neurons, seed, **options)
-    INITIALIZATIONS[initialization](connected.skip)
+    initialise(connected.skip, initialization)
     return connected
 
 

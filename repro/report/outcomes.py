@@ -112,8 +112,8 @@ def _status(run: RunDirectory) -> str:
 
 def verdicts(section: Section, results: Sequence[RunResult]) -> list[Verdict]:
     """The verdict on each of the section's claims, by the runs that have ended."""
-    values: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[str, dict[int, float]]] = {}
     for outcome in results:
         for quantity, value in outcome.quantities.items():
-            values.setdefault(outcome.cell.label, {}).setdefault(quantity, []).append(value)
+            values.setdefault(outcome.cell.label, {}).setdefault(quantity, {})[outcome.cell.seed] = value
     return [evaluate(claim, values) for claim in section.claims]

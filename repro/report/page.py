@@ -14,7 +14,7 @@ from repro.report import svg
 from repro.report.outcomes import RunResult
 from repro.report.sources import Section
 from repro.report.tables import Table, to_html
-from repro.report.words import caption, claim_in_words, heading, reservations
+from repro.report.words import caption, claim_in_words, heading, missing, reservations
 from repro.studies.claims import Verdict
 from repro.studies.plan import duration
 
@@ -135,9 +135,6 @@ def study_section(
     if section.strays:
         lines = "".join(f"<li>{escape(stray)}</li>" for stray in section.strays)
         parts.append(f"<p>Runs in the study's folder that are no longer part of it:</p><ul>{lines}</ul>")
-    if missing := [outcome.cell for outcome in results if outcome.cell.run is None]:
-        names = ", ".join(f"{title(cell.label)} with seed {cell.seed}" for cell in missing)
-        parts.append(f"<p>Not run: {escape(names)}.</p>")
     if section.command:
         parts.append(f"<h3>How to reproduce</h3>\n<pre>{escape(section.command)}</pre>")
     return f'<section id="{key}">\n{chr(10).join(part for part in parts if part)}\n</section>'
@@ -171,6 +168,8 @@ def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> s
     parts.append(f'<p class="muted">{escape(source + preset)}Accuracies are of the final epoch, over whole sets.</p>')
     if note := reservations(section):
         parts.append(f'<p class="note">{escape(note)}</p>')
+    if left := missing(section):
+        parts.append(f"<p>{escape(left)}</p>")
     if section.expected:
         parts.append(f"<p>Expected: {escape(section.expected)}</p>")
     return "\n".join(parts)

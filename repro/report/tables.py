@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from html import escape
 
 from repro.figures.style import title
+from repro.measurements.kappa import BEYOND, SINGULAR
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
-from repro.report.words import claim_in_words, reservations
+from repro.report.words import claim_in_words, missing, reservations
 from repro.studies.claims import Summary, Verdict, summary, welch
 from repro.studies.plan import duration
 from repro.studies.quantities import in_words
 
 _NONE = "–"
+_INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}
 _LATEX = str.maketrans(
     {
         **{sign: rf"\{sign}" for sign in "&%$#_{}"},
@@ -79,16 +81,22 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
         else:
             columns.append(Column("", name))
     columns += [Column("", "first layer's σmax, end / start")] if grown else []
+    infinite = [key for key in _INFINITE if any(outcome.quantities.get(f"{key}_infinite") for outcome in results)]
+    columns += [Column(f"layers with infinite κ: {SINGULAR} + {BEYOND}", _INFINITE[key]) for key in infinite]
     columns += [Column("", "status", numeric=False), Column("", "time")]
     if several:
         columns.insert(1, Column("", "seeds"))
     rows = []
     for label in section.labels:
         of_label = [outcome for outcome in results if outcome.cell.label == label]
-        row = [title(label), *([str(len(of_label))] if several else [])]
+        ended = sum(outcome.ended for outcome in of_label)
+        row = [title(label), *([f"{ended} of {len(of_label)}"] if several else [])]
         for quantity in shown:
             row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
         row += [spread(_values(of_label, "first_layer_growth"), factor)] if grown else []
+        for key in infinite:
+            counts = [_values(of_label, f"{key}_{kind}") for kind in ("singular", "beyond_float32")]
+            row.append(" + ".join(spread(values, digits) for values in counts) if all(counts) else _NONE)
         rows.append([*row, _statuses(of_label), spread(_values(of_label, "seconds"), duration)])
     return Table(columns, rows)
 
@@ -145,14 +153,18 @@ def factor(value: float) -> str:
 
 
 def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
-    """One value, or mean ± deviation of several."""
+    """One value, or mean ± deviation of several; the lowest and highest where there is none, as one is not finite."""
     if not values:
         return _NONE
+    if len(set(values)) > 1 and not all(map(math.isfinite, values)):
+        finite = sorted(filter(math.isfinite, values))
+        ends = [form(value) for value in (*finite[:1], *(value for value in values if not math.isfinite(value)))]
+        return " to ".join(dict.fromkeys([ends[0], ends[-1]]))
     return _with_deviation(summary(values), form)
 
 
 def _with_deviation(value: Summary, form: Callable[[float], str]) -> str:
-    if value.deviation is None:
+    if value.deviation is None or not math.isfinite(value.mean):
         return form(value.mean)
     return f"{form(value.mean)} ± {form(value.deviation).removeprefix('× ')}"
 
@@ -231,7 +243,7 @@ def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], 
     verdicts = [
         f"- **{item.verdict}**{scale}: {claim_in_words(item.claim)} — {claim_in_words(item.detail)}" for item in judged
     ]
-    parts += ["\n".join(verdicts), to_markdown(table), reservations(section)]
+    parts += ["\n".join(verdicts), to_markdown(table), reservations(section), missing(section)]
     if section.command:
         parts.append(f"Made by `{section.command}`.")
     return "\n\n".join(part for part in parts if part) + "\n"

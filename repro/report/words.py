@@ -10,13 +10,28 @@ import pandas as pd
 from repro.figures import RunRecords
 from repro.figures.style import title
 from repro.measurements.description import FigureSpec
-from repro.measurements.kappa import Kappa, first_layer_growth
+from repro.measurements.kappa import (
+    BEYOND,
+    FINITE,
+    NON_FINITE,
+    OVER,
+    PERFECTLY,
+    SINGULAR,
+    Kappa,
+    first_layer_growth,
+)
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.quantities import in_words
 from repro.text import stretches
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
+
+_KINDS = {
+    SINGULAR: f"infinite by being {PERFECTLY}",
+    BEYOND: f"infinite by being {OVER}",
+    NON_FINITE: "non-finite in its entries",
+}
 
 _OF_A_RUN = {
     "training-curves": (
@@ -71,6 +86,27 @@ def reservations(section: Section) -> str:
     return " ".join(notes)
 
 
+def missing(section: Section) -> str:
+    """Which seeds of which cells have not been run, in a line; empty if all have."""
+    declared: dict[str, list[int]] = {}
+    lacking: dict[str, list[int]] = {}
+    for cell in section.cells:
+        declared.setdefault(cell.label, []).append(cell.seed)
+        if cell.run is None and not cell.damage:
+            lacking.setdefault(cell.label, []).append(cell.seed)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for label, seeds in lacking.items():
+        groups.setdefault(tuple(seeds), []).append(label)
+    parts = []
+    for wanted, labels in groups.items():
+        everyone = len(labels) > 1 and labels == [
+            label for label, seeds in declared.items() if set(wanted) <= set(seeds)
+        ]
+        whose = "every network" if everyone else _listed([title(label) for label in labels])
+        parts.append(f"seed{'s' * (len(wanted) > 1)} {_listed([f'{seed}' for seed in wanted])} of {whose}")
+    return f"Not run: {'; '.join(parts)}." if parts else ""
+
+
 def claim_in_words(claim: str) -> str:
     """``resnet110.test_accuracy >= 90 | Table 2 (93.29)`` as ``ResNet-110 test accuracy (%) ≥ 90 (Table 2, 93.29)``.
 
@@ -100,19 +136,18 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
     """Where κ is not finite at the last measurement: which layers, or of several runs of one label how many."""
     by_label: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
-        table = kappa.table(run.readings)
-        table = table[(table["layer"] >= 1) & (table["step"] == table["step"].max())]
+        table = kappa.last_by_layer(run.readings)
         if len(table):
             by_label.setdefault(title(run.label), []).append(table)
     parts = []
-    for word, is_kind in (("infinite", np.isinf), ("non-finite in its entries", np.isnan)):
+    for kind, word in _KINDS.items():
         for name, tables in by_label.items():
-            layers = [table["layer"][is_kind(table["kappa"])].tolist() for table in tables]
+            layers = [table.index[table["kind"] == kind].tolist() for table in tables]
             if any(layers):
                 where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
                 counts = _span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
-    sound = [name for name, tables in by_label.items() if all(np.isfinite(table["kappa"]).all() for table in tables)]
+    sound = [name for name, tables in by_label.items() if all((table["kind"] == FINITE).all() for table in tables)]
     if sound:
         parts.append(f"finite in every layer of {_listed(sound)}")
     return f"{kappa.found} κ is {_listed(parts)}." if parts else ""

@@ -130,7 +130,7 @@ def _network(config: Config, data: ImageData) -> nn.Module:
         image_size=data.image_size,
         **network_options(config),
     )
-    if config.model.skip_neurons is not None:
+    if config.model.skip_neurons is not None and config.model.skip_scale != 0:
         network = _connected(config, network, data)
     if several(config) and config.training.batch_statistics == "synchronised" and config.model.train == "all":
         synchronise(network)
@@ -183,6 +183,7 @@ def _connected(config: Config, network: nn.Module, data: ImageData) -> SkipToOut
         image=_blank(data),
         num_classes=data.num_classes,
         head=model.skip_head,
+        scale=1.0 if model.skip_scale is None else model.skip_scale,
         initialization=model.initialization,
     )
 

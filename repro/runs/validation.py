@@ -168,6 +168,14 @@ def _check_combinations(config: Config) -> None:
             "model.train output computes each image's features once, and data.augmentation "
             f"{config.data.augmentation} changes them every time; set data.augmentation none, or model.train all"
         )
+    if model.skip_scale is not None and model.skip_neurons is None:
+        raise UserError("model.skip_scale is for skip connections to the output; set model.skip_neurons with it")
+    if model.skip_scale is not None and model.train == "output":
+        raise UserError(
+            "model.skip_scale is for networks trained whole: weights of the output alone take up any factor"
+        )
+    if model.skip_scale == 0 and model.skip_head == "replace":
+        raise UserError("model.skip_scale 0 with model.skip_head replace leaves no output; take skip_head add")
     if model.solver == "exact" and model.train != "output":
         raise UserError("model.solver exact solves for the output layer alone; set model.train output with it")
     if model.solver == "exact" and (trainer.devices not in ("auto", 1) or trainer.num_nodes > 1):

@@ -35,7 +35,7 @@ class Verdict:
     """Whether a claim holds, with the numbers that were compared."""
 
     claim: str
-    verdict: Literal["holds", "fails", "not run"]
+    verdict: Literal["holds", "mixed", "fails", "not run"]
     detail: str
 
 
@@ -143,52 +143,90 @@ def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
         quantities.check(side.quantity, f"in claim '{claim}'")
 
 
-def evaluate(claim: str, values: Mapping[str, Mapping[str, Sequence[float]]]) -> Verdict:
-    """Check a claim against measured values.
+def evaluate(claim: str, values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Verdict:
+    """Check a claim against measured values, seed by seed.
 
-    A cell against numbers must hold for every seed. A cell against a cell compares the means over seeds; where both
-    have several seeds, the difference must also be beyond their spread by Welch's one-sided t-test (`LEVEL`). A value
-    that is not a number makes any claim about it fail.
+    It holds if it does in every seed, fails if it does in none, and is mixed otherwise. An order of two cells must also
+    be beyond the spread of both, where both have several seeds, by Welch's one-sided t-test (`LEVEL`); one that is
+    within the spread is mixed. A value that is not a number makes any claim about it fail.
 
     Args:
         claim: See `parse`.
-        values: Values by cell and quantity, one for each seed that was run.
+        values: Values by cell, quantity and seed, of the seeds that were run. A cell with one seed stands against each
+            of another's.
     """
     parsed = parse(claim)
-    for side in parsed.cells:
-        if not values.get(side.label, {}).get(side.quantity):
-            return Verdict(claim, "not run", f"{side.label} has no {side.quantity}")
-    verdicts, shown = [], ""
+    found = {cell: values.get(cell.label, {}).get(cell.quantity, {}) for cell in parsed.cells}
+    for cell, by_seed in found.items():
+        if not by_seed:
+            return Verdict(claim, "not run", f"{cell.label} has no {cell.quantity}")
+    if not (seeds := _seeds(list(found.values()))):
+        return Verdict(claim, "not run", "no seed was run of all that it compares")
+    held = [
+        all(_holds(_at(left, seed, found), sign, _at(right, seed, found)) for left, sign, right in parsed.parts)
+        for seed in seeds
+    ]
+    shown, within = "", False
     for left, sign, right in parsed.parts:
-        sides = [
-            list(values[side.label][side.quantity]) if isinstance(side, Cell) else [side] for side in (left, right)
-        ]
-        holds, note = _compare(sides, sign) if parsed.compares_cells else (_all(sides, sign), "")
-        if parsed.compares_cells:
-            sides = [[fmean(side)] for side in sides]
-        verdicts.append(holds)
-        shown = f"{shown or _shown(sides[0])} {sign} {_shown(sides[1])}{note}"
-    return Verdict(claim, "holds" if all(verdicts) else "fails", shown)
+        p = _order(left, sign, right, found)
+        within |= p >= LEVEL
+        note = "" if math.isnan(p) else f"{' is within the spread' * (p >= LEVEL)} (Welch's one-sided p = {p:.2g})"
+        shown += f"{'' if shown else _shown(left, found, parsed)} {sign} {_shown(right, found, parsed)}{note}"
+    if len(seeds) > 1:
+        shown += f"; holds in {sum(held)} of {len(seeds)} seeds"
+    shown += _of_these(parsed.cells, values)
+    return Verdict(claim, "holds" if all(held) and not within else "mixed" if any(held) else "fails", shown)
 
 
-def _all(sides: Sequence[Sequence[float]], sign: str) -> bool:
-    pairs = [(a, b) for a in sides[0] for b in sides[1]]
-    return all(not (math.isnan(a) or math.isnan(b)) and _OPERATORS[sign](a, b) for a, b in pairs)
+def _of_these(cells: Sequence[Cell], values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> str:
+    """How many of each count of infinite κ are of perfectly singular matrices, in words."""
+    counts = [
+        values[cell.label].get(cell.quantity.removesuffix("infinite") + "singular")
+        for cell in cells
+        if cell.quantity.endswith("_infinite") and any(values[cell.label][cell.quantity].values())
+    ]
+    known = [in_digits(list(singular.values())) for singular in counts if singular]
+    return f" (perfectly singular of these: {' and '.join(known)})" if known else ""
 
 
-def _compare(sides: Sequence[Sequence[float]], sign: str) -> tuple[bool, str]:
-    """Whether means are in this order, beyond the spread where both have one, and Welch's p in words."""
-    holds, note = _all([[fmean(side)] for side in sides], sign), ""
-    if min(len(side) for side in sides) > 1:
-        larger, smaller = sides if ">" in sign else reversed(sides)
-        p = welch(summary(larger), summary(smaller)) / 2
-        p = p if fmean(larger) > fmean(smaller) else 1 - p
-        note = f"{'' if p < LEVEL else ' is within the spread'} (Welch's one-sided p = {p:.2g})"
-        holds = holds and p < LEVEL
-    return holds, note
+Found = Mapping[Cell, Mapping[int, float]]
+"""Values by seed."""
 
 
-def _shown(values: Sequence[float]) -> str:
+def _seeds(sides: Sequence[Mapping[int, float]]) -> list[int]:
+    """The seeds that all sides have; one that has a single seed stands against any."""
+    several = [side for side in sides if len(side) > 1] or sides[:1]
+    return [seed for seed in several[0] if all(seed in side for side in several)]
+
+
+def _at(side: float | Cell, seed: int, found: Found) -> float:
+    if not isinstance(side, Cell):
+        return side
+    return found[side][seed] if len(found[side]) > 1 else next(iter(found[side].values()))
+
+
+def _holds(left: float, sign: str, right: float) -> bool:
+    return not (math.isnan(left) or math.isnan(right)) and _OPERATORS[sign](left, right)
+
+
+def _order(left: float | Cell, sign: str, right: float | Cell, found: Found) -> float:
+    """Welch's one-sided p of there being no such order of two cells; NaN where one has no spread."""
+    if not (isinstance(left, Cell) and isinstance(right, Cell)):
+        return math.nan
+    one, other = (summary(list(found[side].values())) for side in (left, right))
+    larger, smaller = (one, other) if ">" in sign else (other, one)
+    p = welch(larger, smaller) / 2
+    return p if larger.mean > smaller.mean else 1 - p
+
+
+def _shown(side: float | Cell, found: Found, claim: Claim) -> str:
+    """Every value of a cell; the mean, where cells are compared."""
+    values = list(found[side].values()) if isinstance(side, Cell) else [side]
+    return in_digits([fmean(values)] if claim.compares_cells else values)
+
+
+def in_digits(values: Sequence[float]) -> str:
+    """Values as claims show them."""
     return ", ".join(f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}" for value in values)
 
 
@@ -226,7 +264,7 @@ def welch(one: Summary, other: Summary) -> float:
     """The two-sided p-value of Welch's t-test, which respects both sides' spread; NaN where one side has none."""
     from scipy import stats
 
-    if one.deviation is None or other.deviation is None:
+    if one.deviation is None or other.deviation is None or not math.isfinite(one.deviation + other.deviation):
         return math.nan
     if one.deviation == other.deviation == 0:
         return float(one.mean == other.mean)

@@ -131,12 +131,15 @@ class Study(Description):
         runs: str = "runs",
         settings: Mapping[str, Any] | None = None,
     ) -> list[StudyCell]:
-        """Every run of the study at a preset, in the order in which they are run; `settings` hold for all of them."""
+        """Every run of the study at a preset, in the order in which they are run; `settings` hold for all of them.
+
+        The first seed of every cell comes before the second of any, so that early on there is a picture of all.
+        """
         chosen = self.preset(preset)
         base = read_yaml(configurations() / self.base) if isinstance(self.base, str) else self.base
         source = f"study {self.name}"
         shared, of_preset = flatten(base, source=source), flatten(chosen.settings, source=source)
-        cells = []
+        ranked: list[tuple[int, StudyCell]] = []
         for label, values in zip(self.labels(), itertools.product(*self.grid.values()), strict=True):
             combined, own_seeds = dict(shared), chosen.seeds
             for (axis, choices), value in zip(self.grid.items(), values, strict=True):
@@ -148,10 +151,11 @@ class Study(Description):
                     own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
             chosen_seeds = (seeds or own_seeds) if own_seeds else ()
             require_once(chosen_seeds, f"{source}, cells {label}: seed")
-            for seed in chosen_seeds:
+            for rank, seed in enumerate(chosen_seeds):
                 config = full_batch(from_mapping({**combined, **(settings or {}), self.seed_key: seed}, source=source))
                 config = dataclasses.replace(config, study=self.folder(preset), name=label, runs=runs)
-                cells.append(StudyCell(label=label, seed=seed, config=config))
+                ranked.append((rank, StudyCell(label=label, seed=seed, config=config)))
+        cells = [cell for _, cell in sorted(ranked, key=lambda entry: entry[0])]
         _require_different(cells, source)
         return cells
 

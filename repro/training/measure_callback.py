@@ -51,9 +51,10 @@ class MeasureCallback(Callback):
         trainer = Trainer(callbacks=[repro.MeasureCallback(images, labels)])
 
     What is looked at is the module's attribute ``network`` if it is a module, else the LightningModule itself, or the
-    module that ``network`` names. Loggers get the condition numbers' medians and maxima as metrics, W&B tables and
-    charts as well; `table` has everything. With several processes each reduces a part of the layers. The first time it
-    says in a line on stderr how much of the network it sees, and whose loss the gradients are of.
+    module that ``network`` names. Loggers get medians and maxima of the condition numbers, and how many are infinite,
+    as metrics, W&B tables and charts as well; `table` has everything. With several processes each reduces a part of
+    the layers. The first time it says in a line on stderr how much of the network it sees, and whose loss the gradients
+    are of.
 
     Args:
         inputs: The probe, as the network takes it: a tensor, a tuple (by position), a dict (by name). Default: the
@@ -133,7 +134,7 @@ class MeasureCallback(Callback):
         self._charts = Charts("network")
 
     def table(self) -> pd.DataFrame:
-        """Everything measured by this process so far: step, epoch, measurement, layer, name, mode, quantity, value."""
+        """Everything measured by this process so far: step, epoch, and the columns of `repro.measure`."""
         import pandas as pd
 
         return pd.concat(self._tables, ignore_index=True) if self._tables else table([])

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from repro.distributed.ranks import Ranks
 
 RANK = """
@@ -38,6 +40,7 @@ with open(f"{out}-{rank}.json", "w") as file:
 """
 
 
+@pytest.mark.slow
 def test_three_processes_say_the_same(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path / "store"), str(tmp_path / "said")])

@@ -15,7 +15,9 @@ Factory = Callable[..., RunRecords]
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Factory:
-    """Writes a run directory and reads it back; κ is given for each step as one value a layer, from layer 1."""
+    """Writes a run directory and reads it back; κ is given for each step as one value a layer, from layer 1.
+
+    Where it is infinite, σmin is `sigma_min`: perfectly singular, or not."""
 
     def write(
         label: str = "plainnet110",
@@ -25,6 +27,7 @@ def recorded(tmp_path: Path) -> Factory:
         matrix: Values | None = None,
         metrics: Mapping[str, Mapping[int, float]] | None = None,
         classes: int | None = None,
+        sigma_min: float = 0.0,
         steps_per_epoch: int = 10,
     ) -> RunRecords:
         run = RunDirectory.prepare(tmp_path / f"{label}-{len(list(tmp_path.iterdir()))}", "seed: 0\n")
@@ -41,7 +44,11 @@ def recorded(tmp_path: Path) -> Factory:
                         "layer": layer,
                         "name": f"layer{layer}",
                         "mode": mode,
-                        "values": {"condition_number": value, "sigma_max": math.sqrt(step + 1)},
+                        "values": {
+                            "condition_number": value,
+                            "sigma_max": math.sqrt(step + 1),
+                            "sigma_min": sigma_min if math.isinf(value) else math.sqrt(step + 1) / value,
+                        },
                     }
                     for layer, value in enumerate(values, start=1)
                 ]

@@ -34,15 +34,39 @@ def test_infinite_and_non_finite_values_are_marks_in_named_strips(recorded) -> N
     assert line(figure, "finite-plainnet110-line").get_ydata().tolist() == pytest.approx(
         [10, NAN, NAN, NAN], nan_ok=True
     )
-    infinite, broken = line(figure, "infinite-plainnet110-line"), line(figure, "non-finite-plainnet110-line")
+    infinite, broken = line(figure, "singular-plainnet110-line"), line(figure, "non-finite-plainnet110-line")
     assert infinite.get_xdata().tolist() == [2, 4]
     assert line(figure, "alone-plainnet110-line").get_xydata().tolist() == [[1, 10]]  # a line needs two points
     assert broken.get_xdata().tolist() == [3]
     assert broken.get_marker() == "x"
     assert infinite.axes is not broken.axes
     assert infinite.axes is not line(figure, "finite-plainnet110-line").axes
-    assert "∞ (singular to float32)" in texts(figure)
+    assert "filled: perfectly singular (σmin/σmax ≤ 1e-12)" in texts(figure)
+    assert "hollow" not in texts(figure)
     assert "non-finite entries" in texts(figure)
+
+
+def test_perfect_singularity_has_filled_marks_and_what_is_beyond_float32_hollow_ones(recorded) -> None:
+    singular = recorded("plainnet110", weights={0: [2, 3], 9: [INF, 4]})
+    beyond = recorded("resnet110", weights={0: [2, 3], 9: [INF, 4]}, sigma_min=1e-8)
+    figure = draw_one("weights", [singular, beyond])
+    filled, hollow = line(figure, "singular-plainnet110-line"), line(figure, "beyond-resnet110-line")
+    assert filled.axes is hollow.axes
+    assert (filled.get_fillstyle(), hollow.get_markerfacecolor()) == ("full", "none")
+    assert filled.get_markerfacecolor() != "none"
+    for words in ("filled: perfectly singular (σmin/σmax ≤ 1e-12)", "hollow: beyond float32 (κ > 8.4e6)"):
+        assert words in texts(figure)
+
+
+def test_the_map_tells_the_two_kinds_of_infinite_apart(recorded) -> None:
+    run = recorded(weights={0: [2, INF], 9: [INF, 4]}, sigma_min=2e-12)  # σmax is 1, then √10
+    figure = conditioning.layer_time_map([run], "weights")
+    cells = {str(each.get_gid()): each for each in figure.axes[0].collections if isinstance(each, PolyCollection)}
+    assert covered(cells["singular"], 2, 2).tolist() == [[False, True], [False, False]]
+    assert covered(cells["beyond float32"], 2, 2).tolist() == [[False, False], [True, False]]
+    assert cells["singular"].get_hatch() != cells["beyond float32"].get_hatch()
+    assert "κ = ∞: perfectly singular" in texts(figure)
+    assert "κ = ∞: beyond float32" in texts(figure)
 
 
 def test_strips_appear_only_where_they_are_needed(recorded) -> None:
@@ -55,7 +79,7 @@ def test_marks_of_different_networks_do_not_cover_each_other(recorded) -> None:
     runs = [recorded(label, weights={0: [INF, 1], 9: [INF, INF]}) for label in ("plainnet110", "resnet110")]
     figure = draw_one("weights", runs)
     marks = [
-        line(figure, f"infinite-{label}-{kind}") for label in ("plainnet110", "resnet110") for kind in ("line", "faint")
+        line(figure, f"singular-{label}-{kind}") for label in ("plainnet110", "resnet110") for kind in ("line", "faint")
     ]
     assert len({mark.get_ydata()[0] for mark in marks}) == 4
     low, high = marks[0].axes.get_ylim()
@@ -108,9 +132,9 @@ def test_the_map_shows_every_cell_as_what_it_is(recorded) -> None:
     assert np.ma.getmaskarray(shown).tolist() == (~np.isfinite(values)).tolist()
     assert shown.compressed().tolist() == values[np.isfinite(values)].tolist()
     collections = {str(each.get_gid()): each for each in axes.collections if isinstance(each, PolyCollection)}
-    assert covered(collections["infinite"], 4, 4).tolist() == np.isinf(values).tolist()
+    assert covered(collections["singular"], 4, 4).tolist() == np.isinf(values).tolist()
     assert covered(collections["non-finite"], 4, 4).tolist() == np.isnan(values).tolist()
-    assert collections["infinite"].get_hatch() != collections["non-finite"].get_hatch() is not None
+    assert collections["singular"].get_hatch() != collections["non-finite"].get_hatch() is not None
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n0", "1\n1", "10\n2", "20\n3"]
     assert "singular" in texts(figure)
 

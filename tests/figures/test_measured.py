@@ -49,6 +49,7 @@ def lines(figure: Figure) -> list[Line2D]:
     return [artist for artist in figure.findobj(Line2D) if artist.get_gid()]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_every_measurement_has_its_figure(measured: RunRecords, drawn: dict[str, Figure]) -> None:
     assert set(drawn) == {spec.name for _, spec in figure_specs() if spec.chart}
     only_weights = RunRecords(

@@ -68,6 +68,7 @@ def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env=here, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_importing_the_package_changes_nothing() -> None:
     done = python(
         "import os, json; before = dict(os.environ); import repro, repro.cli; repro.measure; repro.build\n"

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections", "ignore:
 LARGE = {
     name for name in ZOO if name.startswith(("torchvision s", "torchvision d", "timm resnet", "timm nf", "timm eff"))
 }
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else []) for name in ZOO]
 EAGER = {"torchvision detection"}
 """Networks that need targets to train."""
 
@@ -70,7 +71,7 @@ def multiplied(layer: WeightLayer, weight: Tensor, read: Tensor) -> Tensor | Non
     return None if equation is None else torch.einsum(equation, weight, read)
 
 
-@pytest.mark.parametrize("name", list(ZOO))
+@pytest.mark.parametrize("name", EACH)
 def test_outputs_are_those_of_the_weights_that_are_seen(name: str) -> None:
     network, inputs = made(name)
     known = survey(network, inputs)
@@ -115,7 +116,7 @@ def squares(output: Any, _labels: object) -> Tensor:
     return torch.stack([each.double().square().mean() for each in tensors(output) if each.is_floating_point()]).sum()
 
 
-@pytest.mark.parametrize("name", list(ZOO))
+@pytest.mark.parametrize("name", EACH)
 def test_nothing_is_changed_and_values_are_numpys(name: str) -> None:
     network, inputs = made(name)
     known = survey(network, inputs)

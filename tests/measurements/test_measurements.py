@@ -151,7 +151,7 @@ def unmeasured() -> Trained:
 
 
 @pytest.mark.parametrize("name", list(MEASUREMENTS))
-@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("mode", ["eval", pytest.param("train", marks=pytest.mark.slow)])
 def test_a_measurement_changes_nothing(name: str, mode: Literal["eval", "train"], unmeasured: Trained) -> None:
     losses, state, rest = unmeasured
     losses_with, state_with, rest_with = train(name, mode)
@@ -160,6 +160,7 @@ def test_a_measurement_changes_nothing(name: str, mode: Literal["eval", "train"]
     assert all(torch.equal(a, b) for a, b in zip(state, state_with, strict=True))
 
 
+@pytest.mark.slow
 def test_no_generator_moves() -> None:
     # In a process of its own: the tests' type checker draws from Python's generator.
     code = """
@@ -196,7 +197,7 @@ def test_it_works_on_a_timm_network_and_a_users_own() -> None:
 
 def test_readings_become_a_long_table_in_order() -> None:
     frame = table(take(create_network("plainnet8", width=4), images(), torch.zeros(24, dtype=torch.long)))
-    assert list(frame.columns) == ["measurement", "layer", "name", "mode", "quantity", "value"]
+    assert list(frame.columns) == ["measurement", "layer", "name", "mode", "quantity", "value", "kind"]
     weights = frame[(frame["measurement"] == "weights") & (frame["mode"] == "output")]
     assert weights[weights["quantity"] == "rank"]["layer"].tolist() == list(range(1, 9))
 

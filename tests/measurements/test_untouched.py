@@ -39,9 +39,9 @@ class ChangesItsInput(nn.Module):
         return self.head(self.body(images))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["resnet8", "in place"])
-@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("nesterov", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_images_weights_gradients_and_optimiser_are_left_alone(dtype: torch.dtype, kind: str, nesterov: bool) -> None:
     torch.manual_seed(0)
     network = (ChangesItsInput() if kind == "in place" else create_network("resnet8", width=4)).to(dtype)

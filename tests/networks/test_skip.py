@@ -52,6 +52,7 @@ def test_the_output_reads_exactly_the_chosen_neurons(name: str, layout: torch.me
     assert torch.equal(logits, model.network(images))
 
 
+@pytest.mark.slow
 def test_the_choice_is_uniform_without_replacement_and_has_its_own_seed() -> None:
     torch.manual_seed(1)
     first = wrapped(seed=3).chosen
@@ -102,6 +103,19 @@ def test_heads() -> None:
     assert len(fill.chosen) == 500 - 128  # the output layer reads 128 of them already
     assert fill.chosen.max() < sum(site.neurons for site in fill.sites)
     assert all(site.name != "classifier.activation2" for site in fill.sites)
+
+
+def test_the_skips_part_of_the_output_is_scaled() -> None:
+    network = create_network("mlp", hidden=[7, 5])
+    whole = SkipToOutput(network, 9, 0, image=IMAGES[:1], num_classes=10)
+    for scale in (0.3, "learned"):
+        model = SkipToOutput(copy.deepcopy(network), 9, 0, image=IMAGES[:1], num_classes=10, scale=scale)  # type: ignore[arg-type]
+        model.skip.load_state_dict(whole.skip.state_dict())
+        if scale == "learned":
+            assert torch.equal(model(IMAGES), whole(IMAGES))
+            nn.init.constant_(model.scale.strength, 0.3)
+        psi, logits = whole.features(IMAGES)
+        torch.testing.assert_close(model(IMAGES), logits + 0.3 * psi @ whole.skip.weight.T)
 
 
 def test_more_neurons_than_there_are_is_refused_with_their_number() -> None:

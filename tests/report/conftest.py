@@ -30,6 +30,7 @@ def run(tmp_path: Path) -> RunFactory:
         growth: float = 2.0,
         loss: float = 0.5,
         channel: float = 30.0,
+        sigma_min: float = 0.0,
         seconds: float = 84.25,
     ) -> RunDirectory:
         config: Config = from_mapping({"model": {"network": network}, "seed": seed})
@@ -54,7 +55,7 @@ def run(tmp_path: Path) -> RunFactory:
                 at,
                 at // 4,
                 [
-                    _reading("representations", layer, mode, kappa, 1.0)
+                    _reading("representations", layer, mode, kappa, 1.0, sigma_min)
                     for layer in (1, 2)
                     for mode, kappa in (("channel", channel), ("matrix", 300.0))
                 ],
@@ -82,8 +83,11 @@ def _final(train: float, test: float) -> dict[str, float]:
     }
 
 
-def _reading(measurement: str, layer: int, mode: str, kappa: float, sigma_max: float) -> dict[str, Any]:
-    values = {"condition_number": kappa, "sigma_max": sigma_max, "sigma_min": sigma_max / kappa, "rank": 3.0}
+def _reading(
+    measurement: str, layer: int, mode: str, kappa: float, sigma_max: float, if_infinite: float = 0.0
+) -> dict[str, Any]:
+    sigma_min = if_infinite if math.isinf(kappa) else sigma_max / kappa
+    values = {"condition_number": kappa, "sigma_max": sigma_max, "sigma_min": sigma_min, "rank": 3.0}
     return {"measurement": measurement, "layer": layer, "name": f"layer{layer}", "mode": mode, "values": values}
 
 

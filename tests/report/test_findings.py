@@ -1,4 +1,4 @@
-"""FINDINGS names what failed."""
+"""FINDINGS names what failed, and how many infinite κ are of which kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from repro.measurements import MEASUREMENTS
+from repro.records import RunDirectory, readings
 from repro.report.outcomes import outcomes, verdicts
 from repro.report.sources import of_cells
 from repro.studies.files import load, names
@@ -15,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_every_claim_that_fails_is_in_findings_with_a_cause_and_no_other() -> None:
+def test_every_claim_that_fails_or_is_mixed_is_in_findings_with_a_cause_and_no_other() -> None:
     failing, read = set(), {}  # type: ignore[var-annotated]
     for study in map(load, names()):
         section = of_cells(study, None, study.cells(), [ROOT / "results" / study.folder(None)], command="")
         judged = verdicts(section, outcomes(section, read))
-        failing |= {(study.paper, each.claim.split(" | ")[0]) for each in judged if each.verdict == "fails"}
+        failing |= {(study.paper, each.claim.split(" | ")[0]) for each in judged if each.verdict in ("fails", "mixed")}
     text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
     part = text[text.index("## Claims that fail") : text.index("## Two kinds of infinite")]
     told, paper = set(), ""
@@ -31,3 +33,30 @@ def test_every_claim_that_fails_is_in_findings_with_a_cause_and_no_other() -> No
             assert row[2].strip(), line
             told.add((paper, row[1]))
     assert told == failing
+
+
+_RUNS = {
+    "demo": "demo/plainnet110",
+    "Table 1": "oyedotun-table1/plainnet110",
+    "Table 2": "oyedotun-table2/plainnet110",
+    "Table 3": "oyedotun-table3/plainnet110",
+    "section 6.3": "oyedotun-depth200/plainnet200",
+    "section 6.4": "oyedotun-linear/plainnet164",
+}
+
+
+@pytest.mark.parametrize("name", _RUNS)
+def test_findings_counts_both_kinds_of_infinite_as_the_records_have_them(name: str) -> None:
+    text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| {name},.* \| (\d+) \| (\d+) / (\d+) \| (\d+) / (\d+) \|$", text, re.MULTILINE)
+    assert row is not None
+    (run,) = (ROOT / "results").glob(f"{_RUNS[name]}-seed0-*")
+    table = readings(RunDirectory(run))
+    found = []
+    for kappa in MEASUREMENTS["representations"].kappas:
+        counts = kappa.quantities.values(table)
+        found += [
+            len(kappa.last_by_layer(table)),
+            *(counts[f"{kappa.key}_{kind}"] for kind in ("infinite", "singular")),
+        ]
+    assert [int(number) for number in row.groups()] == [*found[:3], *found[4:]]

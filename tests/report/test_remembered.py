@@ -91,6 +91,7 @@ def test_a_new_reading_is_seen_and_nothing_else_drawn_again(study: Path, tmp_pat
     assert after["index.html"].decode() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"{}"])
 def test_a_damaged_memory_is_made_again(study: Path, tmp_path: Path, drawn, damage: Callable[[bytes], bytes]) -> None:
     build([study], tmp_path / "out")
@@ -167,6 +168,7 @@ def test_a_folder_that_is_a_file_is_told_before_it_is_read_as_a_memory(study: Pa
         build([study], tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["another's", "a file"])
 def test_what_another_user_remembers_is_not_shown(
     home: str, study: Path, tmp_path: Path, drawn, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,16 @@ def test_a_finished_run_stands_beside_the_papers_values(run, manifest) -> None:
     }
 
 
+def test_the_two_kinds_of_infinite_are_counted_apart(run, manifest) -> None:
+    run("a", network="plainnet20", channel=math.inf)
+    run("b", network="resnet20", channel=math.inf, sigma_min=1e-9)
+    (section,) = sections([manifest(("plainnet20", 0, "a"), ("resnet20", 0, "b"))])
+    table = tables.accuracy_table(section, outcomes(section))
+    name = "layers with infinite κ: singular + beyond float32: representations, channel mode"
+    assert [row(table, number)[name] for number in (0, 1)] == ["2 + 0", "0 + 2"]
+    assert not [column for column in table.columns if column.name == "as matrices"], "finite everywhere"
+
+
 def test_several_seeds_are_a_mean_and_a_deviation_over_those_that_ended(run, manifest) -> None:
     for seed, accuracy in enumerate((0.90, 0.92, 0.97)):
         run(f"s{seed}", seed=seed, final={"train_accuracy": 1.0, "test_accuracy": accuracy})
@@ -45,8 +55,23 @@ def test_several_seeds_are_a_mean_and_a_deviation_over_those_that_ended(run, man
     assert shown["test accuracy (%): paper"] == shown["test accuracy (%): difference"] == "–"
     assert shown["first layer's σmax, end / start"] == "× 2.00 ± 0.00"
     assert shown["time"] == "84 s ± 0 s"
-    assert shown["seeds"] == "5"
+    assert shown["seeds"] == "3 of 5"
     assert shown["status"] == "3 finished, 1 interrupted at step 8, 1 not run"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([], "–"),
+        ([5.0], "5"),
+        ([1.0, 2.0, 6.0], "3 ± 2.65"),
+        ([math.inf, math.inf], "∞"),
+        ([5.0, math.inf, 2.0], "2 to ∞"),
+        ([math.nan, 7.0], "7 to non-finite"),
+    ],
+)
+def test_what_is_not_finite_in_some_seeds_is_a_span(values: list[float], shown: str) -> None:
+    assert tables.spread(values, tables.digits) == shown
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from repro.report import words
-from repro.report.outcomes import outcomes
+from repro.report.outcomes import outcomes, verdicts
 from repro.report.sources import sections
 
 
@@ -24,7 +24,8 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
     plotted, found, paper, reduced = captions(folder, "representations")
     assert "channel mode" in plotted
     assert found == (
-        "At the last measurement, in the channel mode κ is infinite in 2 of 2 layers of PlainNet-20 (1 to 2), "
+        "At the last measurement, in the channel mode κ is infinite by being perfectly singular (σmin/σmax ≤ 1e-12) "
+        "in 2 of 2 layers of PlainNet-20 (1 to 2), "
         "non-finite in its entries in 2 of 2 layers of ResNet-20 (1 to 2) and finite in every layer of ResNeXt-20. "
         "As a matrix κ is finite in every layer of PlainNet-20, ResNet-20 and ResNeXt-20."
     )
@@ -34,10 +35,11 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
 
 def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
     run("a", growth=2.0)
-    run("b", seed=1, growth=20_000.0, channel=math.inf)
+    run("b", seed=1, growth=20_000.0, channel=math.inf, sigma_min=1e-9)
     folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"))
     assert "multiplied by: ResNet-20 2 to 20,000." in captions(folder, "first-layer")[1]
-    assert "κ is infinite in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in captions(folder, "representations")[1]
+    found = captions(folder, "representations")[1]
+    assert "κ is infinite by being beyond float32 (κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
 
 
 def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, manifest) -> None:
@@ -83,3 +85,24 @@ def test_data_that_are_not_the_published_ones_are_said_to_be(run, manifest) -> N
     assert captions(folder, "weights")[-1].endswith(note)
     (section,) = sections([folder])
     assert words.reservations(section).count("The data are") == 1
+
+
+def test_seeds_that_were_not_run_are_one_line(run, manifest) -> None:
+    run("a0")
+    run("b0", network="plainnet20")
+    cells = [("resnet20", 0, "a0"), ("plainnet20", 0, "b0"), ("plain", 0, "x")]
+    later = [(label, seed, f"{label}{seed}") for seed in (1, 2) for label in ("resnet20", "plainnet20")]
+    (section,) = sections([manifest(*cells, *later)])
+    assert words.missing(section) == "Not run: seed 0 of plain; seeds 1 and 2 of every network."
+    (section,) = sections([manifest(*cells[:2])])
+    assert words.missing(section) == ""
+
+
+def test_a_claim_that_holds_in_some_seeds_is_mixed(run, manifest) -> None:
+    for seed, accuracy in enumerate((0.95, 0.85, 0.92)):
+        run(f"s{seed}", seed=seed, final={"train_accuracy": 1.0, "test_accuracy": accuracy})
+    cells = [("resnet20", seed, f"s{seed}") for seed in range(4)]
+    (section,) = sections([manifest(*cells, claims=["resnet20.test_accuracy >= 90", "resnet20.test_accuracy > 80"])])
+    mixed, holds = verdicts(section, outcomes(section))
+    assert (mixed.verdict, mixed.detail) == ("mixed", "95, 85, 92 >= 90; holds in 2 of 3 seeds")
+    assert (holds.verdict, holds.detail) == ("holds", "95, 85, 92 > 80; holds in 3 of 3 seeds")

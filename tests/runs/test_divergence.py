@@ -48,7 +48,9 @@ def test_logging_does_not_decide(rate: float, tmp_path: Path) -> None:
     assert states[0][0] == "diverged"
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "square", "hinge"])
+@pytest.mark.parametrize(
+    "loss", ["cross_entropy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("square", "hinge"))]
+)
 def test_nothing_that_is_recorded_comes_from_after_the_step(loss: str, tmp_path: Path) -> None:
     """At 1e10 some losses are infinite first and NaN one step later: the largest is the infinite one."""
     found = []
@@ -88,6 +90,7 @@ def test_weights_and_results_are_looked_at() -> None:
         require_finite_result({"train_cross_entropy": math.nan})
 
 
+@pytest.mark.slow
 def test_the_largest_of_an_epoch_does_not_depend_on_what_is_logged(tmp_path: Path) -> None:
     """Against the largest of all recorded steps, where all are."""
     found = {}

@@ -70,6 +70,7 @@ def mine(tmp_path: Path, **changes: object) -> Config:
     return small(tmp_path / "runs", model__network="mynets:MyNet", model__width=None, **{**PLAIN, **changes})
 
 
+@pytest.mark.slow
 def test_other_epochs_are_another_run_and_equal_a_fresh_one(tmp_path: Path) -> None:
     """4 epochs, then 6: with milestones as shares of all steps, six are trained from the start."""
     four = start(small(tmp_path / "a", trainer__max_epochs=2, **PLAIN))
@@ -82,6 +83,7 @@ def test_other_epochs_are_another_run_and_equal_a_fresh_one(tmp_path: Path) -> N
     assert start(small(tmp_path / "a", trainer__max_epochs=2, **PLAIN)).state == four.state
 
 
+@pytest.mark.slow
 def test_without_milestones_a_longer_run_goes_on_from_a_shorter_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +105,14 @@ def test_without_milestones_a_longer_run_goes_on_from_a_shorter_one(
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 1}, {"training__momentum": 0.5}, {"data__train_size": 96}, {"training__milestones": (0.5,)}]
+    "other",
+    [
+        {"training__momentum": 0.5},
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ({"seed": 1}, {"data__train_size": 96}, {"training__milestones": (0.5,)})
+        ),
+    ],
 )
 def test_it_goes_on_from_no_other_run(other: dict[str, object], tmp_path: Path) -> None:
     constant = {"training__milestones": (), **PLAIN}
@@ -129,6 +138,7 @@ def test_a_run_of_an_older_version_is_found_by_its_name(tmp_path: Path) -> None:
     assert match([cell], made.path.parent)[0][0].path == made.path
 
 
+@pytest.mark.slow
 def test_a_run_that_an_older_version_extended_is_another_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +158,7 @@ def test_a_run_that_an_older_version_extended_is_another_result(
     assert f"this run is '{outcome.run.name}'" in said
 
 
+@pytest.mark.slow
 def test_a_namesake_that_is_no_older_run_is_not_spoken_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start(small(tmp_path, trainer__max_epochs=10, data__train_size=32, **PLAIN))
     start(small(tmp_path, trainer__max_epochs=1, data__train_size=32, **PLAIN))
@@ -170,6 +181,7 @@ def test_an_edited_network_is_trained_anew(file: str, own: Path, tmp_path: Path)
     assert match([cell], first.path.parent)[0][0].path == second.run.path
 
 
+@pytest.mark.slow
 def test_edited_data_are_trained_on_anew(own: Path, tmp_path: Path) -> None:
     import numpy as np
 

@@ -127,7 +127,7 @@ def test_the_objective_is_what_the_optimiser_descends(finished: tuple[Config, Ru
     assert last["train/objective"] - last["train/cross_entropy"] == pytest.approx(1e-4 / 2 * squares, rel=1e-5)
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 11])
+@pytest.mark.parametrize("stop_at", [1, 4, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 5, 11))])
 def test_a_run_stopped_anywhere_goes_on_bit_for_bit(
     stop_at: int, finished: tuple[Config, RunDirectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +166,7 @@ def test_a_finished_run_is_left_alone(finished: tuple[Config, RunDirectory]) -> 
     assert records(run) == before
 
 
+@pytest.mark.slow
 def test_again_makes_a_new_run_and_keeps_the_old(tmp_path: Path) -> None:
     config = small(tmp_path, trainer__max_epochs=1)
     first = start(config).run

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from repro.config import Config, from_mapping
 from repro.records import metrics, readings, spectra
@@ -23,6 +24,7 @@ def config(folder: Path, *, kept: bool) -> Config:
     return dataclasses.replace(from_mapping(mapping), runs=str(folder))
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_each_spectrum_once_and_the_same(tmp_path: Path) -> None:
     run = start(config(tmp_path, kept=True)).run
     whole = spectra(run)
@@ -47,6 +49,7 @@ def test_a_run_that_goes_on_has_each_spectrum_once_and_the_same(tmp_path: Path) 
         np.testing.assert_allclose(row.singular_values[0], value, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_keeping_them_is_no_other_run_and_changes_nothing(tmp_path: Path) -> None:
     one, other = (start(config(tmp_path / str(kept), kept=kept)).run for kept in (True, False))
     assert one.name == other.name

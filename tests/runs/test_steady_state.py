@@ -134,6 +134,7 @@ def test_no_batch_waits_for_the_device(augmentation: Any) -> None:
     assert seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's heap")
 def test_the_heap_is_kept_between_steps() -> None:
     """A process of its own: the setting is the process's."""

@@ -158,6 +158,7 @@ def test_a_frozen_network_is_timed_by_its_forward_pass() -> None:
     assert set(threads._timed(network, torch.randn(2, 4), torch.tensor([0, 1]), 2)) == {1, 2}
 
 
+@pytest.mark.slow
 def test_a_run_whose_steps_were_timed_ends_like_one_whose_were_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

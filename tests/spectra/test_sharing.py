@@ -102,6 +102,7 @@ def test_who_does_what(team: int, costs: list[float], expected: list[list[int]])
         assert of_torch == (team if here else 1)
 
 
+@pytest.mark.slow
 def test_a_forked_process_has_threads_of_its_own() -> None:
     """A fork takes no threads along: to hand work to those of the parent would wait for ever."""
     program = """

@@ -106,6 +106,7 @@ def test_cells_share_the_threads_that_the_user_allows(
     assert {(each["OMP_NUM_THREADS"], each["OMP_WAIT_POLICY"]) for each in notes(tmp_path)} == {(threads, "ACTIVE")}
 
 
+@pytest.mark.slow
 def test_the_demo_trains_its_networks_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, list[str], str | None]] = []
 

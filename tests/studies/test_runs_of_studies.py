@@ -317,6 +317,12 @@ def test_the_longest_cells_begin_first(tmp_path: Path, monkeypatch: pytest.Monke
     assert order() == ["6", "4", "2"]
     RunDirectory.prepare(tmp_path / "mine" / "begun", to_yaml(cells[2].config))
     assert order() == ["4", "6", "2"], "what has begun goes on first"
+    two = Part(name=part.name, runs=str(tmp_path), seed=(0, 1))
+    assert [(each.label, each.seed) for each in longest_first(two)] == [
+        ("4", 0),
+        *[("6", 0), ("2", 0)],
+        *[("6", 1), ("4", 1), ("2", 1)],
+    ], "the first seed of every cell before the second of any"
 
 
 @pytest.mark.slow

@@ -34,9 +34,9 @@ def test_the_grid_becomes_runs_for_every_seed(tmp_path: Path) -> None:
     assert study.name == "mine"
     cells = study.cells(runs="there")
     assert [(cell.label, cell.seed) for cell in cells] == [
-        (f"{network}-{size}", seed) for network in ("plainnet8", "resnet8") for size in (32, 64) for seed in (1, 2)
-    ]
-    config = cells[3].config
+        (f"{network}-{size}", seed) for seed in (1, 2) for network in ("plainnet8", "resnet8") for size in (32, 64)
+    ], "a picture of all comes first"
+    config = cells[5].config
     assert (config.model.network, config.model.width, config.data.batch_size) == ("plainnet8", 4, 64)
     assert (config.training.momentum, config.trainer.max_epochs, config.seed) == (0.5, 2, 2)
     assert (config.runs, config.study, config.name) == ("there", "mine", "plainnet8-64")

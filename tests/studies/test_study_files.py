@@ -118,7 +118,7 @@ def test_figures_exist_and_claims_can_be_read(name: str) -> None:
 def test_the_papers_own_numbers_meet_its_claims(name: str) -> None:
     study = load(name)
     values = {
-        label: {quantity: [claims.published(value, study.paper_runs).mean] for quantity, value in of_cell.items()}
+        label: {quantity: {0: claims.published(value, study.paper_runs).mean} for quantity, value in of_cell.items()}
         for label, of_cell in study.paper_values.items()
     }
     for claim in (*study.claims, *study.preset_claims.get("full", ())):

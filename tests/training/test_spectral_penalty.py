@@ -80,7 +80,7 @@ def test_a_run_with_the_penalty_ends_with_more_equal_singular_values(tmp_path: P
         flags += ["--data.evaluation_batch_size=1000", "--measure.probe_size=16", "--measure.measurements=[weights]"]
         assert run(["fit", *flags, f"--training.spectral_penalty={penalty}", f"--runs={folder}"]) == 0
         (found,) = find_runs([folder])
-        medians.append(float(MEASUREMENTS["weights"].kappas[0].last_by_layer(readings(found)).median()))
+        medians.append(float(MEASUREMENTS["weights"].kappas[0].last_by_layer(readings(found))["kappa"].median()))
         table = metrics(found).pivot_table(index="step", columns="metric", values="value")
         objectives.append(float((table["step/objective"] - table["step/cross_entropy"]).iloc[0]))
     assert medians[1] < medians[0]

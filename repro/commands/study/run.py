@@ -134,13 +134,16 @@ def _run(request: Run, command: str) -> list[StudyCell]:
 
 
 def longest_first(request: Part) -> list[StudyCell]:
-    """The cells with what has begun first, then the longest: so no long one runs alone at the end.
+    """The cells with what has begun first, then the first seed of every cell, and of these the longest.
 
-    Those of which nothing is known count as long.
+    So a picture of all is there early, and no long run is alone at the end. Those of which nothing is known count as
+    long.
     """
+    ranks: dict[str, int] = {}
 
-    def begins(state: Progress) -> tuple[bool, float]:
-        return state.run is None, -math.inf if state.remaining is None else -state.remaining
+    def begins(state: Progress) -> tuple[bool, int, float]:
+        rank = ranks[state.cell.label] = ranks.get(state.cell.label, -1) + 1
+        return state.run is None, rank, -math.inf if state.remaining is None else -state.remaining
 
     return [state.cell for state in sorted(request.progress(), key=begins)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repro.measurements.description import FigureSpec, Measurement, Quantities
-from repro.measurements.kappa import Kappa, first_layer, first_layer_growth, in_words
+from repro.measurements.kappa import PERFECTLY, Kappa, first_layer, first_layer_growth, in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,8 @@ _WEIGHTS = Kappa(
     key="weights",
     words={
         "infinite": "layers whose weights have infinite κ",
+        "singular": f"layers whose weights are {PERFECTLY}",
+        "beyond_float32": f"layers whose weights have infinite κ but are not {PERFECTLY}",
         "median": "median κ of the weights",
         "trend": "rank correlation of the weights' κ with depth",
         "kappa": "κ of the weights of layer {}",
@@ -105,13 +107,17 @@ _REPRESENTATIONS = _of_pass(
     "Representations",
     {
         "infinite": "representations with infinite channel-mode κ",
+        "singular": f"representations that are {PERFECTLY} in the channel mode",
+        "beyond_float32": f"representations with infinite channel-mode κ that are not {PERFECTLY} in it",
         "infinite_to": "last representation with infinite channel-mode κ (but for the pooled one)",
         "median": "median channel-mode κ of the representations",
         "trend": "rank correlation of the representations' channel-mode κ with depth",
         "kappa": "channel-mode κ of representation {}",
     },
     {
-        "infinite": "representations that are singular as a matrix",
+        "infinite": "representations with infinite κ as a matrix",
+        "singular": f"representations that are {PERFECTLY} as a matrix",
+        "beyond_float32": f"representations with infinite κ as a matrix that are not {PERFECTLY}",
         "median": "median κ of the representations as matrices",
         "trend": "rank correlation of the representations' κ as matrices with depth",
         "kappa": "κ of representation {} as a matrix",

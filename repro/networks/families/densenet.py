@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.networks.activations import create_activation
-from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 BLOCKS = {121: (6, 12, 24, 16)}
@@ -72,7 +72,7 @@ class DenseNet(nn.Module):
         features["last_activation"] = create_activation(options.activation, gamma=options.gamma)
         self.features = nn.Sequential(features)
         self.head = nn.Linear(channels, options.num_classes)
-        INITIALIZATIONS[options.initialization](self)
+        initialise(self, options.initialization, activation=options.activation)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""

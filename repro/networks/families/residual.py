@@ -15,9 +15,12 @@ from torch.nn import functional as F
 
 from repro.networks.activations import create_activation
 from repro.networks.families import residual_spec as layouts
+from repro.networks.families.checks import norm_groups
 from repro.networks.families.dirac import DiracConv2d
+from repro.networks.families.fixup import Shift, shrink_paths
 from repro.networks.families.residual_spec import Layout, Stage
-from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.families.scale import Scale
+from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 
@@ -39,7 +42,8 @@ class Block(nn.Module):
 
     PlainNet, Eq. 1: h^l = W^l W^(l-1) h^(l-2). ResNet, Eq. 2: h^l = W_b^l W_b^(l-1) h^(l-2) + h^(l-2). ResNeXt, Eq. 4:
     h^l = sum over k of W_b^(l,k) W_b^(l-1,k) h^(l-2), + h^(l-2). Each W stands for a convolution, its normalisation
-    and, but for the last, its activation. A bottleneck has three instead of two.
+    and, but for the last, its activation. A bottleneck has three instead of two. The dial, ReZero and Fixup end the
+    shortcut or the path in a `Scale`.
 
     ResNeXt's paths run side by side. In a bottleneck the 3x3 convolution is grouped, as in the ResNeXt paper. In a
     basic block the first convolution computes all paths' outputs as one stack of channels, and the second reads the
@@ -77,6 +81,8 @@ class ResidualNetwork(nn.Module):
         imagenet = layout.form == "imagenet"
         side, stride = (7, 2) if imagenet else (3, 1)
         stem = self._path([self._convolution(options.in_channels, layout.stem, side=side, stride=stride)])
+        if layout.residual == "fixup":
+            stem.add_module("shift", Shift())
         stem.add_module("activation", self._activation())
         if imagenet:
             stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
@@ -90,13 +96,16 @@ class ResidualNetwork(nn.Module):
                 channels = stage.outside
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
+        self.shift = Shift() if layout.residual == "fixup" else nn.Identity()
         self.head = nn.Linear(channels, options.num_classes)
-        INITIALIZATIONS[options.initialization](self)
+        initialise(self, options.initialization, activation=options.activation)
+        if layout.residual == "fixup":
+            shrink_paths([each.path for each in self.modules() if isinstance(each, Block)], self.head)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""
         h: Tensor = self.stages(self.stem(images))
-        logits: Tensor = self.head(h.mean((2, 3)))
+        logits: Tensor = self.head(self.shift(h.mean((2, 3))))
         return logits
 
     def weight_layer_names(self) -> list[str]:
@@ -119,8 +128,15 @@ class ResidualNetwork(nn.Module):
                 self._convolution(stage.inside, stage.inside, stride=stride, groups=self._layout.groups),
                 self._convolution(stage.inside, stage.outside, side=1),
             ]
+        path = self._path(convolutions)
+        if self._layout.residual != "standard":
+            path.add_module("scale", Scale("learned", start=0.0 if self._layout.residual == "rezero" else 1.0))
+        if self._layout.residual == "fixup":
+            path.add_module("shift", Shift())
         shortcut = None if self._layout.shortcut is None else self._shortcut(channels, stage.outside, stride=stride)
-        return Block(self._path(convolutions), shortcut, self._activation())
+        if shortcut is not None and self._layout.strength != 1:
+            shortcut = nn.Sequential(OrderedDict(whole=shortcut, scale=Scale(self._layout.strength)))
+        return Block(path, shortcut, self._activation())
 
     def _shortcut(self, channels: int, out_channels: int, *, stride: int) -> nn.Module:
         if stride == 1 and channels == out_channels:
@@ -130,15 +146,25 @@ class ResidualNetwork(nn.Module):
         return self._path([self._convolution(channels, out_channels, side=1, stride=stride)])
 
     def _path(self, convolutions: Sequence[nn.Conv2d]) -> nn.Sequential:
-        """The convolutions, each with its normalisation, and activations between them."""
+        """The convolutions, each with its normalisation, activations between them; Fixup's scalar before each."""
         parts: OrderedDict[str, nn.Module] = OrderedDict()
+        fixup = self._layout.residual == "fixup"
         for number, convolution in enumerate(convolutions, 1):
+            if fixup:
+                parts[f"shift{number}"] = Shift()
             parts[f"conv{number}"] = convolution
-            if self._options.normalization == "batch":
-                parts[f"norm{number}"] = nn.BatchNorm2d(convolution.out_channels)
+            if self._options.normalization != "none":
+                parts[f"norm{number}"] = self._normalization(convolution.out_channels)
             if number < len(convolutions):
+                if fixup:
+                    parts[f"shift{number}b"] = Shift()
                 parts[f"activation{number}"] = self._activation()
         return nn.Sequential(parts)
+
+    def _normalization(self, channels: int) -> nn.Module:
+        if self._options.normalization == "batch":
+            return nn.BatchNorm2d(channels)
+        return nn.GroupNorm(norm_groups(self._options), channels)
 
     def _block_convolution(self, channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
         if self._layout.diagonal is None:
@@ -149,7 +175,7 @@ class ResidualNetwork(nn.Module):
     def _convolution(
         self, channels: int, out_channels: int, *, side: int = 3, stride: int = 1, groups: int = 1
     ) -> nn.Conv2d:
-        bias = self._options.normalization == "none"
+        bias = self._options.normalization == "none" and self._layout.residual != "fixup"
         return nn.Conv2d(channels, out_channels, side, stride, side // 2, groups=groups, bias=bias)
 
     def _activation(self) -> nn.Module:

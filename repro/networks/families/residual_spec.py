@@ -18,11 +18,13 @@ w = 64 and m = 32; the small ResNeXt is the same row for w = 16 and m = 8.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from repro.errors import UserError
+from repro.networks.families.checks import Convolution, check_channels
 from repro.networks.family import Depths
-from repro.networks.options import Options
+from repro.networks.options import Dial, Options
 
 CONVOLUTIONS = {"basic": 2, "bottleneck": 3}
 IMAGENET_STAGES: dict[str, dict[int, tuple[int, ...]]] = {
@@ -56,9 +58,24 @@ class Layout:
     groups: int = 1
     """Groups of a bottleneck's 3x3 convolution."""
     shortcut: str | None = None
-    """Which shortcut joins the blocks; None for no shortcuts at all (PlainNet, DiracNet)."""
+    """Which shortcut joins the blocks; None for no shortcuts at all (PlainNet, DiracNet, a dial at 0)."""
+    strength: Dial = 1.0
+    """What multiplies the shortcut."""
+    residual: str = "standard"
+    """``standard``, ``rezero`` or ``fixup``."""
     diagonal: str | None = None
     """None for ordinary convolutions; ``free`` or ``held`` for W + diag(a) in the blocks."""
+
+    def convolutions(self, in_channels: int) -> Iterator[Convolution]:
+        """The convolutions in forward order, shortcuts left out."""
+        yield "stem.conv1", in_channels, self.stem
+        reads, middle = self.stem, CONVOLUTIONS[self.block] - 2
+        for index, stage in enumerate(self.stages):
+            for number in range(stage.blocks):
+                writes = [stage.inside] * (middle + 1) + [stage.outside]
+                for place, channels in enumerate(writes, 1):
+                    yield f"stages.{index}.{number}.path.conv{place}", reads, channels
+                    reads = channels
 
 
 def depths(options: Options, *, block: str | None = None) -> Depths:
@@ -101,7 +118,14 @@ def diracnet(depth: int | None, options: Options) -> Layout:
     return _layout(depth, options, block="basic", shortcut=None, diagonal=options.diagonal)
 
 
-def _shortcut(options: Options) -> str:
+def _shortcut(options: Options) -> str | None:
+    """None for a dial at 0: no shortcut is made, so that parameters and draws are PlainNet's."""
+    if options.residual != "standard" and options.skip_strength == 0:
+        raise UserError(f"residual {options.residual} is a way to use skip connections; skip_strength 0 has none")
+    if options.residual == "fixup" and options.normalization != "none":
+        raise UserError(f"residual fixup does without normalisation (given: {options.normalization}); set it to none")
+    if options.skip_strength == 0:
+        return None
     return options.shortcut or ("projection" if options.form == "imagenet" else "identity")
 
 
@@ -141,6 +165,16 @@ def _layout(
                 f" into that many groups; make groups a divisor of {inside}"
             )
     stages = tuple(Stage(blocks, inside << index, outside << index) for index, blocks in enumerate(counts))
-    return Layout(
-        form=options.form, block=block, stem=width, stages=stages, groups=groups, shortcut=shortcut, diagonal=diagonal
+    layout = Layout(
+        form=options.form,
+        block=block,
+        stem=width,
+        stages=stages,
+        groups=groups,
+        shortcut=shortcut,
+        strength=1.0 if options.skip_strength is None else options.skip_strength,
+        residual=options.residual,
+        diagonal=diagonal,
     )
+    check_channels(options, layout.convolutions(options.in_channels))
+    return layout

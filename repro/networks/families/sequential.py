@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from repro.networks.activations import create_activation
 from repro.networks.families import sequential_spec as plans
 from repro.networks.families.sequential_spec import Convolution, Plan
-from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 
@@ -39,7 +39,7 @@ class SequentialNet(nn.Module):
             size = plans.output_size(size, step)
         self.features = nn.Sequential(features)
         self.classifier = nn.Sequential(self._fully_connected(channels * size**2, plan.hidden))
-        INITIALIZATIONS[options.initialization](self)
+        initialise(self, options.initialization, activation=options.activation)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from repro.errors import UserError
+from repro.networks.families.checks import check_channels
 from repro.networks.family import Depths
 from repro.networks.options import Options
 
@@ -54,6 +55,13 @@ def output_size(size: int, step: Step) -> int:
     return (size + 2 * padding - step.side) // step.stride + 1
 
 
+def _checked(options: Options, plan: Plan) -> Plan:
+    channels = [options.in_channels, *(step.channels for step in plan.features if isinstance(step, Convolution))]
+    names = [f"features.conv{n}" for n, step in enumerate(plan.features, 1) if isinstance(step, Convolution)]
+    check_channels(options, zip(names, channels, channels[1:], strict=False))
+    return plan
+
+
 def cnn(_depth: int | None, options: Options) -> Plan:
     """Nguyen, Table 3, which prints 13 convolutions with 204,928 neurons where caption and Table 1 say 179,840 neurons.
 
@@ -70,12 +78,12 @@ def cnn(_depth: int | None, options: Options) -> Plan:
         *[Convolution(4 * w), Convolution(4 * w, stride=2)],
     ]
     if options.pooling != "maxpool":
-        return Plan(features=tuple(rows))
+        return _checked(options, Plan(features=tuple(rows)))
     features: list[Step] = []
     for row in rows:
         features.append(Convolution(row.channels, row.side))
         features += [Pool(ceil=True)] * (row.stride - 1)
-    return Plan(features=tuple(features))
+    return _checked(options, Plan(features=tuple(features)))
 
 
 def vgg(depth: int | None, options: Options) -> Plan:
@@ -96,7 +104,7 @@ def vgg(depth: int | None, options: Options) -> Plan:
     for count, factor in zip(_VGG_CONVOLUTIONS[depth], _VGG_WIDTHS, strict=True):
         features += [Convolution(factor * width)] * count
         features.append(Convolution(factor * width, side=2, stride=2) if options.pooling == "stride" else Pool())
-    return Plan(features=tuple(features), hidden=(128, 128))
+    return _checked(options, Plan(features=tuple(features), hidden=(128, 128)))
 
 
 def fc(depth: int | None, options: Options) -> Plan:
@@ -108,3 +116,15 @@ def fc(depth: int | None, options: Options) -> Plan:
 def mlp(_depth: int | None, options: Options) -> Plan:
     """Hidden layers of the widths ``hidden`` (default: 784 and 300, as Nguyen, Fig. 3)."""
     return Plan(hidden=tuple(options.hidden or (784, 300)))
+
+
+def densenet(_depth: int | None, options: Options) -> None:
+    """DenseNet narrows in every layer: 1x1 convolutions to 128 channels, 3x3 ones to 32."""
+    check_channels(
+        options,
+        [
+            ("features.conv", options.in_channels, 64),
+            ("features.block1.0.conv1", 64, 128),
+            ("features.block1.0.conv2", 128, 32),
+        ],
+    )

@@ -69,6 +69,7 @@ def test_pixels_are_turned_as_exif_says_if_asked(orientation: int, ending: str, 
     assert np.array_equal(decode(path, turned=True).numpy(), shown)
 
 
+@pytest.mark.slow
 def test_many_are_looked_at_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "_WORTH_A_PROCESS", 2)
     monkeypatch.setattr(verify, "processors", lambda: 2)

@@ -104,6 +104,7 @@ def test_no_space_is_said_before_and_while_writing(tmp_path: Path, monkeypatch: 
     prepare(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locks", [True, False])
 def test_eight_processes_at_once_make_one_cache(tmp_path: Path, locks: bool) -> None:
     script = f"""

@@ -24,6 +24,7 @@ def reference() -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), labels
 
 
+@pytest.mark.slow
 def test_every_digit_is_there_as_often_and_once(split: Arrays, reference: tuple[np.ndarray, np.ndarray]) -> None:
     assert np.bincount(split.train_labels).tolist() == [400] * 10
     assert np.bincount(split.test_labels).tolist() == [100] * 10

@@ -1,0 +1,30 @@
+"""A number that scales an image: the skip's dial, ReZero's and Fixup's multiplier."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from repro.networks.options import Dial
+
+
+class Scale(nn.Module):
+    """An image times one number.
+
+    Args:
+        strength: The number; ``learned`` makes it a parameter.
+        start: Where a learned one starts.
+    """
+
+    def __init__(self, strength: Dial, *, start: float = 1.0) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.full((1,), start)) if strength == "learned" else strength
+
+    def forward(self, h: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """The product."""
+        return h * self.strength
+
+    def extra_repr(self) -> str:
+        """The number, where it is none that trains."""
+        return "" if isinstance(self.strength, Tensor) else str(self.strength)
