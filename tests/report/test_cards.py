@@ -103,6 +103,7 @@ def test_the_folder_names_no_machine_and_holds_no_code(run: RunDirectory, card: 
         assert torch.equal(value, saved[f"network.{name}"])
 
 
+@pytest.mark.slow
 def test_restored_in_a_fresh_process_it_gives_the_same_numbers_bit_for_bit(
     run: RunDirectory, card: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ json.dump(final, open({str(tmp_path / "final.json")!r}, "w"))
     assert final == pytest.approx(recorded, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_study_has_a_folder_for_each_run_and_reports_read_it(
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_an_unknown_one_and_one_that_is_not_installed_are_refused(
         other_loggers.other_loggers(RunDirectory(tmp_path), small(tmp_path, "csv,mlflow"))
 
 
+@pytest.mark.slow
 def test_a_run_that_died_has_its_numbers_in_csv_and_the_weights_of_one_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
