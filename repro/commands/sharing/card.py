@@ -22,8 +22,9 @@ class _Card(Part):
 
     @property
     def is_run(self) -> bool:
-        """Whether a run is meant."""
-        return (Path(self.name) / "config.yaml").is_file()
+        """Whether a run is meant, and not a study."""
+        path = Path(self.name)
+        return path.is_dir() or (len(path.parts) > 1 and path.suffix not in (".yaml", ".yml"))
 
 
 def main(request: _Card) -> int:
@@ -32,11 +33,11 @@ def main(request: _Card) -> int:
 
     if request.push:
         hub.require_login()
-    section = folder.section_of(RunDirectory(request.name)) if request.is_run else _of_study(request)
+    section = folder.section_of(RunDirectory.open(request.name)) if request.is_run else _of_study(request)
     name = Path(request.name).resolve().name if request.is_run else request.study.folder(request.preset)
     out = request.out or Path("cards") / name
     files = folder.write(section, out, single=request.is_run)
-    print(f"{out}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
+    print(f"{out}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.2f} MB")
     if request.push:
         print(hub.push(out, folder.names(files, out), request.push, private=request.private))
     return 0

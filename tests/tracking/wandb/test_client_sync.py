@@ -39,6 +39,7 @@ def test_both_lives_in_one_command_are_one_run_in_order_and_ours_then_has_nothin
     assert len(folders) == 2
     done = subprocess.run(
         [sys.executable, "-m", "wandb", "sync", *folders[::-1]],
+        cwd=tmp_path,
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
