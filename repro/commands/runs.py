@@ -92,8 +92,9 @@ def _show(request: _Shown) -> int:
     for number, life in enumerate(run.lives, 1):
         versions = life["versions"]
         dirty = " with uncommitted changes" if life.get("dirty") else ""
+        host = life.get("host", "a machine that is not named")  # as in a kept record
         print(
-            f"life {number}: {life['started']} on {life['host']}, {life.get('device')}, torch {versions['torch']}, "
+            f"life {number}: {life['started']} on {host}, {life.get('device')}, torch {versions.get('torch', '?')}, "
             f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
         print(f"  {shell(*life['command'])}")

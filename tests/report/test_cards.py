@@ -161,6 +161,17 @@ def test_a_study_has_a_folder_for_each_run_and_reports_read_it(
     assert command(["report", str(tmp_path / "cards"), "--out", str(tmp_path / "page")]) == 0
 
 
+@pytest.mark.slow
+def test_commands_take_a_card_for_its_run(card: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["runs", "show", str(card)]) == 0
+    assert "on a machine that is not named" in capsys.readouterr().out
+    assert command(["test", str(card)]) == 0
+    measure = ["measure", str(card), "--probe-size", "16", "--out", str(tmp_path / "measured"), "--measurements"]
+    assert command([*measure, "weights", "gradients"]) == 0
+    assert command([*measure, "updates"]) == 2
+    assert "has weights alone, and updates hang on the momentum" in capsys.readouterr().err
+
+
 HOSTILE = "x](http://evil) <script>alert(1)</script> @me www.evil.org `code` $x$ | a\n---\n# b: !!python/object"
 
 

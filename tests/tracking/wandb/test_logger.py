@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from repro.config import LogConfig, from_mapping
 from repro.measurements import MEASUREMENTS
 from repro.records import RunDirectory, metrics, readings
 from repro.runs.start import start
-from repro.runs.stop import Interrupted
+from repro.runs.stop import Interrupted, StopRequest
 from repro.tracking import wandb_logger
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_service import place
@@ -390,3 +391,22 @@ def test_a_chart_tells_kinds_of_infinite_kappa_apart(tmp_path: Path) -> None:
     table = chart(MEASUREMENTS["weights"].kappas[0], readings(run)).table
     heights = {row[0]: row[4] for row in table.data}
     assert heights == {1: pytest.approx(math.log10(2)), 2: 8.0, 3: 12.0, 4: None}
+
+
+def test_a_wandb_that_hangs_is_left_when_the_run_has_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("repro.waiting.SAY_SECONDS", 0.1)
+    monkeypatch.setattr("repro.runs.stop.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("wandb.init", lambda **_options: time.sleep(30))
+    logger = wandb_logger.RunWandbLogger(
+        RunDirectory.prepare(tmp_path / "run", ""), config=small(tmp_path), identifier="abc"
+    )
+    request, began = StopRequest(), time.monotonic()
+    with request.listening():
+        request.ask(signal.SIGTERM)
+        logger.start()
+    assert time.monotonic() - began < 10
+    told = capsys.readouterr().err
+    assert "repro: waiting for W&B to open the run\n" in told
+    assert "W&B failed and is off for the rest of this run (stopped while waiting for W&B to open the run)" in told
