@@ -5,7 +5,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check types fast-tests fuzz gpu-check format env lock clean ready ready-to-test ready-to-check FORCE
+.PHONY: help demo test check types fast-tests fuzz gpu-check docs docs-serve docs-redraw format env lock clean
+.PHONY: ready ready-to-test ready-to-check ready-for-docs FORCE
 
 stamp := .venv/.installed
 
@@ -22,13 +23,14 @@ ready:
 	$(call require-ok,$(verdict))
 ready-to-test: extras := test
 ready-to-check: extras := test lint
-ready-to-test ready-to-check:
+ready-for-docs: extras := docs
+ready-to-test ready-to-check ready-for-docs:
 	$(call require-ok,$(verdict))
 env: ready-to-check
 	@echo "$(PYTHON) has the packages and is used as it is"
 else
 python := .venv/bin/python
-ready ready-to-test ready-to-check env: $(stamp)
+ready ready-to-test ready-to-check ready-for-docs env: $(stamp)
 endif
 
 # Compiled tests are kept (git ignores them): compiling them takes a third of the time that collecting them takes.
@@ -38,7 +40,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run := exec "$(python)" -m
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ready ## train the three families at depth 110 on real digits and write the report
 	@$(run) repro demo $(ARGS)
@@ -69,6 +71,20 @@ gpu-check: ready-to-test ## on a machine with a GPU: every CUDA path against the
 		"$(python)" -m pytest tests/gpu -m gpu $(ARGS) && "$(python)" benchmarks/training.py --device cuda; \
 	else echo "gpu-check: torch sees no CUDA GPU on this machine, so nothing was checked"; fi
 
+# mkdocs-material's note on its successor is not for readers of ours.
+mkdocs := export NO_MKDOCS_2_WARNING=1 PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}"; $(run) mkdocs
+
+docs: ready-for-docs ## the pages, into build/docs; a warning is an error
+	@$(mkdocs) build --quiet $(ARGS)
+	@echo "build/docs/index.html"
+
+docs-serve: ready-for-docs ## the pages while you write them, on http://127.0.0.1:8000
+	@$(mkdocs) serve $(ARGS)
+
+docs-redraw: ready-for-docs ## run the notebooks and draw the pictures anew; the page's needs Chromium
+	@"$(python)" docs/make/notebooks.py
+	@"$(python)" docs/make/pictures.py $(ARGS)
+
 format: ready-to-check ## format the code and mend what the linter can
 	@$(run) ruff check --fix .
 	@$(run) ruff format .
@@ -76,7 +92,7 @@ format: ready-to-check ## format the code and mend what the linter can
 env: ## set up .venv and do nothing else
 
 lock: ready ## write requirements.lock anew; ARGS=--upgrade for the newest versions
-	@$(run) uv pip compile pyproject.toml --extra test --extra lint --group env --universal --python-version 3.11 \
+	@$(run) uv pip compile pyproject.toml --extra test --extra lint --extra docs --group env --universal --python-version 3.11 \
 		--fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --quiet -o requirements.lock $(ARGS)
 

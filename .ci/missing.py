@@ -41,4 +41,5 @@ if __name__ == "__main__":
     for extra in sys.argv[1:]:
         requirements += project["optional-dependencies"][extra]
     lacking = missing(requirements)
-    print("it lacks " + ", ".join(lacking) if lacking else "ok")
+    target = f"'.[{','.join(sys.argv[1:])}]'" if sys.argv[1:] else "."
+    print(f"it lacks {', '.join(lacking)}; install with: pip install -e {target}" if lacking else "ok")

@@ -32,7 +32,8 @@ from typing import Any
 
 import torch
 
-from repro.records import RunDirectory, find_runs, metrics, readings
+from repro.cluster.rehearsal.same import differences
+from repro.records import find_runs
 
 LIFE = """
 import os, sys
@@ -75,27 +76,6 @@ def begin(context: Any, folder: Path, runs: Path, ranks: int) -> list[Any]:
     return processes
 
 
-def whole(run: RunDirectory) -> dict[str, torch.Tensor]:
-    """Everything of the last checkpoint that is a tensor."""
-    content = torch.load(run.saved_checkpoints()[-1], weights_only=True)
-    momenta = content["optimizer_states"][0]["state"]
-    states = content["state_dict"] | {f"momentum{n}": state["momentum_buffer"] for n, state in momenta.items()}
-    return states | {f"generator{n}": each["torch"] for n, each in enumerate(content["generators"])}
-
-
-def same(run: RunDirectory, reference: RunDirectory) -> bool:
-    """Bit for bit."""
-    ours, theirs = whole(run), whole(reference)
-    return (
-        run.status == "finished"
-        and ours.keys() == theirs.keys()
-        and all(torch.equal(ours[name], value) for name, value in theirs.items())
-        and metrics(run).equals(metrics(reference))
-        and readings(run).equals(readings(reference))
-        and run.state["final"] == reference.state["final"]
-    )
-
-
 def kills(context: Any, folder: Path, ranks: int, runs: int) -> dict[str, object]:
     """Kill so many runs, each once, and resume them."""
     for process in begin(context, folder, folder / f"reference{ranks}", ranks):
@@ -135,7 +115,7 @@ def kills(context: Any, folder: Path, ranks: int, runs: int) -> dict[str, object
             process.join(300)
         (run,) = find_runs([place])
         found["resumed"] += all(process.exitcode == 0 for process in processes)
-        found["identical"] += same(run, reference)
+        found["identical"] += run.status == "finished" and not differences(run, reference)
         print(f"{ranks} processes, {number}: {found}", flush=True)
     return found
 

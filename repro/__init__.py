@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from repro.training.measure_callback import MeasureCallback
     from repro.watch import Watch, plot
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CIFAR10",
     "CIFAR100",

@@ -15,10 +15,10 @@ from repro import __version__
 from repro.commands import parser_of
 from repro.commands.options import Asked, Request
 from repro.commands.stopped import tell
-from repro.errors import UserError, limit_reached
+from repro.errors import PeerLost, UserError, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
-from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
+from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
 from repro.text import PlainOutput
 
 
@@ -67,7 +67,7 @@ class _Answer(AbstractContextManager["_Answer"]):
         if isinstance(error, Interrupted):
             self.status = tell(error)
             return True
-        if isinstance(error, UserError | CannotSave):
+        if isinstance(error, UserError | CannotSave | PeerLost):
             print(f"repro: {error}", file=sys.stderr)
             self.status = 2 if isinstance(error, UserError) else 1
             return True
@@ -86,7 +86,7 @@ class _Answer(AbstractContextManager["_Answer"]):
 def _console() -> Iterator[None]:
     """Streams that take any text, and an end without a traceback if the reader or the user leaves."""
     if "SLURM_JOB_ID" in os.environ:
-        defer_sigusr1()
+        defer_user_signals()
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by the caller
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
@@ -103,4 +103,5 @@ def _console() -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
     finally:
         if "SLURM_JOB_ID" in os.environ:
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is done cannot be stopped
+            for number in USER_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # what is done cannot be stopped

@@ -21,6 +21,10 @@ class UserError(Exception):
         super().__init__(printable(" ".join(message.split())))
 
 
+class PeerLost(Exception):
+    """Another process of the run has gone; the same command goes on from the last checkpoint."""
+
+
 def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = "") -> UserError:
     """The error for a name that is not in a list.
 

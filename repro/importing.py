@@ -43,7 +43,7 @@ def check_path(path: str, kind: str) -> None:
     """
     module, _, name = path.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), name]):
-        raise UserError(f"'{path}' is no import path; write package.module:Name")
+        raise UserError(f"'{path}' is not an import path; write package.module:Name")
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names and top != "__main__":
         raise UserError(f"{path} is of Python's own library, where there is no {kind}; name your own")

@@ -32,10 +32,12 @@ class Wait:
 
     Args:
         what: What is waited for, in words.
+        said_after: Seconds until that is said. Default: `SAY_SECONDS`.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, said_after: float | None = None) -> None:
         self.what = what
+        self._said_after = said_after
         self._began = time.monotonic()
         self._said = False
 
@@ -52,7 +54,11 @@ class Wait:
         """
         for listener in _listeners:
             listener(self.what)
-        if not self._said and self.seconds > SAY_SECONDS:
+        self.say()
+
+    def say(self) -> None:
+        """Say, once, what is waited for if it takes long."""
+        if not self._said and self.seconds > (SAY_SECONDS if self._said_after is None else self._said_after):
             self._said = True
             print(f"repro: waiting for {self.what}", file=sys.stderr, flush=True)
 

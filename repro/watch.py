@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ def _described(network: nn.Module, path: Path) -> Config:
 
 
 def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
-    """κ, or what else a measurement says, against the layer.
+    """κ, or what else a measurement says, against the layer; a notebook shows the figure that is returned.
 
     Args:
         frame: What `repro.measure`, `Watch` or `MeasureCallback.table` returned.
@@ -142,7 +143,7 @@ def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
         >>> figure = plot(repro.measure(nn.Linear(4, 3), torch.randn(8, 4)))
         >>> figure.savefig("kappa.png")
     """
-    from repro.figures import RunRecords, draw_measurements
+    from repro.figures import RunRecords, draw_measurements, to_png
 
     measured = list(dict.fromkeys(frame["measurement"]))
     wanted = measurement or (measured[0] if measured else None)
@@ -153,4 +154,6 @@ def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
         raise UserError(
             f"there is nothing to draw of {measurement or 'this table'}; it has {', '.join(measured) or 'no rows'}"
         )
-    return next(iter(drawn.values()))
+    figure = next(iter(drawn.values()))
+    figure._repr_png_ = partial(to_png, figure, dpi=72)  # type: ignore[attr-defined]  # notebooks show it as it is
+    return figure

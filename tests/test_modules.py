@@ -211,7 +211,8 @@ def test_every_data_set_shows_in_the_help_of_the_cli(tmp_path: Path) -> None:
 
 def test_their_defaults_are_those_of_the_configuration() -> None:
     parameters = inspect.signature(NamedClassifier).parameters
-    elsewhere = {"batch_statistics"}  # of several processes, which the command line alone sets up
+    # Of several processes, which the command line alone sets up; options of the Trainer.
+    elsewhere = {"batch_statistics", "clip_gradients", "max_steps", "stop_when"}
     for field in dataclasses.fields(TrainingConfig):
         if field.name not in elsewhere:
             assert parameters[field.name].default == field.default, field.name
@@ -235,7 +236,7 @@ for name, value in module.network.state_dict().items():
 
 @pytest.mark.slow
 def test_a_checkpoint_knows_its_arguments(tmp_path: Path) -> None:
-    """In a process of its own: what checks shapes in the tests hides the arguments from Lightning."""
+    """As a user has it: no import hook stands between the constructors."""
     subprocess.run([sys.executable, "-c", RELOADED], cwd=tmp_path, check=True)
 
 
@@ -246,6 +247,15 @@ def test_mistakes_are_told_in_a_line() -> None:
         repro.VGG(11, learning_rate=-1.0)
     with pytest.raises(UserError, match="allowed: 1 to"):
         repro.SkipToOutput("resnet8", 10**9)
+    for module, given, message in (
+        (repro.VGG(11, width=4), (3, 28, 28), "images are 28 x 28, .* made for 32 x 32; .* image_size=28"),
+        (repro.VGG(11, width=4), (3, 64, 64), "images are 64 x 64"),
+        (repro.CNN13(width=4), (3, 64, 32), "images are 64 x 32, .* allowed: square ones"),
+        (repro.ResNet(8, width=4), (1, 28, 28), "has 3 channels, the images have 1; pass in_channels=1"),
+        (repro.SkipToOutput("vgg11", 5, {"width": 4}), (3, 16, 16), "images are 16 x 16"),
+    ):
+        with pytest.raises(UserError, match=message):
+            module(torch.zeros(2, *given))
 
 
 def test_dir_shows_what_there_is() -> None:
@@ -268,6 +278,30 @@ def test_a_strangers_loader_is_the_test_set_and_two_are_refused() -> None:
             evaluate(module, [loader, loader], verbose=False)
 
 
-def test_skips_keep_the_networks_options_for_a_checkpoint() -> None:
-    module = repro.SkipToOutput("resnet8", 15, {"width": 4}, image_size=8, skip_seed=3)
-    assert module.hparams["options"] == {"width": 4}
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_module_is_made_again_of_what_its_checkpoint_has(network: str) -> None:
+    """Also where a decorator stands between the constructors, as the import hook of these tests."""
+    module = getattr(repro, network)(**NETWORKS[network], activation="tanh", learning_rate=0.03)
+    again = type(module)(**module.hparams)
+    assert again.hparams == module.hparams
+    assert again.hparams["learning_rate"] == 0.03
+    assert str(again.network) == str(module.network)
+    assert {key: value.shape for key, value in again.state_dict().items()} == {
+        key: value.shape for key, value in module.state_dict().items()
+    }
+
+
+def test_skips_are_those_of_the_checkpoint(tmp_path: Path) -> None:
+    module, trainer = (
+        repro.SkipToOutput("resnet8", 15, {"width": 4}, image_size=8, skip_seed=3),
+        Trainer(max_epochs=1, **QUIET),
+    )
+    loader = torch.utils.data.DataLoader(
+        [(torch.randn(4, 3, 8, 8), torch.arange(4))], batch_size=None, collate_fn=tuple
+    )
+    trainer.fit(module, loader, loader)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    again = repro.SkipToOutput.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert again.hparams["options"] == {"width": 4}
+    for name, value in module.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name

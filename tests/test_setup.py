@@ -28,6 +28,7 @@ REQUIREMENTS = [
     *PYPROJECT["project"]["dependencies"],
     *PYPROJECT["project"]["optional-dependencies"]["test"],
     *PYPROJECT["project"]["optional-dependencies"]["lint"],
+    *PYPROJECT["project"]["optional-dependencies"]["docs"],
 ]
 PLATFORMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
 CANDIDATES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
@@ -141,19 +142,21 @@ def the_one_line(run: subprocess.CompletedProcess[str]) -> str:
 @needs_make
 def test_help_is_the_default_and_lists_every_target(copy: Path) -> None:
     listed = set(re.findall(r"^make ([\w-]+)", make(cwd=copy).stdout, re.MULTILINE))
-    assert listed == {"help", "demo", "test", "check", "fuzz", "gpu-check", "format", "env", "lock", "clean"}
+    targets = "help demo test check fuzz gpu-check docs docs-serve docs-redraw format env lock clean"
+    assert listed == set(targets.split())
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["demo", "test", "check"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "docs"])
 def test_a_given_python_without_the_packages_is_refused_in_one_line(copy: Path, target: str) -> None:
     bare = copy / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     line = the_one_line(make(target, f"PYTHON={bare}/bin/python", cwd=copy))
     assert "lacks" in line
     assert "torchvision" in line
-    assert ("beartype" in line) == (target != "demo")
+    assert ("beartype" in line) == (target in ("test", "check"))
     assert ("ruff" in line) == (target == "check")
+    assert ("pip install -e '.[docs]'" in line) == (target == "docs")
     assert not (copy / ".venv").exists()
 
 
@@ -292,3 +295,10 @@ def test_without_a_gpu_its_checks_say_so_in_one_line() -> None:
 def test_what_needs_a_gpu_is_not_collected_without_one() -> None:
     conftest = runpy.run_path(str(CHECKOUT / "tests" / "gpu" / "conftest.py"))
     assert (conftest["collect_ignore_glob"] == []) == torch.cuda.is_available()
+
+
+def test_the_version_is_told_once_and_cited() -> None:
+    version = re.search(r'__version__ = "(.*)"', (CHECKOUT / "repro" / "__init__.py").read_text())
+    assert version is not None
+    assert f"\nversion: {version[1]}\n" in (CHECKOUT / "CITATION.cff").read_text()
+    assert "version" in PYPROJECT["project"]["dynamic"]

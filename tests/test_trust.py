@@ -148,7 +148,7 @@ def test_a_package_a_module_or_one_name_can_be_trusted(monkeypatch: pytest.Monke
         ("subprocess:getoutput", "of Python's own library, where there is no (network|dataset)"),
         ("os:system", "Python's own library"),
         ("builtins:eval", "Python's own library"),
-        ("evil;x:y", "no import path"),
+        ("evil;x:y", "not an import path"),
         ("nowhere_at_all:X", "no module named 'nowhere_at_all'"),
     ],
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from repro.cluster.gpus import look
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
 from repro.distributed.processes import alone, check_layout
@@ -53,9 +54,10 @@ def preflight(
     yield from of_configurations
     parameters = 0
     if sound:
-        network, parameters = _networks(sound)
-        yield network
+        of_networks, parameters = _networks(sound)
+        yield from of_networks
     yield processes(configs)
+    yield gpus(configs)
     if limit is not None:
         yield time_limit(limit, longest)
     yield tracking(configs)
@@ -104,32 +106,39 @@ def _configurations(configs: Sequence[Config]) -> tuple[list[Config], list[Check
         Check(name="data", ok=True, found=f"{name} in '{root}', fingerprint {fingerprint[:12]}")
         for (name, root), fingerprint in fingerprints.items()
     ]
-    for reason, runs in Counter(wrong).items():
-        text = reason if runs == 1 else f"{reason} ({runs} runs)"
-        checks.append(Check(name="configuration", ok=False, found=text))
+    checks += _grouped("configuration", wrong)
     if not wrong:
         checks.append(Check(name="configuration", ok=True, found=f"{len(configs)} of {len(configs)} runs are sound"))
     return sound, checks
 
 
-def _networks(configs: Sequence[Config]) -> tuple[Check, int]:
+def _grouped(name: str, reasons: Sequence[str]) -> list[Check]:
+    """Failures, each once, with the number of runs that have it."""
+    return [
+        Check(name=name, ok=False, found=reason if runs == 1 else f"{reason} ({runs} runs)")
+        for reason, runs in Counter(reasons).items()
+    ]
+
+
+def _networks(configs: Sequence[Config]) -> tuple[list[Check], int]:
     """Builds every network that differs from the others; returns the largest number of parameters."""
     from repro.runs.build import build
 
-    seen: set[str] = set()
+    wrong: dict[str, str] = {}
     largest = 0
-    for config in configs:
-        key = repr((config.model, config.data.name, config.data.image_size))
-        if key in seen:
-            continue
-        seen.add(key)
+    keys = [repr((config.model, config.data.name, config.data.image_size)) for config in configs]
+    different = dict(zip(keys, configs, strict=True))
+    for key, config in different.items():
         try:
             network = build(alone(config, accelerator="cpu")).module.network
         except UserError as mistake:
-            return Check(name="networks", ok=False, found=str(mistake)), largest
-        largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
-    kinds = "1 network" if len(seen) == 1 else f"{len(seen)} networks"
-    return Check(name="networks", ok=True, found=f"{kinds} built, up to {largest:,} parameters"), largest
+            wrong[key] = str(mistake)
+        else:
+            largest = max(largest, sum(parameter.numel() for parameter in network.parameters()))
+    if wrong:
+        return _grouped("networks", [wrong[key] for key in keys if key in wrong]), largest
+    kinds = "1 network" if len(different) == 1 else f"{len(different)} networks"
+    return [Check(name="networks", ok=True, found=f"{kinds} built, up to {largest:,} parameters")], largest
 
 
 def processes(configs: Sequence[Config]) -> Check:
@@ -139,6 +148,14 @@ def processes(configs: Sequence[Config]) -> Check:
     except UserError as mistake:
         return Check(name="processes", ok=False, found=str(mistake))
     return Check(name="processes", ok=True, found="; ".join(sorted(layouts)))
+
+
+def gpus(configs: Sequence[Config]) -> Check:
+    """Whether this torch can use the GPUs of this machine; a login node has none."""
+    if all(config.trainer.accelerator == "cpu" for config in configs):
+        return Check(name="GPU", ok=True, found="none is asked for")
+    fault, found = look()
+    return Check(name="GPU", ok=not fault, found=fault or found)
 
 
 def time_limit(limit: float, longest: float | None) -> Check:

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from repro.errors import UserError
+from repro.runs.requeue import REQUEUE_ME, RESUBMIT
 from repro.text import unseen
 
 SIGNAL_SECONDS = 300
 """How long before the time limit a job is told: time to end a batch, or an evaluation, and save."""
+_RESUBMISSION = f'export {RESUBMIT}="$(cat "$0")"  # cancelled to make room for another, it submits this again'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a user asks of SLURM for a job, whatever it runs."""
+
+    time: str = "24:00:00"
+    """Time limit of one life; the run goes on in the next."""
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    mem: str | None = None
+    """Memory of a node."""
+    gres: str | None = None
+    """In place of GPUs of a node: ``gpu:a100:2``."""
+    extra: Sequence[str] = field(default_factory=tuple)
+    """Further options of sbatch, ``--mail-type=END``."""
+    setup: str = ""
+    """Shell text that makes the environment: modules, a container (``REPRO_PYTHON``), an activation."""
+    resubmit: bool = False
+    """Whether a job that SLURM cancels to make room for another submits itself again."""
+
+    def options(self) -> Iterator[str]:
+        """Those that are given, as sbatch takes them."""
+        for name in ("partition", "account", "qos", "constraint", "mem", "gres"):
+            if (value := getattr(self, name)) is not None:
+                yield f"--{name}={value}"
+        yield from self.extra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +58,12 @@ class Job:
     """Processes of a node: one for each device."""
     gpus_per_node: int = 1
     cpus_per_task: int = 8
-    time: str = "24:00:00"
-    """Time limit of one life; the run goes on in the next."""
+    notice: int = SIGNAL_SECONDS
+    """Seconds before the time limit at which it is told."""
     output: str = "slurm-%j.out"
     array: str | None = None
     """Numbers of the array's tasks, ``0-9%4``."""
-    partition: str | None = None
-    extra: Sequence[str] = field(default_factory=tuple)
-    """Further options of sbatch, ``--account=physics``."""
+    resources: Resources = field(default_factory=Resources)
 
 
 def _options(job: Job) -> list[tuple[str, str]]:
@@ -46,21 +73,19 @@ def _options(job: Job) -> list[tuple[str, str]]:
         (f"--nodes={job.nodes}", "= --trainer.num_nodes" if job.nodes > 1 else ""),
         (f"--ntasks-per-node={job.tasks_per_node}", "= --trainer.devices: one process drives one device"),
     ]
-    if job.gpus_per_node:
+    if job.gpus_per_node and job.resources.gres is None:
         options.append((f"--gpus-per-node={job.gpus_per_node}", "all processes of a node see all of its GPUs"))
     options += [
         (f"--cpus-per-task={job.cpus_per_task}", ""),
-        (f"--time={job.time}", "of one life: the run goes on in the next"),
-        (f"--signal=USR1@{SIGNAL_SECONDS}", "seconds before that, every process is told: save, and requeue"),
+        (f"--time={job.resources.time}", "of one life: the run goes on in the next"),
+        (f"--signal=USR2@{job.notice}", "seconds before that, every process is told: save, and requeue"),
         ("--requeue", "after preemption and node failure, too"),
         ("--open-mode=append", "all lives write into one log"),
         (f"--output={job.output}", ""),
     ]
     if job.array is not None:
         options.append((f"--array={job.array}", ""))
-    if job.partition is not None:
-        options.append((f"--partition={job.partition}", ""))
-    return [*options, *((option, "") for option in job.extra)]
+    return [*options, *((option, "") for option in job.resources.options())]
 
 
 def quoted(option: str) -> str:
@@ -75,12 +100,45 @@ def quoted(option: str) -> str:
     return '"' + re.sub(r'([\\"#])', r"\\\1", option) + '"'
 
 
-def _require_one_line(what: str, text: str) -> None:
+def _require_one_line(what: str, texts: Iterable[str]) -> None:
     """What a script is made of may come from a stranger's study: a line break would begin a command of its own."""
-    if odd := unseen(text):
-        raise UserError(
-            f"{what} '{text}' cannot stand in a job script: it has {odd}; name it without control characters"
-        )
+    for text in texts:
+        if odd := unseen(text):
+            raise UserError(
+                f"{what} '{text}' cannot stand in a job script: it has {odd}; name it without control characters"
+            )
+
+
+def require_setup(text: str, source: str) -> None:
+    """Refuse a setup that does not do what it says.
+
+    Raises:
+        UserError: It has control characters, or options of sbatch, which are read at the head of a script only.
+    """
+    lines = text.splitlines() if not unseen(text.replace("\n", "").replace("\t", "")) else None
+    if lines is None:
+        raise UserError(f"{source} has control characters (or Windows line ends: dos2unix); allowed: lines of shell")
+    if option := next((line for line in lines if line.startswith("#SBATCH")), None):
+        raise UserError(f"{source} has '{option}', which sbatch would pass over; give it as --sbatch=--OPTION")
+
+
+def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: Sequence[str] = ()) -> str:
+    """A batch script.
+
+    Args:
+        options: Of sbatch, each with what is to be said of it.
+        commands: Lines of shell.
+        title: What it does, a comment line each.
+
+    Raises:
+        UserError: An option or the title holds control characters, such as line breaks.
+    """
+    _require_one_line("title", title)
+    _require_one_line("option", [option for option, _ in options])
+    lines = ["#!/bin/bash", *(f"# {line}".rstrip() for line in title)]
+    for option, note in options:
+        lines.append(f"#SBATCH {quoted(option):<28} # {note}" if note else f"#SBATCH {quoted(option)}")
+    return "\n".join([*lines, "", *commands, ""])
 
 
 def text(job: Job) -> str:
@@ -89,104 +147,19 @@ def text(job: Job) -> str:
     Raises:
         UserError: Something that goes into it holds control characters, such as line breaks.
     """
-    options = _options(job)
-    for what, parts in (
-        ("title", job.title),
-        ("option", [option for option, _ in options]),
-        ("command", [job.command]),
-    ):
-        for part in parts:
-            _require_one_line(what, part)
-    lines = ["#!/bin/bash", *(f"# {line}".rstrip() for line in job.title)]
-    for option, note in options:
-        lines.append(f"#SBATCH {quoted(option):<28} # {note}" if note else f"#SBATCH {quoted(option)}")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it over by itself",
-            "# If one process fails, the others would wait for it.",
-            f"exec srun --kill-on-bad-exit=1 python -m repro {job.command}",
-            "",
-        ]
-    )
-
-
-_ONCE = "Told to stop, preempted or requeued, it saves and goes on bit for bit; what is finished is left alone."
-
-RUN = Job(
-    title=(
-        "One run on one GPU: sbatch sbatch/run.sbatch --config configs/oyedotun-mnist.yaml --model.network resnext110",
-        _ONCE,
-        "Submit it from the folder that holds runs/ and data/, with the environment active (python is looked up).",
-    ),
-    command='fit "$@"',
-)
-STUDY = Job(
-    title=(
-        "A study, one run a task, two at once: sbatch --array=0-8%2 sbatch/study.sbatch oyedotun-table2 --preset full",
-        "repro study plan oyedotun-table2 --preset full lists its runs from 0 on; repro study submit does all of it.",
-        _ONCE,
-    ),
-    command='study run "$@" --task "$SLURM_ARRAY_TASK_ID"',
-    name="repro-study",
-    output="slurm-%A_%a.out",
-)
-DDP = Job(
-    title=(
-        "One run on several GPUs and nodes:",
-        "sbatch sbatch/ddp.sbatch --config configs/oyedotun-imagenet.yaml --trainer.devices 4 --trainer.num_nodes 2",
-        "The global batch stays data.batch_size: each of the eight processes takes an eighth of it.",
-        _ONCE,
-    ),
-    command='fit "$@"',
-    name="repro-ddp",
-    nodes=2,
-    tasks_per_node=4,
-    gpus_per_node=4,
-)
-SCRIPTS = {"run": RUN, "study": STUDY, "ddp": DDP}
-"""The scripts in ``sbatch/``, by file name."""
-
-
-def study(
-    name: str,
-    arguments: Sequence[str],
-    *,
-    array: str,
-    output: str,
-    nodes: int = 1,
-    devices: int = 1,
-    gpus: bool = True,
-    time: str | None = None,
-    partition: str | None = None,
-    extra: Sequence[str] = (),
-) -> Job:
-    """``sbatch/study.sbatch`` with everything filled in.
-
-    Args:
-        name: The study's folder.
-        arguments: Of ``repro study run``.
-        array: Which of its runs, and how many at once.
-        output: Where logs go.
-        nodes: Nodes of a run.
-        devices: Processes, and GPUs, of a node.
-        gpus: Whether it trains on GPUs.
-        time: Time limit of one life.
-        partition: SLURM's.
-        extra: Further options of sbatch.
-    """
-    return dataclasses.replace(
-        STUDY,
-        title=(f"Made by repro study submit: runs {array.split('%')[0]} of {name}.", _ONCE),
-        command=f'study run {shlex.join(arguments)} --task "$SLURM_ARRAY_TASK_ID"',
-        name=f"repro-{name}",
-        array=array,
-        output=output,
-        nodes=nodes,
-        tasks_per_node=devices,
-        gpus_per_node=devices if gpus else 0,
-        time=time or STUDY.time,
-        partition=partition,
-        extra=tuple(extra),
-    )
+    _require_one_line("command", [job.command])
+    require_setup(job.resources.setup, "the setup")
+    setup = job.resources.setup.rstrip("\n").split("\n")
+    commands = [
+        "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it over by itself",
+        *([_RESUBMISSION] if job.resources.resubmit else []),
+        *(["", *setup, ""] if job.resources.setup else []),
+        "# If one process fails, the others would wait for it.",
+        f"srun --kill-on-bad-exit=1 ${{REPRO_PYTHON:-python}} -m repro {job.command}",
+        "status=$?",
+        f'if [ "$status" -eq {REQUEUE_ME} ]; then  # a run that cannot ask for it itself, as in a container',
+        '  scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+        "fi",
+        'exit "$status"',
+    ]
+    return script(_options(job), commands, job.title)

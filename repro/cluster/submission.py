@@ -1,16 +1,12 @@
-"""Studies as SLURM arrays: what is missing, and handing it over."""
+"""Runs as SLURM jobs, studies as arrays: what is missing, and handing it over."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from repro.cluster import sbatch
-from repro.errors import UserError, refusing
+from repro.cluster import sbatch, scripts, slurm
+from repro.errors import refusing
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import StudyCell
@@ -18,25 +14,8 @@ from repro.text import stretches
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
-_PATIENCE_SECONDS = 60
-
-
-def seconds(limit: str) -> float:
-    """A time limit of SLURM's in seconds: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS; UNLIMITED.
-
-    Raises:
-        UserError: It is none.
-    """
-    if limit.upper() in ("UNLIMITED", "INFINITE"):
-        return float("inf")
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", limit):
-        raise UserError(f"--time is '{limit}'; allowed: minutes, HH:MM:SS, D-HH:MM:SS, UNLIMITED")
-    days, dash, rest = limit.rpartition("-")
-    parts = [int(part) for part in rest.split(":")]
-    if not dash and len(parts) < 3:
-        parts.insert(0, 0)
-    hours, minutes, rest_seconds = [*parts, 0, 0][:3]
-    return 86_400.0 * int(days or 0) + 3_600 * hours + 60 * minutes + rest_seconds
+ALONE = "N/A"
+"""In place of an array's task, as squeue prints it."""
 
 
 def numbers(chosen: Sequence[int]) -> str:
@@ -44,29 +23,8 @@ def numbers(chosen: Sequence[int]) -> str:
     return ",".join("-".join(map(str, ends)) for ends in stretches(chosen))
 
 
-def _call(*command: str, text: str | None = None) -> str:
-    """What one of SLURM's commands prints.
-
-    Raises:
-        UserError: It is not there, or refuses.
-    """
-    # The scripts look `python` up: it is to be this one.
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
-    try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False, env=environment
-        )
-    except FileNotFoundError as error:
-        raise UserError(f"there is no `{command[0]}` here; submit on a login node of a SLURM cluster") from error
-    except subprocess.TimeoutExpired as error:
-        raise UserError(f"`{command[0]}` does not answer; is the cluster's controller up? (sinfo)") from error
-    if done.returncode:
-        raise UserError(f"{command[0]} refuses: {' '.join(done.stderr.split())}")
-    return done.stdout
-
-
 def queued(folder: Path) -> set[str]:
-    """Folder names of a study's runs that wait or run in an array submitted earlier.
+    """Folder names of a study's runs that wait or run in a job submitted earlier.
 
     Raises:
         UserError: SLURM does not answer.
@@ -74,7 +32,7 @@ def queued(folder: Path) -> set[str]:
     record = list(read_lines(folder / RECORD))
     if not record:
         return set()
-    alive = set(_call("squeue", "--noheader", "--array", "--format=%F_%K").split())
+    alive = set(slurm.call("squeue", "--noheader", "--array", "--format=%F_%K").split())
     return {run for line in record for task, run in line["runs"].items() if f"{line['job']}_{task}" in alive}
 
 
@@ -100,11 +58,9 @@ def jobs(
     folder: Path,
     arguments: Sequence[str],
     cells: Mapping[int, StudyCell],
+    resources: sbatch.Resources,
     *,
     at_once: int | None = None,
-    time: str | None = None,
-    partition: str | None = None,
-    extra: Sequence[str] = (),
 ) -> list[tuple[sbatch.Job, list[int]]]:
     """The arrays that run some of a study's runs: one for each layout of nodes and devices.
 
@@ -112,59 +68,38 @@ def jobs(
         folder: The study's folder.
         arguments: Of ``repro study run``.
         cells: The runs by number.
+        resources: What is asked of SLURM.
         at_once: How many may run at once; None: as many as there is room for.
-        time: Time limit of one life.
-        partition: SLURM's.
-        extra: Further options of sbatch.
 
     Returns:
         Each with the numbers of its runs.
     """
-    layouts: dict[tuple[int, int, bool], list[int]] = {}
+    layouts: dict[scripts.Layout, list[int]] = {}
     for number, cell in sorted(cells.items()):
-        trainer = cell.config.trainer
-        devices = 1 if trainer.devices == "auto" else int(trainer.devices)
-        layouts.setdefault((trainer.num_nodes, devices, trainer.accelerator != "cpu"), []).append(number)
+        layouts.setdefault(scripts.layout(cell.config), []).append(number)
     return [
         (
-            sbatch.study(
+            scripts.study(
                 folder.name,
                 arguments,
                 array=numbers(chosen) + ("" if at_once is None else f"%{at_once}"),
-                output=f"{_pattern(folder)}/logs/slurm-%A_%a.out",
-                nodes=nodes,
-                devices=devices,
-                gpus=gpus,
-                time=time,
-                partition=partition,
-                extra=extra,
+                output=f"{slurm.log_pattern(folder)}/logs/slurm-%A_%a.out",
+                where=where,
+                resources=resources,
             ),
             chosen,
         )
-        for (nodes, devices, gpus), chosen in layouts.items()
+        for where, chosen in layouts.items()
     ]
 
 
-def _pattern(folder: Path) -> str:
-    """A folder in a file name pattern of SLURM's, where a per cent sign begins a placeholder.
-
-    Raises:
-        UserError: It has a backslash, after which SLURM fills in no placeholder.
-    """
-    if "\\" in str(folder):
-        raise UserError(
-            f"'{folder}' has a backslash, which SLURM does not take in the names of logs; choose other --runs"
-        )
-    return str(folder).replace("%", "%%")
-
-
-def submit(job: sbatch.Job, folder: Path, runs: Mapping[int, str]) -> str:
+def submit(job: sbatch.Job, folder: Path, runs: Mapping[int | str, str]) -> str:
     """Hand a script to SLURM and record which runs it has.
 
     Args:
         job: What to submit.
         folder: The study's folder.
-        runs: Folder names of its runs by number.
+        runs: Folder names of its runs, by number in its array, or `ALONE`.
 
     Returns:
         SLURM's number of the job.
@@ -174,6 +109,6 @@ def submit(job: sbatch.Job, folder: Path, runs: Mapping[int, str]) -> str:
     """
     with refusing(f"cannot write '{folder}'", "choose another --runs"):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-    number = _call("sbatch", "--parsable", text=sbatch.text(job)).strip().partition(";")[0]
+    number = slurm.submit(sbatch.text(job))
     append_lines(folder / RECORD, [{"job": number, "submitted": now(), "runs": runs}])
     return number

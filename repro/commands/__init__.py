@@ -11,6 +11,7 @@ COMMANDS = {
     "fit": "Train a network; the same command again goes on, or skips a finished run.",
     "validate": "Evaluate a run's newest checkpoint, or one that is named, on its validation split.",
     "test": "Evaluate a run's newest checkpoint, or one that is named, on the training and test sets.",
+    "submit": "Hand runs to SLURM, a job each, after looking whether they can run.",
     "study": "Plan, run, follow and report the studies: one file for each artefact of a paper.",
     "runs": "List, show, compare and clean run directories.",
     "report": "Make one page, with tables and figures, of run directories or folders of runs.",
@@ -30,6 +31,8 @@ COMMANDS = {
 _MODULES = {
     "validate": "evaluate",
     "test": "evaluate",
+    "doctor": "slurm.doctor",
+    "submit": "slurm.submit",
     "wandb-sync": "sharing.wandb_sync",
     "sweep": "sharing.sweep",
     "card": "sharing.card",

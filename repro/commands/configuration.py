@@ -21,6 +21,8 @@ class ConfiguredRequest(Request):
     config: Config
     base: Config
     """The configuration that the files alone make, without the flags."""
+    typed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the flags say, by key."""
     trust: tuple[str, ...] = trust_option()
 
 
@@ -58,6 +60,8 @@ class ConfigurationParser:
     def read(self, arguments: Sequence[str]) -> Asked:
         """What flags and files ask for; `UserError` for a mistake. Code that a flag names is trusted: it was typed."""
         written = parse(arguments, self._parser, start=self._start)
-        request = request_of(self._action.kind, written.own, config=written.config, base=written.base)
+        request = request_of(
+            self._action.kind, written.own, config=written.config, base=written.base, typed=written.typed
+        )
         code = [str(name) for key in CODE_KEYS if ":" in str(name := written.typed.get(key, ""))]
         return Asked(self._action.do, dataclasses.replace(request, trust=(*request.trust, *code)))

@@ -32,7 +32,7 @@ class _Prepare(_Named):
 class _Show(_Named):
     out: Path | None = option("the picture, a .png (default: NAME.png)", default=None)
     images: int = option("how many", default=16)
-    seed: int = option("of order and augmentation", default=0)
+    seed: int = option("seed of order and augmentation", default=0)
     padding: Literal["zero", "reflect"] = option("around crops", default="zero")
 
 

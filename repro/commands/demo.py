@@ -12,7 +12,7 @@ from repro.commands.study.run import Run, run
 class _Demo(Request):
     seed: tuple[int, ...] | None = option("seeds (default: 0)", default=None)
     runs: str = option("folder of all run directories", default="runs")
-    again: bool = option("train anew what is finished", default=False)
+    again: bool = option("train finished networks again", default=False)
 
 
 def main(request: _Demo) -> int:

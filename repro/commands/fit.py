@@ -22,7 +22,7 @@ EXAMPLES = (
 class Fit(ConfiguredRequest):
     """What `repro fit` is asked for."""
 
-    again: bool = option("train a finished run anew; the old one is kept as NAME.1", default=False)
+    again: bool = option("train a finished run again; the old one is kept as NAME.1", default=False)
     budget: Budget = option(
         "stop in time, with a checkpoint; the same command goes on",
         default=Budget(),
@@ -40,7 +40,7 @@ def main(request: Fit) -> int:
     if not is_first_rank():
         return 0
     if outcome.action == "skipped":
-        print(f"{outcome.state['status']} before; --again trains it anew")
+        print(f"{outcome.state['status']} before; --again trains it again")
         _tell_agent(outcome.run)
         if lacking := _not_measured(outcome.run, request.config.measure.measurements):
             command = shell("repro", "measure", outcome.run.path, "--measurements", *lacking)

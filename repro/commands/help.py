@@ -95,9 +95,11 @@ def _trust() -> Iterator[str]:
 
 
 def _slurm() -> Iterator[str]:
-    from repro.cluster.sbatch import SCRIPTS
+    from repro.cluster.scripts import SCRIPTS
 
     yield f"repro doctor: {COMMANDS['doctor']}"
+    yield "repro doctor --rehearse: small runs on the cluster, stopped in every way; whether they come back."
+    yield f"repro submit: {COMMANDS['submit']}"
     yield "repro study submit NAME: hands what is missing of a study to SLURM. By hand:"
     for name, job in SCRIPTS.items():
         yield "\n".join([f"\nsbatch/{name}.sbatch", *(f"  {line}" for line in job.title)])

@@ -16,6 +16,8 @@ from repro.errors import UserError, refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.kappa import BEYOND, FINITE, NON_FINITE, OVER, PERFECTLY, SINGULAR
 from repro.measurements.registry import listing
+from repro.records.spectrum import FILE as SPECTRA
+from repro.records.spectrum import lines as spectrum_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +66,7 @@ class Measure(Request):
         f"what to measure, of {', '.join(MEASUREMENTS)}", default=DEFAULT, metavar="NAME"
     )
     layers: tuple[int, ...] = _like("layers")
+    spectra: bool = option("keep all singular values, in spectra.jsonl, for `repro spectra`", default=False)
     probe_size: int = option("images of the probe", default=MeasureConfig.probe_size)
     probe_mode: Literal["eval", "train"] = _like("probe_mode")
     device: str = option("auto, cpu, cuda", default="auto")
@@ -112,19 +115,27 @@ def main(request: Measure) -> int:
         layers=request.layers,
         mode=request.probe_mode,
         loss=subject.loss,
+        spectra=request.spectra,
         known=surveyed,
     )
     out = request.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
-    lines = [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings]
+    kept = [reading.spectrum_dict() for reading in readings if reading.spectrum is not None]
+    lines = {
+        "readings.jsonl": [
+            {"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings
+        ],
+        SPECTRA: list(spectrum_lines(subject.step, subject.epoch, kept)),
+    }
     facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": surveyed.seen.as_dict()}
     facts |= {"measurements": list(request.measurements), "mode": request.probe_mode}
     _write(out, subject.label, frame, lines, {**facts, "command": ["repro", *sys.argv[1:]]})
     print(surveyed.seen.line)
     print(_summary(frame))
-    print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl, figures/")
+    also = f", {SPECTRA}" if kept else ""
+    print(f"{len(frame):,} values: {out}/readings.csv, readings.jsonl{also}, figures/")
     return 0
 
 
@@ -152,11 +163,11 @@ def device_named(name: str) -> Any:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         if not name.startswith(("cpu", "cuda")):
-            raise UserError(f"--device {name} is not to be had; allowed: auto, cpu, cuda")
+            raise UserError(f"--device {name} is not available; allowed: auto, cpu, cuda")
         return torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name} is not to be had ({reason}); allowed: auto, cpu, cuda") from error
+        raise UserError(f"--device {name} is not available ({reason}); allowed: auto, cpu, cuda") from error
 
 
 def _of_run(request: Measure) -> Subject:
@@ -247,7 +258,9 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
     return torch.stack(tensors), labels
 
 
-def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any]], facts: dict[str, Any]) -> None:
+def _write(
+    out: Path, label: str, frame: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
+) -> None:
     from repro.figures import RunRecords, draw_measurements, to_png, to_svg
     from repro.records import dump_json
     from repro.records.environment import environment
@@ -258,7 +271,10 @@ def _write(out: Path, label: str, frame: pd.DataFrame, lines: list[dict[str, Any
         for name, figure in drawn.items():
             (out / "figures" / f"{name}.png").write_bytes(to_png(figure))
             (out / "figures" / f"{name}.svg").write_text(to_svg(figure), encoding="utf-8")
-        (out / "readings.jsonl").write_text("".join(dump_json(line) + "\n" for line in lines), encoding="utf-8")
+        for name, records in lines.items():
+            (out / name).unlink(missing_ok=True)
+            if records:
+                (out / name).write_text("".join(dump_json(line) + "\n" for line in records), encoding="utf-8")
         frame.to_csv(out / "readings.csv", index=False)
         about = json.dumps({**environment(), **facts}, indent=1, default=str)
         (out / "measured.json").write_text(about + "\n", encoding="utf-8")

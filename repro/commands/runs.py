@@ -63,13 +63,14 @@ def _list(request: _Listed) -> int:
             state = run.state
         except UserError as error:  # one must not hide the others
             damaged.append(str(error))
-            rows.append([str(run.path), "damaged", *"----"])
+            rows.append([str(run.path), "damaged", *"----", ""])
             continue
         final = state.get("final", {})
         progress = f"{state.get('epoch', 0)}/{state.get('max_epochs', '?')}"
         accuracies = [_per_cent(final.get(name)) for name in ("train_accuracy", "test_accuracy")]
-        rows.append([str(run.path), run.status, progress, *accuracies, f"{state.get('seconds', 0):.0f}"])
-    _table(("run", "status", "epochs", "train %", "test %", "seconds"), rows)
+        seconds, reason = f"{state.get('seconds', 0):.0f}", state.get("reason", "")
+        rows.append([str(run.path), run.status, progress, *accuracies, seconds, reason])
+    _table(("run", "status", "epochs", "train %", "test %", "seconds", "reason"), rows)
     for told in damaged:
         print(f"repro: {told}", file=sys.stderr)
     return 2 if damaged else 0
@@ -83,6 +84,8 @@ def _show(request: _Shown) -> int:
     run, _ = stored(request.run)
     state = run.state
     print(f"{run.path}: {run.status}, step {state.get('step', 0)}, {state.get('seconds', 0)} s")
+    if reason := state.get("reason"):
+        print(f"reason: {reason}")
     if shorter := state.get("goes_on_from"):
         print(f"goes on from the end of {shorter}")
     if holder := run.holder:
@@ -91,10 +94,10 @@ def _show(request: _Shown) -> int:
         print(f"  {name}: {_digits(value)}")
     for number, life in enumerate(run.lives, 1):
         versions = life["versions"]
+        where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
-        host = life.get("host", "a machine that is not named")  # as in a kept record
         print(
-            f"life {number}: {life['started']} on {host}, {life.get('device')}, torch {versions.get('torch', '?')}, "
+            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
             f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
         print(f"  {shell(*life['command'])}")

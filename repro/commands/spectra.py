@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.errors import UserError, refusing
-from repro.records import RunDirectory, derived, spectra
+from repro.records import derived, spectra
 from repro.text import shell
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class _Spectra(Request):
-    run: Path = argument("a run directory")
-    tolerance: float = option("size over σmax up to which σ is zero", default=2.0**-23)
+    run: Path = argument("a run directory, or a folder of `repro measure --spectra`")
+    tolerance: float = option("singular values up to this share of σmax count as zero", default=2.0**-23)
     out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None, metavar="DIR")
 
 
@@ -26,18 +26,17 @@ def main(request: _Spectra) -> int:
     path, tolerance, out = request.run, request.tolerance, request.out
     if not 0 <= tolerance < 1:
         raise UserError(f"--tolerance is {tolerance}; allowed: 0 to below 1")
-    run = RunDirectory.open(path)
-    table = spectra(run)
+    table, name = spectra(path), path.resolve().name
     if not len(table):
         again = shell("repro", "fit", "--measure.spectra", "true")
         raise UserError(f"'{path}' kept no singular values; train it with {again} ...")
     measures = derived(table, tolerance)
     last = measures[(measures["step"] == measures["step"].max()) & (measures["layer"] >= 1)]
     medians = last.groupby(["measurement", "mode"], sort=False).median(numeric_only=True)
-    print(f"{run.name}, step {measures['step'].max():,}: medians over the layers")
+    print(f"{name}, step {measures['step'].max():,}: medians over the layers")
     print(medians.drop(columns=["step", "epoch", "layer"]).to_string(float_format=lambda value: f"{value:.4g}"))
     if out is not None:
-        _write(run.name, table, measures, out)
+        _write(name, table, measures, out)
     return 0
 
 
@@ -54,6 +53,6 @@ def _write(name: str, table: pd.DataFrame, measures: pd.DataFrame, out: Path) ->
         (out / "figures").mkdir(parents=True, exist_ok=True)
         measures.to_csv(out / "spectra.csv", index=False)
         for measurement, mode in table[["measurement", "mode"]].drop_duplicates().itertuples(index=False):
-            figure = to_svg(spectrum(name, table, measurement, mode))
+            figure = to_svg(spectrum({name: table}, measurement, mode))
             (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
     print(f"{len(measures):,} spectra: {out}/spectra.csv, figures/")

@@ -15,7 +15,7 @@ def tell(reason: Interrupted) -> int:
     """Say where a run stopped, and put its SLURM job back into the queue if that is why; returns the exit status."""
     from repro.data.loading.workers import SIGNALS
     from repro.distributed.processes import is_first_rank
-    from repro.runs.requeue import requeue
+    from repro.runs.requeue import REQUEUE_ME, requeue
     from repro.runs.stop import OUT_OF_TIME
 
     if not is_first_rank():
@@ -27,5 +27,7 @@ def tell(reason: Interrupted) -> int:
     if "SLURM_JOB_ID" in os.environ:  # it sends SIGTERM to what it requeues: all is saved, and this ends anyway
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if answer := requeue(reason.signal):
-        print(f"repro: {answer}", file=sys.stderr, flush=True)
+        print(f"repro: {answer.text}", file=sys.stderr, flush=True)
+        if answer.left_to_script:
+            return REQUEUE_ME
     return 128 + reason.signal if reason.signal in SIGNALS else 1

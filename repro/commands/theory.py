@@ -21,8 +21,8 @@ class _Theory(Request):
         f"statements by name, or {' or '.join(PAPERS)} (default: all)", nargs="*", default=(), metavar="NAME"
     )
     out: Path = option("folder for the page", default=Path("theory"))
-    seed: int = option("of everything that is drawn", default=0)
-    keep: bool = option(f"keep it in {KEPT} as well, for repro report --all", default=False)
+    seed: int = option("seed of all random numbers", default=0)
+    keep: bool = option(f"also keep the results in {KEPT}, for repro report --all", default=False)
     list: bool = option("name the statements and run none", default=False)
 
 

@@ -14,6 +14,7 @@ from repro.config.schema import (
     TrainingConfig,
     require_name,
 )
+from repro.config.shipped import configurations
 from repro.config.yaml_file import read_yaml
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "TrainingConfig",
     "Written",
     "configuration_parser",
+    "configurations",
     "determining",
     "docs",
     "flatten",

@@ -36,6 +36,9 @@ def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = Map
         if action.dest in GROUPS:
             action.help = argparse.SUPPRESS
         elif action.dest in keys():
+            if action.dest == "training.stop_when":
+                action.option_strings = [*action.option_strings, "--stop-when"]
+                parser._option_string_actions["--stop-when"] = action
             action.metavar = placeholder(field_type(action.dest))
             text, usual = f"{action.help} {notes.get(action.dest, '')}".strip(), defaults[action.dest]
             if usual is not None and "Default:" not in text:

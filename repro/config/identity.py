@@ -38,11 +38,14 @@ def determining(config: Config) -> dict[str, object]:
     """The part of a configuration that determines the result: no paths, logs, intervals or devices.
 
     The number of epochs belongs to it: milestones are shares of all steps, and even without any it says which of the
-    networks along the way is the result. So do the processes where each normalises its own part of a batch.
+    networks along the way is the result. So do the processes where each normalises its own part of a batch, and where
+    a rule may end the run (``training.stop_when``) what is measured and evaluated when: the rule reads it.
     """
-    local = config.training.batch_statistics == "local"
+    local, ruled = config.training.batch_statistics == "local", config.training.stop_when is not None
     keys = {*_KEYS, *(("trainer.devices", "trainer.num_nodes") if local else ())}
-    return {key: value for key, value in to_flat(config).items() if key.startswith(_WHOLE_GROUPS) or key in keys}
+    keys |= {"trainer.evaluate_every_n_epochs"} if ruled else set()
+    groups = (*_WHOLE_GROUPS, "measure.") if ruled else _WHOLE_GROUPS
+    return {key: value for key, value in to_flat(config).items() if key.startswith(groups) or key in keys}
 
 
 def signature(config: Config) -> str:

@@ -15,6 +15,9 @@ from repro.errors import UserError, unknown
 from repro.networks.options import CHOSEN, Dial, NetworkOptions, is_dial, kind
 from repro.text import unseen
 
+MOST_EPOCHS, MOST_STEPS = 10**6, 10**9
+"""More than anybody trains, and few enough that their product fits into what counts them."""
+
 LONGEST_NAME = 150
 """Bytes of a folder's name that a user chooses: seed, identity and endings come on top, and 255 is what disks take."""
 
@@ -120,7 +123,7 @@ class DataConfig:
     test_size: int | None = None
     """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
     split: Literal["balanced", "random", "first"] = "balanced"
-    """Draw those three class-balanced or at random, with `seed`; or take the files' first (validation, training)."""
+    """How the subsets are drawn, with `seed`: class-balanced, or at random; or the first images of the files."""
     seed: int = 0
     """Seed of these draws; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation"
@@ -153,28 +156,38 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What the optimiser does: stochastic gradient descent with a stepwise learning rate."""
+    """What the optimiser does, at which learning rate, and when it ends."""
 
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
+    """SGD; AdamW; or Muon for hidden matrices and kernels, with AdamW for the rest (docs/training.md)."""
     loss: Literal["cross_entropy", "square", "hinge"] = "cross_entropy"
     """Softmax cross-entropy, half the squared distance from the one-hot target, or the multi-class hinge loss."""
     learning_rate: float = 0.1
     """Learning rate after the warm-up (Oyedotun 6.1: 0.1 to 0.0001)."""
     momentum: float = 0.9
-    """Momentum (Oyedotun 6.1: 0.1 to 0.9)."""
+    """Momentum of SGD (Oyedotun 6.1: 0.1 to 0.9) and Muon; of AdamW alone, the decay of the mean gradient (β1)."""
     nesterov: bool = False
     """Nesterov's momentum (Nguyen, section 4)."""
     weight_decay: float = 1e-4
-    """L2 penalty: the objective is cross-entropy + weight_decay / 2 times the sum of all squared parameters."""
+    """SGD: the objective has weight_decay / 2 times the sum of squared parameters; others: they shrink at each step."""
     spectral_penalty: float = 0.0
     """Weight of a penalty on unequal singular values, summed over layers (Oyedotun 6.5 (b)); 0: none."""
     warmup_steps: int = 400
     """Steps at `warmup_learning_rate` before the first of `learning_rate`."""
     warmup_learning_rate: float = 0.01
     """Learning rate during the warm-up."""
+    schedule: Literal["milestones", "cosine", "constant"] = "milestones"
+    """After the warm-up: stepwise decay at `milestones`, half a cosine down to 0 at the end, or the same rate."""
     milestones: tuple[float, ...] = (0.5, 0.75)
-    """Where the learning rate is multiplied by `factor`, as shares of all steps."""
+    """Where the learning rate is multiplied by `factor`, as shares of all steps; read by that schedule alone."""
     factor: float = 0.1
     """What the learning rate is multiplied by at each milestone."""
+    clip_gradients: float | None = None
+    """Scale a step's gradients down to this norm, over all parameters together, where it is larger."""
+    max_steps: int | None = None
+    """End after so many steps, in the middle of an epoch too, if `trainer.max_epochs` do not end before."""
+    stop_when: str | None = None
+    """End when this holds of what is recorded and measured: "train_accuracy < 12 and step >= 100"."""
     batch_statistics: Literal["synchronised", "local"] = "synchronised"
     """Batch normalisation over the whole batch, or over each process's part (faster); the same with one process."""
 
@@ -183,10 +196,16 @@ class TrainingConfig:
             _require(getattr(self, key) > 0, f"training.{key}", getattr(self, key), "above 0")
         _require(0 <= self.momentum < 1, "training.momentum", self.momentum, "0 to below 1")
         _at_least(self, "training", weight_decay=0, spectral_penalty=0, warmup_steps=0)
+        clip, steps = self.clip_gradients, self.max_steps
+        _require(clip is None or clip > 0, "training.clip_gradients", clip, "above 0, or null")
+        some = steps is None or 1 <= steps <= MOST_STEPS
+        _require(some, "training.max_steps", steps, f"1 to {MOST_STEPS:,}, or null")
         ordered = list(self.milestones) == sorted(set(self.milestones))
         within = all(0 < milestone < 1 for milestone in self.milestones)
         _require(ordered and within, "training.milestones", self.milestones, "rising shares between 0 and 1")
         _require(not (self.nesterov and self.momentum == 0), "training.nesterov", True, "only with momentum above 0")
+        nesterov = self.nesterov and self.optimizer == "adamw"
+        _require(not nesterov, "training.nesterov", True, "only with training.optimizer sgd or muon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +225,7 @@ class MeasureConfig:
     probe_size: int = 128
     """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
     spectra: bool = False
-    """Keep all singular values of what is measured, for `repro spectra` (with operators megabytes a time)."""
+    """Keep all singular values of what is measured, for `repro spectra` (operators: megabytes each time)."""
     probe_mode: Literal["eval", "train"] = "eval"
     """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
 
@@ -243,7 +262,7 @@ class TrainerConfig:
     checkpoint_every_n_steps: int | None = None
     """Save one after every n-th step, too."""
     checkpoint_every_n_minutes: float | None = 10.0
-    """Save one in the middle of an epoch when the last is so old; null: never."""
+    """Save one in mid-epoch when the last is this old; null: never."""
     keep_checkpoints: int = 2
     """Newest checkpoints to keep."""
     evaluate_every_n_epochs: int = 1
@@ -252,7 +271,9 @@ class TrainerConfig:
     """A progress bar, one line an epoch, or nothing; auto takes the bar on a terminal."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "trainer", max_epochs=1, num_nodes=1, keep_checkpoints=1)
+        epochs = self.max_epochs
+        _require(1 <= epochs <= MOST_EPOCHS, "trainer.max_epochs", epochs, f"1 to {MOST_EPOCHS:,}")
+        _at_least(self, "trainer", num_nodes=1, keep_checkpoints=1)
         _at_least(self, "trainer", checkpoint_every_n_epochs=1, evaluate_every_n_epochs=1)
         _require(self.devices == "auto" or int(self.devices) >= 1, "trainer.devices", self.devices, "auto, 1 or more")
         steps, minutes = self.checkpoint_every_n_steps, self.checkpoint_every_n_minutes

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from repro.config.shipped import existing
 from repro.errors import UserError
 
 
@@ -60,14 +61,14 @@ _MOST_VALUES = 10**6
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """The mapping in a YAML file; of ``configs/`` the package's own copy, where there is no such file.
 
     Raises:
         UserError: There is no such file, it is not YAML, a key is there twice, it is too large, or it holds something
             else.
     """
     try:
-        if not (path := Path(path)).is_file() and path.exists() and not path.is_dir():
+        if not (path := existing(path)).is_file() and path.exists() and not path.is_dir():
             raise UserError(f"'{path}' is a pipe or a device; name a file")  # some never end
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1).decode("utf-8-sig")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from repro.config import Config
+from repro.distributed import slurm
 from repro.errors import UserError
 from repro.machine import number, processors
 
 _RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 _RENDEZVOUS = ("MASTER_ADDR", "TORCHELASTIC_RUN_ID", "LSB_JOBID")
 _MOST_DEVICES = 8  # of a machine whose GPUs have few processors
-_INTERACTIVE = ("bash", "interactive")
 
 
 def is_first_rank() -> bool:
@@ -22,27 +23,14 @@ def is_first_rank() -> bool:
     return not any(number(name, 0) for name in _RANKS)
 
 
-def in_slurm(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether SLURM has started this process as one of a job's tasks; an interactive job's shell is left alone."""
-    return "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in _INTERACTIVE
-
-
-def slurm_devices(environment: Mapping[str, str] = os.environ) -> int | None:
-    """Tasks on each node of the SLURM job: one drives one device. None outside of SLURM."""
-    if not in_slurm(environment):
-        return None
-    tasks, nodes = number("SLURM_NTASKS", 1, environment), number("SLURM_NNODES", 1, environment)
-    return number("SLURM_NTASKS_PER_NODE", max(1, tasks // max(1, nodes)), environment)
-
-
 def devices(config: Config) -> int | str:
-    """What `lightning.pytorch.Trainer` gets as ``devices``: in a SLURM job one for each task of a node."""
+    """What `lightning.pytorch.Trainer` gets as ``devices``: in a SLURM step one for each task of this node."""
     if config.trainer.devices != "auto":
         return config.trainer.devices
     if config.model.solver == "exact":
         return 1
-    if (tasks := slurm_devices()) is not None:
-        return tasks
+    if (step := slurm.step()) is not None:
+        return step.here
     import torch
 
     on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
@@ -65,21 +53,34 @@ def several(config: Config) -> bool:
     """Whether more than one process trains."""
     import torch
 
+    if (step := slurm.step()) is not None:
+        return step.tasks > 1
     count = devices(config)
     return (torch.cuda.device_count() if count == "auto" else int(count)) * config.trainer.num_nodes > 1
 
 
-def require_other_nodes(config: Config, environment: Mapping[str, str] = os.environ) -> None:
-    """See that somebody starts the processes of the other nodes: without them this one would wait for half an hour.
+def require_others(config: Config, environment: Mapping[str, str] = os.environ) -> None:
+    """See that somebody starts the processes of the other nodes: without them this one would wait in vain.
+
+    Of a SLURM job whose tasks nobody has started it is said that this process trains without them.
 
     Raises:
-        UserError: For more than one node outside of SLURM, torchrun and whatever else says where the first node is.
+        UserError: For more than one node outside of a SLURM step, torchrun and whatever else says where the first is.
     """
-    nodes = config.trainer.num_nodes
-    if nodes > 1 and not in_slurm(environment) and not any(name in environment for name in _RENDEZVOUS):
+    if slurm.step(environment) is not None or any(name in environment for name in _RENDEZVOUS):
+        return
+    nodes, tasks = config.trainer.num_nodes, number("SLURM_NTASKS", 1, environment)
+    if nodes > 1:
+        how = "start it with srun" if "SLURM_JOB_ID" in environment else "hand the run to SLURM (sbatch/ddp.sbatch)"
         raise UserError(
-            f"trainer.num_nodes is {nodes}, and nothing here starts the other nodes' processes: hand the run to SLURM "
-            "(sbatch sbatch/ddp.sbatch) or to torchrun, or set --trainer.num_nodes 1"
+            f"trainer.num_nodes is {nodes}, and nothing here starts the other nodes' processes: {how}, or with "
+            "torchrun, or set --trainer.num_nodes 1"
+        )
+    if tasks > 1 and config.trainer.devices == "auto" and is_first_rank():
+        print(
+            f"repro: note: this SLURM job has {tasks} tasks, but srun did not start this process, which trains without "
+            "the others; `srun repro fit ...` trains in all of them",
+            file=sys.stderr,
         )
 
 
@@ -90,34 +91,29 @@ def _require_processors(wanted: int | str) -> None:
 
 
 def check_layout(config: Config, environment: Mapping[str, str] = os.environ) -> str:
-    """Hold the job's tasks against the devices that are asked for.
+    """Hold the tasks of the SLURM step against the devices that are asked for.
 
     Returns:
         The layout in words.
 
     Raises:
-        UserError: SLURM has started another number of tasks or nodes: the processes would wait for each other forever.
+        UserError: srun has started another number of tasks or nodes: the processes would wait for each other in vain.
     """
-    trainer = config.trainer
-    per_node = slurm_devices(environment)
-    if per_node is None:
+    trainer, step = config.trainer, slurm.step(environment)
+    if step is None:
         _require_processors(trainer.devices)
-        return f"{trainer.num_nodes} x {trainer.devices} devices, no SLURM job"
-    nodes, tasks = number("SLURM_NNODES", 1, environment), number("SLURM_NTASKS", 1, environment)
-    if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
+        return f"{trainer.num_nodes} x {trainer.devices} devices, no SLURM step"
+    if config.model.solver == "exact" and step.tasks > 1:
         raise UserError(
-            f"the SLURM job has {tasks} tasks; ask for them with --ntasks-per-node, not with --ntasks alone"
+            f"model.solver exact is one process and srun has started {step.tasks}; start it with srun --ntasks=1"
         )
-    if nodes != trainer.num_nodes:
+    nodes, per_node = len(step.tasks_per_node), ", ".join(map(str, dict.fromkeys(step.tasks_per_node)))
+    wanted = step.tasks_per_node[0] if trainer.devices == "auto" else int(trainer.devices)
+    if nodes != trainer.num_nodes or (trainer.devices != "auto" and set(step.tasks_per_node) != {wanted}):
         raise UserError(
-            f"trainer.num_nodes is {trainer.num_nodes} and the SLURM job has {nodes} nodes; "
-            f"set --trainer.num_nodes {nodes}, or submit with --nodes={trainer.num_nodes}"
+            f"trainer.num_nodes is {trainer.num_nodes}, trainer.devices {trainer.devices}, and srun has started "
+            f"{per_node} tasks a node on {nodes} nodes; set --trainer.num_nodes {nodes} --trainer.devices auto, or "
+            f"start it with srun --nodes={trainer.num_nodes} --ntasks={trainer.num_nodes * wanted} "
+            f"--ntasks-per-node={wanted}"
         )
-    if config.model.solver == "exact" and tasks > 1:
-        raise UserError(f"model.solver exact is one process and the SLURM job has {tasks} tasks; submit with one")
-    if trainer.devices not in ("auto", per_node) or tasks != per_node * nodes:
-        raise UserError(
-            f"trainer.devices is {trainer.devices} and the SLURM job has {tasks} tasks on {nodes} nodes; set "
-            f"--trainer.devices {per_node}, or submit with --ntasks-per-node={trainer.devices}"
-        )
-    return f"{tasks} processes = {nodes} nodes x {per_node} tasks, one device each"
+    return f"{step.tasks} processes = {nodes} nodes x {per_node} tasks, one device each"

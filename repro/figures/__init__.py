@@ -5,13 +5,16 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from repro.figures import conditioning, distributions, landscape, measured, style, training
-from repro.figures.source import RunRecords
+from repro.figures import against, conditioning, distributions, landscape, measured, spectrum, style, training
+from repro.figures.asked import asked
+from repro.figures.source import DRAWN, RunRecords
 from repro.figures.style import to_png, to_svg
 from repro.measurements.registry import figure_specs
 
 __all__ = [
     "RunRecords",
+    "against",
+    "asked",
     "chosen",
     "conditioning",
     "distributions",
@@ -44,7 +47,21 @@ _OF_A_RUN: _Drawn = {
     "training-curves": (training.has_curves, training.training_curves),
     "first-layer": (training.has_first_layer, training.first_layer),
     "landscape": (_has_surface, _surfaces),
+    **{
+        f"{measurement}-spectra": (
+            partial(spectrum.has_spectra, measurement=measurement),
+            partial(spectrum.of_runs, measurement=measurement),
+        )
+        for measurement in DRAWN
+    },
 }
+
+_ASKED: _Drawn = {
+    "dial": (against.turns, against.dial),
+    "trainable-depth": (against.turns, against.depth),
+    "learning-rates": (against.turns, against.rates),
+}
+"""Of studies that name them: what the last part of a label means is theirs."""
 
 
 def _measured(*, charts: bool) -> _Drawn:
@@ -60,7 +77,7 @@ def _measured(*, charts: bool) -> _Drawn:
 
 
 def _drawn() -> _Drawn:
-    return {**_OF_A_RUN, **_measured(charts=False)}
+    return {**_ASKED, **_OF_A_RUN, **_measured(charts=False)}
 
 
 def names() -> list[str]:
@@ -70,7 +87,8 @@ def names() -> list[str]:
 
 def chosen(runs: Runs, names: Collection[str] | None = None) -> list[str]:
     """The figures that these runs' records suffice for (of those named), in the order in which a reader wants them."""
-    return [name for name, (suffices, _) in _drawn().items() if (names is None or name in names) and suffices(runs)]
+    wanted = [name for name in _drawn() if (name not in _ASKED if names is None else name in names)]
+    return [name for name in wanted if _drawn()[name][0](runs)]
 
 
 def draw_one(name: str, runs: Runs) -> Figure:

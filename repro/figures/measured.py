@@ -7,16 +7,20 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Stroke
 
-from repro.figures.panels import Panel, Trace, draw_panels, finite_range, note_line
+from repro.figures.panels import Kind, Panel, Trace, coincides, draw_panels, finite_range, note_line
 from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
-from repro.figures.style import MUTED, looks, styled
+from repro.figures.style import MUTED, PAPER, looks, styled
 from repro.importing import load
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec
-from repro.measurements.kappa import OVER, PERFECTLY, SINGULAR, Kappa
+from repro.measurements.kappa import FINITE, OVER, PERFECTLY, SINGULAR, Kappa
 
 KAPPA = "condition number κ"
+_SIGMAS = {"sigma_max": "σmax", "sigma_min": "σmin"}
+_ABOUT = {"name": "name", **_SIGMAS}
+_PLACE = ["step", "layer", "mode"]
 _STRIPS = {"infinite": "∞", "non-finite": "not a number"}
 
 Runs = Sequence[RunRecords]
@@ -55,13 +59,22 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
     panels += [panel for panel in others if panel.traces] or others
     by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
     size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
-    notes = [*(_when() if by_layer else ()), *_marks(trace for _, traces in kappas for trace in traces)]
+    notes = [*(_when(panels) if by_layer else ()), *_marks(trace for _, traces in kappas for trace in traces)]
     with styled():
         return draw_panels(panels, looks(run.label for run in runs), size=size, notes=notes)
 
 
-def _when() -> list[Any]:
-    return [note_line("thin: untrained", lw=0.9, alpha=0.7), note_line("thick: trained", lw=1.8)]
+def _when(panels: Sequence[Panel]) -> list[Any]:
+    """What thin, thick and light mean, where they are drawn."""
+    faint = [(trace, panel) for panel in panels for trace in panel.traces if trace.kind == "faint"]
+    if not faint:
+        return []
+    notes = [note_line("thin: untrained", lw=0.9, alpha=0.7), note_line("thick: trained", lw=1.8)]
+    if any(coincides(trace, panel).any() for trace, panel in faint):
+        core = note_line("light core: untrained as trained", lw=2.2)
+        core.set_path_effects([Stroke(), Stroke(linewidth=0.7, foreground=PAPER)])
+        notes.append(core)
+    return notes
 
 
 def _marks(traces: Iterable[Trace]) -> list[Any]:
@@ -76,8 +89,20 @@ def _marks(traces: Iterable[Trace]) -> list[Any]:
 
 
 def _of_kappa(runs: Runs, kappa: Kappa) -> list[Trace]:
-    tables = ((run.label, kappa.table(run.readings).rename(columns={"kappa": "value"})) for run in runs)
+    tables = ((run.label, _with_sigmas(kappa, run.readings)) for run in runs)
     return pooled([trace for label, table in tables for trace in _against_layer(label, table)])
+
+
+def _with_sigmas(kappa: Kappa, readings: pd.DataFrame) -> pd.DataFrame:
+    """κ of every layer before training and at the last measurement, as the column value, with its σmax and σmin."""
+    table = kappa.table(readings).rename(columns={"kappa": "value"})
+    table = table[table["step"].isin([0, table["step"].max()])]
+    of_kappa = readings[readings["measurement"] == kappa.measurement]
+    for quantity in _SIGMAS:
+        rows = of_kappa[of_kappa["quantity"] == quantity].drop_duplicates(_PLACE, keep="last")
+        rows = rows[[*_PLACE, "value"]].rename(columns={"value": quantity})
+        table = table.merge(rows, how="left", on=_PLACE)
+    return table
 
 
 def _panel(runs: Runs, measurement: Measurement, spec: PanelSpec) -> Panel:
@@ -122,6 +147,12 @@ def _against_layer(label: str, table: pd.DataFrame) -> list[Trace]:
         rows = table[table["step"] == step]
         if len(rows):
             x, y = rows["layer"].to_numpy(float), rows["value"].to_numpy(float)
-            singular = (rows["kind"] == SINGULAR).to_numpy() if "kind" in rows else None
-            traces.append(Trace(label=label, x=x, y=y, kind="line" if step == last else "faint", singular=singular))
+            about = {word: rows[column].tolist() for column, word in _ABOUT.items() if column in rows}
+            singular = None
+            if "kind" in rows:
+                singular = (rows["kind"] == SINGULAR).to_numpy()
+                about["kind"] = ["" if kind == FINITE else kind for kind in rows["kind"]]
+            when = "trained" if step else "untrained"
+            style: Kind = "line" if step == last else "faint"
+            traces.append(Trace(label=label, x=x, y=y, kind=style, when=when, about=about, singular=singular))
     return traces

@@ -41,6 +41,10 @@ class Trace:
     band: tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]] | None = None
     """The lowest and the highest of several runs, of which `y` is the middle one."""
     runs: int = 1
+    when: str = ""
+    """What the trace is of its network, in a word: trained, untrained, held-out data."""
+    about: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """What else is known of each point, by its heading: the layer's name, σmax, σmin."""
 
     def marks(self, strip: str) -> dict[str, Bool[np.ndarray, " points"]]:
         """What goes to a strip, by kind of mark."""
@@ -72,6 +76,15 @@ class Panel:
     """The names of the two strips."""
 
 
+class PanelFigure(Figure):
+    """A figure that knows what it shows, so that it can be asked (`repro.figures.asked`)."""
+
+    panels: Sequence[Panel] = ()
+    stacks: Sequence[Stack] = ()
+    networks: Mapping[str, Look] = {}
+    """The labels of all traces; what is drawn of one has the label in its gid, between what it is and when."""
+
+
 def draw_panels(
     panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Line2D] = ()
 ) -> Figure:
@@ -83,12 +96,16 @@ def draw_panels(
         size: Width and height in inches.
         notes: Further legend entries, after the networks'.
     """
-    figure = Figure(figsize=size)
+    figure = PanelFigure(figsize=size)
     stacks = [_draw(figure, panel, look) for panel in panels]
+    figure.panels, figure.stacks = panels, stacks
     labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
-    entries = [*(legend_line(look[label], title(label)) for label in labels), *notes]
-    if several := max((trace.runs for panel in panels for trace in panel.traces), default=1) - 1:
-        words = f"line: the middle of {several + 1} seeds; band: lowest to highest"
+    figure.networks = {label: look[label] for label in labels}
+    traces = [trace for panel in panels for trace in panel.traces]
+    marked = {trace.label for trace in traces if trace.kind == "points" or _has_marks(trace)}
+    entries = [legend_line(look[label], title(label), marked=label in marked) for label in labels] + [*notes]
+    if (several := max((trace.runs for trace in traces), default=1)) > 1:
+        words = f"line: the middle of {several} seeds; band: lowest to highest"
         entries.append(note_line(words, lw=7, alpha=0.3, solid_capstyle="butt"))
     columns = _columns([str(entry.get_label()) for entry in entries], size[0])
     above = legend_above(figure, entries, columns, columnspacing=1.6, handlelength=2.6)
@@ -105,9 +122,14 @@ def _columns(texts: Sequence[str], width: float) -> int:
     return 1
 
 
-def legend_line(look: Look, label: str) -> Line2D:
-    """A legend entry that shows colour, dashes and mark."""
-    line = Line2D([], [], color=look.color, marker=look.marker, markersize=6, lw=2, label=label)
+def _has_marks(trace: Trace) -> bool:
+    return trace.kind == "line" and (trace.marked or bool(np.isinf(trace.y).any()))
+
+
+def legend_line(look: Look, label: str, *, marked: bool = True) -> Line2D:
+    """A legend entry that shows colour, dashes and, where there are marks, the mark."""
+    line = Line2D([], [], color=look.color, marker=look.marker if marked else "", markersize=6, lw=2, label=label)
+    line.set_gid(f"legend-{label}-line")
     line.set_linestyle(look.line)
     return line
 
@@ -152,7 +174,10 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             if trace.marked:
                 line.set(**marks, markersize=6.5, markevery=_stagger(len(trace.x), list(look).index(trace.label)))
         elif trace.kind == "faint":
-            (line,) = axes.plot(trace.x, finite, color=style.color, lw=0.8, alpha=0.35, zorder=2)
+            (line,) = axes.plot(trace.x, finite, color=style.color, lw=0.8, alpha=0.5, zorder=2)
+            if (same := coincides(trace, panel)).any():
+                (core,) = axes.plot(trace.x, np.where(same, finite, np.nan), color=PAPER, lw=0.6, zorder=3.5)
+                core.set_gid(f"core-{trace.label}-{trace.kind}")
         else:
             (line,) = axes.plot(trace.x, finite, color=style.color, linestyle="none", zorder=4)
             line.set(**marks, markersize=7, markevery=_stagger(len(trace.x), 0))
@@ -166,10 +191,10 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole))
     if panel.whole:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(whole))
     if panel.x_scale == "symlog":
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))  # a new scale brings its own
+        axes.xaxis.set_major_formatter(FuncFormatter(whole))  # a new scale brings its own
         axes.set_xlim(left=-0.1)
     if panel.x_scale == "log":
         axes.set_xscale("log")
@@ -178,6 +203,8 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
         axes.set_ylim(panel.y_limits)
     if panel.reference is not None:
         axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
+    if panel.y_scale == "linear":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     if panel.y_scale == "log":
         label_decades(axes.yaxis, axes.get_ylim())
         _minor_ticks(axes)
@@ -219,14 +246,23 @@ def _minor_ticks(axes: Axes) -> None:
     axes.add_artist(marks)
 
 
+def whole(value: float | int, _: int | None = None) -> str:
+    """A tick at a whole number: never -0."""
+    return f"{round(value):,}"
+
+
 def number(value: float) -> str:
-    """A power of ten, or 2 or 5 times one, as a reader says it."""
-    if 1e-3 <= value < 1e4:
-        return f"{value:,.10g}"
-    exponent = math.floor(math.log10(value) + 1e-9)
-    mantissa = round(value / 10**exponent)
+    """A tick as all our axes have it: 0.01, 1, 100, 10⁴, 2·10⁵, −0.5."""
+    size = abs(value)
+    if size < 1e-12:
+        return "0"
+    sign = "−" if value < 0 else ""
+    if 1e-3 <= size < 1e4:
+        return f"{sign}{size:,.6g}"
+    exponent = math.floor(math.log10(size) + 1e-9)
+    mantissa = f"{size / 10**exponent:.3g}"
     power = "10" + str(exponent).translate(_SUPERSCRIPT)
-    return power if mantissa == 1 else f"{mantissa}·{power}"
+    return sign + (power if mantissa == "1" else f"{mantissa}·{power}")
 
 
 def _strip(axes: Axes, name: str, labels: Sequence[str]) -> None:
@@ -254,6 +290,17 @@ def _marks(axes: Axes, trace: Trace, chosen: Bool[np.ndarray, " points"], row: i
     elif kind != "non-finite" and not faint:
         marks.set(markeredgecolor=PAPER, markeredgewidth=0.4)
     return marks
+
+
+def coincides(trace: Trace, panel: Panel) -> Bool[np.ndarray, " points"]:
+    """Where a faint trace lies on its network's line, within three per cent, and would not be seen."""
+    lines = [each for each in panel.traces if (each.label, each.kind) == (trace.label, "line")]
+    same = np.zeros(len(trace.x), bool)
+    for line in lines:
+        if trace.kind == "faint" and np.array_equal(line.x, trace.x):
+            with np.errstate(invalid="ignore"):
+                same |= np.abs(trace.y - line.y) <= 0.03 * np.abs(line.y)
+    return same
 
 
 def _alone(y: Float[np.ndarray, " points"]) -> Bool[np.ndarray, " points"]:

@@ -23,5 +23,12 @@ def pooled(traces: Sequence[Trace]) -> list[Trace]:
 
 
 def _pool(group: Sequence[Trace]) -> Trace:
-    values = np.sort(np.stack([trace.y for trace in group]), axis=0)  # NaN last, after infinity
-    return replace(group[0], y=values[len(group) // 2], band=(values[0], values[-1]), runs=len(group))
+    values = np.stack([trace.y for trace in group])
+    order = np.argsort(values, axis=0, kind="stable")  # NaN last, after infinity
+    middle = order[len(group) // 2]
+    low, y, high = (np.take_along_axis(values, of[None], axis=0)[0] for of in (order[0], middle, order[-1]))
+    words = [word for word in group[0].about if all(word in trace.about for trace in group)]
+    about = {word: [group[run].about[word][point] for point, run in enumerate(middle)] for word in words}
+    perfect = [trace.singular for trace in group if trace.singular is not None]
+    singular = np.take_along_axis(np.stack(perfect), middle[None], axis=0)[0] if len(perfect) == len(group) else None
+    return replace(group[0], y=y, band=(low, high), runs=len(group), about=about, singular=singular)

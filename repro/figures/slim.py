@@ -9,26 +9,30 @@ from __future__ import annotations
 import itertools
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _SVG, _LINKS = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _USE = f"{{{_SVG}}}use"
 _HREF = f"{{{_LINKS}}}href"
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_SERIES = re.compile(
+    r"(?:finite|alone|infinite|singular|beyond|non-finite|band|core|legend)-(.*)-(?:line|faint|points)", re.DOTALL
+)
+"""The identifier of what was drawn of one network: what it is, the network, and when."""
 _MEASURES = ("d", "x", "y", "width", "height", "transform")
 _SPEAKING = (f"{{{_SVG}}}text", f"{{{_SVG}}}tspan", f"{{{_SVG}}}style")
 ET.register_namespace("", _SVG)
 ET.register_namespace("xlink", _LINKS)
 
 
-def slim(svg: str) -> str:
-    """An SVG of Matplotlib's, made small."""
+def slim(svg: str, networks: Sequence[str] = ()) -> str:
+    """An SVG of Matplotlib's, made small; what was drawn of one of the networks has its number (``data-network``)."""
     root = ET.fromstring(svg)
     for parent in list(root.iter()):
         for child in parent.findall(f"{{{_SVG}}}metadata"):
             parent.remove(child)
-    _identifiers(root)
+    _identifiers(root, networks)
     classes: dict[str, str] = {}
     for element in root.iter():
         _spaces(element)
@@ -107,8 +111,8 @@ def _pair(x: float, y: float, digits: int) -> str:
     return f"{first}{second}" if second[0] == "-" else f"{first} {second}"
 
 
-def _identifiers(root: ET.Element) -> None:
-    """Short ones for what is referred to, none for the rest."""
+def _identifiers(root: ET.Element, networks: Sequence[str]) -> None:
+    """Short ones for what is referred to, none for the rest but the networks' numbers."""
     used: dict[str, str] = {}
     names: Iterator[str] = (_name(number) for number in itertools.count())
     for element in root.iter():
@@ -123,6 +127,8 @@ def _identifiers(root: ET.Element) -> None:
                     element.set("id", used[value])
                 else:
                     del element.attrib["id"]
+                    if (series := _SERIES.fullmatch(value)) and series[1] in networks:
+                        element.set("data-network", str(networks.index(series[1])))
             elif key == _HREF and value.startswith("#"):
                 element.set(key, f"#{used[value[1:]]}")
             elif "url(#" in value:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from repro.records import RunDirectory, metrics, readings
+from repro.records import RunDirectory, metrics, readings, spectra
+from repro.records.spectrum import COLUMNS
 from repro.records.surface import SURFACE, Surface, SurfaceRecord
 from repro.records.tables import METRIC_COLUMNS
+
+DRAWN = ("weights", "representations")
+"""Whose singular values are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class RunRecords:
     """Columns step, epoch, measurement, layer, name, mode, quantity, value."""
     classes: int | None = None
     """Number of classes, for the chance level; None draws none."""
+    spectra: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    """All singular values of weights and representations (`repro.records.spectra`), if they were kept."""
     surface: Surface | None = None
     """The loss around the trained network, if `repro landscape` has computed all of it."""
 
@@ -37,7 +43,8 @@ class RunRecords:
         of_run, read = metrics(run), readings(run)
         of_run = of_run.astype({"metric": "category"})  # compared by number, not by letter: ten times as fast
         read = read.astype(dict.fromkeys(("measurement", "name", "mode", "quantity"), "category"))
-        return cls(label=name, metrics=of_run, readings=read, classes=classes, surface=surface)
+        kept = spectra(run, DRAWN)
+        return cls(label=name, metrics=of_run, readings=read, classes=classes, spectra=kept, surface=surface)
 
     @classmethod
     def of_readings(cls, label: str, readings: pd.DataFrame) -> RunRecords:

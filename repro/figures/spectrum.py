@@ -2,57 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
 from repro.figures.panels import label_decades
+from repro.figures.source import RunRecords
 from repro.figures.style import SINGULAR, freeze_layout, styled, title
+from repro.measurements import MEASUREMENTS
 
 _ROWS = 64
 _FLOOR = 2.0**-23
 
 
-def spectrum(label: str, spectra: pd.DataFrame, measurement: str, mode: str, *, times: int = 4) -> Figure:
-    """σ over the layer's largest as colour: layers to the right, their singular values downwards.
+def has_spectra(runs: Sequence[RunRecords], measurement: str) -> bool:
+    """Whether any of the runs has kept singular values of a measurement's layers."""
+    return any(bool(_of(run.spectra, measurement)["layer"].ge(1).any()) for run in runs)
+
+
+def of_runs(runs: Sequence[RunRecords], measurement: str) -> Figure:
+    """`spectrum` of the first run of each label, in the first of the modes that stand for a layer."""
+    first: dict[str, RunRecords] = {}
+    for run in runs:
+        if has_spectra([run], measurement):
+            first.setdefault(run.label, run)
+    there = {mode for run in first.values() for mode in _of(run.spectra, measurement)["mode"]}
+    mode = next((mode for mode in MEASUREMENTS[measurement].kappas[0].modes if mode in there), min(there))
+    return spectrum({label: run.spectra for label, run in first.items()}, measurement, mode)
+
+
+def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *, times: int = 4) -> Figure:
+    """σ over the layer's largest as colour: layers to the right, their singular values downwards; a row a run.
 
     Args:
-        label: What the run is called.
-        spectra: As `repro.records.spectra` returns them.
+        spectra: What `repro.records.spectra` returns of runs, by what they are called.
         measurement: Of which of them.
         mode: In which mode.
         times: How many of the measured steps at most, evenly spaced, the first and the last among them.
     """
-    table = spectra[(spectra["measurement"] == measurement) & (spectra["mode"] == mode) & (spectra["layer"] >= 1)]
-    steps = sorted(table["step"].unique())
-    shown = [steps[round(index)] for index in np.linspace(0, len(steps) - 1, min(times, len(steps)))]
+    tables = {label: _of(table, measurement, mode) for label, table in spectra.items()}
+    shown = {label: _some(sorted(set(table["step"].tolist())), times) for label, table in tables.items()}
+    across = max(map(len, shown.values()))
     with styled():
-        figure = Figure(figsize=(1.8 + 3.4 * max(len(shown), 2), 4.4), layout="constrained")
-        grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)
-        for axes, step in zip(grid[0], shown, strict=True):
-            of_step = table[table["step"] == step].sort_values("layer")
-            columns = [_column(values) for values in of_step["singular_values"]]
-            image = axes.imshow(
-                np.ma.masked_invalid(np.stack(columns, axis=1)),
-                norm=LogNorm(_FLOOR, 1.0),
-                cmap=colormaps["cividis"].with_extremes(under=SINGULAR),
-                aspect="auto",
-                interpolation="none",
-                extent=(0.5, len(columns) + 0.5, 1.0, 0.0),
-            )
-            axes.set_title(f"step {step:,}")
-            axes.set_xlabel("layer, from the input")
-            axes.grid(visible=False)
-        grid[0][0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
-        figure.suptitle(f"{title(label)}: {measurement}, {mode}" if mode else f"{title(label)}: {measurement}")
-        bar = figure.colorbar(image, ax=grid[0].tolist(), label="σ / σmax", extend="min")
+        figure = Figure(figsize=(1.8 + 3.4 * max(across, 2), 0.6 + 3.8 * len(tables)), layout="constrained")
+        grid = figure.subplots(len(tables), across, sharey=True, squeeze=False)
+        for row, (label, table) in zip(grid, tables.items(), strict=True):
+            for axes, step in zip(row, shown[label], strict=False):
+                image = _draw(axes, table[table["step"] == step].sort_values("layer"))
+                axes.set_title(f"{title(label)}, step {step:,}")
+            for axes in row[len(shown[label]) :]:
+                axes.remove()
+            row[0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
+        figure.suptitle(", ".join(filter(None, [measurement, mode])))
+        bar = figure.colorbar(image, ax=list(figure.axes), label="σ / σmax", extend="min")
         label_decades(bar.ax.yaxis, bar.ax.get_ylim())
         bar.ax.yaxis.set_minor_locator(NullLocator())
         return freeze_layout(figure)
+
+
+def _of(spectra: pd.DataFrame, measurement: str, mode: str | None = None) -> pd.DataFrame:
+    rows = spectra[(spectra["measurement"] == measurement) & (spectra["layer"] >= 1)]
+    return rows if mode is None else rows[rows["mode"] == mode]
+
+
+def _some(steps: Sequence[int], count: int) -> list[int]:
+    return [steps[round(index)] for index in np.linspace(0, len(steps) - 1, min(count, len(steps)))]
+
+
+def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
+    columns = [_column(values) for values in table["singular_values"]]
+    axes.set_xlabel("layer, from the input")
+    axes.grid(visible=False)
+    return axes.imshow(
+        np.ma.masked_invalid(np.stack(columns, axis=1)),
+        norm=LogNorm(_FLOOR, 1.0),
+        cmap=colormaps["cividis"].with_extremes(under=SINGULAR),
+        aspect="auto",
+        interpolation="none",
+        extent=(0.5, len(columns) + 0.5, 1.0, 0.0),
+    )
 
 
 def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:

@@ -141,7 +141,7 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with styled():
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return slim(buffer.getvalue())
+    return slim(buffer.getvalue(), list(getattr(figure, "networks", ())))
 
 
 def to_png(figure: Figure, *, dpi: int = 200) -> bytes:

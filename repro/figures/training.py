@@ -31,12 +31,14 @@ def _line(run: RunRecords, *names: str, scale: float = 1.0) -> list[Trace]:
     starts = np.arange(0, len(steps), width)
     counts = np.diff(starts, append=len(steps))
     x, y = np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
-    return [Trace(label=run.label, x=x, y=scale * y, marked=False)]
+    return [Trace(label=run.label, x=x, y=scale * y, marked=False, when="training batches")]
 
 
 def _points(run: RunRecords, *names: str, scale: float = 1.0) -> list[Trace]:
     steps, values = run.series(*names)
-    return [Trace(label=run.label, x=steps, y=scale * values, kind="points")] if len(steps) else []
+    if not len(steps):
+        return []
+    return [Trace(label=run.label, x=steps, y=scale * values, kind="points", when="held-out data")]
 
 
 def _unpenalised(run: RunRecords) -> bool:
@@ -84,10 +86,9 @@ def training_curves(runs: Sequence[RunRecords]) -> Figure:
     ]
     if not objective:
         del panels[1]
-    notes = [
-        note_line("line: training batches", lw=1.8),
-        note_line("mark: held-out data", linestyle="none", marker="o"),
-    ]
+    kinds = {trace.kind for panel in panels for trace in panel.traces}
+    notes = [note_line("line: training batches", lw=1.8)] if "line" in kinds else []
+    notes += [note_line("mark: held-out data", linestyle="none", marker="o")] if "points" in kinds else []
     if chance:
         notes.append(note_line("dotted: chance", lw=1.2, linestyle=DOTTED, color=INK))
     with styled():

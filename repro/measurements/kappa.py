@@ -56,7 +56,7 @@ class Kappa:
             readings: A run's readings, as `repro.records.readings` returns them.
 
         Returns:
-            Columns step, epoch, layer, name, kappa, kind; sorted by step and layer. Kinds are those of `kind`.
+            Columns step, epoch, layer, name, mode, kappa, kind; sorted by step and layer. Kinds are those of `kind`.
         """
         readings = readings[(readings["measurement"] == self.measurement) & readings["mode"].isin(self.modes)]
         rows = readings.assign(kind=kind(readings))
@@ -67,7 +67,8 @@ class Kappa:
             ranks = {mode: -rank for rank, mode in enumerate(self.modes)}
             rows = rows.sort_values("mode", key=lambda modes: modes.astype(object).map(ranks), kind="stable")
         rows = rows.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
-        return rows.rename(columns={"value": "kappa"})[["step", "epoch", "layer", "name", "kappa", "kind"]]
+        columns = ["step", "epoch", "layer", "name", "mode", "kappa", "kind"]
+        return rows.rename(columns={"value": "kappa"})[columns]
 
     def has(self, readings: pd.DataFrame) -> bool:
         """Whether `table` has a row of any layer; the images themselves do not count."""

@@ -165,14 +165,15 @@ class Probe:
         return [layer for layer in self.layers if layer.first == layer.index]
 
     def weight_name(self, layer: WeightLayer) -> str:
-        """The names of all layers that have this layer's weight, each module once."""
+        """The names of all layers that have this layer's weight, each module once; of a later slice with its number."""
         return self._names[layer.first]
 
     @cached_property
     def _names(self) -> dict[int, str]:
         by_layer: dict[int, dict[str, None]] = {}
         for layer in self.layers:
-            by_layer.setdefault(layer.first, {})[layer.name.partition("#")[0]] = None
+            name = layer.name if layer.index == layer.first else layer.name.partition("#")[0]
+            by_layer.setdefault(layer.first, {})[name] = None
         return {number: " = ".join(names) for number, names in by_layer.items()}
 
     @cached_property
@@ -206,6 +207,8 @@ class Probe:
                 by_layer[layer.index] = layer.part(total)
             elif parts:
                 self.leave_out("no gradient reaches the weights of", layer)
+            elif acted[layer.index]:
+                self.leave_out("gradients: frozen, as nothing in it requires one, are the weights of", layer)
         return by_layer
 
     def _acted_by(self, layer: WeightLayer) -> list[Tensor]:

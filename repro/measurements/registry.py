@@ -15,6 +15,7 @@ from repro.measurements.kinds import (
     geometry,
     operators,
     skip_features,
+    skips,
 )
 
 MEASUREMENTS: dict[str, Measurement] = {
@@ -31,6 +32,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "distance": geometry.DISTANCE,
     "diagonals": dirac.DIAGONALS,
     "features": skip_features.FEATURES,
+    "skips": skips.SKIPS,
 }
 
 DEFAULT = ("weights", "representations")

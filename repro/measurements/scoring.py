@@ -33,7 +33,7 @@ def pick(output: Any, how: Pick) -> Any:
             by_key: Any = output  # a mapping, a list, a tuple
             return by_key[how] if isinstance(output, Mapping | list | tuple) else getattr(output, str(how))
     except (KeyError, IndexError, AttributeError, TypeError) as error:
-        raise UserError(f"output={how!r} is not to be had of what the network returns: {described(output)}") from error
+        raise UserError(f"output={how!r} is not in what the network returns: {described(output)}") from error
     return output
 
 

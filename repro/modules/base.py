@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from repro.config import TrainingConfig
+from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.activations import Activation
 from repro.networks.options import Dial, Initialization
@@ -16,11 +19,12 @@ from repro.training.classifier import Classifier
 
 
 class NamedClassifier(Classifier):
-    """A network by name, trained by SGD.
+    """A network by name, trained by one of torch's optimisers.
 
     Args:
         name: As `repro.networks.create_network` takes it: ``resnet110``, ``timm/NAME``.
         options: The network's own options.
+        own: What the class's constructor takes beside the arguments below, for checkpoints. Default: the options.
         num_classes: The data's classes.
         in_channels: The images' channels.
         image_size: Their height and width.
@@ -29,13 +33,16 @@ class NamedClassifier(Classifier):
         initialization: Gaussian of variance 2 / fan-in (he); cut off at two deviations; with that corrected; Glorot's;
             orthogonal in the unfolded kernel, or at its centre (`repro.networks.initialization`).
         loss: What is trained on, beside the penalties.
+        optimizer: SGD; AdamW; or Muon for hidden matrices and kernels, with AdamW for the rest.
         learning_rate: After the warm-up.
-        momentum: Of SGD.
+        momentum: Of SGD and Muon; of AdamW alone, β1.
         nesterov: Take Nesterov's momentum.
-        weight_decay: The objective is the loss + weight_decay / 2 times the sum of all squared parameters.
+        weight_decay: SGD: the objective is the loss + weight_decay / 2 times the sum of all squared parameters; others:
+            they shrink by the learning rate times this at each step.
         spectral_penalty: Weight of a penalty on unequal singular values; 0: none.
         warmup_steps: Steps at `warmup_learning_rate` before the first of `learning_rate`.
         warmup_learning_rate: The learning rate of the warm-up.
+        schedule: After the warm-up: stepwise decay at `milestones`, half a cosine down to 0, or the same rate.
         milestones: Where the learning rate is multiplied by `factor`, as shares of all steps.
         factor: What it is multiplied by.
         every_n_steps: How often ``step/...`` metrics are recorded.
@@ -53,6 +60,7 @@ class NamedClassifier(Classifier):
         name: str,
         options: Mapping[str, Any] | None = None,
         *,
+        own: Mapping[str, Any] | None = None,
         num_classes: int = 10,
         in_channels: int = 3,
         image_size: int = 32,
@@ -60,6 +68,7 @@ class NamedClassifier(Classifier):
         gamma: float = 20.0,
         initialization: Initialization = "he",
         loss: Literal["cross_entropy", "square", "hinge"] = "cross_entropy",
+        optimizer: Literal["sgd", "adamw", "muon"] = "sgd",
         learning_rate: float = 0.1,
         momentum: float = 0.9,
         nesterov: bool = False,
@@ -67,6 +76,7 @@ class NamedClassifier(Classifier):
         spectral_penalty: float = 0.0,
         warmup_steps: int = 400,
         warmup_learning_rate: float = 0.01,
+        schedule: Literal["milestones", "cosine", "constant"] = "milestones",
         milestones: tuple[float, ...] = (0.5, 0.75),
         factor: float = 0.1,
         every_n_steps: int = 10,
@@ -84,6 +94,7 @@ class NamedClassifier(Classifier):
             network = connect(network, neurons, skip_seed, image=image, initialization=initialization, **skips)
         training = TrainingConfig(
             loss=loss,
+            optimizer=optimizer,
             learning_rate=learning_rate,
             momentum=momentum,
             nesterov=nesterov,
@@ -91,9 +102,20 @@ class NamedClassifier(Classifier):
             spectral_penalty=spectral_penalty,
             warmup_steps=warmup_steps,
             warmup_learning_rate=warmup_learning_rate,
+            schedule=schedule,
             milestones=tuple(milestones),
             factor=factor,
         )
         network = network.to(memory_format=torch.channels_last)
         super().__init__(network, num_classes=num_classes, training=training, every_n_steps=every_n_steps)
-        self.save_hyperparameters(ignore=["options", "name"])
+        # Lightning reads the arguments from the constructors' frames, up to one that a decorator has made.
+        self.save_hyperparameters(ignore=["options", "name", "own"])
+        self.save_hyperparameters(dict((options or {}) if own is None else own))
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """Class scores (logits) of images; `UserError` for images of other channels than it was made for."""
+        if (channels := images.shape[1]) != (made := self.hparams["in_channels"]):
+            raise UserError(
+                f"{type(self).__name__} has {made} channels, the images have {channels}; pass in_channels={channels}"
+            )
+        return super().forward(images)

@@ -13,28 +13,33 @@ class ResidualForm(NamedClassifier):
     """A network of the skeleton that the four families have in common.
 
     Args:
-        name: As `NamedClassifier` takes it.
+        name: The family.
+        depth: Weight layers.
         options: The family's own options.
         form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
         width: Channels of the first stage. Default: 16, or 64.
         normalization: After each convolution: batch normalisation; none; of each image, over groups of channels or all.
         normalization_groups: Groups of the channels for normalization ``group``. Default: 8, or 32.
+        preactivation: Normalise and activate before each convolution of a block, not after it.
         common: See `NamedClassifier`.
     """
 
     def __init__(
         self,
         name: str,
+        depth: int,
         options: Mapping[str, Any],
         *,
         form: Form = "small",
         width: int | None = None,
         normalization: Normalization = "batch",
         normalization_groups: int | None = None,
+        preactivation: bool = False,
         **common: Any,
     ) -> None:
         normalizing = {"normalization": normalization, "normalization_groups": normalization_groups}
-        super().__init__(name, {"form": form, "width": width, **normalizing, **options}, **common)
+        options = {"form": form, "width": width, "preactivation": preactivation, **normalizing, **options}
+        super().__init__(f"{name}{depth}", options, own={"depth": depth, **options}, **common)
 
 
 class PlainNet(ResidualForm):
@@ -52,7 +57,7 @@ class PlainNet(ResidualForm):
     """
 
     def __init__(self, depth: int = 110, *, block: Block | None = None, **common: Any) -> None:
-        super().__init__(f"plainnet{depth}", {"block": block}, **common)
+        super().__init__("plainnet", depth, {"block": block}, **common)
 
 
 class ResNet(ResidualForm):
@@ -83,7 +88,7 @@ class ResNet(ResidualForm):
         **common: Any,
     ) -> None:
         skips = {"shortcut": shortcut, "skip_strength": skip_strength, "residual": residual}
-        super().__init__(f"resnet{depth}", {"block": block, **skips}, **common)
+        super().__init__("resnet", depth, {"block": block, **skips}, **common)
 
 
 class ResNeXt(ResidualForm):
@@ -114,7 +119,7 @@ class ResNeXt(ResidualForm):
         **common: Any,
     ) -> None:
         skips = {"shortcut": shortcut, "skip_strength": skip_strength, "residual": residual}
-        super().__init__(f"resnext{depth}", {"groups": groups, **skips}, **common)
+        super().__init__("resnext", depth, {"groups": groups, **skips}, **common)
 
 
 class DiracNet(ResidualForm):
@@ -132,4 +137,4 @@ class DiracNet(ResidualForm):
     """
 
     def __init__(self, depth: int = 110, *, diagonal: Diagonal = "free", **common: Any) -> None:
-        super().__init__(f"diracnet{depth}", {"diagonal": diagonal}, **common)
+        super().__init__("diracnet", depth, {"diagonal": diagonal}, **common)

@@ -52,7 +52,8 @@ class VGG(NamedClassifier):
         pooling: Pooling | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(f"vgg{depth}", {"width": width, "pooling": pooling}, **common)
+        options = {"width": width, "pooling": pooling}
+        super().__init__(f"vgg{depth}", options, own={"depth": depth, **options}, **common)
 
 
 class DenseNet121(NamedClassifier):
@@ -88,5 +89,5 @@ class SkipToOutput(NamedClassifier):
     def __init__(
         self, network: str = "cnn13", neurons: int = 1000, options: Mapping[str, Any] | None = None, **common: Any
     ) -> None:
-        super().__init__(network, options, neurons=neurons, **common)
-        self.save_hyperparameters({"options": dict(options or {})})  # an argument here, unlike in the other classes
+        own = {"network": network, "options": dict(options or {})}
+        super().__init__(network, options, own=own, neurons=neurons, **common)

@@ -17,6 +17,7 @@ from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
 from repro.networks.sites.layout import Layout, layouts
 from repro.networks.sites.seen import SHORTCUT, Seen, look_over
+from repro.networks.sites.slices import View, acting
 from repro.networks.tracer import Tracer, Use
 
 SHORTCUTS = ("downsample", "shortcut")
@@ -43,7 +44,7 @@ class WeightLayer:
     """A convolution's stride, padding, dilation and so on."""
     parameter: nn.Parameter | None = None
     """The parameter that acts as it is; None for a weight that every pass makes anew."""
-    view: tuple[tuple[int, ...], tuple[int, ...], int] | None = None
+    view: View | None = None
     """Shape, strides and offset of the part of the parameter that acts; None for the whole."""
     first: int = 0
     """Number of the first layer with the same weight; its own if it is that."""
@@ -195,7 +196,8 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
             for layer in layers
         ]
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
-    seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched)
+    parts = acting((layer.parameter, layer.view) for layer in layers if layer.parameter is not None)
+    seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched, parts)
     return layers, seen, frozenset(left_out)
 
 
@@ -253,8 +255,7 @@ def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], we
         if layer.sources != other.sources or (layer.parameter is None) != (other.parameter is None):
             continue
         if layer.parameter is not None:
-            whole = weight.numel() == theirs.numel() == layer.parameter.numel()
-            if (whole and _axes(weight) == _axes(theirs)) or layer.view == other.view:
+            if _axes(weight) == _axes(theirs) and weight.storage_offset() == theirs.storage_offset():
                 return other.first
         elif weight is theirs or (weight.shape == theirs.shape and bool((weight == theirs).all())):
             return other.first

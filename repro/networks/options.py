@@ -48,6 +48,9 @@ class NetworkOptions:
     shortcut: Shortcut | None = None
     """Shortcut where the shape changes: subsampling and channels of zeros, or a strided 1x1 convolution. Default: the
     form's own, identity for small and projection for imagenet."""
+    preactivation: bool = False
+    """In blocks, normalise and activate before each convolution and not after it, and do nothing after the addition
+    (He et al. 2016, "Identity mappings"); once more behind the last block."""
     skip_strength: Dial | None = None
     """α of path(h) + α · shortcut(h): a number from 0 to 1, or learned, one for each block, from 1. Default: 1."""
     residual: Residual = "standard"

@@ -11,14 +11,25 @@ from __future__ import annotations
 
 from functools import partial
 
+from repro.errors import UserError
 from repro.networks.families import residual_spec as layout
 from repro.networks.families import sequential_spec as plans
 from repro.networks.family import Depths, Family
+from repro.networks.options import Options
 
 _STACK = frozenset({"activation", "gamma", "initialization"})
 DENSENET_DEPTHS = Depths((121,), "121")
-_COMMON = _STACK | {"form", "width", "normalization", "normalization_groups"}
+_COMMON = _STACK | {"form", "width", "normalization", "normalization_groups", "preactivation"}
 _SKIPS = frozenset({"block", "shortcut", "skip_strength", "residual"})
+_DENSENET_LEAST = {"small": 8, "imagenet": 29}
+"""Sides of the images that three transitions, and ImageNet's stem, leave a pixel of."""
+
+
+def _densenet(depth: int | None, options: Options) -> None:
+    if options.image_size < (least := _DENSENET_LEAST[options.form]):
+        raise UserError(f"image_size {options.image_size} is too small for densenet{depth}; it needs {least} or more")
+    plans.densenet(depth, options)
+
 
 NETWORKS: dict[str, Family] = {
     "plainnet": Family(
@@ -61,7 +72,7 @@ NETWORKS: dict[str, Family] = {
         builder="repro.networks.families.densenet:DenseNet",
         takes=_STACK | {"form"},
         depths=lambda _options: DENSENET_DEPTHS,
-        check=plans.densenet,
+        check=_densenet,
     ),
     "fc": Family(
         builder="repro.networks.families.sequential:fc",

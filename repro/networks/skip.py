@@ -71,7 +71,7 @@ def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) 
     modules = dict(network.named_modules())
     for name in activation_names(network):
         if name not in modules:
-            raise UserError(f"{type(network).__name__} names the skip layer '{name}', which it has not")
+            raise UserError(f"{type(network).__name__} names the skip layer '{name}', which it does not have")
 
         def note(_module: nn.Module, _inputs: object, output: Tensor, name: str = name) -> None:
             calls = sum(site.name == name for site in sites)

@@ -36,6 +36,15 @@ READINGS: Kinds = {
     "mode": _TEXT,
     "values": dict,
 }
+SPECTRA: Kinds = {
+    "step": int,
+    "epoch": int,
+    "measurement": str,
+    "layer": int,
+    "name": str,
+    "mode": str,
+    "singular_values": str,
+}
 _OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
 """Entries whose values are numbers."""
 

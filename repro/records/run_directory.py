@@ -15,7 +15,7 @@ from repro.records.environment import now
 from repro.records.files import append_lines, decode_number, dump_json, replace_text
 from repro.records.lock import Lock, holder
 
-ENDED = ("finished", "diverged")
+ENDED = ("finished", "diverged", "stopped")
 """States of a run that has its result."""
 
 MANIFEST = "manifest.json"
@@ -165,7 +165,10 @@ class RunDirectory:
 
     @property
     def status(self) -> str:
-        """created, running, interrupted, failed, diverged, finished; or killed: marked running, without an owner."""
+        """created, running, interrupted, failed, diverged, stopped (by its rule), finished.
+
+        Or killed: marked running, without an owner.
+        """
         status = str(self.state.get("status", "created"))
         return "killed" if status == "running" and self.holder is None else status
 

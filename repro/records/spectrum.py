@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.records.files import append_lines, read_lines
+from repro.errors import UserError
+from repro.records import form
+from repro.records.files import append_lines
 from repro.records.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -23,20 +25,32 @@ if TYPE_CHECKING:
 
 COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "singular_values"]
 FILE = "spectra.jsonl"
+_MOST = 2**28
+"""Bytes of one spectrum at most: a stranger's file may promise more than memory holds."""
 
 
 def append_spectra(run: RunDirectory, step: int, epoch: int, spectra: Iterable[Mapping[str, Any]]) -> None:
     """Record singular values after `step` optimiser steps; nothing if there are none."""
-    lines = [{"step": step, "epoch": epoch, **row, "singular_values": pack(row["singular_values"])} for row in spectra]
-    if lines:
-        append_lines(run.path / FILE, lines)
+    if records := list(lines(step, epoch, spectra)):
+        append_lines(run.path / FILE, records)
 
 
-def spectra(run: RunDirectory | str | Path) -> pd.DataFrame:
+def lines(step: int, epoch: int, spectra: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records of singular values after `step` optimiser steps."""
+    for row in spectra:
+        yield {"step": step, "epoch": epoch, **row, "singular_values": pack(row["singular_values"])}
+
+
+def spectra(run: RunDirectory | str | Path, measurements: Collection[str] | None = None) -> pd.DataFrame:
     """The spectra of a run: step, epoch, measurement, layer, name, mode, and all singular values as an array.
 
     Args:
-        run: One that was trained with ``--measure.spectra true``; without, the table is empty.
+        run: One that was trained with ``--measure.spectra true``, or a folder of ``repro measure --spectra``; without
+            such a file the table is empty.
+        measurements: Of which of them; all if None.
+
+    Raises:
+        UserError: There is no such run, or a record is of another form.
 
     Example:
         >>> frame = spectra("runs/single/RUN")
@@ -45,9 +59,18 @@ def spectra(run: RunDirectory | str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    plain = RunDirectory.at(run).path / FILE
-    lines = read_lines(plain if plain.exists() else plain.with_name(f"{FILE}.gz"))
-    rows = [[*(line[name] for name in COLUMNS[:-1]), unpack(line["singular_values"])] for line in lines]
+    folder = run.path if isinstance(run, RunDirectory) else Path(run)
+    if not (folder / FILE).is_file():
+        folder = RunDirectory.at(run).path
+    path = folder / FILE if (folder / FILE).exists() else folder / f"{FILE}.gz"
+    rows = []
+    for line in form.lines(path, form.SPECTRA):
+        if measurements is None or line["measurement"] in measurements:
+            try:
+                rows.append([*(line[name] for name in COLUMNS[:-1]), unpack(line["singular_values"])])
+            except (ValueError, zlib.error) as error:
+                where = f"the spectrum of {line['measurement']}, layer {line['layer']}, step {line['step']}"
+                raise UserError(f"'{path}' is damaged: {where} ({error}); restore it, or move the run away") from error
     table = pd.DataFrame(rows, columns=COLUMNS)
     table = table.drop_duplicates(["step", "measurement", "layer", "mode"], keep="last")
     return table.sort_values("step", kind="stable", ignore_index=True)
@@ -65,7 +88,11 @@ def unpack(text: str) -> np.ndarray:
     """The values that `pack` made a text of, as float32."""
     import numpy as np
 
-    parts = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    deflated = zlib.decompressobj()
+    content = deflated.decompress(base64.b64decode(text), _MOST)
+    if not deflated.eof:
+        raise ValueError("torn, or too long")
+    parts = np.frombuffer(content, np.uint8)
     return np.ascontiguousarray(parts.reshape(4, -1).T).view("<f4").ravel().astype(np.float32)
 
 

@@ -55,6 +55,8 @@ def build_all(folders: Sequence[Path], out: Path) -> Path:
 def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = (), proven: Sequence[str] = ()) -> Path:
     """Write the report: ``index.html``, ``tables.md``, ``tables/`` (CSV, LaTeX), ``results.json`` and ``figures/``.
 
+    Of several sections ``index.html`` is the overview, and each has a page of its own in ``parts/``.
+
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
     The same records give the same bytes. What an earlier report in this folder was made of is not made again.
 
@@ -62,7 +64,7 @@ def write(sections: Sequence[Section], out: Path, *, entries: Sequence[Entry] = 
         sections: What to report on.
         out: Folder for the report; made if missing.
         entries: Of the overview that stands above it.
-        proven: Parts of the page on the theory, that stand below it.
+        proven: Parts of the theory's page; none if there is none.
 
     Returns:
         The page's path.
@@ -90,44 +92,45 @@ def files(
     Args:
         sections: What to report on.
         entries: Of the overview that stands above it.
-        proven: Parts of the page on the theory, that stand below it.
+        proven: Parts of the theory's page; none if there is none.
         memory: What earlier reports made.
         pictures: Whether figures come as PNG too.
     """
-    from repro.report import overview, page, svg
-    from repro.report.tables import to_markdown
+    from repro.report.pages.document import document
+    from repro.report.pages.svg import fill
     from repro.report.together import render
 
-    level = 1 if len(sections) == 1 and not entries else 2
-    rendered, drawn = render(sections, level, memory or Memory(), pictures=pictures)
+    alone = len(sections) == 1 and not entries
+    made_of = render(sections, 1 if alone else 2, memory or Memory(), pictures=pictures)
     made: dict[str, bytes] = {}
     names: dict[str, str] = {}  # of figures' files: what several sections show is one file
     markdown = []
-    for section, written in zip(sections, rendered, strict=True):
+    for section, written in zip(sections, made_of.rendered, strict=True):
         for name, key in written.figures.items():
             if key not in names:
                 names[key] = f"figures/{section.key}-{name}.svg"
-                made[names[key]] = drawn[key].encode()
+                made[names[key]] = made_of.drawn[key]["svg"].encode()
                 if pictures:
-                    made[names[key].replace(".svg", ".png")] = drawn[f"{key}.png"]
+                    made[names[key].replace(".svg", ".png")] = made_of.png[key]
         made[f"tables/{section.key}.csv"] = written.csv.encode()
         made[f"tables/{section.key}.tex"] = written.latex.encode()
         markdown.append(written.markdown + _links({name: names[key] for name, key in written.figures.items()}))
-    title = sections[0].title if len(sections) == 1 else "Report"
-    parts = svg.fill([written.part for written in rendered], drawn)
-    if entries:
-        counts = {section.key: written.counts for section, written in zip(sections, rendered, strict=True)}
-        title = "Two papers on skip connections, artefact by artefact"
-        markdown.insert(0, f"# {title}\n\n{to_markdown(overview.table(entries, counts))}\n")
-        parts = [overview.html(entries, counts, theory=bool(proven)), *parts, *proven]
-    elif len(sections) > 1:
-        markdown.insert(0, f"# {title}\n")
+    parts = {
+        section.key: (section.title, fill(written.part, made_of.drawn))
+        for section, written in zip(sections, made_of.rendered, strict=True)
+    }
+    if alone:
+        pages = {"index.html": document(*parts[sections[0].key])}
+    else:
+        from repro.report import overview
+
+        cards = {section.key: written.card for section, written in zip(sections, made_of.rendered, strict=True)}
+        heading, table, pages = overview.pages(cards, parts, entries, proven)
+        markdown.insert(0, f"# {heading}\n\n{table}\n")
     made["tables.md"] = "\n".join(markdown).encode()
-    results = [result for written in rendered for result in written.results]
+    results = [result for written in made_of.rendered for result in written.results]
     made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
-    contents = {} if entries else {section.key: section.title for section in sections}
-    made["index.html"] = page.page(title, parts, contents, headed=bool(entries)).encode()
-    return made
+    return made | {name: page.encode() for name, page in pages.items()}
 
 
 def _links(files: Mapping[str, str]) -> str:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from repro.records import RunDirectory
+from repro.records.spectrum import FILE as SPECTRA
 from repro.records.surface import PLAN, SURFACE
 from repro.report.sources import Section
 
 _TOLD = ("config.yaml", "environment.json", "state.json")
-_DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", f"{SURFACE}/{PLAN}")
+_DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", SPECTRA, f"{SPECTRA}.gz", f"{SURFACE}/{PLAN}")
 _PACKAGES = ("matplotlib", "numpy", "pandas")
 
 
@@ -74,7 +75,7 @@ def code(*parts: str) -> str:
     root = Path(str(resources.files("repro")))
     roots = [root / part for part in parts] or [root]
     paths = [path for path in roots for path in ([path] if path.is_file() else path.rglob("*"))]
-    files = sorted(path for path in paths if path.suffix in (".py", ".css"))
+    files = sorted(path for path in paths if path.suffix in (".py", ".css", ".js"))
     return of(_of_files(files), [(name, metadata.version(name)) for name in _PACKAGES])
 
 

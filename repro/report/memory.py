@@ -37,9 +37,9 @@ class Memory:
         self._used: dict[str, Any] = {}
 
     @property
-    def keys(self) -> set[str]:
-        """The keys of all that is remembered."""
-        return self._things.keys() | self._used.keys()
+    def things(self) -> dict[str, Any]:
+        """All that is remembered, by key; what is taken from here and not `put` is forgotten."""
+        return self._things | self._used
 
     def get(self, key: str) -> Any:
         """What was made under a key; None if nothing was."""
@@ -53,7 +53,8 @@ class Memory:
 
     def content(self, files: Mapping[str, bytes]) -> bytes:
         """The memory as a file of the folder, beside the other files that this build has made."""
-        record = {"things": self._used, "files": {name: _digest(content) for name, content in files.items()}}
+        things = {key: self._used[key] for key in sorted(self._used)}  # the same whatever was asked for first
+        record = {"things": things, "files": {name: _digest(content) for name, content in files.items()}}
         content = gzip.compress(json.dumps(record, ensure_ascii=False).encode(), 6, mtime=0)
         return _signature(content) + content
 

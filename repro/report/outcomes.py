@@ -10,10 +10,10 @@ from typing import Any
 from repro.data.registry import DATASETS
 from repro.errors import UserError
 from repro.figures import RunRecords
+from repro.measurements.quantities import quantities
 from repro.records import RunDirectory
 from repro.report.sources import ReportCell, Section, configuration
 from repro.studies.claims import Verdict, evaluate
-from repro.studies.quantities import quantities
 
 ACCURACIES = ("train_accuracy", "test_accuracy")
 
@@ -35,7 +35,7 @@ class RunResult:
 
     @cached_property
     def quantities(self) -> dict[str, float]:
-        """What claims and tables may speak of (`repro.studies.quantities`); empty without a result."""
+        """What claims and tables may speak of (`repro.measurements.quantities`); empty without a result."""
         return quantities(self.final, self.seconds, self.records) if self.ended else {}
 
     def result(self, section: Section) -> dict[str, Any]:

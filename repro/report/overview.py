@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from repro.report.pages.document import document
+from repro.report.pages.scorecard import VERDICTS, Card, card, overview
 from repro.report.sources import Section, of_cells
-from repro.report.tables import Column, Table, to_html
+from repro.report.tables import Column, Table, to_markdown
+from repro.report.theory import TITLE as THEORY
 from repro.studies.files import load, names
 
 _KINDS = ("Table", "section", "Fig.")
@@ -66,49 +69,54 @@ def _entry(name: str, section: Section) -> Entry:
     return Entry(study=name, section=section, done=done)
 
 
-Counts = Mapping[str, Mapping[str, int]]
-"""How many claims have which verdict, by a section's key; of a section without an entry none was checked."""
+TITLE = "Two papers on skip connections, artefact by artefact"
 
 
-def _counted(entry: Entry, counts: Counts) -> Mapping[str, int]:
-    return counts.get(entry.section.key, {"not run": len(entry.section.claims)})
+def pages(
+    cards: Mapping[str, Card], parts: Mapping[str, tuple[str, str]], entries: Sequence[Entry], proven: Sequence[str]
+) -> tuple[str, str, dict[str, str]]:
+    """The overview and a page for each section, that lead to each other.
+
+    Args:
+        cards: Of the sections that have a part, by key.
+        parts: Title and HTML of each.
+        entries: Of the overview; where there are none, the sections are all that it has.
+        proven: Parts of the theory's page.
+
+    Returns:
+        The overview's heading, its table as Markdown, and the pages by their path, the overview last.
+    """
+    heading = TITLE if entries else "Report"
+    cards = {entry.section.key: cards.get(entry.section.key) or card(entry.section) for entry in entries} or cards
+    links = {key: f"parts/{key}.html" for key in parts}
+    every = {**parts, **({"theory": (THEORY, "\n".join(proven))} if proven else {})}
+    below = f'<p class="theory"><a href="parts/theory.html">{escape(THEORY)}</a></p>' if proven else ""
+    order = list(every)
+    made = {}
+    for number, (key, (title, part)) in enumerate(every.items()):
+        others = [(order[number - 1], "←")] if number else []
+        others += [(order[number + 1], "→")] if number + 1 < len(order) else []
+        nav = ['<a href="../index.html">All artefacts</a>' if entries else '<a href="../index.html">All runs</a>']
+        nav += [f'<a href="{other}.html">{arrow} {escape(every[other][0])}</a>' for other, arrow in others]
+        made[f"parts/{key}.html"] = document(title, part, nav="\n".join(nav))
+    made["index.html"] = document(heading, overview(heading, cards, links, below))
+    return heading, to_markdown(table(cards, {entry.section.key: entry.study for entry in entries})), made
 
 
-def _size(section: Section) -> str:
-    return f"{section.preset} ({section.scale})" if section.scale else section.preset
-
-
-def table(artefacts: Sequence[Entry], counts: Counts) -> Table:
-    """A row for each entry."""
-    columns = [
-        Column("", "artefact", numeric=False),
-        Column("", "what", numeric=False),
-        Column("", "size", numeric=False),
-        Column("", "runs"),
-        Column("claims", "hold"),
-        Column("claims", "fail"),
-        Column("claims", "not run"),
-        Column("", "study", numeric=False),
-    ]
+def table(cards: Mapping[str, Card], studies: Mapping[str, str]) -> Table:
+    """A row for each card, for those who read text."""
+    columns = [Column("", name, numeric=False) for name in ("artefact", "what", "size")]
+    columns += [Column("", "runs"), *(Column("claims", name) for name in ("hold", "mixed", "fail", "not run"))]
+    columns += [Column("", "study", numeric=False)]
     rows = [
         [
-            artefact.section.where,
-            artefact.section.title,
-            _size(artefact.section) if artefact.done else "not run",
-            f"{artefact.done} of {len(artefact.section.cells)}",
-            *(str(_counted(artefact, counts).get(verdict, 0)) for verdict in ("holds", "fails", "not run")),
-            artefact.study,
+            card.where,
+            card.title,
+            f"{card.size} ({card.scale})" if card.scale else card.size,
+            card.runs.removesuffix("s").removesuffix(" run"),
+            *(str(card.counts[kind]) for kind in VERDICTS),
+            studies.get(key, key),
         ]
-        for artefact in artefacts
+        for key, card in cards.items()
     ]
     return Table(columns, rows)
-
-
-def html(artefacts: Sequence[Entry], counts: Counts, *, theory: bool = False) -> str:
-    """The table, each row linked to its section where there is one, and to the theory where that is there."""
-    links = [f"#{artefact.section.key}" if artefact.done else None for artefact in artefacts]
-    text = (
-        "What was run, of everything that both papers report, and what became of their claims. Click a heading to sort."
-    )
-    below = '\n<p>Below them: <a href="#theory">the statements of both papers, checked by experiment</a>.</p>'
-    return f"<p>{escape(text)}</p>\n{to_html(table(artefacts, counts), links)}{below if theory else ''}"

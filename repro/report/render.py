@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from repro import figures
 from repro.figures import RunRecords
 from repro.records import dump_json
-from repro.report import page, tables
+from repro.report import tables
 from repro.report.identity import Prints, of_figure
 from repro.report.outcomes import RunResult, outcomes, verdicts
+from repro.report.pages.scorecard import Card, card
+from repro.report.pages.section import study_section
+from repro.report.pages.svg import Drawn
 from repro.report.sources import Section
-
-CURVES = "training-curves"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +30,15 @@ class Rendered:
     latex: str
     results: list[dict[str, Any]]
     """Entries of ``results.json``."""
-    counts: dict[str, int]
-    """How many claims have which verdict."""
+    card: Card
+    """What the overview says of it."""
     figures: dict[str, str]
     """The figures' keys by name."""
-    curves: list[str]
-    """The keys of runs' own curves."""
 
-    @property
-    def keys(self) -> list[str]:
-        """The keys of all its figures."""
-        return [*self.figures.values(), *self.curves]
+    @classmethod
+    def remembered(cls, content: Mapping[str, Any]) -> Rendered:
+        """From what `dataclasses.asdict` made of it."""
+        return cls(**{**content, "card": Card(**content["card"])})
 
 
 @dataclass
@@ -49,44 +47,41 @@ class Studio:
 
     Args:
         prints: Of all runs.
-        kept: Keys of figures that need not be drawn.
-        pictures: Whether to draw PNG as well, under the key with ``.png``.
+        kept: Figures by key that need not be drawn.
+        pictures: Whether to draw PNG as well.
     """
 
     prints: Prints
-    kept: Collection[str] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
     pictures: bool = False
-    drawn: dict[str, Any] = field(default_factory=dict)
-    """What was drawn, by key."""
+    drawn: dict[str, Drawn] = field(default_factory=dict)
+    """What was drawn, or kept, by key."""
+    png: dict[str, bytes] = field(default_factory=dict)
+    """The same as pictures."""
     _read: dict[Hashable, RunResult] = field(default_factory=dict)
 
-    def render(self, section: Section, level: int) -> Rendered:
+    def render(self, section: Section, level: int, elsewhere: Mapping[str, str]) -> Rendered:
         """Write a section.
 
         Args:
             section: What to write of.
-            level: 1 if the page holds nothing else, 2 otherwise.
+            level: Of its heading in Markdown: 1 if the report holds nothing else, 2 otherwise.
+            elsewhere: Where runs are that another section's page describes, by name.
         """
         results = outcomes(section, self._read)
         runs = [outcome for outcome in results if outcome.records is not None]
         named = {name: self._figure(name, runs) for name in figures.chosen(_records(runs), section.figures)}
-        curves = [
-            self._figure(CURVES, [outcome]) if len(runs) > 1 and figures.chosen(_records([outcome]), [CURVES]) else None
-            for outcome in results
-        ]
         table, judged = tables.accuracy_table(section, results), verdicts(section, results)
-        part = page.study_section(
-            section, results, level=level, table=table, judged=judged, figures=named, curves=curves
-        )
+        order = sorted(named, key=lambda name: name in ("training-curves", "first-layer"))  # these every network has
+        first = next(filter(None, (self.drawn[named[name]]["asked"] for name in order)), "")
         return Rendered(
-            part=part,
+            part=study_section(section, results, table=table, judged=judged, figures=named, elsewhere=elsewhere),
             markdown=tables.markdown_section(section, table, judged, level=level),
             csv=tables.to_csv(table),
             latex=tables.to_latex(table),
             results=[json.loads(dump_json(outcome.result(section))) for outcome in results],
-            counts=dict(Counter(verdict.verdict for verdict in judged)),
+            card=card(section, results, judged, json.loads(first) if first else None),
             figures=named,
-            curves=[key for key in curves if key is not None],
         )
 
     def _figure(self, name: str, runs: Sequence[RunResult]) -> str:
@@ -94,12 +89,16 @@ class Studio:
         records = _records(runs)
         contents = [self.prints.of(run.cell.run).drawn for run in runs if run.cell.run is not None]
         key = of_figure(name, [(run.label, run.classes, text) for run, text in zip(records, contents, strict=True)])
-        if key not in self.kept and key not in self.drawn:
-            figure = figures.draw_one(name, records)
-            self.drawn[key] = figures.to_svg(figure)
-            if self.pictures:
-                self.drawn[f"{key}.png"] = figures.to_png(figure)
+        if key not in self.drawn:
+            self.drawn[key] = self.kept[key] if key in self.kept else self._draw(name, records, key)
         return key
+
+    def _draw(self, name: str, records: Sequence[RunRecords], key: str) -> Drawn:
+        figure = figures.draw_one(name, records)
+        if self.pictures:
+            self.png[key] = figures.to_png(figure)
+        asked = figures.asked(figure)
+        return Drawn(svg=figures.to_svg(figure), asked=dump_json(asked) if asked else "")
 
 
 def _records(results: Sequence[RunResult]) -> list[RunRecords]:

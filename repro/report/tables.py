@@ -12,12 +12,12 @@ from html import escape
 
 from repro.figures.style import title
 from repro.measurements.kappa import BEYOND, SINGULAR
+from repro.measurements.quantities import in_words
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, missing, reservations
 from repro.studies.claims import Summary, Verdict, summary, welch
 from repro.studies.plan import duration
-from repro.studies.quantities import in_words
 
 _NONE = "–"
 _INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}
@@ -107,7 +107,7 @@ def _values(results: Sequence[RunResult], quantity: str) -> list[float]:
 
 def _compared(section: Section, quantity: str, label: str, ours: Sequence[float], *, tested: bool) -> list[str]:
     """Our value; where the paper has values of this quantity, its own, how they differ, and perhaps p."""
-    form = percent if quantity in ACCURACIES else digits
+    form = form_of(quantity)
     row = [spread(ours, form)]
     if not any(quantity in values for values in section.published.values()):
         return row
@@ -133,6 +133,11 @@ def _statuses(of_label: Sequence[RunResult]) -> str:
 def percent(value: float) -> str:
     """A value in per cent, two decimals as in the papers."""
     return f"{value:.2f}" if math.isfinite(value) else "non-finite"
+
+
+def form_of(quantity: str) -> Callable[[float], str]:
+    """How a quantity's values are written."""
+    return percent if quantity in ACCURACIES else factor if quantity == "first_layer_growth" else digits
 
 
 def digits(value: float) -> str:

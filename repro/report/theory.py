@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
 from repro.records import dump_json
-from repro.report import svg
 from repro.report.folder import put
-from repro.report.page import figure, page
+from repro.report.pages import svg
+from repro.report.pages.document import document
+from repro.report.pages.section import figure
 from repro.report.tables import Column, Table, to_html, to_markdown
 from repro.theory import STATEMENTS
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 """What is written down of a statement."""
 _NUMBERS, _FIGURE = "numbers/{}.json", "figures/{}-{}.svg"
-_TITLE = "The theory of two papers on skip connections, checked by experiment"
+TITLE = "The theory of two papers on skip connections, checked by experiment"
 _INTRODUCTION = """Each statement, in the paper's words, was made an experiment and judged by its numbers. “Holds”: its
     conclusion was found wherever the paper's conditions were met. “Holds under …”: it was missed somewhere under the
     paper's conditions, and found where what is named, which the paper does not say, was met as well. “Not supported”:
@@ -67,10 +68,14 @@ def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, 
             pictures[f"figures/{name}-{number}.png"] = to_png(picture)
     if kept is not None:
         put(lasting, kept)
-    parts = [_overview(records), *(_section(record, drawn[name]) for name, record in records.items())]
+    parts = [
+        f"<h1>{escape(TITLE)}</h1>",
+        _overview(records),
+        *(_section(record, drawn[name]) for name, record in records.items()),
+    ]
     files = lasting | pictures
-    files["statements.md"] = f"# {_TITLE}\n\n{to_markdown(_table(records))}\n".encode()
-    files["index.html"] = page(_TITLE, parts, {}, headed=True).encode()
+    files["statements.md"] = f"# {TITLE}\n\n{to_markdown(_table(records))}\n".encode()
+    files["index.html"] = document(TITLE, "\n".join(parts)).encode()
     return put(files, out)
 
 
@@ -95,7 +100,7 @@ def sections(kept: Path) -> list[str]:
         raise UserError(f"'{kept}' is damaged ({error}); make it again with repro theory --keep") from error
     if not parts:
         return []
-    return [f'<section id="theory">\n<h2>{escape(_TITLE)}</h2>\n{_overview(records)}\n</section>', *parts]
+    return [f"<h1>{escape(TITLE)}</h1>", _overview(records), *parts]
 
 
 def draw(result: Result) -> list[Figure]:

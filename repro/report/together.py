@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,52 +20,85 @@ from repro.report.memory import Memory
 from repro.report.sources import Section
 
 if TYPE_CHECKING:
+    from repro.report.pages.svg import Drawn
     from repro.report.render import Rendered
 
 _WORTH_A_PROCESS = 12
 """So many runs to read and draw are worth a process."""
 
 
-def render(
-    sections: Sequence[Section], level: int, memory: Memory, *, pictures: bool = False
-) -> tuple[list[Rendered], dict[str, Any]]:
-    """Every section, and the figures that they show by key.
+@dataclass
+class Made:
+    """Sections, written, with the figures that they show."""
+
+    rendered: list[Rendered]
+    drawn: dict[str, Drawn]
+    """By key."""
+    png: dict[str, bytes]
+    """By key, where pictures were asked for."""
+
+
+def render(sections: Sequence[Section], level: int, memory: Memory, *, pictures: bool = False) -> Made:
+    """Every section, and the figures that they show.
 
     Args:
         sections: The sections.
-        level: Of their headings: 1 if the page holds nothing else, 2 otherwise.
+        level: Of their headings in Markdown: 1 if the report holds nothing else, 2 otherwise.
         memory: Gives what was made before, and keeps what is made now.
         pictures: See `repro.report.render.Studio`; these are not remembered.
     """
     prints = Prints()
-    keys = [prints.of_section(section, level) for section in sections]
+    jobs = [_Job(section, level, elsewhere) for section, elsewhere in zip(sections, _elsewhere(sections), strict=True)]
+    keys = [prints.of_section(job.section, level, job.elsewhere) for job in jobs]
     rendered = [_remembered(memory, key) for key in keys]
     left = [number for number, part in enumerate(rendered) if part is None or pictures]
     groups = _sharing([sections[number] for number in left])
-    jobs = [[sections[left[index]] for index in group] for group in groups]
-    drawn: dict[str, Any] = {}
-    kept = [] if pictures else memory.keys
-    for group, (made, new) in zip(groups, _render_all(jobs, level, prints, kept, pictures), strict=True):
-        drawn |= new
-        for index, part in zip(group, made, strict=True):
+    together = [[jobs[left[index]] for index in group] for group in groups]
+    drawn: dict[str, Drawn] = {}
+    png: dict[str, bytes] = {}
+    kept = {} if pictures else memory.things
+    for group, made in zip(groups, _render_all(together, prints, kept, pictures), strict=True):
+        drawn |= made.drawn
+        png |= made.png
+        for index, part in zip(group, made.rendered, strict=True):
             rendered[left[index]] = part
             memory.put(keys[left[index]], asdict(part))
     done = [part for part in rendered if part is not None]
-    for key in dict.fromkeys(key for part in done for key in part.keys):
+    for key in dict.fromkeys(key for part in done for key in part.figures.values()):
         drawn[key] = drawn[key] if key in drawn else memory.get(key)
         memory.put(key, drawn[key])
-    return done, drawn
+    return Made(done, drawn, png)
+
+
+@dataclass(frozen=True)
+class _Job:
+    section: Section
+    level: int
+    elsewhere: Mapping[str, str]
+
+
+def _elsewhere(sections: Sequence[Section]) -> list[dict[str, str]]:
+    """For each section where those of its runs are described, by name, that an earlier section describes."""
+    from repro.report.pages.section import anchor_of
+
+    described: dict[Path, str] = {}
+    found = []
+    for section in sections:
+        runs = [(cell, cell.run.path.resolve()) for cell in section.cells if cell.run is not None]
+        found.append({cell.name: described[path] for cell, path in runs if path in described})
+        for cell, path in runs:
+            described.setdefault(path, f"{section.key}.html#{anchor_of(section.key, cell)}")
+    return found
 
 
 def _remembered(memory: Memory, key: str) -> Rendered | None:
     """A section that was written before, with all of its figures."""
     from repro.report.render import Rendered
 
-    content = memory.get(key)
-    if content is None:
+    if (content := memory.get(key)) is None:
         return None
-    rendered = Rendered(**content)
-    return rendered if all(memory.get(part) is not None for part in rendered.keys) else None
+    rendered = Rendered.remembered(content)
+    return rendered if all(memory.get(figure) is not None for figure in rendered.figures.values()) else None
 
 
 def _runs(section: Section) -> set[Path]:
@@ -84,23 +117,18 @@ def _sharing(sections: Sequence[Section]) -> list[list[int]]:
     return [members for _, members in groups]
 
 
-Made = tuple[list["Rendered"], dict[str, Any]]
-
-
-def _render_all(
-    jobs: Sequence[Sequence[Section]], level: int, prints: Prints, kept: Collection[str], pictures: bool
-) -> list[Made]:
-    """What `_job` returns for each; by one process where others would cost more than they save."""
-    sizes = [len(set().union(*map(_runs, job))) for job in jobs]
+def _render_all(jobs: Sequence[Sequence[_Job]], prints: Prints, kept: Mapping[str, Any], pictures: bool) -> list[Made]:
+    """What `_work` returns for each; by one process where others would cost more than they save."""
+    sizes = [len(set().union(*(_runs(job.section) for job in group))) for group in jobs]
     workers = min(processors(), len(jobs), sum(sizes) // _WORTH_A_PROCESS)
     if workers < 2 or not _may_fork():
-        return [_job(job, level, prints, kept, pictures) for job in jobs]
+        return [_work(group, prints, kept, pictures) for group in jobs]
     import repro.report.render  # noqa: F401  # once, here, rather than in every process
 
     order = sorted(range(len(jobs)), key=lambda number: -sizes[number])  # the longest first
     with warnings.catch_warnings(), ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         warnings.simplefilter("ignore", DeprecationWarning)  # NumPy's threads, which know of forks
-        running = {number: pool.submit(_job, jobs[number], level, prints, kept, pictures) for number in order}
+        running = {number: pool.submit(_work, jobs[number], prints, kept, pictures) for number in order}
         try:
             return [running[number].result() for number in range(len(jobs))]
         except BrokenProcessPool as error:
@@ -115,8 +143,9 @@ def _may_fork() -> bool:
     return sys.platform == "linux" and "torch" not in sys.modules and threading.active_count() == 1
 
 
-def _job(sections: Sequence[Section], level: int, prints: Prints, kept: Collection[str], pictures: bool) -> Made:
+def _work(jobs: Sequence[_Job], prints: Prints, kept: Mapping[str, Any], pictures: bool) -> Made:
     from repro.report.render import Studio
 
     studio = Studio(prints, kept, pictures=pictures)
-    return [studio.render(section, level) for section in sections], studio.drawn
+    rendered = [studio.render(job.section, job.level, job.elsewhere) for job in jobs]
+    return Made(rendered, studio.drawn, studio.png)

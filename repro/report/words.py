@@ -20,9 +20,9 @@ from repro.measurements.kappa import (
     Kappa,
     first_layer_growth,
 )
+from repro.measurements.quantities import in_words
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
-from repro.studies.quantities import in_words
 from repro.text import stretches
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
@@ -34,6 +34,23 @@ _KINDS = {
 }
 
 _OF_A_RUN = {
+    "dial": (
+        "The dial",
+        """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %), the median
+        over the layers of κ of kernels and of the maps of images that they stand for, and the share of layers whose
+        representation has infinite κ (thick: both kinds of infinite).""",
+    ),
+    "trainable-depth": (
+        "Trainable depth",
+        """Against the number of weight layers, a line for each remedy: accuracy on the held-out images (dotted: 50 %,
+        from where on a network is said to train), and the share of layers whose representation has infinite κ as a
+        matrix of samples (thick: both kinds of infinite).""",
+    ),
+    "learning-rates": (
+        "Learning rates",
+        """Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up, a line
+        for each optimiser; its best rate is where the line is lowest.""",
+    ),
     "training-curves": (
         "Training",
         """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy against the
@@ -50,6 +67,15 @@ _OF_A_RUN = {
         (middle) where the weights are moved from the solution (cross) along two directions as long as the weights
         themselves; the scale of the loss is logarithmic and shared.""",
     ),
+    **{
+        f"{measurement}-spectra": (
+            f"All singular values of the {measurement}",
+            f"""Singular values of every layer's {words} over the layer's largest, as colour: layers to the right, in
+            each the largest at the top; at the first and the last measurement and between them. What is pink is under
+            float32's precision (1.2e-7).""",
+        )
+        for measurement, words in (("weights", "weights"), ("representations", "representation of the fixed probe"))
+    },
 }
 """Headings and what is plotted of the figures that are no measurement's."""
 

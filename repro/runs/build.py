@@ -12,12 +12,12 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.plugins.environments import SLURMEnvironment  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from repro.config import Config, signature
 from repro.data import ImageData, create_data
-from repro.distributed.processes import devices, in_slurm, several
+from repro.distributed.processes import devices, several
+from repro.distributed.together import cluster_environment
 from repro.errors import UserError
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
@@ -146,6 +146,7 @@ def _trainer(
         "num_nodes": config.trainer.num_nodes,
         "precision": PRECISIONS[config.trainer.precision],
         "max_epochs": config.trainer.max_epochs,
+        "gradient_clip_val": config.training.clip_gradients,
         "check_val_every_n_epoch": config.trainer.evaluate_every_n_epochs,
         "logger": list(loggers) or False,
         "callbacks": list(callbacks),
@@ -156,7 +157,7 @@ def _trainer(
         "use_distributed_sampler": False,
         "plugins": [
             CheckpointFile(signature(config)),
-            *([SLURMEnvironment(auto_requeue=False)] if in_slurm() else []),
+            *filter(None, [cluster_environment()]),
         ],
     }
     try:
@@ -164,7 +165,7 @@ def _trainer(
     except MisconfigurationException as error:  # no such accelerator here, or fewer devices
         raise UserError(
             f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
-            f"this machine has not ({next(iter(str(error).splitlines()), '')})"
+            f"this machine does not have ({next(iter(str(error).splitlines()), '')})"
         ) from error
 
 

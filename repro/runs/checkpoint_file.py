@@ -127,7 +127,7 @@ def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Pat
         if is_first_rank():
             path.rename(path.with_name(f"{path.name}.damaged"))
     if passed:
-        say("no checkpoint is sound: beginning anew")
+        say("no checkpoint is intact: starting from the beginning")
     return None
 
 

@@ -84,14 +84,12 @@ class RunCheckpoints(Checkpoint):
         self._looked_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All ranks go on from the same step."""
-        step = trainer.global_step
-        if step == 0 and not isinstance(pl_module, OutputClassifier):  # whose features are made here, and only here
+        """Note how long what came before the first step has taken."""
+        if trainer.global_step == 0 and not isinstance(
+            pl_module, OutputClassifier
+        ):  # whose features are made here, and only here
             self._look()
         self._saved_at = self._looked_at = time.monotonic()
-        highest, lowest = Ranks.of(trainer).maximum(step, -step)
-        if highest + lowest:
-            raise RuntimeError(f"the processes go on from different checkpoints: steps {-lowest} and {highest}")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Restore the random generators only here: making the loaders draws numbers too."""
@@ -119,7 +117,8 @@ class RunCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is due or the best; stop if asked to."""
         epoch = trainer.current_epoch + 1
-        due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or epoch == trainer.max_epochs
+        ends = epoch == trainer.max_epochs or trainer.should_stop
+        due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or ends
         best = self._is_best(trainer, pl_module)
         self._look()
         signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))

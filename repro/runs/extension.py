@@ -17,15 +17,18 @@ _RECORDS = ("metrics.jsonl", "readings.jsonl", "spectra.jsonl")
 def longest_shorter(run: RunDirectory, config: Config, fingerprint: str) -> RunDirectory | None:
     """The longest finished run beside another one that differs from it in having fewer epochs alone.
 
-    None where the learning rate depends on the number of epochs: the steps that both have would differ. None for
-    several processes: they start at once, and would not all find the checkpoint.
+    None where the learning rate depends on the number of epochs: the steps that both have would differ; or where the
+    shorter one may have ended before its last epoch's end. None for several processes: they start at once, and would
+    not all find the checkpoint.
 
     Args:
         run: The longer run's directory.
         config: Its configuration.
         fingerprint: Fingerprint of its data and of the user's own code.
     """
-    if config.training.milestones or config.model.solver == "exact" or several(config):
+    training = config.training
+    by_length = training.schedule == "cosine" or (training.schedule == "milestones" and training.milestones)
+    if by_length or training.max_steps or training.stop_when or config.model.solver == "exact" or several(config):
         return None
     wanted, candidates = determining(config), []
     for path in run.path.parent.glob("*/config.yaml"):

@@ -7,8 +7,26 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from repro.machine import number as integer
+from repro.runs.stop import USER_SIGNALS
+
+RESUBMIT = "REPRO_RESUBMIT"
+"""The text of the job script, to be submitted again if SLURM cancels the job to make room for another: by then its
+file is gone."""
+REQUEUE_ME = 75
+"""Exit status of a run that asks its job script to requeue it (EX_TEMPFAIL)."""
 _PATIENCE_SECONDS = 30
+
+
+class Answer(NamedTuple):
+    """What became of the job."""
+
+    text: str
+    """For the user."""
+    left_to_script: bool = False
+    """SLURM's commands are not here, as in a container: the job script, outside of it, is to requeue."""
 
 
 def job(environment: Mapping[str, str]) -> str | None:
@@ -21,39 +39,63 @@ def job(environment: Mapping[str, str]) -> str | None:
     return environment.get("SLURM_JOB_ID")
 
 
-def _scontrol(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _call(*command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    # A job that this one submits is not to take its number of restarts for its own.
+    environment = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name[:6] != "SLURM_"}
     return subprocess.run(
-        ["scontrol", *arguments], capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False
+        command, input=text, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False, env=environment
     )
 
 
-def _is_preempted(name: str) -> bool:
-    """Whether the job still runs and makes room for another: SLURM requeues it only if it outlasts its grace time."""
-    shown = _scontrol("show", "job", "-o", name).stdout
-    return "JobState=RUNNING" in shown and not re.search(r"\bPreemptTime=None\b", shown) and "PreemptTime=" in shown
+def _answer_to_termination(name: str) -> tuple[str, ...] | None:
+    """What to call when SIGTERM has come. SLURM itself sees to what was cancelled or requeued by somebody.
+
+    A preempted job that has a time of grace still runs: it is requeued only if it outlasts that time, or not at all.
+    One that is cancelled without such a time is `COMPLETING`, as one that is being requeued is, with a restart more.
+    """
+    known = dict(re.findall(r"(\w+)=(\S*)", _call("scontrol", "show", "job", "-o", name).stdout))
+    if known.get("PreemptTime", "None") == "None":
+        return None
+    if known["JobState"] in ("RUNNING", "SIGNALING"):
+        return "scontrol", "requeue", name
+    if RESUBMIT not in os.environ or int(known.get("Restarts", 0)) > integer("SLURM_RESTART_COUNT", 0):
+        return None
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    array = [] if task is None else [f"--array={task}"]
+    return "sbatch", "--parsable", f"--dependency=afterany:{name}", *array  # the run is this job's until then
 
 
-def requeue(number: int) -> str | None:
+def requeue(number: int) -> Answer | None:
     """Put this process's SLURM job back into the queue, if the signal that stopped it asks for that.
 
-    SIGUSR1 does: the time limit is near. SIGTERM does if the job is preempted and still has time; after ``scancel``
-    and ``scontrol requeue`` SLURM knows itself what becomes of the job.
+    SIGUSR1 and SIGUSR2 do: the time limit is near. SIGTERM does if the job makes room for another and would not come
+    back by itself.
 
     Args:
         number: The signal.
 
     Returns:
-        What became of it, for the user; None if nothing was to be done.
+        What became of it; None if nothing was to be done.
     """
     name = job(os.environ)
-    if name is None or number not in (signal.SIGUSR1, signal.SIGTERM):
+    if name is None or number not in (*USER_SIGNALS, signal.SIGTERM):
         return None
     try:
-        if number == signal.SIGTERM and not _is_preempted(name):
+        command = _answer_to_termination(name) if number == signal.SIGTERM else ("scontrol", "requeue", name)
+        if command is None:
             return None
-        done = _scontrol("requeue", name)
+        again = command[0] == "sbatch"
+        done = _call(*command, text=os.environ[RESUBMIT] if again else None)
+    except FileNotFoundError:
+        if number == signal.SIGTERM:
+            return None
+        return Answer(f"there is no scontrol here; the script of SLURM job {name} is to requeue it", True)
     except (OSError, subprocess.SubprocessError) as error:
-        return f"SLURM job {name} could not be requeued ({error}); submit it again"
+        return Answer(f"SLURM job {name} could not be requeued ({error}); submit it again")
+    if done.returncode and again:
+        return Answer(f"SLURM job {name} is cancelled; sbatch refuses it ({' '.join(done.stderr.split())})")
     if done.returncode:
-        return f"SLURM job {name} could not be requeued ({done.stderr.strip()}); submit it again"
-    return f"SLURM job {name} is requeued"
+        return Answer(f"SLURM job {name} could not be requeued ({' '.join(done.stderr.split())}); submit it again")
+    if again:
+        return Answer(f"SLURM job {name} is cancelled; job {done.stdout.strip().partition(';')[0]} goes on")
+    return Answer(f"SLURM job {name} is requeued")

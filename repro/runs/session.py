@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import Strategy
 
-from repro.config import Config
+from repro.config import Config, to_flat
 from repro.data import provenance
-from repro.distributed.processes import is_first_rank
+from repro.distributed.processes import is_first_rank, several
+from repro.distributed.together import Together, attended
 from repro.errors import UserError
+from repro.measurements.stop_rule import StopRule
 from repro.networks.assumptions import unmet
 from repro.networks.skip import SkipToOutput
 from repro.records import ENDED, RunDirectory, environment
+from repro.records.environment import commit, versions
 from repro.runs.build import Experiment, build
 from repro.runs.checkpoint_file import newest_sound
 from repro.runs.checkpoints import RunCheckpoints, sweep
 from repro.runs.device_info import device_info
-from repro.runs.stop import TAKEN_OVER, Interrupted, StopRequest
+from repro.runs.stop import TAKEN_OVER, CannotSave, Interrupted, StopRequest
+from repro.runs.stop_when import StopWhen
 from repro.runs.threads import Threads
 from repro.tracking.other_loggers import other_loggers
 from repro.tracking.record_logger import RecordLogger
@@ -31,17 +36,29 @@ from repro.tracking.wandb_logger import RunWandbLogger, WandbIdentifier, wandb_l
 from repro.training.divergence import Diverged, require_finite_result, require_finite_weights
 from repro.training.measure_callback import MeasureCallback
 from repro.training.progress import Progress
+from repro.waiting import until
 
+_SHARED_SECONDS = 60.0  # until one node sees what another has written
 _PATCH_IMAGES = 64  # that are compared for Assumption 3.1
 
 
-def fit(config: Config, run: RunDirectory, stop: StopRequest, *, label: str | None = None) -> dict[str, Any]:
+def fit(
+    config: Config,
+    run: RunDirectory,
+    stop: StopRequest,
+    *,
+    fingerprint: str,
+    anew: bool = False,
+    label: str | None = None,
+) -> dict[str, Any]:
     """Train to the end, going on from the newest checkpoint if there is one, and evaluate.
 
     Args:
         config: The run's configuration, checked.
         run: Its directory, prepared, locked by the caller's process until this returns.
         stop: The request to stop, which listens already.
+        fingerprint: Of the data and of the user's own code.
+        anew: Look for no checkpoint: rank 0 may not have set an earlier run aside yet.
         label: What progress is shown under. Default: the run's name.
 
     Returns:
@@ -50,17 +67,21 @@ def fit(config: Config, run: RunDirectory, stop: StopRequest, *, label: str | No
     Raises:
         Interrupted: The run was asked to stop; its checkpoint is saved.
         CannotSave: A checkpoint could not be written; the earlier one is there.
-        UserError: If the data are missing, damaged or too few, or the network cannot be built.
+        PeerLost: Another process of the run has gone.
+        UserError: If the data are missing, damaged or too few, the network cannot be built, or the run's processes were
+            told different things.
     """
-    session = RunSession(config, run, stop, checkpoint=newest_sound(run))
+    session = RunSession(config, run, stop, checkpoint=None if anew else newest_sound(run))
     experiment = None
     try:
-        experiment = _build(session, label or run.name)
+        experiment = _build(session, label or run.name, fingerprint)
         trainer, module, data = experiment.trainer, experiment.module, experiment.datamodule
-        trainer.fit(module, datamodule=data, ckpt_path=session.checkpoint, weights_only=True)
-        require_finite_weights(module.network, trainer.global_step)
-        trainer.test(module, datamodule=data, verbose=False, weights_only=True)
-        require_finite_result(module.final)
+        with attended(trainer.strategy, Interrupted, Diverged, CannotSave):
+            session.meet(trainer.strategy)
+            trainer.fit(module, datamodule=data, ckpt_path=session.checkpoint, weights_only=True)
+            require_finite_weights(module.network, trainer.global_step)
+            trainer.test(module, datamodule=data, verbose=False, weights_only=True)
+            require_finite_result(module.final)
         session.finish(experiment)
     except BaseException as reason:
         session.end(reason)
@@ -72,19 +93,37 @@ def fit(config: Config, run: RunDirectory, stop: StopRequest, *, label: str | No
     return run.state
 
 
-def _build(session: RunSession, label: str) -> Experiment:
+def _build(session: RunSession, label: str, fingerprint: str) -> Experiment:
     config, run = session.config, session.run
     measure = config.measure
-    callbacks: list[Callback] = [
-        *([_measuring(config)] if measure.measurements or measure.every_n_steps else []),
+    measuring = _measuring(config) if measure.measurements or measure.every_n_steps else None
+    if (rule := config.training.stop_when) is not None:
+        taken = [*measure.measurements, *measure.every_n_steps]
+        session.stop_when = StopWhen(StopRule.of(rule, taken), run, measuring)
+    callbacks: list[Callback | None] = [
+        measuring,
         Progress(label, config.trainer.progress),
         session.identifier,
         session.threads,
         session,
+        session.stop_when,
         session.checkpoints,
     ]
     loggers = [RecordLogger(run), *([session.remote] if session.remote else []), *session.beside]
-    return build(config, loggers=loggers, callbacks=callbacks, folder=run.path)
+    ranks = {"strategy": Together(_facts(session, fingerprint))} if several(config) else {}
+    return build(config, loggers=loggers, callbacks=list(filter(None, callbacks)), folder=run.path, **ranks)
+
+
+def _facts(session: RunSession, fingerprint: str) -> dict[str, str]:
+    """What the run's processes must have been told alike."""
+    found = {
+        **to_flat(session.config),
+        **commit(),
+        **{f"version of {name}": version for name, version in versions().items()},
+        "run directory": session.run.path.absolute(),
+        "data": fingerprint,
+    }
+    return {name: str(value) for name, value in found.items()}
 
 
 def _measuring(config: Config) -> MeasureCallback:
@@ -112,21 +151,44 @@ class RunSession(Callback):
     """
 
     def __init__(self, config: Config, run: RunDirectory, stop: StopRequest, *, checkpoint: Path | None) -> None:
-        self.config, self.run, self.checkpoint = config, run, checkpoint
+        self.config, self.run = config, run
         self._started = time.perf_counter()
         self._seconds_before = float(run.state.get("seconds", 0.0))
         if is_first_rank():
             sweep(run)
-        last = run.lives[-1] if checkpoint is not None and run.lives else {}
-        recorded = (last["threads"], last["device"]) if {"threads", "device"} <= last.keys() else None
-        self.threads = Threads(int(config.data.batch_size), recorded)
+        self.threads = Threads(int(config.data.batch_size))
+        self._go_on_from(checkpoint)
         stored = run.state.get("wandb_id") or (checkpoint and WandbIdentifier.stored(checkpoint))
         self.identifier = WandbIdentifier(sweep_run() or stored or uuid.uuid4().hex[:8])
         self.remote: RunWandbLogger | None = wandb_logger(run, config=config, identifier=self.identifier.identifier)
         self.beside = other_loggers(run, config)
         self.checkpoints = RunCheckpoints(run, config.trainer, stop=stop)
+        self.stop_when: StopWhen | None = None
         self._trainer: Trainer | None = None
         """The trainer, once the run runs."""
+
+    def _go_on_from(self, checkpoint: Path | None) -> None:
+        self.checkpoint = checkpoint
+        last = self.run.lives[-1] if checkpoint is not None and self.run.lives else {}
+        self.threads.recorded = (last["threads"], last["device"]) if {"threads", "device"} <= last.keys() else None
+
+    def meet(self, strategy: Strategy) -> None:
+        """Meet the run's other processes, if there are any, and go on from what rank 0 goes on from.
+
+        Raises:
+            UserError: They were told different things, did not come, or this one does not see rank 0's checkpoint.
+        """
+        if not isinstance(strategy, Together):
+            return
+        own = None if self.checkpoint is None else self.checkpoint.name
+        if (name := strategy.begin(own)) == own:
+            return
+        path = None if name is None else self.run.checkpoints / name
+        if path is not None and not until(path.exists, f"'{path}', which rank 0 sees", seconds=_SHARED_SECONDS):
+            raise UserError(
+                f"there is no '{path}' here, which rank 0 goes on from; name --runs on a disk that all share"
+            )
+        self._go_on_from(path)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Record that the run is running: data and network are there, and the threads are chosen."""
@@ -153,12 +215,14 @@ class RunSession(Callback):
                 run.update_state(wandb_live=self.remote.live)  # until now a sync would have come between
 
     def finish(self, experiment: Experiment) -> None:
-        """Write down the result of a training that came to its end, and close."""
-        trainer, module = experiment.trainer, experiment.module
+        """Write down the result of a training that came to its end, or was ended by its rule, and close."""
+        trainer, module, status = experiment.trainer, experiment.module, "finished"
         ended: dict[str, Any] = {"final": module.final, "step": trainer.global_step, "epoch": trainer.current_epoch}
         if self.config.model.solver == "exact":  # it has taken no step that would have saved one
             self.checkpoints.save(trainer)
-        self._close("finished", **ended, **module.state_entries, **self.checkpoints.state_entries)
+        if self.stop_when is not None and self.stop_when.reason is not None:
+            status, ended["reason"] = "stopped", self.stop_when.reason
+        self._close(status, **ended, **module.state_entries, **self.checkpoints.state_entries)
 
     def end(self, reason: BaseException) -> None:
         """Write down how a session ended by an exception; before it runs, a mistake of the user's is no failure."""

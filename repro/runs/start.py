@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from repro.config import Config, determining, former_identity, identity, load, run_name, to_flat, to_yaml
-from repro.distributed.processes import check_layout, is_first_rank, require_other_nodes
+from repro.distributed.processes import check_layout, is_first_rank, require_others
 from repro.errors import UserError
 from repro.records import NO_SPACE, RunDirectory
 from repro.runs.extension import go_on_from, longest_shorter
@@ -113,7 +113,11 @@ def start(
                 return StartOutcome(directory, "skipped", directory.state)
             from repro.runs.session import fit
 
-            return StartOutcome(directory, "trained", fit(resolved.config, directory, stop, label=label))
+            return StartOutcome(
+                directory,
+                "trained",
+                fit(resolved.config, directory, stop, fingerprint=resolved.fingerprint, anew=again, label=label),
+            )
 
 
 @contextmanager
@@ -125,7 +129,7 @@ def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterato
     """
     config, run = resolved.config, resolved.directory
     check_layout(config)
-    require_other_nodes(config)
+    require_others(config)
     new = not run.path.exists()
     if new and is_first_rank():
         _tell_namesakes(run, config, resolved.fingerprint)
@@ -146,7 +150,7 @@ def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterato
             if not again and (shorter := longest_shorter(run, config, resolved.fingerprint)):
                 go_on_from(shorter, run, config)
     with _locked(run, stop):
-        if run.ended:
+        if run.ended and not again:
             yield False
             return
         if not new and is_first_rank():

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from repro.config import Config
 from repro.errors import UserError
@@ -81,7 +82,7 @@ def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     batches = held_out * times + -(-data.samples("train") // size)  # the training images once, at the end
     evaluating = _typical(clock.evaluation) * batches / steps
     module = experiment.module
-    momentum = [parameter for parameter in module.parameters() if parameter.requires_grad and config.training.momentum]
-    stored = [*module.state_dict().values(), *momentum]
+    states = [value for state in trainer.optimizers[0].state.values() for value in state.values()]
+    stored = [*module.state_dict().values(), *(value for value in states if isinstance(value, Tensor))]
     checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in stored)
     return _typical(clock.training) + evaluating, device_name(trainer.strategy.root_device), checkpoint

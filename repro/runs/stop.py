@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from repro.data.loading.workers import SIGNALS
@@ -22,15 +23,18 @@ PATIENCE_SECONDS = 20.0
 """What goes on after a request to stop, an evaluation or a wait, may take so long; then the run leaves it, back to its
 last checkpoint."""
 
+USER_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+"""What job scripts ask SLURM to send before the time limit."""
 _early: list[int] = []
 
 
-def defer_sigusr1() -> None:
-    """Note SIGUSR1 from now on, for the next `StopRequest` that listens.
+def defer_user_signals() -> None:
+    """Note SIGUSR1 and SIGUSR2 from now on, for the next `StopRequest` that listens.
 
-    By default it ends a process, and SLURM does not wait until torch has been imported or the last line is written.
+    By default they end a process, and SLURM does not wait until torch has been imported or the last line is written.
     """
-    signal.signal(signal.SIGUSR1, lambda number, _frame: _early.append(number))
+    for number in USER_SIGNALS:
+        signal.signal(number, lambda number, _frame: _early.append(number))
 
 
 class Interrupted(Exception):
@@ -63,6 +67,7 @@ class StopRequest:
         """Seconds that a stop takes, beside `LAST_SECONDS`: it is asked for that much earlier."""
         self._signal = 0
         self._since = 0.0
+        self._woken: int | None = None
 
     def __bool__(self) -> bool:
         return self.signal != 0
@@ -70,6 +75,11 @@ class StopRequest:
     @property
     def signal(self) -> int:
         """The signal's number, `TAKEN_OVER` or `OUT_OF_TIME`; 0 while nothing asks."""
+        if self._woken is not None:
+            with suppress(BlockingIOError):
+                for number in os.read(self._woken, 64):
+                    if number in SIGNALS:
+                        self.ask(number)
         if not self._signal and self.left <= self.notice + LAST_SECONDS:
             self.ask(OUT_OF_TIME)
         return self._signal
@@ -100,7 +110,11 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over. A second Ctrl-C does what it does by default; a scheduler may repeat its own."""
+        """Take the signals over. A second Ctrl-C does what it does by default; a scheduler may repeat its own.
+
+        Python calls a handler only when the main thread comes back from what it waits for, which may be another
+        process: the number of a signal also goes into a pipe, for the thread that watches the others.
+        """
         before = {number: signal.getsignal(number) for number in SIGNALS}
 
         def note(number: int, _frame: FrameType | None) -> None:
@@ -108,6 +122,10 @@ class StopRequest:
             if number == signal.SIGINT:
                 signal.signal(number, before[signal.SIGINT])
 
+        self._woken, written = os.pipe()
+        for end in (self._woken, written):
+            os.set_blocking(end, False)
+        waking = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         try:
             for number in SIGNALS:
                 signal.signal(number, note)
@@ -118,3 +136,7 @@ class StopRequest:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(waking)
+            reading, self._woken = self._woken, None
+            os.close(reading)
+            os.close(written)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from repro.distributed.processes import in_slurm, is_first_rank
+from repro.distributed import slurm
+from repro.distributed.processes import is_first_rank
 from repro.machine import allowed, prepared, told
 from repro.networks.preserve_state import preserve_state
 from repro.runs.device_info import device_name
@@ -136,7 +137,7 @@ def share_threads(devices: int) -> None:
 
 def _share(devices: int) -> int:
     """The most threads of each of a machine's processes."""
-    begun_here = devices > 1 and not in_slurm() and is_first_rank()
+    begun_here = devices > 1 and slurm.step() is None and is_first_rank()
     return max(1, allowed() // devices) if begun_here else allowed()
 
 

@@ -8,6 +8,7 @@ from repro import data, measurements, networks
 from repro.config import Config, DataConfig
 from repro.errors import UserError
 from repro.importing import check_path, require_trust
+from repro.measurements.stop_rule import StopRule
 from repro.networks.options import CHOSEN
 from repro.own_code import source_digest
 
@@ -114,7 +115,10 @@ def check_names(config: Config) -> None:
     if ":" not in config.data.name:
         _check_data_options(config, data.dataset(config.data.name))
     networks.check(config.model.network, **network_options(config))
-    measurements.check([*config.measure.measurements, *config.measure.every_n_steps])
+    taken = [*config.measure.measurements, *config.measure.every_n_steps]
+    measurements.check(taken)
+    if (rule := config.training.stop_when) is not None:
+        StopRule.of(rule, taken)
 
 
 def check(config: Config) -> str:
@@ -162,7 +166,16 @@ def _check_sizes(config: Config, dataset: data.Dataset) -> None:
 
 def _check_combinations(config: Config) -> None:
     """Refuse options that do not go together."""
-    model, trainer = config.model, config.trainer
+    model, trainer, optimizer = config.model, config.trainer, config.training.optimizer
+    if model.train == "output" and optimizer == "muon":
+        raise UserError(
+            "model.train output trains the output layer alone, and training.optimizer muon is for matrices before it; "
+            "take sgd or adamw"
+        )
+    if model.solver == "exact" and optimizer != "sgd":
+        raise UserError(f"model.solver exact takes no step; leave training.optimizer {optimizer} out")
+    if model.solver == "exact" and config.training.stop_when is not None:
+        raise UserError("model.solver exact takes no step; leave training.stop_when out")
     if model.train == "output" and config.data.augmentation != "none":
         raise UserError(
             "model.train output computes each image's features once, and data.augmentation "

@@ -164,7 +164,7 @@ class AtOnce:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C reaches this process alone, which hands it on once
             )
-        say(f"{name}: begun, see {log}")
+        say(f"{name}: started, see {log}")
         display: Bar | Lines = Bar(name, cell, run) if sys.stderr.isatty() else Lines(log)
         self._running.append(_Running(number, name, run, process, log, gpu, display))
 

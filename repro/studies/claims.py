@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, NamedTuple
 
 from repro.errors import UserError, unknown
-from repro.studies import quantities
+from repro.measurements import quantities
+from repro.measurements.comparisons import COMPARISON, OPERATORS
 
 LEVEL = 0.05
 """A difference between means counts where Welch's test rejects its absence at this level, one-sided."""
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "<": operator.lt,
-    ">": operator.gt,
-    "==": operator.eq,
-}
-_CLAIM = re.compile(r"(?:(?P<low>\S+)\s+(?P<first><=|<)\s+)?(?P<left>\S+)\s+(?P<sign><=|>=|<|>|==)\s+(?P<right>\S+)")
 _SOURCE = re.compile(
     r"(Abstract|Table|Fig\.|Eq\.|[Ss]ection|Theorem|Lemma|Proposition|Remarks?|Assumption|Definition)(?!\w)"
 )
@@ -108,7 +100,7 @@ def parse(claim: str) -> Claim:
         UserError: It cannot be read.
     """
     text, source, one_bound = (part.strip() for part in [*claim.split("|"), "", ""][:3])
-    match = _CLAIM.fullmatch(text)
+    match = COMPARISON.fullmatch(text)
     if match is None:
         raise UserError(
             f"claim '{claim}' cannot be read; write CELL.QUANTITY, one of < <= == >= >, then a number or cell, or LOW "
@@ -206,7 +198,7 @@ def _at(side: float | Cell, seed: int, found: Found) -> float:
 
 
 def _holds(left: float, sign: str, right: float) -> bool:
-    return not (math.isnan(left) or math.isnan(right)) and _OPERATORS[sign](left, right)
+    return not (math.isnan(left) or math.isnan(right)) and OPERATORS[sign](left, right)
 
 
 def _order(left: float | Cell, sign: str, right: float | Cell, found: Found) -> float:

@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from repro.config import flatten, read_yaml, require_name, typed
+from repro.config import configurations, flatten, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
-from repro.studies import claims, quantities
-from repro.studies.study import Adjustment, Preset, Study, configurations, require_once
+from repro.measurements import quantities
+from repro.studies import claims
+from repro.studies.study import Adjustment, Preset, Study, require_once
 
 MOST_RUNS = 10_000
 
@@ -83,7 +84,7 @@ def load(name: str, *, above: Sequence[Path] = ()) -> Study:
         raise UserError(f"{where} lacks presets; it needs at least one")
     values = content.get("paper_values")
     if odd := [key for key in (*presets, *(values if isinstance(values, dict) else ())) if not isinstance(key, str)]:
-        raise UserError(f"{where}: {odd[0]!r} is no text; put the names of presets and cells in quotes")
+        raise UserError(f"{where}: {odd[0]!r} is not text; put the names of presets and cells in quotes")
     content["presets"] = {
         preset: _fill(Preset, {} if settings is None else settings, f"{where}, preset {preset}")
         for preset, settings in presets.items()
@@ -143,8 +144,8 @@ def _check(study: Study, where: str) -> None:
     reduced = [name for name, size in study.presets.items() if size.reductions]
     if reduced and "full" not in study.presets and study.full_size is None:
         raise UserError(
-            f"{where}, preset {reduced[0]} lists reductions and not against what; add a preset full, or full_size: "
-            "STUDY"
+            f"{where}, preset {reduced[0]} lists reductions, but not what they are compared with; add a preset "
+            "full, or full_size: STUDY"
         )
     for name in study.preset_claims:
         study.preset(name)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from repro.config import Config, determining, load
 from repro.data import dataset
 from repro.errors import UserError, refusing
-from repro.records import RunDirectory, replace_text
+from repro.records import ENDED, RunDirectory, replace_text
 from repro.runs.validation import train_samples
 from repro.studies.study import StudyCell
 
@@ -57,7 +57,7 @@ class Progress:
     @property
     def remaining(self) -> float | None:
         """Seconds that it still takes, by the measured step time."""
-        if self.status in ("finished", "diverged"):
+        if self.status in ENDED:
             return 0.0
         return None if self.rate is None else self.rate.seconds * (self.steps - self.step)
 
@@ -66,7 +66,8 @@ def steps(config: Config) -> int:
     """Optimiser steps of a whole run."""
     if config.model.solver == "exact":
         return 0
-    return config.trainer.max_epochs * -(-_images(config) // int(config.data.batch_size))
+    whole = config.trainer.max_epochs * -(-_images(config) // int(config.data.batch_size))
+    return min(whole, config.training.max_steps or whole)
 
 
 def _images(config: Config) -> int:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from repro.distributed.processes import several
-from repro.errors import UserError
+from repro.errors import PeerLost, UserError
 from repro.runs.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.runs.start import start
 from repro.runs.stop import OUT_OF_TIME, CannotSave, Interrupted
@@ -58,6 +58,7 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
     Raises:
         Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.
         CannotSave: The disk is full: the others could not save either.
+        PeerLost: Another process of a run has gone.
         UserError: For a mistake that shows in the first cell: most likely it is that of all; one that shows later is
             told, and the others go on.
     """
@@ -67,7 +68,7 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
         _require_time(cell, name, again=again, ends=ends)
         try:
             outcome = start(cell.resolved, again=again, label=name, ends=ends)
-        except (Interrupted, CannotSave):
+        except (Interrupted, CannotSave, PeerLost):
             raise
         except Exception as error:
             if isinstance(error, UserError):
@@ -85,14 +86,5 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
 
 
 def _require_time(cell: StudyCell, name: str, *, again: bool, ends: float) -> None:
-    if _is_late(ends) and (again or not cell.resolved.directory.ended):
+    if ends - time.monotonic() < BEGIN_SECONDS and (again or not cell.resolved.directory.ended):
         raise Interrupted(f"no time to begin {name}", signal=OUT_OF_TIME)
-
-
-def _is_late(ends: float) -> bool:
-    """Whether no cell may begin any more; all processes of the one before decide alike."""
-    if math.isinf(ends):
-        return False
-    from repro.distributed.ranks import Ranks
-
-    return bool(Ranks.of_process_group().maximum(int(ends - time.monotonic() < BEGIN_SECONDS))[0])

@@ -16,11 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from repro.config import Config, determining, flatten, from_mapping, read_yaml
+from repro.config import Config, configurations, determining, flatten, from_mapping, read_yaml
 from repro.errors import UserError, unknown
 from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
@@ -188,13 +186,6 @@ def _acting(config: Config) -> dict[str, object]:
     for key in ("data.name", "model.network"):
         if ":" not in (name := str(settings[key])):
             settings[key] = name.lower()
-    if config.model.skip_neurons is None:
-        settings = {key: value for key, value in settings.items() if key not in ("model.skip_seed", "model.skip_head")}
-    return settings
-
-
-def configurations() -> Path:
-    """The folder of configurations: `configs/` of the checkout, or the copy that an installed package carries."""
-    package = Path(str(resources.files("repro")))
-    checkout = package.parent / "configs"
-    return checkout if checkout.is_dir() else package / "_configs"
+    unread = [] if config.model.skip_neurons is not None else ["model.skip_seed", "model.skip_head"]
+    unread += [] if config.training.schedule == "milestones" else ["training.milestones", "training.factor"]
+    return {key: value for key, value in settings.items() if key not in unread}

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from repro.config import Config, to_flat
 from repro.errors import UserError
 from repro.measurements import Reading, table
-from repro.records import RunDirectory
+from repro.records import ENDED, RunDirectory
 from repro.tracking.charts import summary
 
 _NEEDS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
@@ -105,7 +105,7 @@ class BesideLogger(Logger):
         """Close it: a run that has not ended goes on in another life."""
         if self._logger is not None:
             self._attempt(lambda logger: logger.save())
-            self._attempt(lambda logger: logger.finalize("success" if status == "finished" else "failed"))
+            self._attempt(lambda logger: logger.finalize("success" if status in ENDED else "failed"))
         self._logger = None
 
 

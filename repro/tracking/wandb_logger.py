@@ -202,7 +202,7 @@ class RunWandbLogger(Logger):
         self._remote = None
 
     def _close(self, status: str) -> None:
-        if status == "finished":
+        if status in ("finished", "stopped"):
             self._sender.send_figures(self._remote, self._run)
         close_run(self._remote, self._run.state, status)
         if self._service is not None and status in ENDED:

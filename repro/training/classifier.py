@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import nullcontext
 from typing import Any
@@ -20,6 +21,7 @@ from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
 from repro.training.evaluated import Batch, EvaluatedModule
 from repro.training.losses import LOSSES
 from repro.training.metrics import Largest, MeanLoss, epoch_means
+from repro.training.muon import hidden_matrices
 from repro.training.optimizer import create_optimizer, set_learning_rate
 from repro.training.schedule import learning_rate
 from repro.training.spectral_penalty import total_spread, weight_matrices
@@ -27,26 +29,31 @@ from repro.training.sync_batchnorm import is_synchronised, over_all_ranks
 
 
 class Classifier(EvaluatedModule):
-    """Trains any network that maps images to class scores, by SGD on the cross-entropy.
+    """Trains any network that maps images to class scores, by an optimiser of torch's.
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
     before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed;
     ``train/largest_...`` are those of its batches), ``validation/...``
     and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
-    ``.../loss`` if it is not the cross-entropy) plus weight_decay / 2 times the sum of all squared parameters, plus
-    spectral_penalty times the sum over layers of how unequal their singular values are.
+    ``.../loss`` if it is not the cross-entropy) plus, of SGD, weight_decay / 2 times the sum of all squared parameters,
+    plus spectral_penalty times the sum over layers of how unequal their singular values are.
 
     Args:
         network: Any network.
         num_classes: Its classes.
         training: Rates, momentum, penalty.
         every_n_steps: How often step metrics are recorded.
+
+    Raises:
+        UserError: The optimiser is Muon and the network has no hidden matrices.
     """
 
     def __init__(
         self, network: nn.Module, *, num_classes: int, training: TrainingConfig, every_n_steps: int = 10
     ) -> None:
         super().__init__(network, num_classes)
+        if training.optimizer == "muon":
+            hidden_matrices(network)
         self.training_config = training
         self.every_n_steps = every_n_steps
         self.loss = LOSSES[training.loss]
@@ -84,13 +91,14 @@ class Classifier(EvaluatedModule):
             super().backward(loss, *arguments, **options)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """SGD over all parameters that train."""
-        return create_optimizer(self.network.parameters(), self.training_config)
+        """The optimiser of all parameters that train."""
+        return create_optimizer(self.network, self.training_config)
 
     def on_train_start(self) -> None:
         """Count the steps of the run once: Lightning recomputes them at each call."""
-        self.steps = int(self.trainer.estimated_stepping_batches)
         training = self.training_config
+        self.steps = int(min(self.trainer.estimated_stepping_batches, training.max_steps or math.inf))
+        self._end_in_time()
         if training.warmup_steps >= self.steps > 0 and self.trainer.is_global_zero:
             print(
                 f"repro: note: the warm-up is {training.warmup_steps} steps and the whole run {self.steps}: the "
@@ -106,6 +114,15 @@ class Classifier(EvaluatedModule):
         (optimizer,) = self.trainer.optimizers
         set_learning_rate(optimizer, self.rate())
         optimizer.zero_grad()
+
+    def on_train_batch_end(self, *_arguments: Any) -> None:
+        """End within an epoch, if its time has come."""
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        # Not by Trainer(max_steps=...), with which Lightning ends an epoch twice that a resumed run has behind it.
+        if self.training_config.max_steps is not None and self.trainer.global_step >= self.steps:
+            self.trainer.should_stop = True
 
     def optimizer_zero_grad(self, *_arguments: Any) -> None:
         """Nothing to do: `on_train_batch_start` has done it."""
@@ -232,11 +249,13 @@ class Classifier(EvaluatedModule):
 
     @torch.no_grad()
     def penalty(self) -> float:
-        """What the objective adds to the loss: weight decay and the penalty on unequal singular values."""
+        """What the objective adds to the loss: SGD's weight decay and the penalty on unequal singular values."""
         return self._decay().item() + float(self._spectral_penalty())
 
     @torch.no_grad()
     def _decay(self) -> Float[Tensor, ""]:
+        if self.training_config.optimizer != "sgd":  # whose decay is no gradient of anything
+            return torch.zeros((), dtype=torch.float64, device=self.device)
         norms = torch._foreach_norm([parameter for parameter in self.network.parameters() if parameter.requires_grad])
         return self.training_config.weight_decay / 2 * torch.stack(norms).double().square().sum()
 

@@ -133,6 +133,10 @@ class MeasureCallback(Callback):
         self._tables: list[pd.DataFrame] = []
         self._charts = Charts("network")
 
+    def took(self, step: int) -> bool:
+        """Whether anything was measured after so many steps."""
+        return step in self._taken.values()
+
     def table(self) -> pd.DataFrame:
         """Everything measured by this process so far: step, epoch, and the columns of `repro.measure`."""
         import pandas as pd
@@ -155,7 +159,7 @@ class MeasureCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure before the first step; a resumed run has done so already."""
-        self._step = trainer.global_step
+        self._step, self._epoch = trainer.global_step, trainer.current_epoch
         if trainer.global_step == 0:
             self._measure(trainer, pl_module, [*self.measurements, *self.every_n_steps])
 

@@ -2,6 +2,7 @@
 # A SLURM cluster of two nodes on this machine, without systemd: cluster.sh start|stop|restart|status DIR
 # Of Debian's packages slurmctld, slurmd, slurm-client and munge. Any user can start it; its files lie below DIR.
 # SLURM_BASE_PORT: its first of three ports. restart: kill the controller and start it again.
+# SLURM_SETTINGS: lines of slurm.conf in place of its own; SLURM_MAIN: options of the partition main.
 set -eu
 act=$1; D=$(mkdir -p "$2" && cd "$2" && pwd); export SLURM_CONF=$D/slurm.conf
 PATH=$PATH:/usr/sbin:/sbin
@@ -64,10 +65,11 @@ TCPTimeout=2
 GresTypes=gpu
 NodeName=$A NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((P+1)) CPUs=64 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
 NodeName=$B NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((P+2)) CPUs=64 RealMemory=8000 Gres=gpu:4 State=UNKNOWN
-PartitionName=main Nodes=127.0.0.[1-2] Default=YES MaxTime=INFINITE DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
+PartitionName=main Nodes=127.0.0.[1-2] Default=YES MaxTime=INFINITE DefaultTime=10 PriorityTier=1 ${SLURM_MAIN:-PreemptMode=REQUEUE GraceTime=0}
 PartitionName=grace Nodes=127.0.0.[1-2] MaxTime=INFINITE DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=60
 PartitionName=high Nodes=127.0.0.[1-2] MaxTime=INFINITE DefaultTime=10 PriorityTier=10 PreemptMode=OFF
 C
+  for setting in ${SLURM_SETTINGS:-}; do sed -i "s|^${setting%%=*}=.*||" $D/slurm.conf; echo "$setting" >> $D/slurm.conf; done
   munged --socket=$D/munge/sock --key-file=$D/munge/key --pid-file=$D/munge/pid \
          --log-file=$D/munge/log --seed-file=$D/munge/seed --force 2>$D/log/munged
   slurmctld

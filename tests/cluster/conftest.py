@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,8 +119,9 @@ class Cluster:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+@contextmanager
+def started(**settings: str) -> Iterator[Cluster]:
+    """A cluster, with variables of `cluster.sh`."""
     absent = [name for name in NEEDED if shutil.which(name, path=SEARCH) is None]
     if absent:
         pytest.skip(f"needs SLURM on this machine (not found: {', '.join(absent)}); .ci/run installs it")
@@ -141,9 +143,29 @@ def cluster() -> Iterator[Cluster]:
     (folder / "small.yaml").write_text(SMALL)
     made = Cluster(daemons, folder, environment)
     try:
-        made.call("bash", str(SCRIPT), "start", str(daemons))
+        made.call("bash", str(SCRIPT), "start", str(daemons), **settings)
         yield made
     finally:
         subprocess.run(["bash", str(SCRIPT), "stop", str(daemons)], env=environment, capture_output=True, timeout=300)
         shutil.rmtree(daemons, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with started() as made:
+        yield made
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins: sbatch keeps what it is given and answers 7, squeue prints what lies in a file."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "queue").write_text("")
+    (tools / "sbatch").write_text(f"#!/bin/sh\ncat > {tools}/script\necho '7;toy'\n")
+    (tools / "squeue").write_text(f"#!/bin/sh\ncat {tools}/queue\n")
+    for name in ("sbatch", "squeue"):
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    return tools

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from repro.cli import run
-from repro.cluster import sbatch
+from repro.cluster import sbatch, scripts
 from repro.config import from_mapping
 from repro.errors import UserError
 from repro.report.sources import sections
@@ -60,27 +60,56 @@ def options(script: str) -> list[str]:
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_a_name_stays_one_option_and_one_word(name: str) -> None:
-    job = sbatch.study(name, ["my file.yaml", "--preset", name], array="0-3", output=f"{name}/logs/%A", partition=name)
+    wanted = dict.fromkeys(("partition", "account", "qos", "constraint", "mem", "gres"), name)
+    job = scripts.study(
+        name,
+        ["my file.yaml", "--preset", name],
+        array="0-3",
+        output=f"{name}/logs/%A",
+        where=(1, 1, True),
+        resources=sbatch.Resources(**wanted),  # type: ignore[arg-type]
+    )
     script = sbatch.text(job)
     given = options(script)
     assert f"--job-name=repro-{name}" in given
     assert f"--output={name}/logs/%A" in given
-    assert f"--partition={name}" in given
+    assert {f"--{key}={value}" for key, value in wanted.items()} <= set(given)
     assert len(given) == len({each.split("=")[0] for each in given})
-    (command,) = [line for line in script.splitlines() if line.startswith("exec ")]
+    (command,) = [line for line in script.splitlines() if line.startswith("srun ")]
     words = shlex.split(command.replace('"$SLURM_ARRAY_TASK_ID"', "TASK"))
     assert words[words.index("run") + 1 :] == ["my file.yaml", "--preset", name, "--task", "TASK"]
     lines = [line for line in script.splitlines() if line and not line.startswith("#")]
-    assert [line.split()[0] for line in lines] == ["export", "exec"]
+    assert [line.split()[0] for line in lines] == ["export", "srun", "status=$?", "if", "scontrol", "fi", "exit"]
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("odd", BREAKING)
-@pytest.mark.parametrize("field", ["name", "time", "output", "array", "partition", "extra", "title", "command"])
+@pytest.mark.parametrize("field", [entry.name for entry in dataclasses.fields(sbatch.Job) if "str" in str(entry.type)])
 def test_a_line_break_is_refused_wherever_it_would_enter_a_script(field: str, odd: str) -> None:
-    value = (f"--comment={odd}",) if field in ("extra", "title") else odd
+    value = (odd,) if field == "title" else odd
     with pytest.raises(UserError, match="cannot stand in a job script"):
-        sbatch.text(dataclasses.replace(sbatch.STUDY, **{field: value}))
+        sbatch.text(dataclasses.replace(scripts.STUDY, **{field: value}))
+
+
+@pytest.mark.parametrize("odd", BREAKING)
+@pytest.mark.parametrize(
+    "field",
+    [
+        entry.name
+        for entry in dataclasses.fields(sbatch.Resources)
+        if "str" in str(entry.type) and entry.name != "setup"
+    ],
+)
+def test_nor_in_what_is_asked_of_slurm(field: str, odd: str) -> None:
+    resources = sbatch.Resources(**{field: (f"--comment={odd}",) if field == "extra" else odd})
+    with pytest.raises(UserError, match="cannot stand in a job script"):
+        sbatch.text(dataclasses.replace(scripts.RUN, resources=resources))
+
+
+@pytest.mark.parametrize("odd", [*BREAKING[1:], "module load x\r\n", "#SBATCH --account=x", "true\n#SBATCH --qos=x\n"])
+def test_a_setup_does_what_it_says(odd: str) -> None:
+    with pytest.raises(UserError, match="the setup has"):
+        sbatch.text(dataclasses.replace(scripts.RUN, resources=sbatch.Resources(setup=odd)))
 
 
 NAMES = [*BREAKING, "../up", "/up", "-rf", "", "a\\b", "n" * 151]

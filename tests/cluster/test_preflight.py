@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from repro.cli import run
+from repro.cluster import gpus
 from repro.cluster import preflight as module
 from repro.cluster.preflight import preflight
 from repro.config import Config, from_mapping
@@ -25,7 +26,7 @@ def test_all_is_well(tmp_path: Path) -> None:
     checks = found(config, limit=7200.0, longest=10_000.0)
     assert all(check.ok for check in checks.values()), [str(check) for check in checks.values()]
     assert set(checks) == {
-        *("versions", "data", "configuration", "networks", "processes", "time"),
+        *("versions", "data", "configuration", "networks", "processes", "GPU", "time"),
         *("W&B", "run directory", "disk", "communication"),
     }
     assert "3,190 parameters" in checks["networks"].found  # 784·4 + 4 + 4·10 + 10
@@ -52,6 +53,39 @@ def test_what_is_wrong_is_named(
     assert text in check.found
 
 
+def test_equal_failures_are_one_line(tmp_path: Path) -> None:
+    """Three runs whose network cannot be built for one reason, two of one kind, and one for another."""
+    changes = [{"seed": 0}, {"seed": 1}, {"training": {"learning_rate": 0.5}}]
+    configs = [from_mapping({**SMALL, "model": {"network": "mlp", "skip_neurons": 10**6}, **each}) for each in changes]
+    configs.append(from_mapping({**SMALL, "model": {"network": "mlp", "skip_neurons": 10**7}}))
+    checks = preflight([dataclasses.replace(config, runs=str(tmp_path)) for config in configs])
+    lines = [check.found for check in checks if check.name == "networks"]
+    assert len(lines) == 2
+    assert lines[0].endswith("(3 runs)")
+
+
+@pytest.mark.parametrize(
+    ("state", "fault", "words"),
+    [
+        ({"is_available": False}, False, "none here, as on a login node"),
+        ({"is_available": False, "smi": True}, True, "cannot use it"),
+        ({"arch": ["sm_50", "sm_90"], "capability": (9, 0)}, False, "2 x Thing; torch"),
+        ({"arch": ["sm_75", "sm_90"], "capability": (6, 1)}, True, "Thing (sm_61) is too old"),
+    ],
+)
+def test_the_gpu_has_a_line(state: dict[str, Any], fault: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = gpus.torch.cuda
+    monkeypatch.setattr(cuda, "is_available", lambda: state.get("is_available", True))
+    monkeypatch.setattr(cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(cuda, "get_arch_list", lambda: state["arch"])
+    monkeypatch.setattr(cuda, "get_device_name", lambda number: "Thing")
+    monkeypatch.setattr(cuda, "get_device_capability", lambda number: state["capability"])
+    monkeypatch.setattr(gpus.shutil, "which", lambda name: "/bin/smi" if state.get("smi") else None)
+    found = gpus.look()
+    assert bool(found[0]) == fault
+    assert words in found[0] + found[1]
+
+
 def test_a_run_directory_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check = found(dataclasses.replace(from_mapping(SMALL), runs=str(tmp_path / "file" / "runs")))["run directory"]
@@ -65,12 +99,19 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found(dataclasses.replace(from_mapping(SMALL), runs=str(tmp_path)))["disk"].ok
 
 
+def step(per_node: str, nodes: int = 1) -> dict[str, str]:
+    tasks = str(nodes * int(per_node[0]))
+    return {
+        **dict.fromkeys(("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"), tasks),
+        **{"SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_STEP_TASKS_PER_NODE": per_node},
+    }
+
+
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}, "set --trainer.num_nodes 2"),
-        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "1"}, "ask for them with --ntasks-per-node"),
-        ({"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2"}, "set --trainer.devices 2"),
+        (step("1(x2)", 2), "set --trainer.num_nodes 2 --trainer.devices auto, or start it with srun --nodes=1"),
+        (step("2"), "or start it with srun --nodes=1 --ntasks=1 --ntasks-per-node=1"),
     ],
 )
 def test_a_wrong_task_layout_is_told_before_anything_waits(

@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from repro.cli import run
-from repro.cluster import sbatch, submission
+from repro.cluster import sbatch, scripts, submission
+from repro.cluster.slurm import call
+from repro.cluster.slurm import seconds as seconds_of
 from repro.config import parse, to_yaml
 from repro.errors import UserError
 from repro.records import RunDirectory
@@ -44,28 +46,15 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     return load("mine.yaml")
 
 
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins: sbatch keeps what it is given and answers 7, squeue prints what lies in a file."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "queue").write_text("")
-    (tools / "sbatch").write_text(f"#!/bin/sh\ncat > {tools}/script\necho '7;toy'\n")
-    (tools / "squeue").write_text(f"#!/bin/sh\ncat {tools}/queue\n")
-    for name in ("sbatch", "squeue"):
-        (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tools), prepend=":")
-    return tools
-
-
-@pytest.mark.parametrize("name", sbatch.SCRIPTS)
+@pytest.mark.parametrize("name", scripts.SCRIPTS)
 def test_the_scripts_for_use_by_hand_are_the_same_text(name: str) -> None:
-    assert (ROOT / "sbatch" / f"{name}.sbatch").read_text(encoding="utf-8") == sbatch.text(sbatch.SCRIPTS[name])
+    assert (ROOT / "sbatch" / f"{name}.sbatch").read_text(encoding="utf-8") == sbatch.text(scripts.SCRIPTS[name])
 
 
 def test_what_the_documents_submit_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "sbatch").iterdir())]
+    files = [*(ROOT / "docs").glob("*.md"), *(ROOT / "sbatch").iterdir()]
+    texts = [path.read_text(encoding="utf-8") for path in files]
     lines = {line for text in texts for line in re.findall(r"sbatch (?:--\S+ )*sbatch/\w+\.sbatch .*", text)}
     assert len(lines) == 4  # the study's with two arrays
     for line in lines:
@@ -77,7 +66,7 @@ def test_what_the_documents_submit_can_be_run(monkeypatch: pytest.MonkeyPatch) -
             config = parse(words[1:]).config
             assert config.model.network
         if "ddp" in words[0]:
-            assert (config.trainer.num_nodes, config.trainer.devices) == (sbatch.DDP.nodes, sbatch.DDP.tasks_per_node)
+            assert (config.trainer.num_nodes, config.trainer.devices) == (scripts.DDP.nodes, scripts.DDP.tasks_per_node)
 
 
 def test_a_submitted_study_is_the_recorded_text(study: Study) -> None:
@@ -86,18 +75,20 @@ def test_a_submitted_study_is_the_recorded_text(study: Study) -> None:
         Path("runs/mine"),
         ["mine.yaml", "--runs", "my runs"],
         chosen,
+        sbatch.Resources(time="2:00:00", partition="gpu", extra=["--account=physics"]),
         at_once=2,
-        time="2:00:00",
-        partition="gpu",
-        extra=["--account=physics"],
     )
     assert numbers == [0, 2]
     assert sbatch.text(job) == (RECORDED / "study.sbatch").read_text(encoding="utf-8")
-    ((job, _),) = submission.jobs(Path("runs/mine-two"), ["mine.yaml"], dict(enumerate(study.cells("two"))))
+    ((job, _),) = submission.jobs(
+        Path("runs/mine-two"), ["mine.yaml"], dict(enumerate(study.cells("two"))), sbatch.Resources()
+    )
     assert sbatch.text(job) == (RECORDED / "two_processes.sbatch").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", [*(ROOT / "sbatch").glob("*"), *RECORDED.glob("*.sbatch")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*(ROOT / "sbatch").glob("*.sbatch"), *RECORDED.glob("*.sbatch")], ids=lambda path: path.name
+)
 def test_the_scripts_are_bash(path: Path) -> None:
     assert subprocess.run(["bash", "-n", str(path)], capture_output=True).stderr == b""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -118,7 +109,7 @@ def test_numbers_of_an_array(chosen: list[int], text: str) -> None:
     [("30", 1800), ("10:30", 630), ("1:00:00", 3600), ("2-0", 172_800), ("1-2:30", 95_400), ("1-0:0:9", 86_409)],
 )
 def test_time_limits(limit: str, seconds: float) -> None:
-    assert submission.seconds(limit) == seconds
+    assert seconds_of(limit) == seconds
 
 
 @pytest.mark.slow
@@ -177,7 +168,7 @@ def test_mistakes(study: Study, arguments: list[str], text: str, capsys: pytest.
 def test_without_slurm_it_says_where_to_go(study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="there is no `nowhere` here; submit on a login node"):
-        submission._call("nowhere")
+        call("nowhere")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def reference(cluster: Any) -> RunDirectory:
 def limited(cluster: Any) -> str:
     """A job whose time limit comes before it is done: begun first, since that takes a minute and no processor."""
     # SLURM looks every half minute, and begins anew when the controller is restarted: 30 to 90 seconds after the start.
-    options = (SECOND, "--time=2", "--signal=USR1@60")
+    options = (SECOND, "--time=2", "--signal=USR2@60")
     number: str = cluster.submit(*options, *arguments("limit"), pace=1.1)
     return number
 
@@ -138,6 +139,20 @@ def test_a_requeued_job_goes_on(cluster: Any, same: Callable[[str], RunDirectory
     assert cluster.finish(number)["Restarts"] == "1"
     assert "checkpoint saved; the same command goes on from there" in cluster.log(number)
     assert restarts(same("requeue")) == ["0", "1"]
+
+
+def test_a_job_that_cannot_reach_slurm_is_requeued_by_its_script(
+    cluster: Any, same: Callable[[str], RunDirectory]
+) -> None:
+    """As in a container: the run has no scontrol, the script has."""
+    contained = f"env PATH=/nowhere {sys.executable}"
+    submit = ("sbatch", "--parsable", FIRST, *arguments("contained"))
+    number = cluster.call(*submit, PACE="0.1", REPRO_PYTHON=contained).strip()
+    cluster.wait_for_checkpoint("contained")
+    cluster.call("scancel", "--signal=USR2", number)
+    assert cluster.finish(number)["Restarts"] == "1"
+    assert f"there is no scontrol here; the script of SLURM job {number} is to requeue it" in cluster.log(number)
+    assert restarts(same("contained")) == ["0", "1"]
 
 
 def test_a_preempted_job_goes_on(cluster: Any, same: Callable[[str], RunDirectory]) -> None:

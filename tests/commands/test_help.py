@@ -56,7 +56,7 @@ def test_one_help_has_all_that_fit_takes_in_groups(capsys: pytest.CaptureFixture
     words = " ".join(text.split())
     for option in ("--again", "--budget MINUTES", "--trust NAME", "--config FILE", "--seed N", "--model.width N"):
         assert option in words
-    assert "{he,truncated,truncated_corrected,xavier}" in words
+    assert "{he,truncated,truncated_corrected,xavier,orthogonal,delta_orthogonal}" in words
     for name in (*NETWORKS, *DATASETS, *MEASUREMENTS):
         assert re.search(rf"\b{name}\b", words), name
     assert "CONFIG" not in words, "a group takes no value"

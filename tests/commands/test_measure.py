@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from repro import cli
 from repro.config import from_mapping
-from repro.records import RunDirectory, readings
+from repro.records import RunDirectory, readings, spectra
 from repro.runs.start import start
 
 
@@ -60,6 +60,21 @@ def test_a_run_is_measured_as_it_was_at_its_end(finished: RunDirectory, tmp_path
     assert "8 layers: median κ" in said
     assert (out / "figures" / "weights.png").stat().st_size > 10_000
     assert json.loads((out / "measured.json").read_text())["images"] == 16
+
+
+def test_all_singular_values_are_kept_if_asked_for(finished: RunDirectory, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    arguments = ["measure", str(finished.path), "--probe-size", "16", "--out", str(out), "--measurements", "weights"]
+    assert cli.run([*arguments, "--spectra"]) == 0
+    assert "spectra.jsonl" in capsys.readouterr().out
+    kept, frame = spectra(out), pd.read_csv(out / "readings.csv")
+    for quantity, place in (("sigma_max", 0), ("sigma_min", -1)):
+        expected = frame[frame["quantity"] == quantity]["value"]
+        np.testing.assert_allclose([values[place] for values in kept["singular_values"]], expected, rtol=1e-6)
+    assert cli.run(["spectra", str(out)]) == 0
+    assert "medians over the layers" in capsys.readouterr().out
+    assert cli.run(arguments) == 0
+    assert not (out / "spectra.jsonl").exists(), "those of another measuring"
 
 
 def test_a_checkpoint_is_measured_with_its_optimisers_momentum(
@@ -114,7 +129,7 @@ def test_pictures_in_one_folder_have_no_classes(photographs: Path, tmp_path: Pat
         (["resnet20", "--images", "."], "holds 0 images"),
         (["resnet20", "--images", ".", "--measurements", "wieghts"], "nearest: weights"),
         (["resnet20", "--images", ".", "--probe-size", "1"], "--probe-size is 1; allowed: 2 or more"),
-        (["resnet20", "--images", ".", "--device", "tpu9"], "--device tpu9 is not to be had"),
+        (["resnet20", "--images", ".", "--device", "tpu9"], "--device tpu9 is not available"),
         (["resnet20", "--image", "."], "unknown flag '--image'; nearest: --images"),
     ],
 )

@@ -16,6 +16,10 @@ from repro.config import Config, former_identity, from_mapping, identity, run_na
         {"trainer.precision": "bf16"},
         {"data.augmentation": "crop_flip"},
         {"trainer.max_epochs": 9},
+        {"training.optimizer": "muon"},
+        {"training.schedule": "constant"},
+        {"training.clip_gradients": 1.0},
+        {"training.max_steps": 9},
     ],
 )
 def test_what_determines_the_result_is_in_the_identity(change: dict[str, object]) -> None:
@@ -41,6 +45,13 @@ def test_paths_logs_intervals_and_devices_are_not(change: dict[str, object]) -> 
 def test_processes_are_where_each_normalises_its_own_part() -> None:
     local = {"training.batch_statistics": "local"}
     assert identity(from_mapping({**local, "trainer.devices": 2}), "x") != identity(from_mapping(local), "x")
+
+
+def test_what_is_measured_and_evaluated_is_where_a_rule_reads_it() -> None:
+    ruled = {"training.stop_when": "step >= 3"}
+    assert identity(from_mapping(ruled), "x") != identity(Config(), "x")
+    for change in ({"measure.every_n_epochs": 5}, {"trainer.evaluate_every_n_epochs": 5}):
+        assert identity(from_mapping({**ruled, **change}), "x") != identity(from_mapping(ruled), "x")
 
 
 def test_the_names_of_older_versions_are_known() -> None:

@@ -63,6 +63,12 @@ def test_files_are_the_base_and_later_files_and_flags_win(tmp_path: Path) -> Non
         (["--config", "none.yaml"], ["none.yaml", "No such file"]),
         (["--model.gamma", "0"], ["model.gamma is 0", "above 0"]),
         (["--study", "a/b"], ["a/b", "without slashes"]),
+        (["--training.optimizer", "moun"], ["'moun'", "nearest: muon"]),
+        (["--training.optimizer", "adamw", "--training.nesterov", "true"], ["only with", "sgd or muon"]),
+        (["--training.schedule", "linear"], ["'linear'", "milestones", "cosine", "constant"]),
+        (["--training.clip_gradients", "0"], ["clip_gradients is 0", "above 0"]),
+        (["--training.max_steps", "0"], ["max_steps is 0", "1 to 1,000,000,000"]),
+        (["--trainer.max_epochs", "9" * 30], ["max_epochs is 9", "1 to 1,000,000"]),
     ],
 )
 def test_mistakes_are_one_line_with_what_is_allowed(arguments: list[str], parts: list[str]) -> None:

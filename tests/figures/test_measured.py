@@ -27,7 +27,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> RunRecords:
     """Every measurement of a real network, at two steps."""
     torch.manual_seed(0)
     inner = create_network("diracnet8", width=4)
-    network = SkipToOutput(inner, 30, 0, image=IMAGES[:1], num_classes=10)
+    network = SkipToOutput(inner, 30, 0, image=IMAGES[:1], num_classes=10, scale=0.5)
     run = RunDirectory.prepare(tmp_path_factory.mktemp("runs") / "run", "seed: 0\n")
     for step in (0, 7):
         readings = take(

@@ -22,12 +22,12 @@ from repro.config import load, parse, to_yaml
 from repro.config.fields import keys
 from repro.data.sources import idx
 from repro.errors import UserError
-from repro.records import RunDirectory, metrics, readings
+from repro.measurements.quantities import names
+from repro.records import RunDirectory, metrics, readings, spectra
 from repro.records.lock import holder
 from repro.records.surface import SurfaceRecord
 from repro.report.sources import sections
 from repro.studies import claims, files, study
-from repro.studies.quantities import names
 
 pytestmark = pytest.mark.timeout(300)
 CORPUS = Path(__file__).with_name("corpus")
@@ -96,6 +96,7 @@ RECORD = [
     "layer",
     "name",
     "mode",
+    "singular_values",
     "values",
     "status",
     "seconds",
@@ -145,6 +146,7 @@ CONTENTS: dict[str, st.SearchStrategy[bytes]] = {
             "environment.json",
             "metrics.jsonl",
             "readings.jsonl",
+            "spectra.jsonl",
             "lock",
             "surface.json",
             "values-1of1.jsonl",
@@ -188,7 +190,13 @@ def _run(path: Path) -> None:
             run.last_step,
             lambda: metrics(run),
         ),
-        *(lambda: readings(run), lambda: holder(path.parent / "lock"), surface.missing, lambda: surface.read("a")),
+        *(
+            lambda: readings(run),
+            lambda: spectra(run),
+            lambda: holder(path.parent / "lock"),
+            surface.missing,
+            lambda: surface.read("a"),
+        ),
         lambda: sections([path.parent]),
     ):
         _refused_or_not(read)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from repro.config import TrainingConfig
 from repro.data.loading.batches import DeviceBatches
@@ -54,7 +53,7 @@ def test_one_kernel_for_many_parameters_gives_what_torch_does_by_default() -> No
     networks = [create_network("resnet8", in_channels=3, image_size=32).cuda()]
     networks.append(copy.deepcopy(networks[0]))
     training = TrainingConfig(warmup_steps=0, learning_rate=0.1)
-    ours = create_optimizer(networks[0].parameters(), training, rate_on_device=True)
+    ours = create_optimizer(networks[0], training)
     theirs = torch.optim.SGD(networks[1].parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     assert ours.param_groups[0]["fused"]
     for seed in range(5):
@@ -80,26 +79,3 @@ def test_conditioning_is_the_cpus() -> None:
         assert (ours.measurement, ours.layer, ours.mode) == (theirs.measurement, theirs.layer, theirs.mode)
         tolerance = 1e-6 if ours.measurement == "weights" else 2e-2  # a float32 pass before the float64 values
         assert ours.values["sigma_max"] == pytest.approx(theirs.values["sigma_max"], rel=tolerance)
-
-
-def test_a_graph_reads_the_rate_where_it_is() -> None:
-    """The one piece of torch that the graph rests on and no CPU has: fused SGD with its rate on the device."""
-    weight = torch.nn.Parameter(torch.ones(4, device="cuda"))
-    optimizer = create_optimizer([weight], TrainingConfig(momentum=0.5, weight_decay=0), rate_on_device=True)
-    inputs = torch.ones(4, device="cuda")
-    for _ in range(3):
-        optimizer.zero_grad()
-        F.mse_loss(weight * 1, inputs * 0).backward()
-        optimizer.step()
-    optimizer.zero_grad()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        F.mse_loss(weight * 1, inputs * 0).backward()
-        optimizer.step()
-    before = weight.detach().clone()
-    optimizer.param_groups[0]["lr"].fill_(0.0)
-    graph.replay()
-    assert torch.equal(weight, before)
-    optimizer.param_groups[0]["lr"].fill_(0.1)
-    graph.replay()
-    assert not torch.equal(weight, before)

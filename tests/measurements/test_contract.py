@@ -19,6 +19,7 @@ from repro.figures import RunRecords
 from repro.measurements import MEASUREMENTS, Measurement, Probe, Reading, table, take
 from repro.measurements.description import FigureSpec, PanelSpec, at_end
 from repro.measurements.kappa import Kappa
+from repro.measurements.quantities import in_words, quantities
 from repro.measurements.registry import figure_specs
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
@@ -27,7 +28,6 @@ from repro.report.identity import Prints
 from repro.report.render import Studio
 from repro.report.sources import ReportCell, Section
 from repro.studies import claims
-from repro.studies.quantities import in_words, quantities
 from repro.tracking.charts import Charts, summary
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def frame() -> pd.DataFrame:
     """Every measurement, of a network that has something to say to each."""
     torch.manual_seed(0)
     images = torch.randn(12, 3, 8, 8)
-    network = SkipToOutput(create_network("diracnet8", width=4), 30, 0, image=images[:1], num_classes=10)
+    network = SkipToOutput(create_network("diracnet8", width=4), 30, 0, image=images[:1], num_classes=10, scale=0.5)
     readings = take(network, images, torch.arange(12) % 10, held_out=images.flip(0), measurements=list(MEASUREMENTS))
     found = table(readings)
     found.insert(0, "step", 1)
@@ -93,7 +93,7 @@ def test_figures_say_what_they_plot() -> None:
 
 
 def test_telling_what_there_is_needs_no_torch() -> None:
-    code = "import sys, repro.measurements, repro.studies.quantities as q; q.names(); print(*sys.modules)"
+    code = "import sys, repro.measurements, repro.measurements.quantities as q; q.names(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "repro.measurements.registry" in loaded
     assert not {"torch", "matplotlib", "pandas", "numpy"} & set(loaded)
@@ -143,10 +143,10 @@ def section(tmp_path: Path) -> Section:
 
 @pytest.mark.usefixtures("_registered")
 def test_one_line_makes_a_measurement_show_on_the_page(section: Section) -> None:
-    rendered = Studio(Prints()).render(section, 1)
-    for text in ("<h3>Halves</h3>", "Half of every number.", "median half", "× 0.50"):
+    rendered = Studio(Prints()).render(section, 1, {})
+    for text in ("<h2>Halves</h2>", "Half of every number.", "median half", "× 0.50"):
         assert text in rendered.part
-    assert rendered.counts == {"holds": 1}
+    assert rendered.card.counts == {"holds": 1}
     assert list(rendered.figures) == ["toy-halves"]
 
 

@@ -11,7 +11,7 @@ from repro.errors import UserError
 from repro.measurements import take
 from repro.measurements.kinds.geometry import carry, centred_gram, debiased_cka
 from repro.networks import create_network, weight_layers
-from repro.networks.families.residual import ZeroPaddedIdentity
+from repro.networks.families.block import ZeroPaddedIdentity
 
 
 def images(seed: int = 1) -> Tensor:

@@ -102,7 +102,7 @@ NO_LOSS = {
     "tuple": (lambda y: (y, y), {}, "returns tuple of float32 .*pass output="),
     "dataclass": (lambda y: Answer(y, y), {}, "returns Answer with first, second"),
     "image": (lambda y: y.view(6, 5, 1, 1).expand(6, 5, 3, 3), {}, "no cross-entropy fits: .*pass loss="),
-    "no such key": (lambda y: {"a": y}, {"output": "b"}, "output='b' is not to be had"),
+    "no such key": (lambda y: {"a": y}, {"output": "b"}, "output='b' is not in what the network returns"),
     "no number": (lambda y: y, {"loss": lambda y, _: y}, "loss= returns float32 .*one number"),
 }
 

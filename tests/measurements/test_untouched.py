@@ -15,7 +15,7 @@ from repro.measurements import MEASUREMENTS, take
 from repro.networks import create_network
 
 WRAPS = [parametrizations.weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal]
-NAMES = [name for name in MEASUREMENTS if name not in ("diagonals", "features")]
+NAMES = [name for name in MEASUREMENTS if name not in ("diagonals", "features", "skips")]
 
 
 def probe(dtype: torch.dtype, channels: int = 3) -> tuple[Tensor, Tensor, Tensor]:

@@ -169,7 +169,7 @@ def test_a_network_without_activations_or_without_the_named_layer_is_refused() -
         def skip_layer_names(self) -> list[str]:
             return ["nowhere"]
 
-    with pytest.raises(UserError, match="names the skip layer 'nowhere', which it has not"):
+    with pytest.raises(UserError, match="names the skip layer 'nowhere', which it does not have"):
         pool(Wrong(nn.Flatten(), nn.Linear(3072, 10)), IMAGES[:1])
 
 

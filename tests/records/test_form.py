@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from repro.errors import UserError
-from repro.records import RunDirectory, metrics, readings
+from repro.records import RunDirectory, metrics, readings, spectra
+from repro.records.spectrum import FILE, pack
 from repro.records.surface import PLAN, SurfaceRecord
 
 DEEP = "[" * 100_000
@@ -57,6 +61,37 @@ def test_a_line_of_readings_of_another_form_is_named(key: str, tmp_path: Path) -
     (tmp_path / "readings.jsonl").write_text(json.dumps(without | ({"mode": 3} if key == "mode" else {})) + "\n")
     with pytest.raises(UserError, match="record 1"):
         readings(RunDirectory(tmp_path))
+
+
+SPECTRUM = {**{key: READING[key] for key in ("step", "epoch", "measurement", "layer", "name", "mode")}}
+SPECTRUM["singular_values"] = pack(np.array([2.0, 1.0]))
+
+
+@pytest.mark.parametrize("key", SPECTRUM)
+def test_a_line_of_spectra_of_another_form_is_named(key: str, tmp_path: Path) -> None:
+    without = {name: value for name, value in SPECTRUM.items() if name != key}
+    (tmp_path / FILE).write_text(f"{json.dumps(SPECTRUM)}\n{json.dumps(without)}\n")
+    with pytest.raises(UserError, match=rf"{FILE}', record 2, is damaged: {key}"):
+        spectra(RunDirectory(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "no base 64!",
+        "AAAA",
+        base64.b64encode(zlib.compress(b"123")).decode(),
+        SPECTRUM["singular_values"][:8],
+        pytest.param(base64.b64encode(zlib.compress(bytes(2**28 + 4))).decode(), marks=pytest.mark.slow),
+    ],
+    ids=["empty", "letters", "not deflated", "no floats", "torn", "a bomb"],
+)
+def test_values_that_cannot_be_unpacked_are_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps(SPECTRUM | {"singular_values": content}) + "\n")
+    with pytest.raises(UserError, match="is damaged: the spectrum of weights, layer 1, step 1") as refused:
+        spectra(RunDirectory(tmp_path))
+    assert "\n" not in str(refused.value)
 
 
 def test_torn_lines_are_passed_over(tmp_path: Path) -> None:

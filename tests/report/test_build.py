@@ -34,6 +34,7 @@ class Page(HTMLParser):
         self.addresses: list[str] = []
         self.words: list[str] = []
         self.tags: list[str] = []
+        self.raw = text
         self.feed(text)
         self.close()
         assert self.open == []
@@ -109,7 +110,7 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
     outside = [each for each in page.addresses if not each.startswith(("#", "data:"))]
     assert outside == []
     assert {each[1:] for each in page.addresses if each.startswith("#")} <= set(page.ids)
-    assert page.tags.count("svg") == len(FIGURES) + 3  # each run's own curves, and where they are kept
+    assert page.tags.count("svg") == len(FIGURES)
     for part in (
         "A study",
         "Which of them learn?",
@@ -162,7 +163,12 @@ def test_what_people_write_is_shown_and_not_obeyed(run, manifest, tmp_path: Path
         paper_values={evil: {"test_accuracy": 1.0}},
     )
     page = Page(build([folder], tmp_path / "out").read_text())
-    assert page.tags.count("script") == 1
+    data = re.findall(r'<script type="application/json">(.*?)</script>', page.raw)
+    assert page.tags.count("script") == 1 + len(data)
+    assert len(data) == len(FIGURES) - 2, "maps cannot be asked"
+    for figure in map(json.loads, data):
+        assert [network["name"] for network in figure["networks"]] == [evil]
+    assert "alert('1')</script>" not in page.raw
     assert page.text.count("alert('1')") > 6
     assert (tmp_path / "out" / "tables.md").read_text().count(r"\| pipes") == 1
 
@@ -197,15 +203,23 @@ def test_one_run_and_a_run_that_recorded_nothing(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_several_studies_are_sections_with_a_list_of_contents(run, manifest, study: Path, tmp_path: Path) -> None:
+def test_several_studies_are_cards_of_an_overview_and_pages_of_their_own(
+    run, manifest, study: Path, tmp_path: Path
+) -> None:
     run("a", folder="runs/other")
     manifest(("resnet20", 0, "a"), folder="runs/other", study="other", title="Another study")
     run("x", folder="runs/single")
     page = Page(build([tmp_path / "runs"], tmp_path / "out").read_text())
     assert page.tags.count("h1") == 1
     assert page.tags.count("h2") == 3
-    assert {"#demo", "#other", "#single"} <= set(page.addresses)
-    assert len(page.ids) == len(set(page.ids))
+    assert page.addresses == [f"parts/{name}.html" for name in ("demo", "other", "single")]
+    parts = {
+        name: Page((tmp_path / "out" / "parts" / f"{name}.html").read_text()) for name in ("demo", "other", "single")
+    }
+    assert parts["other"].addresses[:3] == ["../index.html", "demo.html", "single.html"]
+    for part in parts.values():
+        assert {each[1:] for each in part.addresses if each.startswith("#")} <= set(part.ids)
+        assert all((tmp_path / "out" / "parts" / each).is_file() for each in part.addresses if each[0] != "#")
     headings = re.findall(r"^#+ .*", (tmp_path / "out" / "tables.md").read_text(), re.MULTILINE)
     assert headings == ["# Report", "## A study", "## Another study", "## Runs in single"]
 
@@ -262,14 +276,17 @@ def test_the_page_of_everything_has_a_row_for_every_study_and_sections_for_what_
     ]
     assert len(rows) == len(names())
     (row,) = [line for line in rows if "| demo |" in line]
-    assert row.endswith("connections not train? | cpu (reduced) | 1 of 3 | 1 | 0 | 5 | demo |")
+    assert row.endswith("connections not train? | cpu (reduced) | 1 of 3 | 1 | 0 | 0 | 5 | demo |")
     artefacts = [line.split("|")[1].strip() for line in rows]
     assert (
         artefacts.index("Oyedotun, Fig. 9, left")
         < artefacts.index("Oyedotun, Fig. 10")
         < artefacts.index("Nguyen, Table 1")
     )
-    assert page.tags.count("section") == 1
+    assert [each for each in page.addresses if each[0] != "#"] == ["parts/demo.html"]
+    part = Page((tmp_path / "out" / "parts" / "demo.html").read_text(encoding="utf-8"))
+    assert "Not run: seed 0 of ResNet-110 and ResNeXt-110." in part.text
+    assert page.tags.count("li") == len(names())
 
 
 def test_runs_that_no_longer_belong_to_the_study_are_named(tmp_path: Path) -> None:

@@ -44,8 +44,6 @@ def files(out: Path) -> dict[str, bytes]:
 ALL = {
     ("training-curves", "plainnet20", "resnet20"),
     ("weights", "plainnet20", "resnet20"),
-    ("training-curves", "plainnet20"),
-    ("training-curves", "resnet20"),
 }
 
 
@@ -64,31 +62,39 @@ def test_studies_that_share_runs_share_their_figures(study: Path, manifest, tmp_
     manifest(*cells, folder="runs/other", study="other", figures=["weights", "first-layer"])
     for name in ("p", "r"):
         (tmp_path / "runs" / "other" / name).symlink_to(study / name)
-    page = build([tmp_path / "runs"], tmp_path / "out").read_text(encoding="utf-8")
+    build([tmp_path / "runs"], tmp_path / "out")
     assert sorted(drawn) == sorted({*ALL, ("first-layer", "plainnet20", "resnet20")})
     names = [name for name in files(tmp_path / "out") if name.startswith("figures/")]
     assert names == ["figures/demo-training-curves.svg", "figures/demo-weights.svg", "figures/other-first-layer.svg"]
     tables = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
     assert tables.count("(figures/demo-weights.svg)") == 2
-    assert page.count('<use href="#f') >= 4, "own curves twice each, the weights once"
-    assert page.count(">Weights</text>") == 1
+    first, second = (
+        (tmp_path / "out" / "parts" / f"{name}.html").read_text(encoding="utf-8") for name in ("demo", "other")
+    )
+    assert first.count(">Weights</text>") == second.count(">Weights</text>") == 1
+    assert first.count("<summary>") == 2, "the runs are described once"
+    assert second.count("<summary>") == 0
+    assert second.count('href="demo.html#demo-run-p"') == 2, "in the table and above the runs"
 
 
-def test_a_new_reading_is_seen_and_nothing_else_drawn_again(study: Path, tmp_path: Path, run, drawn) -> None:
-    build([study], tmp_path / "out")
-    before = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+def test_a_new_reading_is_seen_and_nothing_else_drawn_again(study: Path, tmp_path: Path, run, manifest, drawn) -> None:
+    run("a", folder="runs/other")
+    study = manifest(("resnet20", 0, "a"), folder="runs/other", study="other", figures=["weights"]).parent / "demo"
+    runs = tmp_path / "runs"
+    build([runs], tmp_path / "out")
+    before = (tmp_path / "out" / "parts" / "demo.html").read_text(encoding="utf-8")
     drawn.clear()
     changed = study / "p" / "metrics.jsonl"
     stamp = changed.stat().st_mtime_ns
     content = changed.read_text()
     changed.write_text(content.replace("0.5}", "0.7}", 1))
     os.utime(changed, ns=(stamp, stamp))  # as large and as old as it was
-    build([study], tmp_path / "out")
-    assert sorted(drawn) == sorted(ALL - {("training-curves", "resnet20")})
-    build([study], tmp_path / "fresh")
+    build([runs], tmp_path / "out")
+    assert sorted(drawn) == sorted(ALL)
+    build([runs], tmp_path / "fresh")
     after = files(tmp_path / "out")
     assert after == files(tmp_path / "fresh")
-    assert after["index.html"].decode() != before
+    assert after["parts/demo.html"].decode() != before
 
 
 @pytest.mark.slow
@@ -128,11 +134,11 @@ from repro.report import build, render, together
 together.processors, together._WORTH_A_PROCESS = (lambda: {processors}), 1
 parent = os.getpid()
 work = render.Studio.render
-def watched(self, section, level):
+def watched(self, section, level, elsewhere):
     assert (os.getpid() != parent) is {elsewhere}
     if {killed} and section.key == "other":
         os._exit(9)
-    return work(self, section, level)
+    return work(self, section, level, elsewhere)
 render.Studio.render = watched
 try:
     build([Path(sys.argv[1])], Path(sys.argv[2]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,3 +48,27 @@ def by_clock() -> None:
         interrupt.time = late  # type: ignore[assignment]
 
     _befalls(pass_by)
+
+
+def by_writing() -> None:
+    """The process is killed after so many of what it writes of measuring and of saving: `STOP` says how many."""
+    from repro.records import run_directory, spectrum
+
+    append, replace, left = run_directory.append_lines, Path.replace, [int(os.environ["STOP"])]
+
+    def wrote(name: str) -> None:
+        left[0] -= name in ("readings.jsonl", "spectra.jsonl") or (name.startswith("step-") and name.endswith(".ckpt"))
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def append_lines(path: Path, records: Any) -> None:
+        append(path, records)
+        wrote(path.name)
+
+    def replaced(self: Path, target: Any) -> Path:
+        result = replace(self, target)
+        wrote(Path(target).name)
+        return result
+
+    run_directory.append_lines = spectrum.append_lines = append_lines
+    Path.replace = replaced  # type: ignore[method-assign]

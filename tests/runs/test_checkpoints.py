@@ -21,7 +21,7 @@ from repro.runs import checkpoint_file as module
 from repro.runs import checkpoints, stop
 from repro.runs.checkpoint_file import CheckpointFile, damage, newest_sound
 from repro.runs.start import resolve, start
-from repro.runs.stop import CannotSave, Interrupted, defer_sigusr1
+from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
 from repro.training.classifier import Classifier
 
 SMALL: dict[str, Any] = {
@@ -139,7 +139,7 @@ def test_with_no_sound_one_it_begins_anew(copy: RunDirectory) -> None:
         path.write_bytes(b"")
     said: list[str] = []
     assert newest_sound(copy, say=said.append) is None
-    assert said[-1] == "no checkpoint is sound: beginning anew"
+    assert said[-1] == "no checkpoint is intact: starting from the beginning"
     assert newest_sound(copy, say=said.append) is None
     assert len(said) == 4
 
@@ -187,7 +187,7 @@ def test_what_a_killed_writer_left_is_swept(copy: RunDirectory, tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
 @pytest.mark.parametrize("at", [3, 4])
 def test_any_signal_stops_with_a_checkpoint(
     number: signal.Signals, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -210,15 +210,16 @@ def test_any_signal_stops_with_a_checkpoint(
 
 @pytest.mark.slow
 def test_a_signal_that_came_early_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in USER_SIGNALS}
     try:
-        defer_sigusr1()
-        os.kill(os.getpid(), signal.SIGUSR1)
+        defer_user_signals()
+        os.kill(os.getpid(), signal.SIGUSR2)
         with pytest.raises(Interrupted, match="stopped at step 1, checkpoint saved"):
             start(small(tmp_path))
         assert start(small(tmp_path)).state["status"] == "finished"
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.slow

@@ -56,7 +56,8 @@ def records(run: RunDirectory) -> tuple[list[tuple[Any, ...]], list[tuple[Any, .
 def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
     content = torch.load(run.saved_checkpoints()[-1], weights_only=True)
     optimiser = content["optimizer_states"][0]["state"]
-    return {**content["state_dict"], **{f"momentum{n}": state["momentum_buffer"] for n, state in optimiser.items()}}
+    of_it = {f"{name}{number}": value for number, state in optimiser.items() for name, value in state.items()}
+    return {**content["state_dict"], **of_it}
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,58 @@ def test_a_run_stopped_anywhere_goes_on_bit_for_bit(
         assert torch.equal(ours[name], value), name
     assert outcome.state["final"] == reference.state["final"]
     assert len(run.lives) == 2
+
+
+OTHERS = {
+    "adamw": {"training__optimizer": "adamw", "training__learning_rate": 0.01, "training__schedule": "cosine"},
+    "muon": {"training__optimizer": "muon", "training__learning_rate": 0.01, "training__clip_gradients": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_optimisers_go_on_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an end in the middle of an epoch, too."""
+    options = {**OTHERS[name], "training__max_steps": 10}
+    reference = start(small(tmp_path / "whole", **options)).run
+    table = metrics(reference)
+    rates = table[table["metric"] == "learning_rate"]["value"].tolist()
+    assert (reference.state["step"], len(rates)) == (10, 10)
+    assert rates[-1] < rates[3] < 0.0101
+    training_step, config = Classifier.training_step, small(tmp_path / "killed", **options)
+
+    def killed(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.trainer.global_step == 6:
+            raise RuntimeError("killed")
+        return training_step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            start(config)
+    run = start(config).run
+    assert (run.name, len(run.lives)) == (reference.name, 2)
+    assert records(run) == records(reference)
+    ours, theirs = weights(run), weights(reference)
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        assert torch.equal(ours[key], value), key
+    assert run.state["final"] == reference.state["final"]
+
+
+def test_gradients_are_clipped_to_their_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    step = torch.optim.SGD.step
+
+    def noted(self: torch.optim.SGD, closure: Any = None) -> Any:
+        result = closure()  # Lightning clips at its end
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return step(self, lambda: result)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    start(small(tmp_path, training__clip_gradients=0.25, training__max_steps=3))
+    assert len(norms) == 3
+    assert norms == pytest.approx([0.25] * 3, rel=1e-4)
 
 
 def test_a_finished_run_is_left_alone(finished: tuple[Config, RunDirectory]) -> None:

@@ -196,13 +196,17 @@ def test_evaluating_takes_all_threads_for_a_wide_network(wide: float, threads_ta
     assert torch.get_num_threads() == threads_taken
 
 
+STEP = dict.fromkeys(("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"), "2") | {"SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+
+
 @pytest.mark.parametrize(
     ("devices", "changes", "share"),
     [
         (1, {}, 3),
         (2, {}, 1),  # of three processors
         (2, {"LOCAL_RANK": "1"}, 3),  # begun by the first rank, whose share is its limit
-        (2, {"SLURM_NTASKS": "2"}, 3),  # each task has its own processors
+        (2, {"SLURM_NTASKS": "2"}, 1),  # of an allocation, of which srun has started nothing
+        (2, STEP, 3),  # each task has its own processors
     ],
 )
 def test_ranks_of_one_machine_share_its_processors(

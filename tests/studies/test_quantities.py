@@ -10,8 +10,8 @@ from scipy import stats
 
 from repro.figures import RunRecords
 from repro.measurements.kinds.distributions import describe
+from repro.measurements.quantities import in_words, names, quantities
 from repro.records.tables import METRIC_COLUMNS
-from repro.studies.quantities import in_words, names, quantities
 
 
 def kappas(measurement: str, mode: str, values: list[float], *, step: int = 8) -> list[dict[str, Any]]:

@@ -56,7 +56,10 @@ def test_other_presets_have_a_folder_of_their_own_and_seeds_can_be_given(tmp_pat
         ({"grid": {"model.network": []}}, "grid without runs"),
         ({"grid": {}}, "grid without runs"),
         ({"presets": {}}, "lacks presets"),
-        ({"presets": {"cpu": {"reductions": ["width 4"]}}}, "preset cpu lists reductions and not against what; add"),
+        (
+            {"presets": {"cpu": {"reductions": ["width 4"]}}},
+            "preset cpu lists reductions, but not what they are compared with; add",
+        ),
         ({"presets": {"cpu": {"seed": 1}}}, "unknown key 'seed'; nearest: seeds"),
         ({"claims": ["50 < resnet9-64.test_accuracy < 60 | Table 1"]}, "unknown cell 'resnet9-64'"),
         ({"claims": ["1 < resnet8-64.weights_kappa[x] < 50 | Fig. 7"]}, "unknown quantity 'weights_kappa\\[x\\]'"),

@@ -21,3 +21,19 @@ def test_without_warm_up_it_is_torchs_multi_step_rule() -> None:
         assert learning_rate(step, 50, training) == pytest.approx(reference.get_last_lr()[0])
         optimiser.step()
         reference.step()
+
+
+def test_the_cosine_is_torchs_after_the_warm_up() -> None:
+    training = TrainingConfig(warmup_steps=7, warmup_learning_rate=0.02, learning_rate=0.3, schedule="cosine")
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=43)
+    assert [learning_rate(step, 50, training) for step in range(7)] == [0.02] * 7
+    for step in range(7, 50):
+        assert learning_rate(step, 50, training) == pytest.approx(reference.get_last_lr()[0])
+        optimiser.step()
+        reference.step()
+
+
+def test_a_constant_rate_passes_the_milestones() -> None:
+    training = TrainingConfig(warmup_steps=2, learning_rate=0.3, schedule="constant")
+    assert [learning_rate(step, 10, training) for step in range(10)] == [0.01] * 2 + [0.3] * 8

@@ -22,7 +22,7 @@ class Part(Request):
 
     name: str = argument("a study's name, or the path of a .yaml file")
     preset: str | None = option("size (default: the study's first)", default=None)
-    seed: tuple[int, ...] | None = option("seeds in place of the preset's", default=None)
+    seed: tuple[int, ...] | None = option("seeds instead of the preset's", default=None)
     runs: str = option("folder of all run directories", default="runs")
     trust: tuple[str, ...] = trust_option()
 

@@ -20,7 +20,7 @@ from repro.text import shell
 class Plan(Part):
     """A request to plan a study's runs."""
 
-    measure: bool = option("time some steps here where no run has told", default=False)
+    measure: bool = option("time some steps here if no run shows how long they take", default=False)
 
 
 def plan(request: Plan) -> int:

@@ -30,9 +30,10 @@ class Report(Part):
 class Run(Part):
     """A request to run a study's cells."""
 
-    again: bool = option("run finished cells anew", default=False)
+    again: bool = option("train finished runs again", default=False)
     jobs: int | None = option(
-        "cells at once, in processes (default: one for each GPU, else for each processor; 1: in this one)", default=None
+        "runs at the same time, a process each (default: one a GPU, else one a processor; 1: in this process)",
+        default=None,
     )
     budget: Budget = option(
         "stop in time, with checkpoints; the same command goes on, here or where the runs are copied to",
@@ -41,7 +42,7 @@ class Run(Part):
         metavar="MINUTES",
     )
     minutes: float | None = option(
-        "of every run, in place of its own", default=None, flag=f"--{_INTERVAL}", metavar="M"
+        "for every run, instead of its own setting", default=None, flag=f"--{_INTERVAL}", metavar="M"
     )
     task: int | None = option("run only this one, counted from 0, without the report", default=None)
 

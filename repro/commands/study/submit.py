@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-
-from repro.cluster import sbatch, submission
+from repro.cluster import sbatch, slurm, submission
 from repro.cluster.preflight import passes
 from repro.commands.options import option
+from repro.commands.slurm.jobs import OnSlurm
 from repro.commands.study.part import Part
 from repro.errors import UserError
 from repro.importing import trusted
@@ -15,20 +13,10 @@ from repro.studies import manifest
 from repro.text import shell
 
 
-class Submit(Part):
+class Submit(Part, OnSlurm):
     """A request to hand a study's runs to SLURM."""
 
-    max_parallel: int | None = option("runs at once (default: as many as there is room)", default=None, metavar="K")
-    partition: str | None = option("SLURM's partition", default=None)
-    time: str | None = option(f"time limit of one life of a run (default: {sbatch.STUDY.time})", default=None)
-    dry_run: bool = option("show the scripts; write and submit nothing", default=False)
-    further: tuple[str, ...] = option(
-        "further option: --sbatch=--account=physics",
-        default=(),
-        flag="--sbatch",
-        action="append",
-        metavar="OPTION",
-    )
+    max_parallel: int | None = option("runs at the same time (default: as many as fit)", default=None, metavar="K")
 
 
 def submit(request: Submit) -> int:
@@ -39,13 +27,14 @@ def submit(request: Submit) -> int:
     """
     if request.max_parallel is not None and request.max_parallel < 1:
         raise UserError(f"--max-parallel is {request.max_parallel}; allowed: 1 or more")
-    extra = _of_sbatch(request.further)
-    limit = submission.seconds(request.time or sbatch.STUDY.time)
+    resources = request.resources()
     study, cells, folder = request.study, request.cells, request.folder
-    if not passes(request.preflight(limit)):
+    fine = passes(request.preflight(slurm.seconds(resources.time)))
+    if not fine and not request.dry_run:
         return 1
-    names = [cell.resolved.directory.name for cell in cells]
-    chosen = submission.missing(cells, names, folder)
+    # What is wrong may keep a run from having a name: the scripts of all are shown then.
+    names = [cell.resolved.directory.name for cell in cells] if fine else []
+    chosen = submission.missing(cells, names, folder) if fine else list(range(len(cells)))
     if not chosen:
         print(f"nothing to submit: all {len(cells)} runs are finished or on their way (repro study status)")
         return 0
@@ -59,33 +48,14 @@ def submit(request: Submit) -> int:
         command = shell("repro", "study", "run", *arguments)
         manifest.write(folder, manifest.content(study.at(request.preset, command), cells, names))
     arrays = submission.jobs(
-        folder,
-        arguments,
-        {number: cells[number] for number in chosen},
-        at_once=request.max_parallel,
-        time=request.time,
-        partition=request.partition,
-        extra=extra,
+        folder, arguments, {number: cells[number] for number in chosen}, resources, at_once=request.max_parallel
     )
     for job, parts in arrays:
         print(f"\n{sbatch.text(job)}")
         if request.dry_run:
-            print(f"would submit {len(parts)} of {len(cells)} runs")
+            would = "would submit" if fine else "would not submit, as a check fails,"
+            print(f"{would} {len(parts)} of {len(cells)} runs")
             continue
         number = submission.submit(job, folder, {part: names[part] for part in parts})
         print(f"submitted job {number}: {len(parts)} of {len(cells)} runs; logs in {folder}/logs")
-    return 0
-
-
-def _of_sbatch(texts: Sequence[str]) -> list[str]:
-    """Further options of sbatch, each a word; several may stand in one --sbatch, quoted as for a shell."""
-    words = []
-    for text in texts:
-        try:
-            words += shlex.split(text)
-        except ValueError as error:
-            raise UserError(f"--sbatch is '{text}', which cannot be split into words: {error}") from error
-    for word in words:
-        if not word.startswith("--"):
-            raise UserError(f"--sbatch is '{word}'; allowed: options of sbatch, such as --sbatch=--account=physics")
-    return words
+    return 0 if fine else 1

@@ -27,8 +27,12 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from repro.machine import shared_memory
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C; what a scheduler sends before it kills; what our SLURM scripts ask to be sent before the time limit."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Ctrl-C; what a scheduler sends before it kills; what job scripts ask to be sent before the time limit.
+
+Ours ask for SIGUSR2: NCCL 2.12 and 2.13 took SIGUSR1 for themselves (NVIDIA/nccl#704), and submitit sends SIGUSR2 for
+that reason. SIGUSR1 is heard as well, as Lightning's users are used to it.
+"""
 
 PREFETCH = 2
 """Batches that a worker has ready or at hand."""

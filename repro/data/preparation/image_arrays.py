@@ -112,7 +112,7 @@ def _tiles(path: str, content: Callable[[], bytes], size: int, *, mosaic: bool) 
         with Image.open(io.BytesIO(content())) as image:
             mode, pixels = image.mode, np.asarray(image)
     except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, UnidentifiedImageError) as error:
-        raise UserError(f"'{path}' is no image that can be read: {error}") from error
+        raise UserError(f"'{path}' is not a readable image: {error}") from error
     if mode != "RGB":
         raise UserError(f"'{path}' has mode {mode}; expected RGB")
     height, width, channels = pixels.shape

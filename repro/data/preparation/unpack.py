@@ -71,7 +71,7 @@ def unpack_zip(source: Path, target: Path) -> None:
             needed = sum(info.file_size for info in archive.infolist())
             _unpack(_in_zip(archive, source), source, target, needed)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"'{source}' is damaged or no zip ({error}); get it again") from error
+        raise UserError(f"'{source}' is damaged or not a zip ({error}); get it again") from error
     except RuntimeError as error:
         raise UserError(f"'{source}' cannot be unpacked ({error})") from error
 

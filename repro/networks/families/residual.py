@@ -1,7 +1,9 @@
 """PlainNet, ResNet, ResNeXt and DiracNet: one skeleton (He et al. 2016, after their CIFAR and ImageNet networks).
 
-Order convolution, normalisation, activation; the activation of a block's end follows the addition. Without
-normalisation the convolutions get a bias, which batch normalisation would otherwise provide.
+Order convolution, normalisation, activation; the activation of a block's end follows the addition. With preactivation
+the order in blocks is normalisation, activation, convolution; nothing follows the addition (He et al. 2016, "Identity
+mappings in deep residual networks", Fig. 1 b). Without normalisation the convolutions get a bias, which batch
+normalisation would otherwise provide.
 """
 
 from __future__ import annotations
@@ -11,59 +13,17 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from repro.networks.activations import create_activation
 from repro.networks.families import residual_spec as layouts
+from repro.networks.families.block import Block, ZeroPaddedIdentity
 from repro.networks.families.checks import norm_groups
 from repro.networks.families.dirac import DiracConv2d
-from repro.networks.families.fixup import Shift, shrink_paths
+from repro.networks.families.fixup import ROOT, Shift, shrink_paths
 from repro.networks.families.residual_spec import Layout, Stage
 from repro.networks.families.scale import Scale
 from repro.networks.initialization import initialise
 from repro.networks.options import Options
-
-
-class ZeroPaddedIdentity(nn.Module):
-    """The shortcut without parameters where the shape changes: every stride-th pixel, and new channels of zeros."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.new_channels = out_channels - in_channels
-
-    def forward(self, h: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch more rows columns"]:
-        """The image, smaller and with more channels."""
-        return F.pad(h[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
-
-
-class Block(nn.Module):
-    """Two or three weight layers, with or without a shortcut (Oyedotun, section 3.2).
-
-    PlainNet, Eq. 1: h^l = W^l W^(l-1) h^(l-2). ResNet, Eq. 2: h^l = W_b^l W_b^(l-1) h^(l-2) + h^(l-2). ResNeXt, Eq. 4:
-    h^l = sum over k of W_b^(l,k) W_b^(l-1,k) h^(l-2), + h^(l-2). Each W stands for a convolution, its normalisation
-    and, but for the last, its activation. A bottleneck has three instead of two. The dial, ReZero and Fixup end the
-    shortcut or the path in a `Scale`.
-
-    ResNeXt's paths run side by side. In a bottleneck the 3x3 convolution is grouped, as in the ResNeXt paper. In a
-    basic block the first convolution computes all paths' outputs as one stack of channels, and the second reads the
-    stack: [W^(l,1) ... W^(l,m)] times the stacked h_1, ..., h_m is the sum of W^(l,k) h_k, so that an ordinary
-    convolution is the sum of Eq. 4. (The activation and the normalisation between the two act on each channel alone.)
-    """
-
-    def __init__(self, path: nn.Module, shortcut: nn.Module | None, activation: nn.Module) -> None:
-        super().__init__()
-        self.path = path
-        self.shortcut = shortcut
-        self.activation = activation
-
-    def forward(self, h: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch more rows columns"]:
-        """From h^(l-2) to h^l."""
-        if self.shortcut is None:
-            output: Tensor = self.activation(self.path(h))  # Eq. 1
-        else:
-            output = self.activation(self.path(h) + self.shortcut(h))  # Eq. 2 and 4
-        return output
 
 
 class ResidualNetwork(nn.Module):
@@ -80,10 +40,12 @@ class ResidualNetwork(nn.Module):
         self._options = options
         imagenet = layout.form == "imagenet"
         side, stride = (7, 2) if imagenet else (3, 1)
-        stem = self._path([self._convolution(options.in_channels, layout.stem, side=side, stride=stride)])
+        first = self._convolution(options.in_channels, layout.stem, side=side, stride=stride)
+        stem = nn.Sequential(OrderedDict(conv1=first)) if options.preactivation else self._path([first])
         if layout.residual == "fixup":
             stem.add_module("shift", Shift())
-        stem.add_module("activation", self._activation())
+        if not options.preactivation:
+            stem.add_module("activation", self._activation())
         if imagenet:
             stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
         self.stem = stem
@@ -96,6 +58,7 @@ class ResidualNetwork(nn.Module):
                 channels = stage.outside
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
+        self.last = nn.Sequential(*self._before(channels, 1).values()) if options.preactivation else nn.Identity()
         self.shift = Shift() if layout.residual == "fixup" else nn.Identity()
         self.head = nn.Linear(channels, options.num_classes)
         initialise(self, options.initialization, activation=options.activation)
@@ -104,7 +67,7 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""
-        h: Tensor = self.stages(self.stem(images))
+        h: Tensor = self.last(self.stages(self.stem(images)))
         logits: Tensor = self.head(self.shift(h.mean((2, 3))))
         return logits
 
@@ -128,15 +91,16 @@ class ResidualNetwork(nn.Module):
                 self._convolution(stage.inside, stage.inside, stride=stride, groups=self._layout.groups),
                 self._convolution(stage.inside, stage.outside, side=1),
             ]
-        path = self._path(convolutions)
-        if self._layout.residual != "standard":
-            path.add_module("scale", Scale("learned", start=0.0 if self._layout.residual == "rezero" else 1.0))
+        path = self._preactivated(convolutions) if self._options.preactivation else self._path(convolutions)
+        if self._layout.residual == "rezero":
+            path.add_module("scale", Scale("learned", start=0.0))
         if self._layout.residual == "fixup":
+            path.add_module("scale", Scale("learned", root=ROOT))
             path.add_module("shift", Shift())
         shortcut = None if self._layout.shortcut is None else self._shortcut(channels, stage.outside, stride=stride)
         if shortcut is not None and self._layout.strength != 1:
             shortcut = nn.Sequential(OrderedDict(whole=shortcut, scale=Scale(self._layout.strength)))
-        return Block(path, shortcut, self._activation())
+        return Block(path, shortcut, nn.Identity() if self._options.preactivation else self._activation())
 
     def _shortcut(self, channels: int, out_channels: int, *, stride: int) -> nn.Module:
         if stride == 1 and channels == out_channels:
@@ -160,6 +124,21 @@ class ResidualNetwork(nn.Module):
                     parts[f"shift{number}b"] = Shift()
                 parts[f"activation{number}"] = self._activation()
         return nn.Sequential(parts)
+
+    def _preactivated(self, convolutions: Sequence[nn.Conv2d]) -> nn.Sequential:
+        """The convolutions, each behind a normalisation and an activation."""
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, convolution in enumerate(convolutions, 1):
+            parts |= self._before(convolution.in_channels, number)
+            parts[f"conv{number}"] = convolution
+        return nn.Sequential(parts)
+
+    def _before(self, channels: int, number: int) -> OrderedDict[str, nn.Module]:
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        if self._options.normalization != "none":
+            parts[f"norm{number}"] = self._normalization(channels)
+        parts[f"activation{number}"] = self._activation()
+        return parts
 
     def _normalization(self, channels: int) -> nn.Module:
         if self._options.normalization == "batch":

@@ -120,13 +120,19 @@ def diracnet(depth: int | None, options: Options) -> Layout:
 
 def _shortcut(options: Options) -> str | None:
     """None for a dial at 0: no shortcut is made, so that parameters and draws are PlainNet's."""
+    _check_residual(options)
+    if options.skip_strength == 0:
+        return None
+    return options.shortcut or ("projection" if options.form == "imagenet" else "identity")
+
+
+def _check_residual(options: Options) -> None:
     if options.residual != "standard" and options.skip_strength == 0:
         raise UserError(f"residual {options.residual} is a way to use skip connections; skip_strength 0 has none")
     if options.residual == "fixup" and options.normalization != "none":
         raise UserError(f"residual fixup does without normalisation (given: {options.normalization}); set it to none")
-    if options.skip_strength == 0:
-        return None
-    return options.shortcut or ("projection" if options.form == "imagenet" else "identity")
+    if options.residual == "fixup" and options.preactivation:
+        raise UserError("residual fixup activates after the addition; set preactivation false")
 
 
 def _layout(

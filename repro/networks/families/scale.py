@@ -15,15 +15,22 @@ class Scale(nn.Module):
     Args:
         strength: The number; ``learned`` makes it a parameter.
         start: Where a learned one starts.
+        root: A learned number is this times its parameter, so that SGD moves it root^2 times as fast.
     """
 
-    def __init__(self, strength: Dial, *, start: float = 1.0) -> None:
+    def __init__(self, strength: Dial, *, start: float = 1.0, root: float = 1.0) -> None:
         super().__init__()
-        self.strength = nn.Parameter(torch.full((1,), start)) if strength == "learned" else strength
+        self.root = root
+        self.strength = nn.Parameter(torch.full((1,), start / root)) if strength == "learned" else strength
+
+    @property
+    def value(self) -> float | Tensor:
+        """The number."""
+        return self.strength * self.root if isinstance(self.strength, Tensor) else self.strength
 
     def forward(self, h: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """The product."""
-        return h * self.strength
+        return h * self.value
 
     def extra_repr(self) -> str:
         """The number, where it is none that trains."""

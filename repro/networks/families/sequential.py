@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from repro.errors import UserError
 from repro.networks.activations import create_activation
 from repro.networks.families import sequential_spec as plans
 from repro.networks.families.sequential_spec import Convolution, Plan
@@ -25,8 +26,8 @@ class SequentialNet(nn.Module):
 
     def __init__(self, plan: Plan, options: Options) -> None:
         super().__init__()
-        self._options = options
-        channels, size = options.in_channels, options.image_size
+        self._plan, self._options = plan, options
+        channels = options.in_channels
         features: OrderedDict[str, nn.Module] = OrderedDict()
         for number, step in enumerate(plan.features, 1):
             if isinstance(step, Convolution):
@@ -36,13 +37,18 @@ class SequentialNet(nn.Module):
                 channels = step.channels
             else:
                 features[f"pool{number}"] = nn.MaxPool2d(2, ceil_mode=step.ceil)
-            size = plans.output_size(size, step)
         self.features = nn.Sequential(features)
-        self.classifier = nn.Sequential(self._fully_connected(channels * size**2, plan.hidden))
+        self._left = plans.left(options.image_size, plan)
+        self.classifier = nn.Sequential(self._fully_connected(channels * self._left**2, plan.hidden))
         initialise(self, options.initialization, activation=options.activation)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """Class scores (logits) of images."""
+        """Class scores (logits) of images; `UserError` for images that it was not made for."""
+        height, width = images.shape[2:]
+        if plans.left(height, self._plan) * plans.left(width, self._plan) != self._left**2:
+            made, square = self._options.image_size, height == width
+            do = f"make it with image_size={height}" if square else "allowed: square ones"
+            raise UserError(f"images are {height} x {width}, and the network was made for {made} x {made}; {do}")
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits
 

@@ -62,6 +62,13 @@ def _checked(options: Options, plan: Plan) -> Plan:
     return plan
 
 
+def left(size: int, plan: Plan) -> int:
+    """Side of the image that is left after all steps; 0 for nothing."""
+    for step in plan.features:
+        size = max(output_size(size, step), 0)
+    return size
+
+
 def cnn(_depth: int | None, options: Options) -> Plan:
     """Nguyen, Table 3, which prints 13 convolutions with 204,928 neurons where caption and Table 1 say 179,840 neurons.
 

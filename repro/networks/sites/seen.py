@@ -16,6 +16,7 @@ DYNAMIC = "made from the data, sample by sample"
 UNUSED = "not seen at work in this pass: unused, or inside TorchScript"
 LOOKED_UP = "looked up, not multiplied"
 ELSE = "no weight of a product that is known: added, scaled entry by entry, or inside an operation that hides it"
+REST = "a part of it acts, and this is the rest"
 _NAMED = 4
 
 
@@ -29,6 +30,8 @@ class Seen:
     """How many of these numbers act in a weight layer."""
     missing: Mapping[str, Sequence[str]]
     """Names of the other matrix parameters, by the reason."""
+    frozen: Sequence[str] = ()
+    """Names of those that act and do not train, so that they have neither gradient nor update."""
 
     @property
     def unused(self) -> bool:
@@ -42,12 +45,10 @@ class Seen:
             return "seen: no parameter has two axes (or FSDP has flattened them), so that no share can be told"
         percent = 100 * self.seen / self.total
         told = f"{percent:.0f}" if percent in (0.0, 100.0) else f"{min(max(percent, 0.1), 99.9):.1f}"
-        parts = [
-            f"{', '.join(names[:_NAMED])}{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''} ({reason})"
-            for reason, names in self.missing.items()
-        ]
+        parts = [f"{_some(names)} ({reason})" for reason, names in self.missing.items()]
         rest = f"; not seen: {'; '.join(parts)}" if parts else ""
-        return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}"
+        frozen = f"; frozen, without gradients and updates: {_some(self.frozen)}" if self.frozen else ""
+        return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}{frozen}"
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as plain values."""
@@ -55,8 +56,14 @@ class Seen:
             "matrix_parameters": self.total,
             "seen": self.seen,
             "not_seen": {reason: list(names) for reason, names in self.missing.items()},
+            "frozen": list(self.frozen),
             "line": self.line,
         }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _short(count: int) -> str:
@@ -73,6 +80,7 @@ def look_over(
     used: Iterable[int] | None,
     dynamic: Iterable[str],
     operations: Mapping[int, set[str]] | None = None,
+    parts: Mapping[int, int] | None = None,
 ) -> Seen:
     """What of a network's matrix parameters its layers are.
 
@@ -83,20 +91,26 @@ def look_over(
         used: Identities of the parameters that took part in the pass; None if there was none.
         dynamic: Names of modules whose weights are made of the data.
         operations: Names of the operations that took a parameter, by its identity.
+        parts: How many numbers act of a parameter of which only parts do, by its identity.
     """
     took_part = None if used is None else set(used)
     dynamic, operations = set(dynamic), operations or {}
     missing: defaultdict[str, list[str]] = defaultdict(list)
+    parts, frozen = parts or {}, []
     total = seen = 0
     for name, parameter in network.named_parameters():
         if parameter.ndim < 2 or (id(parameter) not in sources and sum(side > 1 for side in parameter.shape) < 2):
             continue
         total += parameter.numel()
         if id(parameter) in sources:
-            seen += parameter.numel()
+            seen += (acting := parts.get(id(parameter), parameter.numel()))
+            if acting < parameter.numel():
+                missing[REST].append(clean(name))
+            if not parameter.requires_grad:
+                frozen.append(clean(name))
             continue
         missing[_reason(clean(name), id(parameter), aside, took_part, dynamic, operations)].append(clean(name))
-    return Seen(total, seen, dict(missing))
+    return Seen(total, seen, dict(missing), frozen)
 
 
 def _reason(

@@ -94,7 +94,7 @@ def test_they_end_with_the_process_that_trains(training: subprocess.Popen[str]) 
 def test_a_signal_to_the_whole_group_is_the_training_processs_to_answer(training: subprocess.Popen[str]) -> None:
     pids = begun(training)
     for pid in [*pids, parent(pids[0])]:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in SIGNALS:
             os.kill(pid, number)
     time.sleep(0.5)
     out, _ = training.communicate("\n\n", timeout=300)

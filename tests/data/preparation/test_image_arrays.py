@@ -111,8 +111,8 @@ def without(*names: str) -> dict[str, bytes]:
         (without("test/dog"), "train and test have different classes: dog"),
         (without("train/dog", "test/dog"), "has 1 classes; expected 2"),
         (without("train/dog/") | {"train/dog/": b""}, "train and test have different classes: dog"),
-        (FILES | {"train/cat/bad.png": b"no image"}, "train/cat/bad.png' is no image"),
-        (FILES | {"train/cat/cut.png": picture(0)[:50]}, "train/cat/cut.png' is no image"),
+        (FILES | {"train/cat/bad.png": b"no image"}, "train/cat/bad.png' is not a readable image"),
+        (FILES | {"train/cat/cut.png": picture(0)[:50]}, "train/cat/cut.png' is not a readable image"),
         (FILES | {"train/cat/big.png": picture(0, size=(5, 4))}, "big.png' is 5 x 4 pixels; expected 4 x 4"),
         (FILES | {"train/cat/grey.png": picture(0, mode="L")}, "grey.png' has mode L; expected RGB"),
         (FILES | {"train/cat/alpha.png": picture(0, mode="RGBA")}, "alpha.png' has mode RGBA; expected RGB"),
@@ -149,5 +149,5 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
     place = content.index(FILES["train/dog/dog-1.png"])
     content[place + 60] ^= 255
     path.write_bytes(content)
-    with pytest.raises(UserError, match="train/dog/dog-1.png' is no image that can be read"):
+    with pytest.raises(UserError, match="train/dog/dog-1.png' is not a readable image"):
         image_arrays.read(path, classes=2, image_size=4)

@@ -77,7 +77,11 @@ def test_zips_that_are_damaged_or_hold_no_tree_are_refused(tree: Path, tmp_path:
     content[len(content) // 2] ^= 1
     (tmp_path / "flipped.zip").write_bytes(content)
     zipped(tmp_path / "other.zip", {"readme.txt": b"x"})
-    for name, text in (("cut", "damaged or no zip"), ("flipped", "damaged or no zip"), ("other", "holds no tree")):
+    for name, text in (
+        ("cut", "damaged or not a zip"),
+        ("flipped", "damaged or not a zip"),
+        ("other", "holds no tree"),
+    ):
         with pytest.raises(UserError, match=text):
             imagenet.prepare_folder(tmp_path / name, tmp_path / f"{name}.zip", False)
         assert not (tmp_path / name / "train").exists()

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from repro.networks import create_network, weight_layers
+from repro.networks.families.block import Block, ZeroPaddedIdentity
 from repro.networks.families.dirac import DiracConv2d
-from repro.networks.families.residual import Block, ZeroPaddedIdentity
 
 
 def test_layer_adds_the_scaled_input_to_the_convolution():

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repro.errors import UserError
+from repro.measurements import take
 from repro.networks import check, create_network, weight_layers
-from repro.networks.families.residual import Block
+from repro.networks.families.block import Block
 
 DATA: dict[str, Any] = {"in_channels": 1, "image_size": 12, "width": 8}
 
@@ -109,6 +110,18 @@ def test_a_learned_dial_learns() -> None:
     trained(net)
     moved = [block.shortcut.scale.strength.item() for block in blocks(net)]  # type: ignore[union-attr]
     assert len(set(moved)) == len(moved) == 6
+
+
+def test_the_strengths_of_blocks_are_read_at_their_last_layer() -> None:
+    net = network("resnet14", skip_strength="learned", residual="rezero")
+    nn.init.constant_(blocks(net)[2].shortcut.scale.strength, 0.7)  # type: ignore[union-attr, arg-type]
+    readings = take(net, torch.randn(8, 1, 12, 12), measurements=["skips"])
+    found = {(each.layer, each.mode): each.values["strength"] for each in readings}
+    expected = {
+        (layer, mode): float(mode == "shortcut") for layer in (3, 5, 7, 9, 11, 13) for mode in ("shortcut", "path")
+    }
+    assert found == pytest.approx({**expected, (7, "shortcut"): 0.7})
+    assert not take(network("resnet14"), torch.randn(8, 1, 12, 12), measurements=["skips"])
 
 
 @pytest.mark.parametrize(("normalization", "groups"), [("group", 4), ("layer", 1)])
@@ -211,11 +224,27 @@ def test_a_fixup_block_is_the_equation_of_its_paper() -> None:
     for parameter in block.parameters():
         nn.init.normal_(parameter)
     path, h = block.path, torch.randn(2, 8, 6, 6)
-    first = F.conv2d(h + path.shift1.shift, path.conv1.weight, padding=1)
-    hidden = F.relu(first + path.shift1b.shift)
-    second = F.conv2d(hidden + path.shift2.shift, path.conv2.weight, padding=1)
-    torch.testing.assert_close(block(h), F.relu(path.scale.strength * second + path.shift.shift + h))
+    before, within, between, after = (
+        path.get_submodule(name).shift * 0.1**0.5 for name in ("shift1", "shift1b", "shift2", "shift")
+    )
+    hidden = F.relu(F.conv2d(h + before, path.conv1.weight, padding=1) + within)
+    second = F.conv2d(hidden + between, path.conv2.weight, padding=1)
+    torch.testing.assert_close(block(h), F.relu(path.scale.value * second + after + h))
     assert sum(parameter.numel() for parameter in block.parameters()) == 2 * 8 * 8 * 9 + 5
+
+
+def test_fixups_scalars_start_at_one_and_zero_and_move_a_tenth_as_far() -> None:
+    path = blocks(network("resnet14", residual="fixup", normalization="none"))[1].path
+    nn.init.normal_(path.conv2.weight)
+    assert path.scale.value.item() == pytest.approx(1)
+    assert all(path.get_submodule(name).shift.item() == 0 for name in ("shift1", "shift1b", "shift2", "shift"))
+    h = torch.randn(2, 8, 6, 6)
+    branch = nn.Sequential(*[module for name, module in path.named_children() if name not in ("scale", "shift")])(h)
+    path(h).square().sum().backward()
+    torch.optim.SGD(path.parameters(), lr=0.01).step()
+    by_scale, by_shift = (2 * branch * branch).sum(), (2 * branch).sum()  # at a scale of 1 and a shift of 0
+    assert path.scale.value.item() == pytest.approx(1 - 0.001 * by_scale.item(), rel=1e-4)
+    assert path.shift.shift.item() * 0.1**0.5 == pytest.approx(-0.001 * by_shift.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("options", [{"residual": "rezero"}, {"residual": "fixup", "normalization": "none"}])

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from repro.errors import UserError
 from repro.networks import create_network, weight_layers
-from repro.networks.families.residual import Block, ZeroPaddedIdentity
+from repro.networks.families.block import Block, ZeroPaddedIdentity
 from repro.networks.initialization import INITIALIZATIONS
 from repro.networks.options import choices
 
@@ -259,3 +260,50 @@ def test_nothing_that_a_hook_has_seen_is_overwritten_later():
             module.register_forward_hook(keep)
     network(torch.randn(2, 3, 16, 16)).sum().backward()
     assert all(torch.equal(tensor, copy) for tensor, copy in zip(seen, copies, strict=True))
+
+
+def _reference(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Pre-activated basic blocks (He et al. 2016, "Identity mappings", Fig. 1 b), written out over the weights."""
+    weights = dict(network.named_parameters()) | dict(network.named_buffers())
+
+    def normalised(h: torch.Tensor, name: str) -> torch.Tensor:
+        mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        h = (h - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
+        return (h * weights[f"{name}.weight"][:, None, None] + weights[f"{name}.bias"][:, None, None]).clamp(min=0)
+
+    h = F.conv2d(images, weights["stem.conv1.weight"], padding=1)
+    for stage in range(3):
+        for block in range(2):
+            name, stride = f"stages.{stage}.{block}.path", 2 if stage and not block else 1
+            path = F.conv2d(normalised(h, f"{name}.norm1"), weights[f"{name}.conv1.weight"], stride=stride, padding=1)
+            path = F.conv2d(normalised(path, f"{name}.norm2"), weights[f"{name}.conv2.weight"], padding=1)
+            skipped = h[:, :, ::stride, ::stride]
+            h = path + torch.cat([skipped, torch.zeros_like(path[:, skipped.shape[1] :])], 1)
+    h = normalised(h, "last.0").mean((2, 3))
+    return h @ weights["head.weight"].T + weights["head.bias"]
+
+
+def test_preactivation_is_as_published() -> None:
+    torch.manual_seed(0)
+    network = create_network("resnet14", width=4, preactivation=True).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.bias):
+                tensor.data.normal_()
+            for tensor in (module.running_var, module.weight):
+                tensor.data.uniform_(0.5, 2)
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(network(images), _reference(network, images), rtol=1e-4, atol=1e-4)
+    assert len(weight_layers(network)) == 14
+    assert not [name for name in network.state_dict() if name.startswith(("stem.norm", "stem.activation"))]
+
+
+@pytest.mark.parametrize("name", ["plainnet11", "resnet11", "resnext11"])
+def test_preactivation_goes_with_every_family_and_form(name: str) -> None:
+    options = {"block": "bottleneck"} if not name.startswith("resnext") else {}
+    network = create_network(name, width=8, preactivation=True, normalization="none", **options)
+    assert network(torch.randn(2, 3, 32, 32)).isfinite().all()
+    large = create_network("resnet18", form="imagenet", width=8, preactivation=True, shortcut="projection")
+    assert large(torch.randn(2, 3, 64, 64)).isfinite().all()
+    with pytest.raises(UserError, match="fixup activates after the addition"):
+        create_network("resnet8", residual="fixup", normalization="none", preactivation=True)

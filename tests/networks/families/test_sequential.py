@@ -128,6 +128,8 @@ def test_mistakes() -> None:
         ("cnn14", {}, "cnn has depths 13: nearest 13"),
         ("vgg12", {}, "nearest 11 and 13"),
         ("vgg11", {"image_size": 28}, "too small for vgg11"),
+        ("densenet121", {"image_size": 7}, "too small for densenet121; it needs 8 or more"),
+        ("densenet121", {"image_size": 28, "form": "imagenet"}, "it needs 29 or more"),
         ("vgg11", {"pooling": "average"}, "unknown pooling 'average'"),
         ("mlp", {"hidden": [3, 0]}, "whole numbers from 1 up"),
         ("resnet20", {"pooling": "stride"}, "does not take pooling"),

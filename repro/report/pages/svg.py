@@ -3,54 +3,55 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
+from typing import TypedDict
 
 from repro.figures.style import DARK
 
-_PLACE = re.compile(r'<svg data-figure="([^"]+)" data-folded="(\w+)" aria-label="([^"]*)"></svg>')
+
+class Drawn(TypedDict):
+    """A figure as reports remember it."""
+
+    svg: str
+    """What `repro.figures.to_svg` returned."""
+    asked: str
+    """What can be asked of it (`repro.figures.asked`), as JSON; may be empty."""
 
 
-def place(figure: str, *, label: str, folded: bool = False) -> str:
+_PLACE = re.compile(r'<svg data-figure="([^"]+)" aria-label="([^"]*)"></svg>')
+
+
+def place(figure: str, *, label: str) -> str:
     """Where a figure is to stand; `fill` puts it there.
 
     Args:
         figure: Its key.
         label: What it shows, for those who do not see it.
-        folded: Whether a reader has to unfold the part that it stands in.
     """
-    return f'<svg data-figure="{figure}" data-folded="{folded}" aria-label="{escape(label)}"></svg>'
+    return f'<svg data-figure="{figure}" aria-label="{escape(label)}"></svg>'
 
 
-def fill(parts: Sequence[str], drawn: Mapping[str, str]) -> list[str]:
-    """The parts of a page with every figure once in full, wherever else it stands as a reference to that.
-
-    What is folded anywhere stands in full in a part of its own at the beginning: what is not laid out cannot be
-    referred to.
+def fill(part: str, drawn: Mapping[str, Drawn]) -> str:
+    """A part of a page with its figures, each followed by what can be asked of it.
 
     Args:
-        parts: With places.
-        drawn: What `repro.figures.to_svg` returned, by key.
+        part: With places.
+        drawn: The figures by key.
     """
-    places = [match for part in parts for match in _PLACE.finditer(part)]
-    names = {key: f"f{number}-" for number, key in enumerate(dict.fromkeys(match[1] for match in places))}
-    inside = {key: _inside(drawn[key], name) for key, name in names.items()}
-    stored = dict.fromkeys(match[1] for match in places if match[2] == "True")
-    shown = set(stored)
+    numbers = {key: number for number, key in enumerate(match[1] for match in _PLACE.finditer(part))}
 
     def put(match: re.Match[str]) -> str:
-        key, label = match[1], match[3]
-        box, content = inside[key]
-        if key in shown:
-            return _element(box, label, f'<use href="#{names[key]}"/>')
-        shown.add(key)
-        return _element(box, label, f'<g id="{names[key]}">{content}</g>')
+        figure = drawn[match[1]]
+        box, content = _inside(figure["svg"], f"f{numbers[match[1]]}-")
+        return _element(box, match[2], content) + data(figure["asked"])
 
-    filled = [_PLACE.sub(put, part) for part in parts]
-    if stored:
-        content = "".join(f'<g id="{names[key]}">{inside[key][1]}</g>' for key in stored)
-        filled.insert(0, f'<svg class="store" width="0" height="0" aria-hidden="true"><defs>{content}</defs></svg>')
-    return filled
+    return _PLACE.sub(put, part)
+
+
+def data(written: str) -> str:
+    """JSON as an element of a page; nothing in it ends the element."""
+    return f'<script type="application/json">{written.replace("<", chr(92) + "u003c")}</script>' if written else ""
 
 
 def inline(svg: str, *, key: str, label: str) -> str:
@@ -86,8 +87,13 @@ def _inside(svg: str, key: str) -> tuple[str, str]:
         count=1,
         flags=re.DOTALL,
     )
-    svg = re.sub(r"#[0-9a-f]{6}\b", lambda match: f"var(--{_name(match[0])})" if match[0] in DARK else match[0], svg)
+    svg = re.sub(r"#[0-9a-f]{6}\b", lambda match: color(match[0]), svg)
     return box, svg.strip()
+
+
+def color(shade: str) -> str:
+    """A figure's colour as the page has it, light and dark."""
+    return f"var(--{_name(shade)})" if shade in DARK else shade
 
 
 def _name(color: str) -> str:

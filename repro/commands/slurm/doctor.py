@@ -1,26 +1,28 @@
-"""`repro doctor`: a machine looked at before a cluster does."""
+"""`repro doctor`: a machine looked at before a cluster does, and a cluster tried before long runs do."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 
-from repro.cluster import submission
+from repro.cluster import slurm
 from repro.cluster.preflight import passes, preflight
-from repro.commands.configuration import ConfigurationParser, ConfiguredRequest
+from repro.commands.configuration import ConfigurationParser
 from repro.commands.options import Action, argument, option
+from repro.commands.slurm.rehearsal import Rehearsal, rehearse
 from repro.commands.study.part import Part
 from repro.config import Config
 from repro.errors import UserError
 
 EXAMPLES = (
-    "oyedotun-table2 --preset full",
+    "oyedotun-table2 --preset full --time 12:00:00",
     "--config configs/oyedotun-imagenet.yaml --trainer.devices 4",
-    "oyedotun-table2 --time 12:00:00",
+    "--rehearse --partition gpu --setup modules.sh",
+    "--rehearse --partition spot --preempt-by=--partition=urgent --resubmit --trainer.devices 2",
 )
 
 
-class _Doctor(ConfiguredRequest):
+class _Doctor(Rehearsal):
     target: str | None = argument(
         "a study's name, or the path of a .yaml file, in place of a configuration",
         nargs="?",
@@ -28,12 +30,20 @@ class _Doctor(ConfiguredRequest):
         metavar="STUDY",
     )
     preset: str | None = option("the study's size (default: its first)", default=None)
-    time: str | None = option("time limit of one life, as sbatch takes it", default=None)
+    rehearse: bool = option(
+        "small jobs that are requeued, terminated and meet their time limit (--time, default: 5 minutes), and a "
+        "verdict on each; the options of jobs are for them",
+        default=False,
+    )
 
 
 def main(request: _Doctor) -> int:
     """Print a line a check; the status is 1 if any fails."""
-    limit = submission.seconds(request.time) if request.time else None
+    if request.rehearse:
+        if request.target is not None:
+            raise UserError("--rehearse trains a small run of its own, and no study")
+        return rehearse(request)
+    limit = slurm.seconds(request.time) if request.time else None
     if request.target is None:
         if request.preset:
             raise UserError("--preset is a study's size; name the study: repro doctor STUDY --preset NAME")

@@ -1,4 +1,4 @@
-"""What claims, papers' values and tables may speak of: each quantity's name, in words, and its value of a run.
+"""What claims, rules, papers' values and tables may speak of: each quantity's name, in words, and its value of a run.
 
 Those of training are here; those of measurements are where each measurement is (`repro.measurements.description`).
 """
@@ -6,14 +6,27 @@ Those of training are here; those of measurements are where each measurement is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from repro.errors import unknown
 from repro.measurements import MEASUREMENTS
 
 if TYPE_CHECKING:
-    from repro.figures import RunRecords
+    import pandas as pd
+
+
+@runtime_checkable
+class Records(Protocol):
+    """A run's records, as `repro.figures.RunRecords` holds them."""
+
+    @property
+    def readings(self) -> pd.DataFrame:
+        """Columns step, epoch, measurement, layer, name, mode, quantity, value."""
+
+    def series(self, *names: str) -> tuple[Any, Any]:
+        """Steps and values of the first of these metrics that was recorded."""
+
 
 _OF_TRAINING = {
     "train_accuracy": "training accuracy (%)",
@@ -24,6 +37,18 @@ _OF_TRAINING = {
     "largest_objective": "largest objective (with the L2 penalty) of a training batch",
     "seconds": "seconds",
 }
+_SO_FAR = {
+    "step": "",
+    "train_accuracy": "train/accuracy",
+    "train_loss": "train/cross_entropy",
+    "validation_accuracy": "validation/accuracy",
+    "validation_loss": "validation/cross_entropy",
+    "test_accuracy": "test/accuracy",
+    "test_loss": "test/cross_entropy",
+    "largest_loss": "",
+    "largest_objective": "",
+}
+"""What is known while a run goes on, with the metric that it is the last value of: over training images an epoch's."""
 _LAYER = re.compile(r"(\w+)\[(\d+)\]")
 
 
@@ -34,6 +59,38 @@ def names() -> dict[str, str]:
     """
     measured = [quantity.words for measurement in MEASUREMENTS.values() for quantity in measurement.all_quantities]
     return {name: words for of_some in (_OF_TRAINING, *measured) for name, words in of_some.items()}
+
+
+def by_measurement() -> dict[str, list[str]]:
+    """The names that each measurement gives, with ``[LAYER]`` where a layer's number stands."""
+    return {
+        measurement.name: [
+            f"{name}[LAYER]" if "{}" in words else name
+            for quantity in measurement.all_quantities
+            for name, words in quantity.words.items()
+        ]
+        for measurement in MEASUREMENTS.values()
+    }
+
+
+def names_so_far(measured: Collection[str]) -> list[str]:
+    """The names of `so_far`'s quantities, given what is measured."""
+    return [*_SO_FAR, *(name for kind, names in by_measurement().items() if kind in measured for name in names)]
+
+
+def so_far(records: Records, step: int) -> dict[str, float]:
+    """Every quantity that is known after `step` steps: the last value of each.
+
+    Args:
+        records: The run's metrics and readings until then.
+        step: Steps taken.
+    """
+    values = {"step": float(step)}
+    for name, metric in _SO_FAR.items():
+        _, found = records.series(metric)
+        if len(found):
+            values[name] = float(found[-1]) * (100 if name.endswith("accuracy") else 1)
+    return values | _of_metrics(records) | _of_readings(records)
 
 
 def in_words(quantity: str) -> str | None:
@@ -48,11 +105,11 @@ def in_words(quantity: str) -> str | None:
 def check(quantity: str, where: str) -> None:
     """Refuse what is no quantity's name, naming those that there are."""
     if in_words(quantity) is None:
-        allowed = [f"{name}[LAYER]" if "{}" in words else name for name, words in names().items()]
-        raise unknown("quantity", quantity, allowed, extra=where)
+        measured = [name for names in by_measurement().values() for name in names]
+        raise unknown("quantity", quantity, [*_OF_TRAINING, *measured], extra=where)
 
 
-def quantities(final: Mapping[str, float], seconds: float | None, records: RunRecords | None) -> dict[str, float]:
+def quantities(final: Mapping[str, float], seconds: float | None, records: Records | None) -> dict[str, float]:
     """Every quantity that a run's records suffice for, accuracies in per cent.
 
     Args:
@@ -71,7 +128,7 @@ def quantities(final: Mapping[str, float], seconds: float | None, records: RunRe
     return values if records is None else values | _of_metrics(records) | _of_readings(records)
 
 
-def _of_metrics(records: RunRecords) -> dict[str, float]:
+def _of_metrics(records: Records) -> dict[str, float]:
     largest = {}
     for name, metric in (("largest_loss", "cross_entropy"), ("largest_objective", "objective")):
         _, values = records.series(f"train/largest_{metric}", f"step/{metric}")  # older records have only some steps
@@ -80,7 +137,7 @@ def _of_metrics(records: RunRecords) -> dict[str, float]:
     return largest
 
 
-def _of_readings(records: RunRecords) -> dict[str, float]:
+def _of_readings(records: Records) -> dict[str, float]:
     values: dict[str, float] = {}
     for measurement in MEASUREMENTS.values():
         rows = records.readings[records.readings["measurement"] == measurement.name]

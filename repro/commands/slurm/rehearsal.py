@@ -1,0 +1,75 @@
+"""`repro doctor --rehearse`: small runs on the cluster that meet what long ones will."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+from repro.cluster import slurm
+from repro.commands.configuration import ConfiguredRequest
+from repro.commands.options import option
+from repro.commands.slurm.jobs import OnSlurm, of_sbatch
+from repro.config import Config
+from repro.errors import UserError
+
+
+class Rehearsal(ConfiguredRequest, OnSlurm):
+    """A request to try a cluster."""
+
+    events: tuple[str, ...] = option(
+        "what happens to the jobs: requeue, term, limit, preempt (default: the first three; preempt with --preempt-by)",
+        default=(),
+        nargs="+",
+    )
+    preempt_by: tuple[str, ...] = option(
+        "options of a job that pushes one out, --preempt-by=--partition=urgent; ours then takes a whole node, so that "
+        "nobody else's job is pushed out with it",
+        default=(),
+        action="append",
+        metavar="OPTION",
+    )
+    step: float = option("seconds that a step of your runs takes, in a rehearsal", default=1.0)
+    wait: float = option("minutes after which a rehearsal gives up", default=30.0)
+
+
+def rehearse(request: Rehearsal) -> int:
+    """Play it, and print a verdict a line; the status is 1 if a setting stands against one.
+
+    Raises:
+        UserError: A wrong option, or SLURM refuses.
+    """
+    from repro.cluster.rehearsal import stage
+    from repro.cluster.rehearsal.verdict import Event
+
+    config, urgent = request.config, of_sbatch("--preempt-by", request.preempt_by)
+    if config != replace(Config(), runs=config.runs, trainer=config.trainer):
+        raise UserError("--rehearse trains a small run of its own; of a configuration it takes --trainer.* and --runs")
+    events = request.events or ("requeue", "term", "limit", *(["preempt"] if urgent else []))
+    allowed = get_args(Event)
+    if odd := set(events) - set(allowed):
+        raise UserError(f"--events has '{min(odd)}'; allowed: {', '.join(allowed)}")
+    if ("preempt" in events) != bool(urgent):
+        raise UserError("a preemption needs both: --events preempt and --preempt-by=--partition=NAME (or --qos)")
+    resources = replace(request.resources(), time=request.time or "5")
+    if not 120 <= slurm.seconds(resources.time) <= 60 * request.wait:
+        raise UserError(f"--time is '{resources.time}'; allowed in a rehearsal: 2 minutes to --wait ({request.wait:g})")
+    if request.step <= 0:
+        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0")
+    plan = stage.Plan(
+        events=tuple(event for event in allowed if event in events),
+        resources=resources,
+        config=config,
+        folder=Path(config.runs) / f"rehearsal-{datetime.now():%Y%m%d-%H%M%S}",
+        step=request.step,
+        wait=request.wait,
+        urgent=urgent,
+    )
+    if request.dry_run:
+        print("\n".join(stage.texts(plan)))
+        return 0
+    verdicts = stage.rehearse(plan)
+    for verdict in verdicts:
+        print(verdict)
+    return 1 if any(verdict.against for verdict in verdicts) else 0

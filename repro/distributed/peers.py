@@ -1,0 +1,214 @@
+"""The other processes of a run, watched by a thread while the main one may wait for them inside of torch.
+
+Each gives a sign every second, by the connection that it has from `repro.distributed.door`; rank 0 hands on what it
+sees. Whoever ends says so, and why; a process that is killed leaves a closed connection, a node that is cut off leaves
+silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from repro.distributed.connection import Connection, Gone
+from repro.errors import PeerLost
+from repro.waiting import SAY_SECONDS, Wait, until
+
+BEAT_SECONDS = 1.0
+SILENT_SECONDS = 60.0
+"""A process that gives no sign for so long is given up."""
+_LEAVE_SECONDS = 20.0  # for the main thread to come out of torch
+_BUSY = 0.05  # share of a processor from which the main thread counts as working
+_OF_OTHERS = re.compile("gloo|nccl|c10d|store|connection|timed out|broken pipe", re.IGNORECASE)  # errors of torch's
+
+
+class Peers:
+    """Watches the other processes from `start` to `leave`.
+
+    Args:
+        rank: This process's.
+        connections: To each of the others on rank 0, to rank 0 on the others.
+        names: Each rank in words.
+        break_off: Ends what torch exchanges with them, so that the main thread comes out of it.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        connections: Mapping[int, Connection],
+        names: Mapping[int, str],
+        break_off: Callable[[], None],
+    ) -> None:
+        self.rank, self.names = rank, names
+        self.end: Exception | None = None
+        """Why no exchange can succeed any more: another process has gone, or this one is to stop."""
+        self._connections = dict(connections)
+        self._break_off = break_off
+        self._idle: dict[int, float] = {}
+        self._heard = dict.fromkeys(connections, time.monotonic())
+        self._told: dict[str, Any] = {"awaited": [], "stuck": False}  # by rank 0
+        self._main = _MainThread()
+        self._beaten = time.monotonic()
+        self._ended = 0.0
+        self._wait: Wait | None = None
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="repro-peers")
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def leave(self, why: str | None) -> None:
+        """End the watch, and say so to the others.
+
+        Args:
+            why: What ended this process, for the others to say; None if they end likewise.
+        """
+        self._left.set()
+        self._thread.join()
+        for connection in self._connections.values():
+            with contextlib.suppress(Gone):
+                connection.send(left=why and self._ended_by(why))
+            connection.close()
+
+    def explain(self, error: BaseException) -> BaseException:
+        """What has really happened when torch could not exchange something; the error itself if it is no such."""
+        if isinstance(error, RuntimeError) and _OF_OTHERS.search(str(error)):
+            until(lambda: self.end is not None, "word of the other processes", seconds=3 * BEAT_SECONDS)
+        return error if self.end is None or not isinstance(error, RuntimeError) else self.end
+
+    def _ended_by(self, why: str) -> str:
+        return why if isinstance(self.end, PeerLost) else f"{self.names[self.rank]} has ended: {why}"
+
+    def _watch(self) -> None:
+        while not self._left.wait(BEAT_SECONDS):
+            if self.end is None:
+                self._beat()
+            elif self._main.idle() > _LEAVE_SECONDS < time.monotonic() - self._ended:
+                print(f"repro: {self.end}", file=sys.stderr, flush=True)  # torch does not let the main thread go
+                os._exit(1)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten > SAY_SECONDS:  # this process itself was stopped, and hears only now
+            self._heard = dict.fromkeys(self._heard, now)
+        self._beaten = now
+        awaited, stuck = self._awaited(now)
+        for rank, connection in list(self._connections.items()):
+            try:
+                for message in connection.receive():  # first: who has gone may have said why
+                    self._heard[rank] = now
+                    self._take(rank, message)
+                if rank in self._connections:
+                    with contextlib.suppress(Gone):
+                        connection.send(idle=self._main.idle(), awaited=awaited, stuck=stuck)
+            except Gone:
+                if rank not in self._connections:
+                    continue
+                self._lose(f"{self.names[rank]} has gone: it was killed, or its node is down")
+            else:
+                if now - self._heard[rank] > SILENT_SECONDS:
+                    self._lose(f"{self.names[rank]} has given no sign for {SILENT_SECONDS:.0f} seconds")
+        self._look(*self._awaited(now))
+
+    def _take(self, rank: int, message: dict[str, Any]) -> None:
+        if "left" in message:
+            self._connections.pop(rank).close()
+            if message["left"] is not None:
+                self._lose(str(message["left"]))
+        else:
+            self._idle[rank] = float(message["idle"])
+            if rank == 0:
+                self._told = message
+
+    def _lose(self, what: str) -> None:
+        if self.end is None:
+            self._stop(PeerLost(f"{what}; the run cannot go on without it"))
+            for connection in self._connections.values():
+                with contextlib.suppress(Gone):
+                    connection.send(left=what)
+
+    def _stop(self, reason: Exception) -> None:
+        self.end, self._ended = reason, time.monotonic()
+        self._break_off()
+
+    def _awaited(self, now: float) -> tuple[list[int], bool]:
+        """Which ranks keep the others waiting, and whether nobody is at work: silent ones, else those that work."""
+        silent = [rank for rank in self._connections if now - self._heard[rank] > SAY_SECONDS]
+        if self.rank != 0:
+            return (silent, True) if silent else (list(self._told["awaited"]), bool(self._told["stuck"]))
+        idle = {0: self._main.idle()} | {rank: self._idle.get(rank, 0.0) for rank in self._connections}
+        working = [rank for rank, seconds in idle.items() if seconds < SAY_SECONDS and rank not in silent]
+        return silent or working, not working
+
+    def _look(self, awaited: Sequence[int], stuck: bool) -> None:
+        """Say whom the main thread waits for; end its wait if it is to stop and nobody is at work."""
+        others = [rank for rank in awaited if rank != self.rank]
+        if self._main.idle() < SAY_SECONDS or not (others or stuck) or self.end is not None:
+            self._wait = None
+            return
+        whom = ", ".join(self.names[rank] for rank in others) or "the other processes, which all wait"
+        self._wait = self._wait or Wait("", said_after=0)
+        self._wait.what = whom
+        if not stuck:
+            self._wait.say()
+            return
+        try:
+            self._wait.look()
+        except Exception as reason:  # whoever listens says by it that this process is to stop
+            self._stop(reason)
+
+
+class _MainThread:
+    """Tells for how long the main thread has hardly used a processor, as one does that waits."""
+
+    def __init__(self) -> None:
+        self._looked = self._worked = time.monotonic()
+        self._used = self._seconds()
+
+    @staticmethod
+    def _seconds() -> float:
+        if not hasattr(time, "pthread_getcpuclockid"):  # not told on macOS: it counts as working
+            return time.monotonic()
+        main = threading.main_thread().ident
+        assert main is not None
+        return time.clock_gettime(time.pthread_getcpuclockid(main))
+
+    def idle(self) -> float:
+        """Seconds since it was seen to work."""
+        now = time.monotonic()
+        if now - self._looked >= BEAT_SECONDS / 2:
+            used = self._seconds()
+            if used - self._used > _BUSY * (now - self._looked):
+                self._worked = now
+            self._looked, self._used = now, used
+        return now - self._worked
+
+
+def connections_of_process() -> dict[int, tuple[int, int]]:
+    """The TCP connections that this process has, by file descriptor: what tells them from later ones."""
+    found = {}
+    for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else ():  # noqa: PTH208 (of numbers)
+        with contextlib.suppress(OSError):
+            known = os.fstat(int(name))
+            with socket.socket(fileno=os.dup(int(name))) as end:
+                if end.family in (socket.AF_INET, socket.AF_INET6) and end.type == socket.SOCK_STREAM:
+                    end.getpeername()  # it fails for one that listens
+                    found[int(name)] = (known.st_dev, known.st_ino)
+    return found
+
+
+def cut(before: Mapping[int, tuple[int, int]]) -> None:
+    """Cut the TCP connections that were made since: gloo ends an exchange by an error only when one breaks."""
+    for descriptor, known in connections_of_process().items():
+        if known not in before.values():
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
+                end.shutdown(socket.SHUT_RDWR)

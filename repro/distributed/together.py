@@ -1,0 +1,203 @@
+"""Lightning's DDP, whose processes meet, are compared and are watched before torch connects them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch.distributed as dist
+from lightning.pytorch.plugins.environments import (  # type: ignore[attr-defined]
+    ClusterEnvironment,
+    LightningEnvironment,
+)
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from repro.distributed import slurm
+from repro.distributed.door import Facts, Place, meet
+from repro.distributed.interfaces import interface_of
+from repro.distributed.peers import Peers, connections_of_process, cut
+from repro.errors import PeerLost
+
+_CONNECT_SECONDS = 60.0  # to torch's store, when all are there
+_END_SECONDS = 10.0  # for the processes that this one has started, once it fails
+
+
+class StepEnvironment(ClusterEnvironment):
+    """The SLURM step as Lightning's plugins see it: its own takes the allocation for the step.
+
+    Args:
+        step: The step.
+    """
+
+    def __init__(self, step: slurm.Step) -> None:
+        super().__init__()
+        self.step = step
+
+    creates_processes_externally = True
+
+    @property
+    def main_address(self) -> str:
+        """MASTER_ADDR, else the step's first node."""
+        return os.environ.get("MASTER_ADDR", self.step.first_node)
+
+    @property
+    def main_port(self) -> int:
+        """MASTER_PORT, else one of the step's own."""
+        return int(os.environ.get("MASTER_PORT", self.step.port))
+
+    @staticmethod
+    def detect() -> bool:
+        """Whether this process is a step's."""
+        return slurm.step() is not None
+
+    def world_size(self) -> int:  # noqa: D102
+        return self.step.tasks
+
+    def global_rank(self) -> int:  # noqa: D102
+        return self.step.rank
+
+    def local_rank(self) -> int:  # noqa: D102
+        return self.step.local_rank
+
+    def node_rank(self) -> int:  # noqa: D102
+        return self.step.node
+
+    def set_world_size(self, size: int) -> None:
+        """It is as srun has it."""
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is as srun has it."""
+
+
+def cluster_environment() -> ClusterEnvironment | None:
+    """Who has started this process: a SLURM step, or inside of a job nobody; None where Lightning finds it out."""
+    if (step := slurm.step()) is not None:
+        return StepEnvironment(step)
+    alone = "SLURM_NTASKS" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
+    return LightningEnvironment() if alone else None
+
+
+class Together(DDPStrategy):
+    """DDP among processes that were told the same.
+
+    Args:
+        facts: What this process was told.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self.facts = facts
+        self.peers: Peers | None = None
+        self._begun: list[subprocess.Popen[bytes]] = []
+        """The processes that this one has started."""
+
+    def _configure_launcher(self) -> None:
+        """None: `begin` starts the others. Lightning's launcher kills this process, if one of them fails, unheard."""
+
+    def begin(self, checkpoint: str | None) -> str | None:
+        """Start the others, where nobody else does, and meet them; torch connects only those that agree.
+
+        Args:
+            checkpoint: What this process would go on from.
+
+        Returns:
+            What rank 0 goes on from.
+        """
+        self.set_world_ranks()
+        environment = self.cluster_environment
+        assert environment is not None
+        if not environment.creates_processes_externally:
+            launcher = _SubprocessScriptLauncher(environment, self.num_processes, self.num_nodes)
+            launcher._call_children_scripts()
+            self._begun = launcher.procs
+        return self._meet(environment, checkpoint) if self.world_size > 1 else checkpoint
+
+    def _meet(self, environment: ClusterEnvironment, checkpoint: str | None) -> str | None:
+        token = environment.step.name if isinstance(environment, StepEnvironment) else None
+        elastic = os.environ.get("TORCHELASTIC_RUN_ID")
+        place = Place(
+            rank=self.global_rank,
+            size=self.world_size,
+            address=environment.main_address,
+            port=environment.main_port + bool(elastic),  # at the first one torchrun itself is listening
+            token=token or elastic or "",
+        )
+        before = connections_of_process()
+        met = meet(place, self.facts, checkpoint=checkpoint, look=self._require_started)
+        held = before | connections_of_process()  # the connections of the watch stay when others are cut
+        self.peers = Peers(self.global_rank, met.connections, met.names, lambda: _break_off(held))
+        if (name := interface_of(met.local)) is not None:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+        self.peers.start()
+        patience = timedelta(seconds=_CONNECT_SECONDS)
+        if met.store is None:
+            store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=patience)
+            met.tell(store.port)
+        else:
+            store = TCPStore(*met.store, is_master=False, timeout=patience)
+        backend = self._get_process_group_backend()
+        device = None if self.root_device.type == "cpu" else self.root_device
+        dist.init_process_group(
+            backend,
+            store=store,
+            rank=self.global_rank,
+            world_size=self.world_size,
+            timeout=self._timeout,
+            device_id=device,
+        )
+        return met.checkpoint
+
+    def _require_started(self) -> None:
+        for number, process in enumerate(self._begun, 1):
+            if process.poll() is not None:
+                raise PeerLost(f"rank {number}, begun here, has ended with status {process.returncode}")
+
+    def leave(self, why: str | None) -> None:
+        """Part from the others, who are told why unless they end likewise; the next run meets anew."""
+        if self.peers is not None:
+            self.peers.leave(why)
+            self.peers = None
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        if why is not None:
+            for process in self._begun:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_END_SECONDS)
+                process.kill()
+
+
+def _break_off(held: dict[int, tuple[int, int]]) -> None:
+    cut(held)
+    with suppress(RuntimeError):
+        if (group := dist.group.WORLD) is not None and dist.get_backend() == dist.Backend.NCCL:
+            group.abort()
+
+
+@contextmanager
+def attended(strategy: Strategy, *alike: type[BaseException]) -> Iterator[None]:
+    """Within it the end of another process is told as such; at its end this one parts from the others.
+
+    Args:
+        strategy: The trainer's.
+        *alike: Exceptions that end all processes at the same place.
+
+    Raises:
+        PeerLost: In place of torch's error, where another process has gone.
+    """
+    if not isinstance(strategy, Together):
+        yield
+        return
+    try:
+        yield
+    except BaseException as error:
+        told = error if strategy.peers is None else strategy.peers.explain(error)
+        strategy.leave(None if isinstance(told, alike) else str(told) or type(told).__name__)
+        if told is error:
+            raise
+        raise told from error
+    strategy.leave(None)

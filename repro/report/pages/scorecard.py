@@ -1,0 +1,239 @@
+"""The overview: a card for each artefact, that says in ten seconds what was found."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from repro.figures.asked import Answers
+from repro.figures.style import looks, title
+from repro.report.outcomes import ACCURACIES, RunResult
+from repro.report.pages import thumbnail
+from repro.report.sources import Section
+from repro.report.tables import digits, form_of, spread
+from repro.studies.claims import Verdict, parse
+from repro.studies.quantities import in_words
+
+VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○"}
+"""Each verdict's mark."""
+_COUNTED = {"holds": "hold", "mixed": "mixed", "fails": "fail", "not run": "not run"}
+_OPTIONS = {"mixed": "is mixed", "not run": "was not run"}
+_MOST_BARS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What the overview says of a section."""
+
+    where: str
+    title: str
+    says: str
+    """What should come out, or what was asked."""
+    main: list[str] = field(default_factory=list)
+    """What is compared, ours, and the paper's; empty where there is nothing to compare."""
+    verdicts: list[str] = field(default_factory=list)
+    """Of each claim."""
+    paper: str = ""
+    size: str = ""
+    """The preset; not run, if nothing was."""
+    scale: str = ""
+    seeds: str = ""
+    runs: str = ""
+    drawing: str = ""
+    """SVG."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many claims have which verdict."""
+        return Counter(self.verdicts)
+
+
+def card(
+    section: Section, results: Sequence[RunResult] = (), judged: Sequence[Verdict] = (), answers: Answers | None = None
+) -> Card:
+    """The card of a section.
+
+    Args:
+        section: The section.
+        results: Its runs; none if nothing was run.
+        judged: The verdicts on its claims.
+        answers: Of the figure from which the card's drawing is made, if it is not made of accuracies.
+    """
+    done = sum(outcome.ended for outcome in results)
+    of_accuracies = answers is None or any("test_accuracy" in values for values in section.published.values())
+    drawing = (_bars(section, results) if of_accuracies else "") or (thumbnail.lines(answers) if answers else "")
+    return Card(
+        where=section.where,
+        title=section.title,
+        says=_sentence(section.expected or section.question),
+        main=_main(section, results, judged),
+        verdicts=[verdict.verdict for verdict in judged] or ["not run"] * len(section.claims),
+        paper=section.paper,
+        size=(section.preset or "own") if results else "not run",
+        scale=section.scale if results else "",
+        seeds=_seeds(results),
+        runs=f"{done} of {len(section.cells)} run{'s' * (len(section.cells) > 1)}",
+        drawing=drawing,
+    )
+
+
+def _sentence(text: str) -> str:
+    """The first sentence; "Fig. 9" ends none."""
+    match = re.match(r".*?(?<!Fig)(?<!Eq)(?<!e\.g)[.?!](?=\s|$)", text, re.DOTALL)
+    return match[0] if match else text
+
+
+def _seeds(results: Sequence[RunResult]) -> str:
+    """``2 of 3 seeds``: how many every network has of the most that any is to have."""
+    ended: dict[str, int] = {}
+    for outcome in results:
+        ended[outcome.cell.label] = ended.get(outcome.cell.label, 0) + outcome.ended
+    wanted = max(Counter(outcome.cell.label for outcome in results).values(), default=0)
+    if not wanted:
+        return ""
+    low, high = min(ended.values()), max(ended.values())
+    found = f"{low}" if low == high else f"{low} to {high}"
+    return f"{found} seed{'s' * (high > 1)}" if high == wanted else f"{found} of {wanted} seeds"
+
+
+def _values(results: Sequence[RunResult], label: str, quantity: str) -> list[float]:
+    of_label = [outcome.quantities for outcome in results if outcome.cell.label == label]
+    return [values[quantity] for values in of_label if quantity in values]
+
+
+def _main(section: Section, results: Sequence[RunResult], judged: Sequence[Verdict]) -> list[str]:
+    """The main number: the first of the paper's that we have too, test accuracies before others; else of a claim."""
+    order = ["test_accuracy", *ACCURACIES, *(name for values in section.published.values() for name in values)]
+    for quantity in dict.fromkeys(order):
+        form = form_of(quantity)
+        for label, values in section.published.items():
+            if quantity in values and (ours := _values(results, label, quantity)):
+                paper = values[quantity]
+                deviation = "" if paper.deviation is None else f" ± {form(paper.deviation)}"
+                what = f"{title(label)}, {in_words(quantity)}"
+                return [what, spread(ours, form), form(paper.mean) + deviation]
+    told = [(parse(verdict.claim), verdict) for verdict in judged if verdict.verdict != "not run"]
+    for claim, _ in told:
+        if len(claim.cells) == 1:
+            cell = claim.cells[0]
+            form = form_of(cell.quantity)
+            what = f"{title(cell.label)}, {in_words(cell.quantity)}"
+            return [what, spread(_values(results, cell.label, cell.quantity), form), _bounds(claim.bounds)]
+    for claim, _ in told:
+        what = " and ".join(title(cell.label) for cell in claim.cells)
+        quantity = in_words(claim.cells[-1].quantity) or ""
+        both = [spread(_values(results, cell.label, cell.quantity), digits) for cell in claim.cells]
+        order_of_paper = "the first larger" if ">" in claim.sign else "the first smaller"
+        return [f"{what}, {quantity}", " and ".join(both), order_of_paper]
+    return []
+
+
+def _bounds(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    if low == high:
+        return digits(low)
+    if high == float("inf"):
+        return f"≥ {digits(low)}"
+    return f"≤ {digits(high)}" if low == float("-inf") else f"{digits(low)} to {digits(high)}"
+
+
+def _bars(section: Section, results: Sequence[RunResult]) -> str:
+    labels = section.labels
+    if not 0 < len(labels) <= _MOST_BARS:
+        return ""
+    values = []
+    for label in labels:
+        ours = _values(results, label, "test_accuracy")
+        paper = section.published.get(label, {}).get("test_accuracy")
+        values.append((sum(ours) / len(ours) if ours else None, None if paper is None else paper.mean))
+    look = looks(labels)
+    return thumbnail.bars(values, [look[label] for label in labels])
+
+
+def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], below: str = "") -> str:
+    """The overview's HTML.
+
+    Args:
+        heading: Its heading.
+        cards: By a section's key, in order.
+        links: Addresses of the sections that have a page.
+        below: HTML that stands after the cards.
+    """
+    counts: Counter[str] = sum((card.counts for card in cards.values()), Counter())
+    run = sum(card.size != "not run" for card in cards.values())
+    text = f"{run} of {len(cards)} artefacts have been run." if counts else f"{len(cards)} groups of runs."
+    total = f'<p class="total">{_marks(counts)}</p>{_bar(counts)}' if counts else ""
+    parts = [
+        f"<h1>{escape(heading)}</h1>",
+        f"<p>{text}{' What became of the claims of both papers:' if counts else ''}</p>",
+        total,
+        _filter(cards.values()),
+        '<ul class="cards">',
+        *(_card(card, links.get(key)) for key, card in cards.items()),
+        "</ul>",
+        below,
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _marks(counts: Counter[str]) -> str:
+    return " ".join(
+        f'<span class="verdict {kind.replace(" ", "-")}"><span aria-hidden="true">{mark}</span> {counts[kind]} '
+        f"{_COUNTED[kind]}</span>"
+        for kind, mark in VERDICTS.items()
+        if counts[kind]
+    )
+
+
+def _bar(counts: Counter[str]) -> str:
+    parts = (
+        f'<span class="{kind.replace(" ", "-")}" style="flex:{counts[kind]}"></span>'
+        for kind in VERDICTS
+        if counts[kind]
+    )
+    return f'<div class="bar" aria-hidden="true">{"".join(parts)}</div>'
+
+
+def _filter(cards: Iterable[Card]) -> str:
+    """Choices of what to show, where there is something to choose."""
+    cards = list(cards)
+    choices = {
+        "paper": ("paper", dict.fromkeys(card.paper for card in cards if card.paper)),
+        "verdicts": (
+            "with a claim that",
+            dict.fromkeys(kind for kind in VERDICTS for card in cards if card.counts[kind]),
+        ),
+        "size": ("size", dict.fromkeys(card.size for card in cards)),
+    }
+    asked = []
+    for name, (word, values) in choices.items():
+        if len(values) < 2:
+            continue
+        options = "".join(
+            f'<option value="{escape(value.replace(" ", "-"))}">{escape(_OPTIONS.get(value, value))}</option>'
+            for value in values
+        )
+        asked.append(f'<label>{word} <select name="{name}"><option value="">any</option>{options}</select></label>')
+    return f'<form class="filter">{"".join(asked)}<output aria-live="polite"></output></form>' if asked else ""
+
+
+def _card(card: Card, link: str | None) -> str:
+    name = f'<a href="{escape(link)}">{escape(card.title)}</a>' if link else escape(card.title)
+    main = ""
+    if card.main:
+        what, ours, paper = map(escape, card.main)
+        main = f'<p class="main"><span>{what}</span> <span class="muted">ours</span> <b>{ours}</b>'
+        main += f' <span class="muted">paper</span> <b>{paper}</b></p>' if paper else "</p>"
+    kinds = " ".join(kind.replace(" ", "-") for kind in VERDICTS if card.counts[kind])
+    size = f"{card.size} ({card.scale})" if card.scale else card.size
+    facts = " · ".join(filter(None, [size, card.seeds, card.runs]))
+    return (
+        f'<li class="card{"" if link else " left"}" data-paper="{escape(card.paper)}" data-verdicts="{kinds}" '
+        f'data-size="{escape(card.size.replace(" ", "-"))}">\n'
+        f'<div class="thumb">{card.drawing}</div>\n'
+        f'<div><p class="where">{escape(card.where)}</p><h2>{name}</h2><p>{escape(card.says)}</p>{main}'
+        f'<p class="marks">{_marks(card.counts)}</p><p class="muted">{escape(facts)}</p></div></li>'
+    )
