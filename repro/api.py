@@ -45,7 +45,7 @@ def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> E
     """A run's network with the weights of its newest checkpoint, in eval mode, and its data; in one process.
 
     Args:
-        path: The run's directory, or one of its checkpoints.
+        path: The run's directory, one of its checkpoints, or the folder of a card (`repro card`).
         trust: Code that the run may name, as for `build`: to restore it is to run that.
         options: As for `build`: ``data={"root": "elsewhere"}`` where the data lie in another place here.
 

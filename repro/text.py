@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterable
@@ -63,6 +64,28 @@ class PlainOutput(io.TextIOWrapper):
     def write(self, text: str) -> int:
         """Write a text, line breaks and tabs as they are."""
         return super().write(printable(text, keep="\n\t"))
+
+
+def as_markdown(text: str) -> str:
+    r"""A stranger's text as Markdown that shows it as it is: one line without links, marks, mentions or HTML.
+
+    Tables have to escape their ``|`` themselves.
+
+    Example:
+        >>> print(as_markdown("*a* <b> [c](http://d)"))
+        \*a\* \<b\> \[c\](http\://d)
+    """
+    marked = re.sub(r"[\\`*_\[\]<>&#~$@!:]", r"\\\g<0>", printable(text).strip())
+    for pattern in (r"(?i)\bwww(?=\.)", r"^(?=[-+=])", r"^\d+(?=[.)](\s|$))"):  # a link, a rule, the start of a list
+        marked = re.sub(pattern, r"\g<0>\\", marked)
+    return marked
+
+
+def as_code(text: str, language: str = "") -> str:
+    """A stranger's text as a block of code in Markdown, which nothing in it ends."""
+    shown = printable(text, keep="\n")
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def stretches(numbers: Iterable[int]) -> list[list[int]]:

@@ -175,17 +175,17 @@ def time_limit(limit: float, longest: float | None) -> Check:
 def tracking(configs: Sequence[Config]) -> Check:
     """W&B's mode, and the login where it needs one."""
     from repro.tracking.wandb_logger import mode
-    from repro.tracking.wandb_service import available
+    from repro.tracking.wandb_service import Service, available
 
     modes = sorted({mode(config.log) for config in configs})
     if not available():
         return Check(name="W&B", ok=True, found="is not installed; the record has everything")
     if "online" not in modes:
         return Check(name="W&B", ok=True, found=" and ".join(modes))
-    import wandb
-
-    if wandb.api.api_key is None:
-        return Check(name="W&B", ok=False, found="online, without a login: wandb login, or --log.wandb offline")
+    try:
+        Service()
+    except UserError as refusal:
+        return Check(name="W&B", ok=False, found=f"online, without a login ({refusal}), or use --log.wandb offline")
     return Check(name="W&B", ok=True, found="online, with a login")
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "Prepare, check and show data sets: on a login node, before training, which never downloads.",
     "doctor": "Check a machine for a study or a configuration, before a cluster does: one line a check.",
     "wandb-sync": "Send records of runs and studies to Weights & Biases, as often as you like: what is new is sent.",
+    "card": "Write a run or a study as a folder for the Hugging Face Hub, weights and card; or push it.",
     "sweep": "Write a study as a sweep of Weights & Biases', for its agents to run.",
     "demo": "Train PlainNet, ResNet and ResNeXt of 110 layers on real digits and report their conditioning.",
     "help": "Explain a topic or a command: repro help TOPIC.",
@@ -34,6 +35,7 @@ _MODULES = {
     "submit": "slurm.submit",
     "wandb-sync": "sharing.wandb_sync",
     "sweep": "sharing.sweep",
+    "card": "sharing.card",
 }
 """Where a command is whose module has another name."""
 

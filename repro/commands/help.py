@@ -109,7 +109,8 @@ def _slurm() -> Iterator[str]:
 def _wandb() -> Iterator[str]:
     from repro.config import LogConfig, docs
 
-    yield f"repro wandb-sync: {COMMANDS['wandb-sync']}\n"
+    yield from (f"repro {name}: {COMMANDS[name]}" for name in ("wandb-sync", "sweep"))
+    yield ""
     yield from (_entry(f"--log.{name}", text) for name, text in docs(LogConfig).items())
 
 

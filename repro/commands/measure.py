@@ -184,8 +184,12 @@ def _of_run(request: Measure) -> Subject:
     data.setup("fit")
     images, labels = data.probe(request.probe_size)
     held_out = data.held_out_probe(request.probe_size) if "amplification" in request.measurements else None
-    optimizer = module.configure_optimizers()
-    optimizer.load_state_dict(content["optimizer_states"][0])
+    optimizer = None
+    if "optimizer_states" in content:
+        optimizer = module.configure_optimizers()
+        optimizer.load_state_dict(content["optimizer_states"][0])
+    elif "updates" in request.measurements:
+        raise UserError(f"'{checkpoint}' has weights alone, and updates hang on the momentum; name a run's checkpoint")
     step = int(content["global_step"])
     return Subject(
         label=f"{run.name}-step{step}",

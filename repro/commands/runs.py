@@ -97,7 +97,7 @@ def _show(request: _Shown) -> int:
         where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
         print(
-            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions['torch']}, "
+            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
             f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
         print(f"  {shell(*life['command'])}")

@@ -40,6 +40,9 @@ class RunDirectory:
     strings "inf", "-inf" and "nan".
     """
 
+    WEIGHTS = "model.safetensors"
+    """In the folder of a card (`repro card`), in place of checkpoints."""
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
@@ -65,6 +68,11 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights alone, which a card has."""
+        return self.path / self.WEIGHTS
 
     @classmethod
     def at(cls, run: RunDirectory | str | Path) -> RunDirectory:

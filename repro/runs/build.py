@@ -22,7 +22,7 @@ from repro.errors import UserError
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput, connect
-from repro.runs.checkpoint_content import other_weights, read
+from repro.runs.checkpoint_content import other_weights, read, read_weights
 from repro.runs.checkpoint_file import CheckpointFile
 from repro.runs.checkpoints import RunCheckpoints
 from repro.runs.threads import set_threads_to_look, share_threads
@@ -194,16 +194,19 @@ def restore(config: Config, checkpoint: Path, **trainer_options: Any) -> tuple[E
     """Build a configuration's experiment with a checkpoint's weights; options as for `build`.
 
     Returns:
-        The experiment, and the checkpoint's content.
+        The experiment, and the checkpoint's content; of a card's weights those, with epoch and global_step.
 
     Raises:
         UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
     """
     experiment = build(config, **trainer_options)
-    content = read(checkpoint)
-    if other := other_weights(content["state_dict"], experiment.module.state_dict()):
+    alone = checkpoint.suffix == ".safetensors"
+    content, target = (
+        (read_weights(checkpoint), experiment.module.network) if alone else (read(checkpoint), experiment.module)
+    )
+    if other := other_weights(content["state_dict"], target.state_dict()):
         raise UserError(f"cannot use checkpoint '{checkpoint}': it is another network's: {other}; name another")
-    experiment.module.load_state_dict(content["state_dict"])
+    target.load_state_dict(content["state_dict"])
     return experiment, content
 
 

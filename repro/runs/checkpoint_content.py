@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 
 _KINDS: dict[str, type] = {
     "state_dict": dict,
@@ -80,3 +80,41 @@ def other_weights(saved: dict[str, Tensor], own: dict[str, Tensor]) -> str:
             return f"{name} is {tuple(saved[name].shape)} there and {tuple(value.shape)} here"
     extra = saved.keys() - own.keys()
     return f"it has {min(extra)}, which the network has not" if extra else ""
+
+
+_NETWORK = "network."
+
+
+def write_weights(checkpoint: Path, path: Path) -> None:
+    """Write the network's weights of a checkpoint as safetensors, named as in the network's ``state_dict``.
+
+    Raises:
+        UserError: The checkpoint cannot be read, or the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    content = read_weights(checkpoint) if checkpoint.suffix == path.suffix else read(checkpoint)
+    weights = content["state_dict"]
+    if checkpoint.suffix != path.suffix:  # a module's, with the sums of its metrics
+        weights = {key.removeprefix(_NETWORK): value for key, value in weights.items() if key.startswith(_NETWORK)}
+    tensors = {key: value.contiguous().clone() for key, value in weights.items()}  # safetensors shares no memory
+    facts = {"format": "pt", "epoch": str(content["epoch"]), "global_step": str(content["global_step"])}
+    with refusing(f"cannot write '{path}'", "make room, or choose another --out"):
+        path.write_bytes(save(tensors, metadata=facts))
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """What `write_weights` wrote: ``state_dict``, ``epoch``, ``global_step``; safetensors hold no code.
+
+    Raises:
+        UserError: It cannot be read, or is something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+            return {"state_dict": weights, **{key: int(facts.get(key, 0)) for key in ("epoch", "global_step")}}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _unusable(path, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error

@@ -231,21 +231,22 @@ def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
         UserError: As `stored`, and if there is no such checkpoint or none at all.
     """
     path = Path(path)
-    if path.suffix == ".ckpt":
+    if path.suffix == ".ckpt" or path.name == RunDirectory.WEIGHTS:
         if not path.is_file():
             raise UserError(f"there is no checkpoint '{path}'")
-        return (*stored(path.resolve().parent.parent), path)
+        folder = path.resolve().parent
+        return (*stored(folder.parent if path.suffix == ".ckpt" else folder), path)
     run, config = stored(path)
     return run, config, newest_checkpoint(run)
 
 
 def newest_checkpoint(run: RunDirectory) -> Path:
-    """The newest of a run's checkpoints.
+    """The newest of a run's checkpoints; of a card's folder its weights.
 
     Raises:
         UserError: It has none.
     """
-    if not (saved := run.saved_checkpoints()):
+    if not (saved := run.saved_checkpoints() or [path for path in [run.weights_path] if path.is_file()]):
         raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
     return saved[-1]
 

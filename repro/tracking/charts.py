@@ -12,10 +12,10 @@ from PIL import Image
 
 from repro.figures import RunRecords, draw_measurements, to_png
 from repro.measurements import MEASUREMENTS
-from repro.measurements.kappa import Kappa, kind
+from repro.measurements.kappa import BEYOND, NON_FINITE, SINGULAR, Kappa, kind
 from repro.measurements.kinds.distributions import edges
 
-SINGULAR_AT = 8.0
+INFINITE_AT = {BEYOND: 8.0, SINGULAR: 12.0}
 """Where a chart has infinite κ on its axis of log10 κ: above all finite ones, which end at 6.92."""
 
 
@@ -74,18 +74,18 @@ class Charts:
 def chart(kappa: Kappa, now: pd.DataFrame, *before: pd.DataFrame) -> Any:
     """κ against the layer as W&B's own line chart, in which the runs that one chooses lie over each other.
 
-    Its axis is linear, so κ stands there as log10 κ, infinite κ as `SINGULAR_AT`.
+    Its axis is linear, so κ stands there as log10 κ, infinite κ at `INFINITE_AT`.
     """
     import wandb
 
     rows: list[Any] = []
     for when, frame in [*(("before training", frame) for frame in before), ("now", now)]:
         for row in kappa.table(frame).itertuples():
-            value = float(row.kappa)  # type: ignore[arg-type]
-            height = SINGULAR_AT if np.isinf(value) else None if np.isnan(value) else float(np.log10(value))
-            rows.append([row.layer, row.name, when, row.epoch, height, value])
-    table = wandb.Table(columns=["layer", "name", "when", "epoch", "log10_kappa", "kappa"], data=rows)
-    title = f"{kappa.title}: log10 of κ ({SINGULAR_AT:g}: infinite) by layer"
+            value, what = float(row.kappa), str(row.kind)  # type: ignore[arg-type]
+            height = None if what == NON_FINITE else INFINITE_AT.get(what, float(np.log10(value)))
+            rows.append([row.layer, row.name, when, row.epoch, height, value, what])
+    table = wandb.Table(columns=["layer", "name", "when", "epoch", "log10_kappa", "kappa", "kind"], data=rows)
+    title = f"{kappa.title}: log10 of κ by layer ({', '.join(f'{at:g}: {what}' for what, at in INFINITE_AT.items())})"
     return wandb.plot.line(table, "layer", "log10_kappa", stroke="when", title=title)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from repro.config import Config, to_flat
 from repro.errors import UserError
 from repro.measurements import Reading, table
-from repro.records import RunDirectory
+from repro.records import ENDED, RunDirectory
 from repro.tracking.charts import summary
 
 _NEEDS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
@@ -106,7 +105,7 @@ class BesideLogger(Logger):
         """Close it: a run that has not ended goes on in another life."""
         if self._logger is not None:
             self._attempt(lambda logger: logger.save())
-            self._attempt(lambda logger: logger.finalize("success" if status == "finished" else "failed"))
+            self._attempt(lambda logger: logger.finalize("success" if status in ENDED else "failed"))
         self._logger = None
 
 
@@ -124,8 +123,10 @@ def _csv(run: RunDirectory) -> Logger:
 
 
 def _mlflow(run: RunDirectory) -> Logger:
+    import mlflow
+
     known = run.state.get("mlflow_run_id")
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or (run.path.parent.parent / "mlruns").resolve().as_uri()
+    uri = mlflow.get_tracking_uri()  # MLFLOW_TRACKING_URI's, else its own default; Lightning's is one that it refuses
     logger = MLFlowLogger(run.study, run_name=run.name, tracking_uri=uri, run_id=known)
     if known is None:
         run.update_state(mlflow_run_id=logger.run_id)

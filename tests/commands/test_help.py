@@ -103,7 +103,7 @@ print(sorted({"torch", "lightning", "pandas", "matplotlib", "wandb", "timm"} & s
         ("studies", [*names(), "full"]),
         ("trust", ["REPRO_TRUST", "--trust"]),
         ("slurm", ["sbatch/ddp.sbatch", "--trainer.num_nodes 2", "repro doctor"]),
-        ("wandb", ["--log.project", "wandb-sync", "WANDB_MODE"]),
+        ("wandb", ["--log.project", "wandb-sync", "WANDB_MODE", "repro sweep", "--log.also"]),
         ("exit-status", ["0", "1", "2", "130"]),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_process_that_was_begun_here_and_is_killed_is_told(tmp_path: Path) -> 
 def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> None:
     assert repro(arguments(tmp_path / "one", 1)) == 0
     done = subprocess.run(
-        [sys.executable, "-m", "repro", *arguments(tmp_path / "two", 2)],
+        [sys.executable, "-m", "repro", *arguments(tmp_path / "two", 2), "--log.also", "csv"],
         env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
         capture_output=True,
         text=True,
@@ -81,6 +81,8 @@ def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> Non
     assert done.stdout.count("finished after 6 steps") == 1
     assert (two.status, two.lives[0]["world_size"]) == ("finished", 2)
     assert len(list(two.path.rglob("*.wandb"))) == 1  # one process logs
+    (csv,) = two.path.glob("csv/*/metrics.csv")
+    assert pd.read_csv(csv)["test/accuracy"].dropna().iloc[-1] == pytest.approx(two.state["final"]["test_accuracy"])
     alone, shared = readings(one), readings(two)
     assert sorted(set(shared["step"])) == [0, 3, 6]
     keys = ["measurement", "layer", "mode", "quantity"]

@@ -31,7 +31,12 @@ def typed(sweep: dict[str, Any]) -> list[list[str]]:
     return lines
 
 
-@pytest.mark.parametrize("name", [name for name in names() if load(name).runs_of is None])
+STUDIES = [name for name in names() if load(name).runs_of is None]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name != "demo" else []) for name in STUDIES]
+)
 def test_the_runs_are_the_studys(name: str, tmp_path: Path) -> None:
     cells = load(name).cells("smoke" if "smoke" in load(name).presets else None)
     sweep = yaml.safe_load(write(cells, tmp_path / "a sweep", name=name).read_text())
@@ -44,7 +49,7 @@ def test_the_runs_are_the_studys(name: str, tmp_path: Path) -> None:
 
 def test_a_grid_of_keys_is_told_as_such(tmp_path: Path) -> None:
     sweep = yaml.safe_load(write(load("oyedotun-search").cells(), tmp_path, name="search").read_text())
-    assert set(sweep["parameters"]) == {"model.network", "training.learning_rate", "training.momentum"}
+    assert set(sweep["parameters"]) == {"model.network", "training.learning_rate", "training.momentum", "seed"}
     assert sweep["parameters"]["training.momentum"] == {"values": [0.1, 0.5, 0.9]}
     assert (sweep["method"], sweep["metric"]) == ("grid", {"name": "test/accuracy", "goal": "maximize"})
 
@@ -68,3 +73,10 @@ def test_the_command_says_what_to_type_next(
     (tmp_path / "file").write_text("")
     assert repro(["sweep", "demo", "--out", "file"]) == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+def test_an_agent_starts_no_study(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    monkeypatch.setenv("WANDB_RUN_ID", "r")
+    assert repro(["study", "run", "demo", "--preset", "smoke"]) == 2
+    assert "one run at a time, not a study; repro sweep writes what it takes" in capsys.readouterr().err

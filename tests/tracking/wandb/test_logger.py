@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from repro.config import LogConfig, from_mapping
 from repro.measurements import MEASUREMENTS
 from repro.records import RunDirectory, metrics, readings
 from repro.runs.start import start
-from repro.runs.stop import Interrupted
+from repro.runs.stop import Interrupted, StopRequest
 from repro.tracking import wandb_logger
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_service import place
@@ -170,8 +171,10 @@ def test_charts_are_presets_of_wandbs_over_the_newest_kappas_by_layer(run: RunDi
     last = recorded[recorded["step"] == recorded["step"].max()]
     now = [row for row in rows if row["when"] == "now"]
     assert [row["layer"] for row in now] == last["layer"].tolist()
-    for row, kappa in zip(now, last["kappa"], strict=True):
-        assert row["log10_kappa"] == pytest.approx(math.log10(kappa) if math.isfinite(kappa) else 8)
+    for row, (kappa, kind) in zip(now, last[["kappa", "kind"]].itertuples(index=False), strict=True):
+        infinite = {"beyond float32": 8, "singular": 12}
+        assert row["kind"] == kind
+        assert row["log10_kappa"] == pytest.approx(math.log10(kappa) if math.isfinite(kappa) else infinite[kind])
     assert {row["when"] for row in rows} == {"now", "before training"}
 
 
@@ -364,3 +367,46 @@ def test_a_service_that_fails_does_not_stop_the_run(
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: note: ")]
     assert len(told) == 1
     assert f"`repro wandb-sync {outcome.run.path}`" in told[0]
+
+
+def test_a_chart_tells_kinds_of_infinite_kappa_apart(tmp_path: Path) -> None:
+    from repro.tracking.charts import chart
+
+    sigmas = {1: (4.0, 2.0, 2.0), 2: (4.0, 1e-9, math.inf), 3: (4.0, 0.0, math.inf), 4: (math.nan, math.nan, math.nan)}
+    run = RunDirectory.prepare(tmp_path / "run", "")
+    run.append_readings(
+        0,
+        0,
+        (
+            {
+                "measurement": "weights",
+                "layer": layer,
+                "name": f"c{layer}",
+                "mode": "output",
+                "values": {"condition_number": kappa, "sigma_max": high, "sigma_min": low},
+            }
+            for layer, (high, low, kappa) in sigmas.items()
+        ),
+    )
+    table = chart(MEASUREMENTS["weights"].kappas[0], readings(run)).table
+    heights = {row[0]: row[4] for row in table.data}
+    assert heights == {1: pytest.approx(math.log10(2)), 2: 8.0, 3: 12.0, 4: None}
+
+
+def test_a_wandb_that_hangs_is_left_when_the_run_has_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("repro.waiting.SAY_SECONDS", 0.1)
+    monkeypatch.setattr("repro.runs.stop.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("wandb.init", lambda **_options: time.sleep(30))
+    logger = wandb_logger.RunWandbLogger(
+        RunDirectory.prepare(tmp_path / "run", ""), config=small(tmp_path), identifier="abc"
+    )
+    request, began = StopRequest(), time.monotonic()
+    with request.listening():
+        request.ask(signal.SIGTERM)
+        logger.start()
+    assert time.monotonic() - began < 10
+    told = capsys.readouterr().err
+    assert "repro: waiting for W&B to open the run\n" in told
+    assert "W&B failed and is off for the rest of this run (stopped while waiting for W&B to open the run)" in told

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import doctest
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repro.config import from_mapping
+from repro.records import RunDirectory
 from repro.tracking import wandb_names
+from repro.tracking.wandb_description import describe, identifier
 from repro.tracking.wandb_names import artifact_name, fitted, without_places
 
 names = st.text(min_size=1, max_size=300)
@@ -31,6 +35,29 @@ def test_what_is_short_stays_and_what_is_long_is_cut(text: str, longest: int) ->
     assert len(fitted(text, longest)) == min(len(text), longest)
     assert fitted(text, 300) == text
     assert (fitted(text + "a" * 200, longest) == fitted(text + "b" * 200, longest)) is False
+
+
+def test_a_run_of_any_name_is_listed_within_the_rules(tmp_path: Path) -> None:
+    config = from_mapping({"model": {"network": f"{'package.' * 20}nets:Net"}})
+    described = [
+        describe(RunDirectory.prepare(tmp_path / ("高" * 60) / f"{'学' * 60}{end}", ""), config) for end in "ab"
+    ]
+    long = [
+        describe(RunDirectory.prepare(tmp_path / ("s" * 150) / f"{'r' * 200}{end}-1a2b3c4d", ""), config)
+        for end in "ab"
+    ]
+    for one in (*described, *long):
+        assert max(map(len, (one.name, one.group, one.job_type))) <= 128
+        assert all(1 <= len(tag) <= 64 for tag in one.tags)
+    assert len({one.name for one in (*described, *long)}) == 4
+
+
+def test_a_strangers_record_names_no_other_run(tmp_path: Path) -> None:
+    run = RunDirectory.prepare(tmp_path / "study" / "run", "")
+    run.update_state(wandb_id="../someone/else?")
+    assert re.fullmatch(r"[0-9a-f]{8}", identifier(run))
+    run.update_state(wandb_id="1a2b3c4d")
+    assert identifier(run) == "1a2b3c4d"
 
 
 def test_the_client_takes_them() -> None:
