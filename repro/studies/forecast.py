@@ -13,7 +13,7 @@ from repro.data.registry import DATASETS
 from repro.errors import UserError
 from repro.figures import RunRecords
 from repro.measurements import MEASUREMENTS
-from repro.measurements.kappa import first_layer_growth
+from repro.measurements.kappa import at_end, first_layer_growth
 from repro.records import RunDirectory, find_runs
 
 EARLY = 20
@@ -111,7 +111,7 @@ def _readings(records: RunRecords, until: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for measurement in MEASUREMENTS.values():
         for kappa in measurement.kappas:
-            last = kappa.last_by_layer(rows)["kappa"]
+            last = at_end(kappa.table(rows))["kappa"]
             if len(last):
                 last = last.fillna(math.inf)  # entries that are no numbers are no better than singular
                 found[kappa.words["median"]] = float(last.median())
