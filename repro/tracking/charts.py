@@ -12,11 +12,11 @@ from PIL import Image
 
 from repro.figures import RunRecords, draw_measurements, to_png
 from repro.measurements import MEASUREMENTS
-from repro.measurements.kappa import Kappa, kind
+from repro.measurements.kappa import BEYOND, SINGULAR, Kappa, kind
 from repro.measurements.kinds.distributions import edges
 
-SINGULAR_AT = 8.0
-"""Where a chart has infinite κ on its axis of log10 κ: above all finite ones, which end at 6.92."""
+AT = {BEYOND: 7.5, SINGULAR: 8.0}
+"""Where a chart has both kinds of infinite κ on its axis of log10 κ: above all finite ones, which end at 6.92."""
 
 
 class Charts:
@@ -74,7 +74,7 @@ class Charts:
 def chart(kappa: Kappa, now: pd.DataFrame, *before: pd.DataFrame) -> Any:
     """κ against the layer as W&B's own line chart, in which the runs that one chooses lie over each other.
 
-    Its axis is linear, so κ stands there as log10 κ, infinite κ as `SINGULAR_AT`.
+    Its axis is linear, so κ stands there as log10 κ, infinite κ as `AT` has its kind.
     """
     import wandb
 
@@ -82,10 +82,11 @@ def chart(kappa: Kappa, now: pd.DataFrame, *before: pd.DataFrame) -> Any:
     for when, frame in [*(("before training", frame) for frame in before), ("now", now)]:
         for row in kappa.table(frame).itertuples():
             value = float(row.kappa)  # type: ignore[arg-type]
-            height = SINGULAR_AT if np.isinf(value) else None if np.isnan(value) else float(np.log10(value))
-            rows.append([row.layer, row.name, when, row.epoch, height, value])
-    table = wandb.Table(columns=["layer", "name", "when", "epoch", "log10_kappa", "kappa"], data=rows)
-    title = f"{kappa.title}: log10 of κ ({SINGULAR_AT:g}: infinite) by layer"
+            height = AT.get(str(row.kind), None if np.isnan(value) else float(np.log10(value)))
+            rows.append([row.layer, row.name, when, row.epoch, height, value, row.kind])
+    table = wandb.Table(columns=["layer", "name", "when", "epoch", "log10_kappa", "kappa", "kind"], data=rows)
+    marks = ", ".join(f"{height:g}: {kind}" for kind, height in AT.items())
+    title = f"{kappa.title}: log10 of κ ({marks}) by layer"
     return wandb.plot.line(table, "layer", "log10_kappa", stroke="when", title=title)
 
 

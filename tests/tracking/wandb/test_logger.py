@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from repro.config import LogConfig, from_mapping
@@ -21,6 +22,7 @@ from repro.records import RunDirectory, metrics, readings
 from repro.runs.start import start
 from repro.runs.stop import Interrupted
 from repro.tracking import wandb_logger
+from repro.tracking.charts import chart
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_service import place
 from repro.training.classifier import Classifier
@@ -364,3 +366,20 @@ def test_a_service_that_fails_does_not_stop_the_run(
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: note: ")]
     assert len(told) == 1
     assert f"`repro wandb-sync {outcome.run.path}`" in told[0]
+
+
+def test_a_chart_tells_both_kinds_of_infinite_apart() -> None:
+    columns = ["step", "epoch", "measurement", "layer", "name", "mode", "quantity", "value"]
+    sigmas = {1: (10.0, 1.0), 2: (1.0, 1e-9), 3: (1.0, 0.0)}
+    rows = [
+        (0, 0, "weights", layer, f"l{layer}", "output", quantity, value)
+        for layer, (high, low) in sigmas.items()
+        for quantity, value in (
+            ("condition_number", high / low if layer == 1 else math.inf),
+            ("sigma_max", high),
+            ("sigma_min", low),
+        )
+    ]
+    drawn = chart(MEASUREMENTS["weights"].kappas[0], pd.DataFrame(rows, columns=columns))
+    heights = [(row[0], row[4], row[6]) for row in drawn.table.data]
+    assert heights == [(1, 1.0, "finite"), (2, 7.5, "beyond float32"), (3, 8.0, "singular")]
