@@ -22,6 +22,7 @@ from repro.records import RunDirectory, metrics, readings
 from repro.runs.start import start
 from repro.runs.stop import Interrupted, StopRequest
 from repro.tracking import wandb_logger
+from repro.tracking.charts import chart
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_service import place
 from repro.training.classifier import Classifier
@@ -370,7 +371,6 @@ def test_a_service_that_fails_does_not_stop_the_run(
 
 
 def test_a_chart_tells_kinds_of_infinite_kappa_apart(tmp_path: Path) -> None:
-    from repro.tracking.charts import chart
 
     sigmas = {1: (4.0, 2.0, 2.0), 2: (4.0, 1e-9, math.inf), 3: (4.0, 0.0, math.inf), 4: (math.nan, math.nan, math.nan)}
     run = RunDirectory.prepare(tmp_path / "run", "")
