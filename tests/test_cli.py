@@ -74,7 +74,10 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fit", "--data.name", "mnist", "--data.root", "nowhere"], ["repro data prepare mnist"]),
         (["fit", "--config", "none.yaml"], ["'none.yaml'", "No such file"]),
         (["fit", "--model.network", "mine:Net"], ["mine"]),
-        (["fit", "--trainer.num_nodes", "3"], ["trainer.num_nodes is 3", "sbatch sbatch/ddp.sbatch", "torchrun"]),
+        (
+            ["fit", "--trainer.num_nodes", "3"],
+            ["trainer.num_nodes is 3", "hand the run to SLURM (sbatch/ddp.sbatch)", "torchrun"],
+        ),
         (["test", *SMALL], ["does not exist"]),
         (["test", "nowhere"], ["'nowhere' does not exist"]),
         (["report", "nowhere", "--out", "out"], ["'nowhere' does not exist"]),

@@ -22,7 +22,8 @@ from repro.studies.saying import Bar
 from repro.studies.study import StudyCell
 from tests.studies.header import HEADER
 
-# Notes when it begins and ends and with what; lives as long as its configuration's seed says, in tenths of a second.
+# Notes when it begins and ends and with what; lives as long as its configuration's seed says, in tenths of a second; of
+# seed 1000 until three others are done.
 PROGRAM = """
 import json, os, signal, sys, time, yaml
 config = yaml.safe_load(open(sys.argv[1]))
@@ -36,7 +37,11 @@ def leave(number, frame):
     sys.exit(0)
 signal.signal(signal.SIGTERM, leave)
 note("begun")
-time.sleep(config["seed"] / 10)
+if config["seed"] == 1000:
+    while open(sys.argv[2]).read().count("done") < 3:
+        time.sleep(0.05)
+else:
+    time.sleep(config["seed"] / 10)
 note("done")
 sys.exit(3 if config["seed"] == 9 else 0)
 """
@@ -81,9 +86,9 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cell_goes_to_the_gpu_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert at_once.sensible_jobs() == 2
-    runner(tmp_path, 2, 25, 1, 2, 3).run()
+    runner(tmp_path, 2, 1000, 1, 2, 3).run()
     assert {seed: each["CUDA_VISIBLE_DEVICES"] for seed, each in begun(tmp_path).items()} == {
-        25: "0",
+        1000: "0",
         1: "1",
         2: "1",
         3: "1",
