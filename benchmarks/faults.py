@@ -7,8 +7,8 @@ and held against a run that was left alone: weights, momenta, random generators,
 network is small, so that most of the time goes into steps, epoch ends and checkpoints and little into waiting; it
 draws random numbers (dropout). Processes are forked from one that has imported everything.
 
-Then a run of two processes with steps of about 2 ms is told to stop by a signal to one of them, at a random moment of
-its training, started again, and so on: both have to end, at the same step.
+Then a run of two processes with steps of some milliseconds is told to stop by a signal to one of them, at a random
+moment of its training, started again, and so on: both have to end, at the same step.
 
 Then, with processes as a user starts them: the time from a SIGTERM to the process's end and from a new start to its
 first step, which together is what a requeue loses beside SLURM's own wait; and the share of the training that goes
