@@ -105,9 +105,11 @@ def draw_panels(
     marked = {trace.label for trace in traces if trace.kind == "points" or _has_marks(trace)}
     entries = [legend_line(look[label], title(label), marked=label in marked) for label in labels] + [*notes]
     if (several := max((trace.runs for trace in traces), default=1)) > 1:
-        words = f"line: the middle of {several} seeds; band: lowest to highest"
+        words = f"line, band: middle, range of {several} seeds"
         entries.append(note_line(words, lw=7, alpha=0.3, solid_capstyle="butt"))
     columns = _columns([str(entry.get_label()) for entry in entries], size[0])
+    rows = math.ceil(len(entries) / columns)
+    figure.set_size_inches(size[0], size[1] + 0.27 * max(0, rows - 3))  # a long legend does not crush the panels
     above = legend_above(figure, entries, columns, columnspacing=1.6, handlelength=2.6)
     place(figure, stacks, above=above + TITLE)
     return figure

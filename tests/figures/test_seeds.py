@@ -51,5 +51,16 @@ def test_a_figure_of_three_seeds_has_one_line_and_a_band_each(recorded) -> None:
     assert set(bands) == {"band-resnet20-faint", "band-resnet20-line"}
     points = bands["band-resnet20-line"].get_paths()[0].vertices  # type: ignore[attr-defined]
     assert (points[:, 1].min(), points[:, 1].max()) == (4, 30), "where a seed is infinite it ends at the largest"
-    assert "line: the middle of 3 seeds; band: lowest to highest" in to_svg(figure)
+    assert "line, band: middle, range of 3 seeds" in to_svg(figure)
     to_svg(draw_one("first-layer", runs))
+
+
+def test_a_long_legend_makes_the_figure_higher_and_not_its_panels_flat(recorded) -> None:
+    few, many = (
+        draw_one(
+            "weights", [recorded(f"a-network-of-a-long-name-{number}", weights={0: [1, 2]}) for number in range(count)]
+        )
+        for count in (2, 16)
+    )
+    heights = [figure.axes[0].get_position().height * figure.get_size_inches()[1] for figure in (few, many)]
+    assert heights[1] > 0.85 * heights[0]
