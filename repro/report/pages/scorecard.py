@@ -10,12 +10,12 @@ from html import escape
 
 from repro.figures.asked import Answers
 from repro.figures.style import looks, title
+from repro.measurements.quantities import in_words
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.pages import thumbnail
 from repro.report.sources import Section
 from repro.report.tables import digits, form_of, spread
 from repro.studies.claims import Verdict, parse
-from repro.measurements.quantities import in_words
 
 VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○"}
 """Each verdict's mark."""
