@@ -13,8 +13,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from repro.figures.letters import lettered
-from repro.figures.slim import slim
+from repro.figures.svg.letters import lettered
+from repro.figures.svg.slim import slim
 
 INK = "#1a1a1a"
 MUTED = "#595959"

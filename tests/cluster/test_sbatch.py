@@ -56,7 +56,7 @@ def test_what_the_documents_submit_can_be_run(monkeypatch: pytest.MonkeyPatch) -
     files = [*(ROOT / "docs").glob("*.md"), *(ROOT / "sbatch").iterdir()]
     texts = [path.read_text(encoding="utf-8") for path in files]
     lines = {line for text in texts for line in re.findall(r"sbatch (?:--\S+ )*sbatch/\w+\.sbatch .*", text)}
-    assert len(lines) == 4  # the study's with two arrays
+    assert len(lines) == 3
     for line in lines:
         words = [word for word in shlex.split(line)[1:] if not word.startswith("--array")]
         assert Path(words[0]).is_file()

@@ -30,7 +30,7 @@ from repro.report.sources import ReportCell, Section
 from repro.studies import claims
 from repro.tracking.charts import Charts, summary
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "measurements.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_it_says_what_it_is_and_shows(name: str, frame: pd.DataFrame) -> None:
     assert each.name == name
     assert each.says
     assert not each.says.endswith(".")
-    assert f"`{name}`" in README
+    assert f"\n## {name}\n" in DOCUMENTED
     own = frame[frame["measurement"] == name]
     assert len(own)
     alone = records(own)
@@ -168,8 +168,8 @@ def test_one_line_makes_a_measurement_show_in_help_and_claims(capsys: pytest.Cap
 def test_one_line_makes_a_measurement_show_in_wandb(section: Section) -> None:
     assert section.cells[0].run is not None
     frame = readings(section.cells[0].run)
-    content = Charts("plainnet8").content(frame)
-    assert set(content) == {"readings/toy", "charts/toy-halves"}
+    assert set(Charts("plainnet8").content(frame)) == {"readings/toy"}
+    assert set(Charts("plainnet8", pictures=True).content(frame)) == {"readings/toy", "pictures/toy-halves"}
     assert summary(frame) == {"toy/toy_median": 2.25}  # of 1 to 8
     (axes,) = figures.draw_one("toy-halves", [records(frame)]).axes
     assert [line.get_ydata().tolist() for line in axes.get_lines() if line.get_gid()] == [[n / 2 for n in range(1, 9)]]

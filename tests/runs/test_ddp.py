@@ -23,7 +23,7 @@ FLAGS = [
 ]
 
 
-def tested(run: Path) -> list[str]:
+def evaluated(run: Path) -> list[str]:
     """What `repro test` prints of a run, in as many processes as trained it."""
     done = subprocess.run(
         [sys.executable, "-m", "repro", "test", str(run)],
@@ -90,6 +90,6 @@ def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> Non
     both = alone[alone["step"] == 0].merge(shared[shared["step"] == 0], on=keys, suffixes=("", "_shared"))
     assert len(both) == (alone["step"] == 0).sum() == (shared["step"] == 0).sum()
     assert isinstance(both, pd.DataFrame)
-    assert [line.split(":")[0] for line in tested(one.path)] == [line.split(":")[0] for line in tested(two.path)]
+    assert [line.split(":")[0] for line in evaluated(one.path)] == [line.split(":")[0] for line in evaluated(two.path)]
     for value, other in zip(both["value"], both["value_shared"], strict=True):
         assert other == pytest.approx(value, rel=1e-9, nan_ok=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.commands.options import Action, argument, command_parser, option
 from repro.commands.study.part import Part
 from repro.records import RunDirectory
-from repro.report.sources import Section, of_cells
 from repro.text import shell
+
+if TYPE_CHECKING:
+    from repro.report.sources import Section
 
 EXAMPLES = ("runs/single/RUN", "oyedotun-table1 --out cards/table1", "runs/single/RUN --push me/resnet110-mnist")
 
@@ -47,5 +50,7 @@ parser = partial(command_parser, examples=EXAMPLES, actions=Action(_Card, main))
 
 
 def _of_study(request: _Card) -> Section:
+    from repro.report.sources import of_cells
+
     command = shell("repro", "study", "run", request.name, *request.size)
     return of_cells(request.study, request.preset, request.cells, [request.folder], command=command)

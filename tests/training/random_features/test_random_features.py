@@ -18,7 +18,7 @@ from repro.config import Config, from_mapping
 from repro.data import create_data
 from repro.errors import UserError
 from repro.networks import create_network
-from repro.networks.initialization import INITIALIZATIONS
+from repro.networks.initialization import initialise
 from repro.networks.skip import SkipToOutput
 from repro.records import RunDirectory, find_runs, metrics
 from repro.runs import build as module
@@ -63,7 +63,7 @@ def test_it_is_the_training_of_the_output_in_a_network_that_runs_every_step(tmp_
     )
     image = torch.zeros(1, 1, 28, 28)
     network = SkipToOutput(plain, 300, 2, image=image, num_classes=10, head=head)  # type: ignore[arg-type]
-    INITIALIZATIONS["truncated"](network.skip)
+    initialise(network.skip, "truncated")
     network.to(memory_format=torch.channels_last)
     random_features.update_batchnorm_statistics(network, data.batches("train"))
     network.requires_grad_(False)

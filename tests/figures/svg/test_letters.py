@@ -7,8 +7,9 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from repro.figures import conditioning, draw_one, letters, to_png, to_svg
+from repro.figures import conditioning, draw_one, to_png, to_svg
 from repro.figures.panels import number, whole
+from repro.figures.svg import letters
 
 
 @pytest.mark.parametrize(

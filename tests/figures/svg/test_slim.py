@@ -9,8 +9,8 @@ import pytest
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from repro.figures.slim import slim
 from repro.figures.style import styled
+from repro.figures.svg.slim import slim
 
 SVG = "{http://www.w3.org/2000/svg}"
 
