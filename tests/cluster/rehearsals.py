@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from unittest import mock
 
@@ -164,3 +166,7 @@ def play(case: Case) -> list[Verdict]:
             finally:
                 for path in sorted((cluster.folder / "rehearsal").glob("*.out")):
                     print(f"--- {path.name}\n{path.read_text()}")
+
+
+if __name__ == "__main__":  # one case in a process of its own, its verdicts on the last line
+    print(json.dumps([asdict(verdict) for verdict in play(CASES[int(sys.argv[1])])]))

@@ -7,21 +7,38 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from repro.cli import run
+from repro.cluster.rehearsal.verdict import Verdict
 from tests.cluster.conftest import ROOT, Cluster
-from tests.cluster.rehearsals import CASES, Case, play
+from tests.cluster.rehearsals import CASES, Case
 from tests.cluster.test_hostile import options
 
 
+@pytest.fixture(scope="module")
+def played() -> Iterator[list[Future[list[Verdict]]]]:
+    """All cases, several at once: they wait for SLURM most of the time."""
+
+    def verdicts(number: int) -> list[Verdict]:
+        command = [sys.executable, "-m", "tests.cluster.rehearsals", str(number)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return [Verdict(**each) for each in json.loads(done.stdout.splitlines()[-1])]
+
+    with ThreadPoolExecutor(4) as pool:
+        yield [pool.submit(verdicts, number) for number in range(len(CASES))]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-def test_a_rehearsal_tells_the_truth(case: Case) -> None:
-    verdicts = play(case)
+def test_a_rehearsal_tells_the_truth(case: Case, played: list[Future[list[Verdict]]]) -> None:
+    verdicts = played[CASES.index(case)].result()
     assert {verdict.event: verdict.against for verdict in verdicts} == case.truth
     assert all(verdict.known for verdict in verdicts)
     assert case.words in str(verdicts[-1])
