@@ -134,8 +134,10 @@ def test_what_is_not_there_is_told(run: RunDirectory, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_script_runs(run: RunDirectory, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+def test_the_documents_script_runs(run: RunDirectory, tmp_path: Path) -> None:
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "measure.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     (script,) = [block for block in blocks if "repro.build" in block]
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copytree(run.path, tmp_path / "runs" / "single" / "RUN")
