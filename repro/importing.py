@@ -129,6 +129,12 @@ def trusted() -> list[str]:
     return [name for name in (part.strip() for part in os.environ.get(TRUST, "").split(",")) if name]
 
 
+def trust_flags() -> list[str]:
+    """What is trusted, as it is typed: for a command that another machine runs."""
+    names = trusted()
+    return ["--trust", ",".join(names)] if names else []
+
+
 def require_trust(path: str, key: str, arguments: Mapping[str, Any] | None = None) -> None:
     """Refuse code that a file names and nobody trusts, saying what would be imported and called.
 

@@ -81,6 +81,7 @@ def commands(document: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("repro ")]
 
 
+FEW = ["--data.train_size", "64", "--data.test_size", "50", "--trainer.max_epochs", "1", "--measure.probe_size", "8"]
 QUICK = ["--trainer.accelerator", "cpu", "--trainer.progress", "none", "--log.wandb", "disabled"]
 
 
@@ -88,20 +89,10 @@ def test_a_network_of_ones_own_leaves_out_what_it_does_not_take(folder: Path, ca
     external.note_left_out.cache_clear()
     (fit, *_) = commands("your-own.md")
     fit[fit.index("--config") + 1] = str(DOCS.parent / fit[fit.index("--config") + 1])
-    few = [
-        "--data.train_size",
-        "64",
-        "--data.test_size",
-        "50",
-        "--trainer.max_epochs",
-        "1",
-        "--measure.probe_size",
-        "8",
-    ]
-    assert run([*fit, *few, *QUICK, "--training.warmup_steps", "1"]) == 0
+    assert run([*fit, *FEW, *QUICK, "--training.warmup_steps", "1"]) == 0
     note = "note: mine:Net does not take what the file says of its network; left out: width 8"
     assert note in capsys.readouterr().err
-    assert run([*fit, *few, *QUICK, "--model.width", "9"]) == 2
+    assert run([*fit, *FEW, *QUICK, "--model.width", "9"]) == 2
     assert "mine:Net does not take width (given: 9)" in capsys.readouterr().err
     (made,) = find_runs(["runs"])
     assert "16, out_features=10" in str(repro.restore(made.path, trust=["mine"]).module.network)
@@ -121,20 +112,10 @@ def test_a_measurement_of_ones_own(folder: Path, monkeypatch: pytest.MonkeyPatch
     names: dict[str, Any] = {"network": network, "images": images}
     fit = commands("your-own.md")[2]
     fit[fit.index("--config") + 1] = str(DOCS.parent / fit[fit.index("--config") + 1])
-    few = [
-        "--data.train_size",
-        "64",
-        "--data.test_size",
-        "50",
-        "--trainer.max_epochs",
-        "1",
-        "--measure.probe_size",
-        "8",
-    ]
     try:
         exec(blocks("your-own.md")[-1], names)
         assert names["frame"]["value"].tolist() == [pytest.approx(network.weight.norm().item())]
-        assert run([*fit, *few, *QUICK]) == 0
+        assert run([*fit, *FEW, *QUICK]) == 0
         (made,) = find_runs(["runs"])
         assert set(repro.records.readings(made)["measurement"]) == {"weights", "norms"}
         (folder / "theirs.yaml").write_text("measure: {measurements: ['norms:NORMS']}")

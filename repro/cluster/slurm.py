@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from repro.errors import UserError
+from repro.runs.requeue import fields
 
 PATIENCE_SECONDS = 60
 
@@ -65,7 +66,7 @@ def submit(script: str, *options: str) -> str:
 
 def job(number: str) -> dict[str, str]:
     """What SLURM knows of a job, by the keys of ``scontrol show job``; `UserError` if it knows none."""
-    return dict(re.findall(r"(\w+)=(\S*)", call("scontrol", "show", "job", "-o", number)))
+    return fields(call("scontrol", "show", "job", "-o", number))
 
 
 def seconds(limit: str) -> float:

@@ -39,6 +39,11 @@ def job(environment: Mapping[str, str]) -> str | None:
     return environment.get("SLURM_JOB_ID")
 
 
+def fields(shown: str) -> dict[str, str]:
+    """What ``scontrol show`` prints with ``-o``, by key."""
+    return dict(re.findall(r"(\w+)=(\S*)", shown))
+
+
 def _call(*command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
     # A job that this one submits is not to take its number of restarts for its own.
     environment = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name[:6] != "SLURM_"}
@@ -53,7 +58,7 @@ def _answer_to_termination(name: str) -> tuple[str, ...] | None:
     A preempted job that has a time of grace still runs: it is requeued only if it outlasts that time, or not at all.
     One that is cancelled without such a time is `COMPLETING`, as one that is being requeued is, with a restart more.
     """
-    known = dict(re.findall(r"(\w+)=(\S*)", _call("scontrol", "show", "job", "-o", name).stdout))
+    known = fields(_call("scontrol", "show", "job", "-o", name).stdout)
     if known.get("PreemptTime", "None") == "None":
         return None
     if known["JobState"] in ("RUNNING", "SIGNALING"):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from repro.cluster import slurm
+from repro.runs.requeue import fields
 
 _KEEPS_CREDENTIALS = 120
 """Seconds for which SLURM holds a requeued job, where the cluster says nothing else: its old credentials expire."""
@@ -24,7 +25,7 @@ class Settings:
         config = slurm.call("scontrol", "show", "config")
         first = partition.split(",")[0]  # while it waits for room in one of several
         shown = slurm.call("scontrol", "show", "partition", "-o", first)
-        return cls(dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", config, re.M)), dict(re.findall(r"(\w+)=(\S*)", shown)))
+        return cls(dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", config, re.M)), fields(shown))
 
     def _number(self, key: str, usual: int) -> int:
         match = re.match(r"\d+", self.cluster.get(key, ""))

@@ -15,7 +15,7 @@ from repro.commands.options import Action, argument
 from repro.commands.slurm.jobs import OnSlurm
 from repro.config import Config, Written, parse
 from repro.errors import UserError
-from repro.importing import trusted
+from repro.importing import trust_flags
 from repro.records import RunDirectory
 from repro.runs.start import resolve
 
@@ -46,12 +46,11 @@ def main(request: _Submit) -> int:
     fine = passes(preflight([each.config for each in written], limit=slurm.seconds(resources.time)))
     if not fine and not request.dry_run:
         return 1
-    trust = ["--trust", ",".join(names)] if (names := trusted()) else []
     for run, folder, arguments, config in list(_missing(written, asked, fine)):
         name = run.name if run else folder.name
         job = scripts.run(
             f"repro-{name}",
-            [*arguments, *trust],
+            [*arguments, *trust_flags()],
             output=f"{slurm.log_pattern(folder)}/logs/slurm-%j.out",
             where=scripts.layout(config),
             resources=resources,

@@ -8,7 +8,7 @@ from repro.commands.options import option
 from repro.commands.slurm.jobs import OnSlurm
 from repro.commands.study.part import Part
 from repro.errors import UserError
-from repro.importing import trusted
+from repro.importing import trust_flags
 from repro.studies import manifest
 from repro.text import shell
 
@@ -42,7 +42,7 @@ def submit(request: Submit) -> int:
         request.name,
         *request.size,
         *(["--runs", request.runs] if request.runs != "runs" else []),
-        *(["--trust", ",".join(names_trusted)] if (names_trusted := trusted()) else []),
+        *trust_flags(),
     ]
     if study.runs_of is None and not request.dry_run:
         command = shell("repro", "study", "run", *arguments)
