@@ -44,10 +44,8 @@ def preflight(
 ) -> Iterator[Check]:
     """Look at everything that runs with these configurations need; each check as it is done.
 
-    Args:
-        configs: Of all runs.
-        limit: Time limit of one life in seconds; None outside of a submission.
-        longest: Estimated seconds of the longest run, by measured steps; None if not known.
+    `limit` is the time limit of one life in seconds, None outside of a submission; `longest` the seconds that the
+    longest run takes by measured steps, None if not known.
     """
     yield versions()
     sound, of_configurations = _configurations(configs)

@@ -27,11 +27,7 @@ class _Help(Request):
 
 
 def main(request: _Help) -> int:
-    """Print a topic, a command's help, or what there is.
-
-    Raises:
-        UserError: There is no such topic.
-    """
+    """Print a topic, a command's help, or what there is."""
     topic = request.topic
     if topic is None or topic in TOPICS:
         print("\n".join(TOPICS[topic]() if topic else _overview()))

@@ -53,11 +53,7 @@ def check(names: Iterable[str]) -> None:
 
 
 def named(names: Iterable[str]) -> tuple[str, ...]:
-    """The measurements' names; one's own, given by the import path of a `Measurement`, is among them from now on.
-
-    Raises:
-        UserError: As `check`; it cannot be imported, is something else, or has another one's name.
-    """
+    """The measurements' names; one's own, given by the import path of a `Measurement`, is among them from now on."""
     names = tuple(names)
     check(names)
     return tuple(_own(name) if ":" in name else name for name in names)

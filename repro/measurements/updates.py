@@ -27,10 +27,8 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
 
     The step is made by a copy of the optimiser, with its momentum and penalty, on copies of the parameters in float64,
     so that rounding of W does not hide a singular update. A weight that is made of parameters (normalised,
-    parametrised) is made anew of both, in float64.
-
-    Raises:
-        UserError: The optimiser is another network's, or its step needs more than gradients.
+    parametrised) is made anew of both, in float64. `UserError` if the optimiser is another network's, or its step needs
+    more than gradients.
     """
     optimizer = probe.optimizer
     assert optimizer is not None

@@ -47,12 +47,7 @@ def note_left_out(name: str, told: str) -> None:
 
 
 def check(name: str, options: Options) -> None:
-    """What can be said without building the network. Only ``timm/`` names import timm.
-
-    Raises:
-        UserError: Unknown timm network or tag, malformed import path, package that does not exist, option that is not
-            passed on.
-    """
+    """What can be said without building the network: unknown names and options. Only ``timm/`` names import timm."""
     refuse_options(name, options, takes(name))
     if name.startswith(TIMM):
         _check_timm(name, options)
@@ -66,10 +61,8 @@ def create(name: str, options: Options) -> nn.Module:
     A timm network gets ``num_classes``, ``in_chans`` and ``pretrained``, and ``img_size`` where timm says that it is
     tied to one image size. A network by import path gets those of ``num_classes``, ``in_channels`` and ``image_size``
     that its signature names (a bare ``**kwargs`` gets ``num_classes`` only, since almost every classifier knows it).
-    The option ``arguments`` is added to both, and wins.
-
-    Raises:
-        UserError: The weights cannot be had, the import fails, or the arguments do not fit.
+    The option ``arguments`` is added to both, and wins. `UserError` if the weights cannot be had, the import fails, or
+    the arguments do not fit.
     """
     return _create_timm(name, options) if name.startswith(TIMM) else _create_imported(name, options)
 

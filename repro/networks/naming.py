@@ -29,11 +29,7 @@ def check(name: str, **options: object) -> None:
 
 
 def find(name: str, options: Options) -> tuple[Family, int | None]:
-    """The family and depth that one of our names stands for, checked against the options.
-
-    Raises:
-        UserError: As `check`.
-    """
+    """The family and depth that one of our names stands for, checked against the options as by `check`."""
     stem, depth = _split(name)
     family = NETWORKS[stem]
     refuse_options(stem, options, family.takes)

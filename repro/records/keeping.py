@@ -17,15 +17,9 @@ from repro.records.surface import PLAN, SURFACE
 
 
 def keep(run: RunDirectory, target: Path) -> int:
-    """Copy a run's records: configuration, environment, state, metrics, and readings compressed.
+    """Copy a run's records, readings compressed, and return the bytes: `RunDirectory` reads the copy like the run.
 
-    The host's name, paths and W&B's id are left out; `RunDirectory` reads the copy like the run itself.
-
-    Returns:
-        Bytes of the copy.
-
-    Raises:
-        UserError: If it cannot be written.
+    The host's name, paths and W&B's id are left out.
     """
     try:
         target.mkdir(parents=True, exist_ok=True)

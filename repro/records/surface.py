@@ -73,11 +73,7 @@ class SurfaceRecord:
         return content
 
     def prepare(self, plan: Mapping[str, Any], *, again: bool = False) -> None:
-        """Write the plan, or check that the one there is the same.
-
-        Raises:
-            UserError: Another surface's record is there, or the folder cannot be written.
-        """
+        """Write the plan, or check that the one there is the same; another's is refused."""
         plan = json.loads(dump_json(plan))
         if self.exists and not again:
             saved = self.plan

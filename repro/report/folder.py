@@ -10,14 +10,7 @@ from repro.errors import refusing
 
 
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
-    """Write a report's files, the page last, each in one step.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        UserError: If `out` cannot be written.
-    """
+    """Write a report's files, the page last, each in one step; returns the page's path."""
     with refusing(f"cannot write the report to '{out}'", "name another folder with --out"):
         for name, content in contents.items():
             path = out / name

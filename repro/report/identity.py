@@ -62,9 +62,7 @@ def of(*things: Any) -> str:
 def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
     """A hash of what a figure is drawn from, and of the code that draws it.
 
-    Args:
-        name: Which.
-        runs: Label, number of classes and `Print.drawn` of each, in order.
+    Of each run its label, number of classes and `Print.drawn` count, in order.
     """
     return of(code("errors.py", "figures", "measurements", "records"), name, list(runs))
 

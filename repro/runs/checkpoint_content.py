@@ -24,11 +24,7 @@ _KINDS: dict[str, type] = {
 
 
 def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint that this package has written.
-
-    Raises:
-        UserError: It cannot be read, or is something else.
-    """
+    """The content of a checkpoint that this package has written; `UserError` if it cannot be read or is none."""
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
@@ -86,11 +82,7 @@ _NETWORK = "network."
 
 
 def write_weights(checkpoint: Path, path: Path) -> None:
-    """Write the network's weights of a checkpoint as safetensors, named as in the network's ``state_dict``.
-
-    Raises:
-        UserError: The checkpoint cannot be read, or the file cannot be written.
-    """
+    """Write the network's weights of a checkpoint as safetensors, named as in the network's ``state_dict``."""
     from safetensors.torch import save
 
     content = read_weights(checkpoint) if checkpoint.suffix == path.suffix else read(checkpoint)
@@ -104,11 +96,7 @@ def write_weights(checkpoint: Path, path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """What `write_weights` wrote: ``state_dict``, ``epoch``, ``global_step``; safetensors hold no code.
-
-    Raises:
-        UserError: It cannot be read, or is something else.
-    """
+    """What `write_weights` wrote: ``state_dict``, ``epoch``, ``global_step``; safetensors hold no code."""
     from safetensors import SafetensorError, safe_open
 
     try:

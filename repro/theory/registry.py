@@ -21,11 +21,7 @@ PAPERS = ("oyedotun", "nguyen")
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """The statements that are asked for, in reading order: by name, or all of a paper's; all of them if none is named.
-
-    Raises:
-        UserError: For a name that is neither; the nearest are named.
-    """
+    """The statements that are asked for, in reading order: by name, or a paper's; all if none is named."""
     for name in names:
         if name not in STATEMENTS and name not in PAPERS:
             raise unknown("statement", name, [*PAPERS, *STATEMENTS], extra="repro theory --list shows all")

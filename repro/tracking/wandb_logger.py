@@ -42,11 +42,7 @@ def wandb_logger(run: RunDirectory, *, config: Config, identifier: str) -> RunWa
 
 
 class WandbIdentifier(Callback):
-    """Carries W&B's id of the run in its checkpoints.
-
-    Args:
-        identifier: The id.
-    """
+    """Carries W&B's id of the run in its checkpoints."""
 
     def __init__(self, identifier: str) -> None:
         self.identifier = identifier
@@ -70,12 +66,8 @@ class RunWandbLogger(Logger):
 
     Online the run that has this id goes on where W&B has it: first comes what the record has and W&B lacks, and what a
     restarted run repeats is left out. Offline each life of the run writes its own log of what is new. The first failure
-    of W&B's is told in one line; the training and its record go on without.
-
-    Args:
-        run: The run's directory; W&B's own files lie in its folder ``wandb``, or in WANDB_DIR.
-        config: The run's configuration.
-        identifier: W&B's id of the run, the same in all its lives.
+    of W&B's is told in one line; the training and its record go on without. The id is the same in all lives; W&B's own
+    files lie in the run's folder ``wandb``, or in WANDB_DIR.
     """
 
     def __init__(self, run: RunDirectory, *, config: Config, identifier: str) -> None:
@@ -190,8 +182,7 @@ class RunWandbLogger(Logger):
     def close(self, status: str) -> None:
         """Close W&B's run, a finished one with its figures: each run of a study in the same process has its own.
 
-        Args:
-            status: The run's; unless it has ended or failed, it is to be continued.
+        Unless its status is that it has ended or failed, it is to be continued.
         """
         if self._remote is None:
             return

@@ -63,8 +63,7 @@ def remove(target: Path) -> None:
 def unpack_zip(source: Path, target: Path) -> None:
     """Unpack the images of a zip that holds ``train``, ``val`` or ``test``, at its top or in a folder of its own.
 
-    Raises:
-        UserError: The zip is damaged or holds no such tree, a member would lie outside, or the disk is full.
+    `UserError` if it is damaged or holds no such tree, a member would lie outside, or the disk is full.
     """
     try:
         with zipfile.ZipFile(source) as archive:
@@ -77,11 +76,7 @@ def unpack_zip(source: Path, target: Path) -> None:
 
 
 def unpack_ilsvrc(source: Path, target: Path) -> None:
-    """Unpack ILSVRC 2012's archives, their md5 checked: the training one without its inner archives on disk.
-
-    Raises:
-        UserError: An archive is missing or has the wrong md5, or the disk is full.
-    """
+    """Unpack ILSVRC 2012's archives, their md5 checked: the training one without its inner archives on disk."""
     from torchvision.datasets.imagenet import ARCHIVE_META, load_meta_file, parse_devkit_archive
 
     md5 = dict(ARCHIVE_META.values())

@@ -77,9 +77,6 @@ def prepare(name: str, root: Path, source: Path | None, download: bool) -> str:
 
     From torchvision's archive or folder (`source`, below it, or in `root`; downloaded if asked), or from a tree or zip
     of images (see `repro.data.preparation.image_arrays`). See `repro.data.preparation.cache.prepare`.
-
-    Raises:
-        UserError: If there is no source, or it is damaged; names what was expected.
     """
     return cache.prepare(root, name, lambda: partial(_checked, name, _maker(name, root, source, download)))
 

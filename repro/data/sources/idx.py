@@ -29,11 +29,7 @@ def folder(root: Path) -> Path:
 
 
 def read_bytes(root: Path, name: str) -> bytes:
-    """The content of a prepared file.
-
-    Raises:
-        UserError: If it is missing or its md5 is wrong; names the file, both checksums and what to do.
-    """
+    """The content of a prepared file; the error for a wrong md5 has both."""
     path = folder(root) / name
     try:
         content = path.read_bytes()
@@ -53,11 +49,7 @@ def read_bytes(root: Path, name: str) -> bytes:
 
 
 def parse(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """The array in an idx file of unsigned bytes: big-endian magic (0, 0, 8, dimensions), sizes, data.
-
-    Raises:
-        UserError: If the content is not such a file.
-    """
+    """The array in an idx file of unsigned bytes: big-endian magic (0, 0, 8, dimensions), sizes, data."""
     dimensions = content[3] if content[:3] == b"\x00\x00\x08" and len(content) > 3 else 0
     start = 4 + 4 * dimensions
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist()) if len(content) >= start else ()
@@ -112,15 +104,9 @@ def _unpacked(content: bytes, where: str) -> bytes:
 
 
 def prepare(root: Path, source: Path | None, download: bool) -> str:
-    """Put MNIST's unpacked files below `root`, from a local copy (raw or gzipped) or the network.
+    """Put MNIST's unpacked files below `root`, from a local copy (raw or gzipped) or the network; says what was done.
 
     Files that are there and whole are kept. Each is checked before it is put in place, in one step.
-
-    Returns:
-        One line that says what was done.
-
-    Raises:
-        UserError: If a file cannot be had or has the wrong md5; nothing damaged is left behind.
     """
     target = folder(root)
     done = []

@@ -29,9 +29,6 @@ def curvature(probe: Probe) -> Iterator[Reading]:
     ``error``, a bound on how far the largest is off, ``trace`` by Hutchinson's estimator with ``trace_error``, its
     standard error, and ``parameters``, how many there are. Mode ``layer``: trace, its error and the parameters of the
     block of every layer's own weight; of `Probe.chosen` layers the block's eigenvalues, too.
-
-    Raises:
-        UserError: The probe has no labels, or something in the network has no second derivative.
     """
     import torch
 

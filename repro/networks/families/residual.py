@@ -27,12 +27,7 @@ from repro.networks.options import Options
 
 
 class ResidualNetwork(nn.Module):
-    """A stem, stages of blocks that halve the image and double the channels, average pooling, a linear head.
-
-    Args:
-        layout: What it is made of (`repro.networks.families.residual_spec`).
-        options: Classes, channels, activation, normalisation, initialisation.
-    """
+    """A stem, stages of blocks that halve the image and double the channels, average pooling, a linear head."""
 
     def __init__(self, layout: Layout, options: Options) -> None:
         super().__init__()

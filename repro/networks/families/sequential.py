@@ -17,12 +17,7 @@ from repro.networks.options import Options
 
 
 class SequentialNet(nn.Module):
-    """Convolutions, each with its bias and activation, then fully connected layers, then a linear output.
-
-    Args:
-        plan: The layers (`repro.networks.families.sequential_spec`).
-        options: Classes, channels, image size, activation, initialisation.
-    """
+    """Convolutions, each with its bias and activation, then fully connected layers, then a linear output."""
 
     def __init__(self, plan: Plan, options: Options) -> None:
         super().__init__()

@@ -97,9 +97,6 @@ def vgg(depth: int | None, options: Options) -> Plan:
     """Nguyen, section 4: Simonyan and Zisserman's stacks with two hidden layers of 128 instead of 4096.
 
     ``pooling`` maxpool (the default), or stride: 2 x 2 convolutions of stride 2 in place of max-pooling (appendix G).
-
-    Raises:
-        UserError: The image is too small for five halvings.
     """
     assert depth is not None  # the family has a depth rule
     if options.image_size < 32:

@@ -10,11 +10,7 @@ from repro.errors import UserError
 
 
 def require_login() -> None:
-    """Refuse before anything takes time.
-
-    Raises:
-        UserError: Nobody is logged in.
-    """
+    """Refuse before anything takes time, if nobody is logged in."""
     from huggingface_hub import get_token
 
     if not get_token():
@@ -22,19 +18,10 @@ def require_login() -> None:
 
 
 def push(folder: Path, files: Sequence[str], repository: str, *, private: bool) -> str:
-    """Make or update a model repository with these files, and nothing else of the folder.
+    """Make or update the repository OWNER/NAME with these files of a folder, and nothing else; returns its address.
 
-    Args:
-        folder: The card's.
-        files: By their path in it.
-        repository: OWNER/NAME.
-        private: Whether a new one is seen by its owner alone.
-
-    Returns:
-        Its address.
-
-    Raises:
-        UserError: It has no such name, the Hub refuses, or cannot be reached.
+    `private`: a new one is seen by its owner alone. `UserError` if it has no such name, the Hub refuses, or cannot be
+    reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError

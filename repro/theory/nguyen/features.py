@@ -46,11 +46,8 @@ def fully_connected(activation: str, *, every: bool = False) -> DrawFeatures:
 def convolutional(activation: str, *, pooled: bool = False) -> DrawFeatures:
     """N neurons of two 3 × 3 convolutions of 4 channels, whose biases a feature map shares, on N digits.
 
-    They are chosen from the middle third of each map, where all digits differ.
-
-    Args:
-        activation: A key of `ACTIVATIONS`.
-        pooled: Max-pooling between the two, whose outputs the second one reads.
+    They are chosen from the middle third of each map, where all digits differ. `pooled`: max-pooling between the two,
+    whose outputs the second one reads.
     """
     images, _ = digits(_SAMPLES)
     images = images.double()
