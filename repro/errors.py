@@ -43,6 +43,11 @@ def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = 
     return UserError(text)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of somebody else's says; its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 @contextmanager
 def refusing(what: str, advice: str = "") -> Iterator[None]:
     """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do."""

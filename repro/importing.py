@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 
 TRUST = "REPRO_TRUST"
 """Environment variable: trusted packages, modules and package.module:Name, separated by commas."""
@@ -55,10 +55,8 @@ def load_own(path: str, kind: str, *, of: str | tuple[str, ...]) -> Any:
     try:
         code = load(path)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise UserError(
-            f"cannot import the {kind} {path} ({type(error).__name__}: {reason}); write package.module:Name"
-        ) from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"cannot import the {kind} {path} ({reason}); write package.module:Name") from error
     bases = (of,) if isinstance(of, str) else of
     if not any(makes(code, load(base)) for base in bases):
         name = " or ".join(base.replace(":", ".") for base in bases)

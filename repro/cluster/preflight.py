@@ -18,7 +18,7 @@ from repro.cluster.gpus import look
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
 from repro.distributed.processes import alone, check_layout
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.runs.validation import check
 from repro.studies.plan import duration
 
@@ -228,7 +228,7 @@ def communication(configs: Sequence[Config]) -> Check:
             dist.all_reduce(torch.ones(1))
             dist.destroy_process_group()
     except (OSError, RuntimeError, ValueError) as error:
-        return Check(name="communication", ok=False, found=f"gloo on {host}: {str(error).splitlines()[0]}")
+        return Check(name="communication", ok=False, found=f"gloo on {host}: {first_line(error)}")
     text = f"gloo works, {host} is {address}"
     several = any(
         config.trainer.accelerator != "cpu"

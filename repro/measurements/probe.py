@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.distributed.ranks import Ranks
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import passes
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
@@ -257,5 +257,4 @@ def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Te
     try:
         return torch.autograd.grad(loss, tensors, allow_unused=True)
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise UserError(f"the backward pass fails ({reason}); measure what needs no gradient") from error
+        raise UserError(f"the backward pass fails ({first_line(error)}); measure what needs no gradient") from error

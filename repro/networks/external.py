@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.importing import check_path, load_own
 from repro.networks.options import CHOSEN, UNIVERSAL, Options, refuse_options
 
@@ -104,7 +104,7 @@ def _create_timm(name: str, options: Options) -> nn.Module:
         if not options.pretrained:
             raise
         raise UserError(
-            f"could not get the pretrained weights of {name} ({type(error).__name__}: {_first_line(error)}); create it"
+            f"could not get the pretrained weights of {name} ({type(error).__name__}: {first_line(error)}); create it"
             " once on a machine with network access, so that they lie in the cache (HF_HOME), or leave pretrained off"
         ) from error
     return network
@@ -131,7 +131,3 @@ def _create_imported(name: str, options: Options) -> nn.Module:
 
 def _listing(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "no message")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.networks.tracer import Tracer, clean, tensors
 
 Inputs = Any
@@ -100,10 +100,10 @@ def refusing(network: nn.Module, inputs: Inputs) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise UserError(
-            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: {reason}; "
-            "pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its device"
+            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: "
+            f"{first_line(error)}; pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its "
+            "device"
         ) from error
 
 

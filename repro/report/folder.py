@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from repro.errors import refusing
+from repro.records.files import replace_bytes
 
 
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
@@ -15,14 +15,5 @@ def put(contents: Mapping[str, bytes], out: Path) -> Path:
         for name, content in contents.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, content)
+            replace_bytes(path, content)
     return out / "index.html"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

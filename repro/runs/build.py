@@ -18,7 +18,7 @@ from repro.config import Config, signature, to_flat
 from repro.data import ImageData, create_data
 from repro.distributed.processes import check_layout, devices, require_others, several
 from repro.distributed.together import Together, attended, cluster_environment
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput, connect
@@ -166,7 +166,7 @@ def _trainer(
     except MisconfigurationException as error:  # no such accelerator here, or fewer devices
         raise UserError(
             f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
-            f"this machine does not have ({next(iter(str(error).splitlines()), '')})"
+            f"this machine does not have ({first_line(error)})"
         ) from error
 
 

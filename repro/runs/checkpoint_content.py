@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.errors import UserError, refusing
+from repro.errors import UserError, first_line, refusing
 
 _KINDS: dict[str, type] = {
     "state_dict": dict,
@@ -28,7 +28,7 @@ def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise _unusable(path, reason) from error
     if wrong := _wrong(content):
         raise _unusable(path, f"it is none of ours: {wrong}")
@@ -105,4 +105,4 @@ def read_weights(path: Path) -> dict[str, Any]:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
             return {"state_dict": weights, **{key: int(facts.get(key, 0)) for key in ("epoch", "global_step")}}
     except (OSError, SafetensorError, ValueError) as error:
-        raise _unusable(path, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+        raise _unusable(path, first_line(error)) from error

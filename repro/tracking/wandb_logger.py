@@ -16,7 +16,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from repro.config import Config, LogConfig
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
 from repro.text import shell
@@ -24,7 +24,7 @@ from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_environment import Mode, asked_mode, ignored, said
 from repro.tracking.wandb_run import Sender, close_run, confirm, finish, open_run
-from repro.tracking.wandb_service import MissingProject, Service, available, place, reason
+from repro.tracking.wandb_service import MissingProject, Service, available, place
 
 P = ParamSpec("P")
 
@@ -115,7 +115,7 @@ class RunWandbLogger(Logger):
         try:
             action(*args, **kwargs)
         except Exception as error:  # whatever W&B raises, the run goes on
-            self._broken = reason(error)
+            self._broken = first_line(error)
             _say(
                 f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
                 f"`{_sync(self._run)}` sends it"

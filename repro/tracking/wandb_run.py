@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repro import waiting
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.figures import RunRecords, draw
 from repro.records import ENDED, RunDirectory
 from repro.tracking.charts import Charts, image, summary
 from repro.tracking.wandb_cursor import STATUS, STEP, Cursor, Position, Row
 from repro.tracking.wandb_description import Description
-from repro.tracking.wandb_service import Service, reason
+from repro.tracking.wandb_service import Service
 
 _PATIENCE_SECONDS = (0.0, 1.0, 2.0, 4.0, 8.0)
 _QUIET = {  # what W&B finds out by itself: the git remote, the program's path, the user's folders
@@ -119,7 +119,7 @@ def replaying(description: Description, *, project: str, entity: str, of: Path) 
                 with contextlib.suppress(Exception):
                     finish(remote, exit_code=1)
             raise UserError(
-                f"W&B failed for '{of}': {reason(error)}; the same command goes on where it stopped"
+                f"W&B failed for '{of}': {first_line(error)}; the same command goes on where it stopped"
             ) from error
 
 

@@ -45,11 +45,6 @@ def available() -> bool:
     return importlib.util.find_spec("wandb") is not None
 
 
-def reason(error: Exception) -> str:
-    """The first line of an error's text."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 def place(
     log: LogConfig, labels: Mapping[str, Any], *, project: str | None = None, entity: str | None = None
 ) -> tuple[str, str | None]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from repro.data.loading.arrays import Arrays
 from repro.data.preparation.files import alone, require_space, sha256
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.text import shell
 
 FORMAT = 1
@@ -76,10 +76,8 @@ def check(root: Path, name: str) -> str:
     description = _description(root, name)
     for file, expected in description["files"].items():
         path = root / name / file
-        try:
+        with refusing(f"cannot read '{path}'", _again(root, name)):
             digest = sha256(path)
-        except OSError as error:
-            raise UserError(f"cannot read '{path}': {error.strerror}; {_again(root, name)}") from error
         if digest != expected:
             raise UserError(f"'{path}' is damaged: sha256 expected {expected}, found {digest}; {_again(root, name)}")
     return hashlib.sha256(json.dumps(description["files"], sort_keys=True).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec, at_end
 from repro.measurements.reading import Reading
 
@@ -69,7 +69,7 @@ def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor | N
 
 
 def _no_second(error: RuntimeError) -> UserError:
-    reason = next(iter(str(error).splitlines()), "no message")
+    reason = first_line(error)
     return UserError(f"curvature needs second derivatives, and something has none ({reason}); measure gradients")
 
 

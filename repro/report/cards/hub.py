@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import waiting
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 
 
 def require_login() -> None:
@@ -38,17 +38,13 @@ def push(folder: Path, files: Sequence[str], repository: str, *, private: bool) 
     try:
         return waiting.outcome(send, "the Hub to take the folder")
     except HFValidationError as error:
-        raise UserError(f"--push is '{repository}'; allowed: OWNER/NAME ({_line(error)})") from error
+        raise UserError(f"--push is '{repository}'; allowed: OWNER/NAME ({first_line(error)})") from error
     except HfHubHTTPError as error:
         raise UserError(
-            f"the Hub refuses '{repository}' ({_line(error)}); look at the name and at your token"
+            f"the Hub refuses '{repository}' ({first_line(error)}); look at the name and at your token"
         ) from error
     except Exception as error:  # whatever its HTTP library raises
         raise UserError(
-            f"the Hub at {api.endpoint} cannot be reached ({_line(error)}); '{folder}' is written, and the same "
+            f"the Hub at {api.endpoint} cannot be reached ({first_line(error)}); '{folder}' is written, and the same "
             "command pushes it"
         ) from error
-
-
-def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
