@@ -73,7 +73,7 @@ def code(*parts: str) -> str:
     root = Path(str(resources.files("repro")))
     roots = [root / part for part in parts] or [root]
     paths = [path for path in roots for path in ([path] if path.is_file() else path.rglob("*"))]
-    files = sorted(path for path in paths if path.suffix in (".py", ".css", ".js"))
+    files = sorted(path for path in paths if path.suffix in (".py", ".css", ".js", ".yaml"))
     return of(_of_files(files), [(name, metadata.version(name)) for name in _PACKAGES])
 
 

@@ -1,4 +1,4 @@
-"""The statements by name; what is known of them before torch is imported."""
+"""The statements that are asked for, and their experiments, which are imported when they are run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING
 
 from repro.errors import unknown
 from repro.importing import load
-from repro.theory.nguyen.statements import STATEMENTS as OF_NGUYEN
-from repro.theory.oyedotun.statements import STATEMENTS as OF_OYEDOTUN
-from repro.theory.statement import Statement
+from repro.theory.statement import STATEMENTS
 
 if TYPE_CHECKING:
     from repro.theory.result import Result
-
-STATEMENTS: dict[str, Statement] = {**OF_OYEDOTUN, **OF_NGUYEN}
-"""In reading order. Adding one takes a function and an entry in its paper's `statements`."""
 
 PAPERS = ("oyedotun", "nguyen")
 

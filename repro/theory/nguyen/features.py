@@ -15,9 +15,9 @@ from repro.figures.panels import Panel, Trace
 from repro.spectra import conditioning
 from repro.theory.nguyen import skip_points
 from repro.theory.nguyen.skip_points import ACTIVATIONS
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.real_networks import digits
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["nguyen-lemma-3.2"].conditions
 _SAMPLES, _DRAWS, _WIDTHS = 32, 20, (24, 24, 24)

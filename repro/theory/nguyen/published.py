@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _TABLE_2 = {"sigmoid": 0, "softplus": 2}
 """The columns without augmentation."""
