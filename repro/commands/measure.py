@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import MeasureConfig, docs
-from repro.errors import UserError, refusing
+from repro.errors import UserError, first_line, refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.kappa import BEYOND, FINITE, NON_FINITE, OVER, PERFECTLY, SINGULAR
 from repro.measurements.registry import listing
@@ -166,8 +166,7 @@ def device_named(name: str) -> Any:
             raise UserError(f"--device {name} is not available; allowed: auto, cpu, cuda")
         return torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name} is not available ({reason}); allowed: auto, cpu, cuda") from error
+        raise UserError(f"--device {name} is not available ({first_line(error)}); allowed: auto, cpu, cuda") from error
 
 
 def _of_run(request: Measure) -> Subject:

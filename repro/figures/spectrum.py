@@ -42,11 +42,8 @@ def of_runs(runs: Sequence[RunRecords], measurement: str) -> Figure:
 def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *, times: int = 4) -> Figure:
     """σ over the layer's largest as colour: layers to the right, their singular values downwards; a row a run.
 
-    Args:
-        spectra: What `repro.records.spectra` returns of runs, by what they are called.
-        measurement: Of which of them.
-        mode: In which mode.
-        times: How many of the measured steps at most, evenly spaced, the first and the last among them.
+    Takes by name what `repro.records.spectra` returns of runs. Of the measured steps at most `times` are shown, evenly
+    spaced, the first and the last among them.
     """
     tables = {label: _of(table, measurement, mode) for label, table in spectra.items()}
     shown = {label: _some(sorted(set(table["step"].tolist())), times) for label, table in tables.items()}

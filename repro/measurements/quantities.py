@@ -79,12 +79,7 @@ def names_so_far(measured: Collection[str]) -> list[str]:
 
 
 def so_far(records: Records, step: int) -> dict[str, float]:
-    """Every quantity that is known after `step` steps: the last value of each.
-
-    Args:
-        records: The run's metrics and readings until then.
-        step: Steps taken.
-    """
+    """Every quantity that is known after `step` steps, of the records until then: the last value of each."""
     values = {"step": float(step)}
     for name, metric in _SO_FAR.items():
         _, found = records.series(metric)
@@ -112,10 +107,7 @@ def check(quantity: str, where: str) -> None:
 def quantities(final: Mapping[str, float], seconds: float | None, records: Records | None) -> dict[str, float]:
     """Every quantity that a run's records suffice for, accuracies in per cent.
 
-    Args:
-        final: Accuracies (fractions) and cross-entropies over whole sets after the final epoch.
-        seconds: How long the run took.
-        records: Its metrics and readings.
+    `final` has accuracies (fractions) and cross-entropies over whole sets after the final epoch.
     """
     values: dict[str, float] = {}
     for subset in ("train", "test"):

@@ -94,11 +94,7 @@ def _operand(text: str, claim: str) -> float | Cell:
 
 
 def parse(claim: str) -> Claim:
-    """Read ``90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)``.
-
-    Raises:
-        UserError: It cannot be read.
-    """
+    """Read ``90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)``."""
     text, source, one_bound = (part.strip() for part in [*claim.split("|"), "", ""][:3])
     match = COMPARISON.fullmatch(text)
     if match is None:
@@ -114,14 +110,7 @@ def parse(claim: str) -> Claim:
 def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
     """Refuse a claim that cannot be read, that is not the paper's, or that speaks of what the study does not have.
 
-    Args:
-        claim: The claim.
-        labels: The study's cells.
-        of_paper: Whether it is a paper's: those of one's own study need no source.
-
-    Raises:
-        UserError: It names no place in the paper; it has one bound on a number without saying why; or there is no such
-            cell or quantity.
+    A paper's names its place there, and why if it has one bound on a number; those of one's own study need no source.
     """
     parsed = parse(claim)
     if of_paper and not _SOURCE.search(parsed.source):
@@ -136,16 +125,12 @@ def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
 
 
 def evaluate(claim: str, values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Verdict:
-    """Check a claim against measured values, seed by seed.
+    """Check a claim (see `parse`) against measured values, by cell, quantity and seed, seed by seed.
 
     It holds if it does in every seed, fails if it does in none, and is mixed otherwise. An order of two cells must also
     be beyond the spread of both, where both have several seeds, by Welch's one-sided t-test (`LEVEL`); one that is
-    within the spread is mixed. A value that is not a number makes any claim about it fail.
-
-    Args:
-        claim: See `parse`.
-        values: Values by cell, quantity and seed, of the seeds that were run. A cell with one seed stands against each
-            of another's.
+    within the spread is mixed. A value that is not a number makes any claim about it fail. A cell with one seed stands
+    against each of another's.
     """
     parsed = parse(claim)
     found = {cell: values.get(cell.label, {}).get(cell.quantity, {}) for cell in parsed.cells}
@@ -240,11 +225,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def published(value: object, runs: int) -> Summary:
-    """A paper's value: a number, or mean ± deviation over so many runs.
-
-    Raises:
-        UserError: If it is neither.
-    """
+    """A paper's value: a number, or mean ± deviation over so many runs."""
     mean, sign, deviation = str(value).partition("±")
     try:
         return Summary(float(mean), float(deviation) if sign else None, runs if sign else 1)

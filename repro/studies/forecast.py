@@ -67,9 +67,6 @@ def cases(folders: Sequence[Path]) -> list[Case]:
 
     Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
     nothing.
-
-    Raises:
-        UserError: A folder does not exist.
     """
     found: dict[str, Case] = {}
     for run in find_runs(folders):

@@ -41,11 +41,7 @@ class OnSlurm(Request):
     dry_run: bool = option("show the scripts; write and submit nothing", default=False)
 
     def resources(self) -> Resources:
-        """What is asked of SLURM.
-
-        Raises:
-            UserError: An option cannot be taken, or the setup cannot be read.
-        """
+        """What is asked of SLURM; `UserError` if an option cannot be taken, or the setup cannot be read."""
         extra = of_sbatch("--sbatch", self.further)
         if self.gres is not None and any(word.startswith("--gpus") for word in extra):
             raise UserError("--gres is there and --sbatch=--gpus...; SLURM would add them up; give one of the two")

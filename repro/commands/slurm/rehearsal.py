@@ -35,11 +35,7 @@ class Rehearsal(ConfiguredRequest, OnSlurm):
 
 
 def rehearse(request: Rehearsal) -> int:
-    """Play it, and print a verdict a line; the status is 1 if a setting stands against one.
-
-    Raises:
-        UserError: A wrong option, or SLURM refuses.
-    """
+    """Play it, and print a verdict a line; the status is 1 if a setting stands against one."""
     from repro.cluster.rehearsal.plan import Plan, texts
     from repro.cluster.rehearsal.stage import rehearse as play
     from repro.cluster.rehearsal.verdict import Event

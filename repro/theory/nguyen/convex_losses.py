@@ -13,8 +13,8 @@ from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.descent import Path, along
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 
 def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path:

@@ -80,10 +80,8 @@ def from_equal_features(seed: int) -> tuple[Path, Path, int, int]:
     """From U = 0, where all samples have the same features and no move of V alone helps, down to nothing.
 
     First all of V goes to one neuron: the features are equal, so no score changes. Then U of all other neurons goes to
-    a random one: their V is zero, so no score changes. Then Ψ has full rank and the ray leads down.
-
-    Returns:
-        The first two parts, on which the loss is constant; the whole; the rank of Ψ at the start and before the ray.
+    a random one: their V is zero, so no score changes. Then Ψ has full rank and the ray leads down. Returns the first
+    two parts, on which the loss is constant; the whole; the rank of Ψ at the start and before the ray.
     """
     start = skip_points.equal_features(seed, 0.0)
     x, _ = skip_points.inputs(len(start.labels))
