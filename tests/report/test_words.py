@@ -49,14 +49,6 @@ def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, m
 
 
 @pytest.mark.parametrize(
-    ("layers", "text"),
-    [([3], "3"), ([1, 2, 3, 7], "1 to 3, 7"), ([1, 3, 5, 7, 9, 10], "1, 3, 5, …, 9 to 10"), ([], "")],
-)
-def test_ranges(layers: list[int], text: str) -> None:
-    assert words.ranges(layers) == text
-
-
-@pytest.mark.parametrize(
     ("claim", "text"),
     [
         ("resnet110.test_accuracy >= 90", "ResNet-110 test accuracy (%) ≥ 90"),
