@@ -155,8 +155,8 @@ def _growth(runs: Sequence[RunRecords]) -> str:
         growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
             factors.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
-    parts = [f"{name} {_span(values)}" for name, values in factors.items()]
-    return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
+    parts = [f"{_span(values)} ({name})" for name, values in factors.items()]
+    return f"From the first to the last measurement it was multiplied by {', '.join(parts)}." if parts else ""
 
 
 def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:

@@ -37,7 +37,7 @@ def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
     run("a", growth=2.0)
     run("b", seed=1, growth=20_000.0, channel=math.inf, sigma_min=1e-9)
     folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"))
-    assert "multiplied by: ResNet-20 2 to 20,000." in captions(folder, "first-layer")[1]
+    assert "multiplied by 2 to 20,000 (ResNet-20)." in captions(folder, "first-layer")[1]
     found = captions(folder, "representations")[1]
     assert "κ is infinite by being beyond float32 (κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
 
