@@ -59,20 +59,22 @@ class Measure(Request):
     """A request to measure a network; options that `repro fit` has too are named as there."""
 
     target: str = argument("a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
-    images: Path | None = option("folder of images, for a network's name", default=None, metavar="DIR")
-    held_out: Path | None = option("folder of as many others, for amplification", default=None, metavar="DIR")
-    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None, metavar="DIR")
+    images: Path | None = option("folder of images; needed if TARGET is a network's name", default=None)
+    held_out: Path | None = option("folder with as many other images, for the measurement amplification", default=None)
+    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None)
     measurements: tuple[str, ...] = option(
         f"what to measure, of {', '.join(MEASUREMENTS)}", default=DEFAULT, metavar="NAME"
     )
     layers: tuple[int, ...] = _like("layers")
     spectra: bool = option("keep all singular values, in spectra.jsonl, for `repro spectra`", default=False)
-    probe_size: int = option("images of the probe", default=MeasureConfig.probe_size)
+    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size)
     probe_mode: Literal["eval", "train"] = _like("probe_mode")
     device: str = option("auto, cpu, cuda", default="auto")
-    pretrained: bool = option("a timm network's pretrained weights", default=False)
-    num_classes: int | None = option("classes of a network's name (default: its own, or 1000)", default=None)
-    seed: int = option("seed of weights that are not pretrained", default=0)
+    pretrained: bool = option("use the pretrained weights of a timm network", default=False)
+    num_classes: int | None = option(
+        "number of classes, if TARGET is a network's name (default: its own, or 1000)", default=None
+    )
+    seed: int = option("seed of random initial weights", default=0)
     trust: tuple[str, ...] = trust_option()
 
     def __post_init__(self) -> None:
@@ -188,7 +190,9 @@ def _of_run(request: Measure) -> Subject:
         optimizer = module.configure_optimizers()
         optimizer.load_state_dict(content["optimizer_states"][0])
     elif "updates" in request.measurements:
-        raise UserError(f"'{checkpoint}' has weights alone, and updates hang on the momentum; name a run's checkpoint")
+        raise UserError(
+            f"'{checkpoint}' has weights alone, and updates depend on the momentum; name a run's checkpoint"
+        )
     step = int(content["global_step"])
     return Subject(
         label=f"{run.name}-step{step}",

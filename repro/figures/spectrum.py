@@ -77,7 +77,7 @@ def _some(steps: Sequence[int], count: int) -> list[int]:
 def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
     columns = [_column(values) for values in table["singular_values"]]
     axes.set_xlabel("layer, from the input")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(whole))
     axes.grid(visible=False)
     return axes.imshow(

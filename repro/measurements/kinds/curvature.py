@@ -141,8 +141,8 @@ def _traces(
 
 CURVATURE = Measurement(
     name="curvature",
-    says="the largest and smallest eigenvalues of the loss's Hessian and its trace, whole and by layer (as long as "
-    "85 training steps, at 110 layers)",
+    says="largest and smallest eigenvalues and trace of the loss's Hessian, whole and by layer (takes as long as 85 "
+    "training steps at 110 layers)",
     take=curvature,
     figures=(
         FigureSpec(

@@ -177,7 +177,7 @@ AMPLIFICATION = Measurement(
 )
 DISTANCE = Measurement(
     name="distance",
-    says="how far every representation is from the first one, and how alike to the input it places the samples (CKA)",
+    says="distance of every representation from the first one, and its similarity to the input (CKA)",
     take=distance,
     figures=(
         FigureSpec(
