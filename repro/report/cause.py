@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.figures.style import title
+from repro.measurements.quantities import TRAINS
 from repro.records import find_runs
 from repro.report.identity import Prints, code, of
 from repro.report.memory import Memory
@@ -18,7 +19,7 @@ from repro.report.pages.section import figure
 from repro.report.sources import Section
 from repro.report.tables import Column, Table, digits, to_html, to_markdown
 from repro.report.words import caption, heading
-from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Case, Forecast, cases, forecasts
+from repro.studies.forecast import EARLY, LAYERS, LOSS, Case, Forecast, cases, forecasts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,10 +15,10 @@ from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.report.differences import told_apart
-from repro.studies.claims import Summary, published
 from repro.studies.description import SizedDescription
 from repro.studies.manifest import description
 from repro.studies.match import match
+from repro.studies.spread import Summary, published
 from repro.studies.study import Study, StudyCell
 
 GROUPS = ("model", "data", "training", "trainer", "measure", "log")

@@ -14,6 +14,7 @@ from repro.config import configurations, flatten, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
 from repro.measurements import quantities
 from repro.studies import claims
+from repro.studies.spread import published
 from repro.studies.study import Adjustment, Preset, Study, require_once
 
 MOST_RUNS = 10_000
@@ -158,4 +159,4 @@ def _check(study: Study, where: str) -> None:
             raise unknown("cell", label, labels, extra=f"in paper_values of {where}")
         for quantity, value in values.items():
             quantities.check(quantity, f"in paper_values of {where}")
-            claims.published(value, study.paper_runs)
+            published(value, study.paper_runs)

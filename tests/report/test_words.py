@@ -96,5 +96,11 @@ def test_a_claim_that_holds_in_some_seeds_is_mixed(run, manifest) -> None:
     cells = [("resnet20", seed, f"s{seed}") for seed in range(4)]
     (section,) = sections([manifest(*cells, claims=["resnet20.test_accuracy >= 90", "resnet20.test_accuracy > 80"])])
     mixed, holds = verdicts(section, outcomes(section))
-    assert (mixed.verdict, mixed.detail) == ("mixed", "95, 85, 92 >= 90; holds in 2 of 3 seeds")
-    assert (holds.verdict, holds.detail) == ("holds", "95, 85, 92 > 80; holds in 3 of 3 seeds")
+    assert (mixed.verdict, mixed.detail) == (
+        "mixed",
+        "95, 85, 92 >= 90; holds in 2 of 3 seeds; not run: seed 3 of resnet20",
+    )
+    assert (holds.verdict, holds.detail) == (
+        "holds",
+        "95, 85, 92 > 80; holds in 3 of 3 seeds; not run: seed 3 of resnet20",
+    )

@@ -135,3 +135,30 @@ def test_names_that_mean_nothing() -> None:
     assert in_words("test_accuracy[3]") is None
     of_layers = [name for name, words in names().items() if "{}" in words]
     assert all("{}" not in str(in_words(f"{name}[3]")) for name in of_layers)
+
+
+def test_a_network_trained_or_did_not() -> None:
+    for accuracy, classes, trained in ((0.2, 10, 1), (0.19, 10, 0), (0.02, 100, 1), (0.019, 100, 0)):
+        assert quantities({"train_accuracy": accuracy}, None, None, classes=classes)["trained"] == trained
+    assert "trained" not in quantities({"train_accuracy": 0.9}, None, None), "chance is not known"
+
+
+def test_what_diverged_has_only_what_does_not_speak_of_its_end() -> None:
+    """Its last measurement is of before it diverged: not of a trained network."""
+    rows = [
+        *kappas("weights", "output", [2.0, 5.0], step=0),
+        *[
+            {**kappas("distributions", "weights", [value], step=0)[0], "quantity": quantity}
+            for quantity, value in (("p0", -3.0), ("p1", -1.0), ("p99", 1.0), ("p100", 2.0))
+        ],
+    ]
+    of_training = [(1, "train/largest_cross_entropy", 9.0)]
+    found = quantities({}, 3.0, records(rows, of_training), classes=10, diverged=True)
+    assert found == {
+        "seconds": 3,
+        "trained": 0,
+        "largest_loss": 9,
+        "weights_extreme[1]": 3,
+        "weights_most[1]": 1,
+    }
+    assert {"weights_median", "weights_final[1]"} <= set(quantities({}, 3.0, records(rows, of_training)))

@@ -16,8 +16,8 @@ from repro.report.pages.scorecard import VERDICTS
 from repro.report.sources import ReportCell, Section
 from repro.report.tables import Table, to_html
 from repro.report.words import caption, claim_in_words, heading, missing, reservations
-from repro.studies.claims import Verdict
 from repro.studies.plan import duration
+from repro.studies.verdict import Verdict
 
 _KEYS = "Figure; its values by the arrow keys: left and right along a line, up and down from line to line"
 MOST_DESCRIBED = 100
