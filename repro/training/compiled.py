@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.lightning_compat import compiled, take_compiled_call
 from repro.networks.skip import SkipToOutput
 from repro.training.sync_batchnorm import is_synchronised
@@ -81,10 +81,9 @@ class Compiled:
         try:
             yield
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UserError(
                 f"trainer.compile {self._what} cannot compile {type(self._network).__name__}: "
-                f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}; set --trainer.compile none"
+                f"{type(error).__name__}: {first_line(error)}; set --trainer.compile none"
             ) from error
 
 
