@@ -31,15 +31,9 @@ class Compiled:
     """A network whose pass is compiled for the largest batch seen so far; smaller ones go through it as it is written.
 
     So the last, smaller batch of an epoch costs no second compilation. The result differs from the plain network's by
-    rounding, as another device's does; random numbers are the same.
-
-    Args:
-        network: On its device when it is called; its parameters keep their names.
-        what: Each kind of block that repeats, compiled once for all of its places; or the whole network at once.
-        mode: torch.compile's.
-
-    Raises:
-        UserError: The network has no block that repeats, or has batch normalisation over several processes.
+    rounding, as another device's does; random numbers are the same. Compiled is each kind of block that repeats, once
+    for all of its places, or the whole network. It is on its device when it is called; its parameters keep their names.
+    `UserError` where it has no block that repeats, or has batch normalisation over several processes.
     """
 
     def __init__(self, network: nn.Module, what: Literal["blocks", "network"], *, mode: str = "default") -> None:
