@@ -46,12 +46,10 @@ def _escape(character: str) -> str:
 
 
 class PlainOutput(io.TextIOWrapper):
-    """A stream in which what steers a terminal, and what it has no letter for, stands as escapes.
+    """A stream, such as `sys.stdout`, in which what steers a terminal, and what it has no letter for, stands as
+    escapes.
 
-    Records may be a stranger's, and are printed.
-
-    Args:
-        stream: What is written to, such as `sys.stdout`; it stays open.
+    Records may be a stranger's, and are printed. The stream stays open.
     """
 
     def __init__(self, stream: io.TextIOWrapper) -> None:

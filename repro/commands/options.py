@@ -17,13 +17,10 @@ from repro.errors import UserError, unknown
 
 
 def option(text: str, *, default: Any, **settings: Any) -> Any:
-    """A flag, named as its field.
+    """A flag, named as its field; the help says its default, too.
 
-    Args:
-        text: What it is for; the default is added.
-        default: The field's where the flag is not given.
-        settings: `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; and
-            ``read``, what makes the field's value of the text.
+    Settings are `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; and ``read``,
+    what makes the field's value of the text.
     """
     return field(default=default, metadata={"help": text, **settings})
 

@@ -60,7 +60,11 @@ def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None
     if ":" in name:
         own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=OWN), "fingerprint", None)
         return own(root, **(arguments or {})) if own else _of_own(name, root, dict(arguments or {}))
-    return str(load(dataset(name).check)(Path(root)))
+    entry = dataset(name)
+    if entry.check is not None:
+        return str(load(entry.check)(Path(root)))
+    assert entry.tree is not None
+    return str(load(entry.tree)(Path(root)).fingerprint)
 
 
 def _of_own(name: str, root: str | Path, arguments: dict[str, Any]) -> str:
