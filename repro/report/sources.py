@@ -168,7 +168,7 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         name=folder.name,
         key=_slug(folder.name),
         title=f"Runs in {folder.name}",
-        question=f"{number} outside of any study, so without the values of a paper and without claims.",
+        question=f"{number} outside of the studies, so there are no claims and no values of a paper.",
         cells=[
             _cell(label, each.get("seed", 0), run)
             for run, each, label in zip(runs, configurations, labels, strict=True)

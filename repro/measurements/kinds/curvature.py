@@ -148,9 +148,9 @@ CURVATURE = Measurement(
         FigureSpec(
             name="curvature",
             heading="Curvature of the loss",
-            caption="""Of the Hessian of the probe's loss (training mode) with respect to all parameters: left, its
-                largest eigenvalue against the optimiser step; right, the mean curvature along a weight of every layer:
-                the trace of the layer's block, by Hutchinson's estimator, over its number of weights.""",
+            caption="""The Hessian of the probe's loss (training mode) with respect to all parameters. Left: its
+                largest eigenvalue against the optimiser step. Right: the mean curvature of a weight in every layer,
+                which is the trace of the layer's block (Hutchinson's estimator) divided by its number of weights.""",
             panels=(
                 PanelSpec(
                     title="Largest eigenvalue",

@@ -106,12 +106,12 @@ OPERATORS = Measurement(
     figures=(
         FigureSpec(
             name="operators",
-            heading="Kernels beside the maps that they are",
-            caption="""Condition number κ of every weight layer: of the kernel's unfoldings (the larger of the output-
-                and input-channel modes, as in the figure of the weights), and of the linear map that the layer is on
-                images of its size, by the Fourier transform with a circular boundary (Sedghi, Gupta and Long 2019); of
-                small maps also with their zero padding. A well-conditioned kernel can be an ill-conditioned map, and
-                the other way round.""",
+            heading="Kernels, and the linear maps that they define",
+            caption="""Condition number κ of every weight layer: of the kernel's unfoldings (the larger of the
+                output- and input-channel modes, as in the figure of the weights), and of the layer as a linear map
+                of images, by the Fourier transform with a circular boundary (Sedghi, Gupta and Long 2019); of small
+                maps also with zero padding. A well-conditioned kernel can define an ill-conditioned map, and the
+                other way round.""",
             panels=(*WEIGHTS.kappas, _CIRCULAR, _PADDED),
         ),
     ),
