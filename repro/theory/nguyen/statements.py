@@ -11,7 +11,11 @@ _PATH = said(
     "on this path there is no neuron which has skip-connections to the output or shared weights with other "
     "skip-connection neurons",
 )
+_BIAS = said("section 2, item 5", "bⱼ ∈ ℝ is the bias of unit j")
 _PATCHES = said("Assumption 3.1 (3)", "The input patches of different training samples are distinct.")
+_UNDER = "The following holds under Assumption 3.1: …"
+NETWORK = {"bias": _BIAS, "patches": _PATCHES}
+"""Of Assumption 3.1 and section 2, what a convolutional network on digits does not meet."""
 
 STATEMENTS: dict[str, Statement] = {
     "nguyen-lemma-2.1": Statement(
@@ -27,7 +31,7 @@ STATEMENTS: dict[str, Statement] = {
         text="Under Assumption 3.1, the set of U such that Ψ(U) has not full rank N has Lebesgue measure zero.",
         experiment="nguyen.features:lemma_3_2",
         conditions={
-            "bias": said("section 2, item 5", "bⱼ ∈ ℝ is the bias of unit j"),
+            "bias": _BIAS,
             "analytic": _ANALYTIC,
             "limit": _LIMIT,
             "path": _PATH,
@@ -43,36 +47,39 @@ STATEMENTS: dict[str, Statement] = {
     "nguyen-theorem-3.4-1": Statement(
         paper="Nguyen",
         place="Theorem 3.4 (1)",
-        text="There exist uncountably many solutions with zero training error.",
+        text=f"{_UNDER} There exist uncountably many solutions with zero training error.",
         experiment="nguyen.critical_points:theorem_3_4_1",
     ),
     "nguyen-theorem-3.4-2": Statement(
         paper="Nguyen",
         place="Theorem 3.4 (2)",
-        text="The loss landscape of Φ does not have any bad local valley. … from any point in the parameter space "
-        "there exists a continuous path that drives the loss arbitrarily close to zero … on which the loss is "
+        text=f"{_UNDER} The loss landscape of Φ does not have any bad local valley. … from any point in the parameter "
+        "space there exists a continuous path that drives the loss arbitrarily close to zero … on which the loss is "
         "non-increasing.",
         experiment="nguyen.descent:theorem_3_4_2",
+        conditions=NETWORK,
     ),
     "nguyen-theorem-3.4-3": Statement(
         paper="Nguyen",
         place="Theorem 3.4 (3)",
-        text="There exists no suboptimal strict local minimum.",
+        text=f"{_UNDER} There exists no suboptimal strict local minimum.",
         experiment="nguyen.critical_points:theorem_3_4_3",
+        conditions=NETWORK,
     ),
     "nguyen-theorem-3.4-4": Statement(
         paper="Nguyen",
         place="Theorem 3.4 (4)",
-        text="There exists no local maximum.",
+        text=f"{_UNDER} There exists no local maximum.",
         experiment="nguyen.critical_points:theorem_3_4_4",
     ),
     "nguyen-theorem-c.3": Statement(
         paper="Nguyen",
         place="Theorem C.3, Assumption C.1",
-        text="The loss landscape of Φ does not have any bad local valley. … For cross-entropy loss (2) and square loss "
+        text="The following holds under Assumption 3.1 and Assumption C.1: … The loss landscape of Φ does not have any "
+        "bad local valley. … For cross-entropy loss (2) and square loss "
         "(14) there exists no local maximum.",
         experiment="nguyen.convex_losses:theorem_c_3",
-        conditions={"loss": said("Theorem C.3 (4)", "For cross-entropy loss (2) and square loss (14)")},
+        conditions=NETWORK | {"loss": said("Theorem C.3 (4)", "For cross-entropy loss (2) and square loss (14)")},
     ),
     "nguyen-tables": Statement(
         paper="Nguyen",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from repro.theory.statement import Statement, said, unsaid
 
 _COMMON = said("Assumption 1", "jointly diagonalizable")
-_KERNEL = unsaid("“singular” meaning dependent columns, Vu = 0 for some u ≠ 0, as both lemmas' proofs use it")
+_KERNEL = unsaid("“singular” meaning dependent columns, Vu = 0 for some u ≠ 0 (the proofs say “row(s) or column(s)”)")
 _DOMINANCE = "|λ₁ˡ| > |λᵢˡ| : 2 ≤ i ≤ n"
 
 STATEMENTS: dict[str, Statement] = {
@@ -50,7 +50,7 @@ STATEMENTS: dict[str, Statement] = {
         conditions={
             "joint": _COMMON,
             "dominance": said("Eq. 9", _DOMINANCE),
-            "product": unsaid("a product of the ratios λᵢ/λ₁ that goes to 0"),
+            "product": said("proof of Theorem 1", "Π (λᵢ/λ₁)ˡ → 0 for L ≫ 1"),
             "alpha": unsaid("α₁ ≠ 0"),
         },
     ),
