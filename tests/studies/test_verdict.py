@@ -102,7 +102,7 @@ def test_seeds_that_are_asked_for_and_were_not_run_are_said() -> None:
     # b has one of three so far, which stands against its own seed alone; plain's only one against each
     told = evaluate("a.seconds > b.seconds", values, asked=ASKED)
     assert told.verdict == "holds"
-    assert told.detail == "5 > 4; not run: seed 2 of a, seed 0 and 2 of b"
+    assert told.detail == "5 > 4; not run: seed 2 of a, seeds 0 and 2 of b"
     assert "holds in 2 of 2 seeds" in evaluate("a.seconds < plain.seconds", values, asked=ASKED).detail
     assert evaluate("b.test_loss > 1", values, asked=ASKED).detail == "b has no test_loss"
     assert evaluate("b.seconds > 1", {}, asked=ASKED).detail == "b was not run"
