@@ -85,7 +85,18 @@ def loss_of(output: Any, labels: Any, how: Pick, loss: Loss | None) -> Tensor:
     Raises:
         UserError: It has none.
     """
-    value = cross_entropy(scores(output, how), labels) if loss is None else loss(pick(output, how), labels)
+    if loss is None:
+        return cross_entropy(scores(output, how), labels)
+    picked = pick(output, how)
+    try:
+        value = loss(picked, labels)
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        raise UserError(
+            f"the loss ({getattr(loss, '__name__', type(loss).__name__)}) refuses what the network returns "
+            f"({described(picked)}) and the labels ({described(labels)}) with {type(error).__name__}: {reason}; pass "
+            "loss= (any function of the two), and output= for a part of what is returned"
+        ) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise UserError(f"loss= returns {described(value)}; it has to return a tensor of one number")
     return value.squeeze() if value.ndim else value
