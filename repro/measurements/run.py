@@ -65,7 +65,8 @@ def take(
         spectra: Whether readings keep all singular values (`Reading.spectrum`), of weights, gradients and updates,
             representations, outputs and errors in every mode, and of operators.
         ranks: This rank's part of the work where several hold the same network; every rank gets all readings.
-        known: What `repro.networks.survey` says of the network, if it is known and still holds: spares a pass.
+        known: What `repro.networks.survey` says of the network, if it still holds and has been told: spares a pass,
+            and the warning of weights that were frozen then.
 
     Raises:
         UserError: For an unknown measurement or mode, one that lacks what it needs, another network's optimiser, or a
@@ -83,7 +84,8 @@ def take(
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
     with measurement_mode(network, mode) as own, _same_buffers(ranks, network, own) as put_back:
-        layer_survey = known if known is not None and known.holds(network) else survey(network, inputs)
+        told = known is not None and known.holds(network)
+        layer_survey = known if known is not None and told else survey(network, inputs)
         probe = Probe(
             network=network,
             layers=layer_survey.layers,
@@ -97,6 +99,7 @@ def take(
             spectra=spectra,
             ranks=ranks,
             aside=layer_survey.aside,
+            told=told,
             put_back=put_back,
         )
         for name in measurements:
