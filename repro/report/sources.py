@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
+from repro.records.form import read_json
 from repro.report.differences import told_apart
 from repro.studies.claims import Summary, published
 from repro.studies.description import SizedDescription
@@ -92,7 +92,7 @@ def sections(paths: Sequence[Path]) -> list[Section]:
 
 def _study(manifest: Path) -> Section:
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content = read_json(manifest, {})
         for cell in content["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
         kept, copies = _once(content["cells"], manifest.parent)

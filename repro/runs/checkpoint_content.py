@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.errors import UserError, refusing
+from repro.errors import UserError, no_pipe, refusing
 
 _KINDS: dict[str, type] = {
     "state_dict": dict,
@@ -30,7 +30,7 @@ def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         UserError: It cannot be read, or is something else.
     """
     try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        content = torch.load(no_pipe(path), map_location=map_location, weights_only=True)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise _unusable(path, reason) from error

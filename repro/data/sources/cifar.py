@@ -21,7 +21,7 @@ from repro.data.preparation import cache, image_arrays
 from repro.data.preparation.cache import Source
 from repro.data.preparation.files import fetch, md5
 from repro.data.registry import DATASETS
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.text import shell
 
 
@@ -137,7 +137,7 @@ def _digest(arrays: Arrays) -> str:
 
 def _in_folder(folder: Path, file: str) -> bytes:
     try:
-        return (folder / file).read_bytes()
+        return no_pipe(folder / file).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read '{folder / file}': {error.strerror}") from error
 
