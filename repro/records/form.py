@@ -66,12 +66,19 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
                 odd = not _is_number(decode_number(value))
             if not odd and key in _OF_NUMBERS:
                 odd = not all(_is_number(decode_number(number)) for number in value.values())
+            if not odd and key == "final":
+                odd = any(_is_impossible(name, decode_number(number)) for name, number in value.items())
             if odd:
                 raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _is_impossible(name: str, value: float) -> bool:
+    """Whether it is an accuracy that is no share."""
+    return name.endswith("_accuracy") and (value < 0 or value > 1)
 
 
 def read_json(path: Path, default: Content) -> Content:

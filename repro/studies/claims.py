@@ -6,12 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal, NamedTuple
 
 from repro.errors import UserError, unknown
 from repro.measurements import quantities
-from repro.measurements.comparisons import COMPARISON, OPERATORS
+from repro.measurements.comparisons import COMPARISON, OPERATORS, number
 
 LEVEL = 0.05
 """A difference between means counts where Welch's test rejects its absence at this level, one-sided."""
@@ -82,15 +81,14 @@ class Claim:
 
 
 def _operand(text: str, claim: str) -> float | Cell:
-    try:
-        return float(text)
-    except ValueError:
-        label, dot, quantity = text.rpartition(".")
-        if not dot:
-            raise UserError(
-                f"claim '{claim}': '{text}' is neither a number nor CELL.QUANTITY, such as resnet110.test_accuracy"
-            ) from None
-        return Cell(label, quantity)
+    if (value := number(text)) is not None:
+        return value
+    label, dot, quantity = text.rpartition(".")
+    if not dot:
+        raise UserError(
+            f"claim '{claim}': '{text}' is neither a number nor CELL.QUANTITY, such as resnet110.test_accuracy"
+        )
+    return Cell(label, quantity)
 
 
 def parse(claim: str) -> Claim:
@@ -214,7 +212,7 @@ def _order(left: float | Cell, sign: str, right: float | Cell, found: Found) -> 
 def _shown(side: float | Cell, found: Found, claim: Claim) -> str:
     """Every value of a cell; the mean, where cells are compared."""
     values = list(found[side].values()) if isinstance(side, Cell) else [side]
-    return in_digits([fmean(values)] if claim.compares_cells else values)
+    return in_digits([summary(values).mean] if claim.compares_cells else values)
 
 
 def in_digits(values: Sequence[float]) -> str:
@@ -232,11 +230,19 @@ class Summary(NamedTuple):
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Mean, sample standard deviation and number of values."""
-    mean = math.fsum(values) / len(values)
+    """Mean, sample standard deviation and number of values; not finite where the values, or their squares, are not."""
+    mean = _sum(values) / len(values)
     if len(values) < 2:
         return Summary(mean, None, len(values))
-    return Summary(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+    squares = _sum([(value - mean) * (value - mean) for value in values])
+    return Summary(mean, math.sqrt(squares / (len(values) - 1)), len(values))
+
+
+def _sum(values: Sequence[float]) -> float:
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # infinities of both signs, or too much
+        return math.nan
 
 
 def published(value: object, runs: int) -> Summary:
@@ -246,10 +252,10 @@ def published(value: object, runs: int) -> Summary:
         UserError: If it is neither.
     """
     mean, sign, deviation = str(value).partition("±")
-    try:
-        return Summary(float(mean), float(deviation) if sign else None, runs if sign else 1)
-    except ValueError:
-        raise UserError(f"paper value '{value}' is neither a number nor MEAN ± DEVIATION") from None
+    read = [number(part) for part in (mean, deviation if sign else "0")]
+    if None in read or not all(map(math.isfinite, read)):
+        raise UserError(f"paper value '{value}' is neither a number nor MEAN ± DEVIATION")
+    return Summary(read[0], read[1] if sign else None, runs if sign else 1)
 
 
 def welch(one: Summary, other: Summary) -> float:

@@ -28,7 +28,9 @@ READING = {"step": 1, "epoch": 0, "measurement": "weights", "layer": 1, "name": 
     [
         *(("state.json", text) for text in ("", "[1]", "null", '"x"', DEEP, '{"seconds": "x"}', '{"status": 3}')),
         *(("state.json", text) for text in ('{"final": [1]}', '{"final": {"a": "x"}}', '{"step": true}')),
+        *(("state.json", f'{{"final": {{"test_accuracy": {number}}}}}') for number in ("93.4", "-0.1", '"inf"')),
         *(("environment.json", text) for text in ("", '{"a": "b"}', "[1]", '[{"host"', DEEP, '[{"versions": 3}]')),
+        ("environment.json", '[{"command": ["repro", 3]}]'),
     ],
 )
 def test_what_is_told_of_a_run_is_what_it_should_be(file: str, content: str, tmp_path: Path) -> None:
