@@ -85,7 +85,7 @@ def _part(text: str | None) -> tuple[int, int]:
         if (ranks := number("WORLD_SIZE", 1)) > 1:
             return number("RANK", 0) + 1, ranks
         return number("SLURM_PROCID", 0) + 1, number("SLURM_NTASKS", 1)
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--part is '{text}'; allowed: i/n with i from 1 to n, such as 2/8")
     return int(match[1]), int(match[2])

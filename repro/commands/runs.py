@@ -89,18 +89,18 @@ def _show(request: _Shown) -> int:
     if shorter := state.get("goes_on_from"):
         print(f"goes on from the end of {shorter}")
     if holder := run.holder:
-        print(f"in use by process {holder['pid']} on {holder['host']}")
+        print(f"in use by process {holder.get('pid')} on {holder.get('host')}")
     for name, value in state.get("final", {}).items():
         print(f"  {name}: {_digits(value)}")
     for number, life in enumerate(run.lives, 1):
-        versions = life["versions"]
+        versions = life.get("versions", {})
         where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
         print(
-            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
-            f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
+            f"life {number}: {life.get('started')}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
+            f"commit {str(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
-        print(f"  {shell(*life['command'])}")
+        print(f"  {shell(*life.get('command', []))}")
     checkpoints = ", ".join(path.name for path in run.saved_checkpoints()) or "none"
     print(f"disk: {_megabytes(run.disk_usage())}; checkpoints: {checkpoints}")
     print(run.config_path.read_text(encoding="utf-8").rstrip())

@@ -175,13 +175,15 @@ class _Hall:
         return connection not in self.inside.values() or connection not in self.knocking
 
     def _answer(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        rank, place = int(message.get("rank", 0)), self.place
-        expected = 0 < rank < place.size and rank not in self.inside
-        if not expected or message.get("token") != place.token or message.get("size") != place.size:
+        rank, facts, place = message.get("rank"), message.get("facts"), self.place
+        same = message.get("token") == place.token and message.get("size") == place.size
+        if not isinstance(rank, int) or not isinstance(facts, dict) or not same:  # anybody may knock
+            rank = 0
+        if not 0 < rank < place.size or rank in self.inside:
             connection.send(door=None)
             raise Gone("turned away")
         connection.send(door=place.token)
-        self.inside[rank], self.told[rank], self.names[rank] = connection, message["facts"], message["name"]
+        self.inside[rank], self.told[rank], self.names[rank] = connection, dict(facts or {}), str(message.get("name"))
 
     def require_agreement(self) -> None:
         """Refuse all, if they were told different things."""
