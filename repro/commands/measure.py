@@ -67,7 +67,7 @@ class Measure(Request):
     )
     layers: tuple[int, ...] = _like("layers")
     spectra: bool = option("keep all singular values, in spectra.jsonl, for `repro spectra`", default=False)
-    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size)
+    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size, least=2)
     probe_mode: Literal["eval", "train"] = _like("probe_mode")
     device: str = option("auto, cpu, cuda", default="auto")
     pretrained: bool = option("use the pretrained weights of a timm network", default=False)
@@ -79,8 +79,6 @@ class Measure(Request):
 
     def __post_init__(self) -> None:
         check(self.measurements)
-        if self.probe_size < 2:
-            raise UserError(f"--probe-size is {self.probe_size}; allowed: 2 or more")
         if self.is_run and self.images:
             raise UserError("--images goes with a network's name; a run is measured on its own data")
 

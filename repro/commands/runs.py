@@ -30,7 +30,7 @@ class _Compared(Request):
 
 
 class _Cleaned(_Listed):
-    keep: int = option("newest checkpoints of a run to keep", default=1)
+    keep: int = option("newest checkpoints of a run to keep", default=1, least=0)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)
 
 
@@ -120,8 +120,6 @@ def _compare(request: _Compared) -> int:
 
 
 def _clean(request: _Cleaned) -> int:
-    if request.keep < 0:
-        raise UserError(f"--keep is {request.keep}; allowed: 0 or more")
     total = 0
     for run in _runs(request.paths):
         saved = run.saved_checkpoints()
