@@ -180,18 +180,26 @@ AMPLIFICATION = Measurement(
 )
 DISTANCE = Measurement(
     name="distance",
-    says="how far every representation is from the first one, and how alike to the input it places the samples (CKA)",
+    says="how far every representation is from the input and from the first, and how alike to the input it places the "
+    "samples (CKA)",
     take=distance,
     figures=(
         FigureSpec(
             name="distance",
             heading="Distance from the input",
-            caption="""Left, the distance of every representation from the first one, which the identity shortcuts carry
-                (subsampled and padded with zeros where the shape changes), relative to its norm; right, the linear
-                centred kernel alignment with the input images: 1 where the samples lie alike up to rotation and
-                scale; in records from now on also debiased (Song et al. 2012; Nguyen, Raghu and Kornblith 2021): 0
-                where they lie independently, where the other is near 1 if features outnumber samples.""",
+            caption="""Left, the distance of every representation from the input images, and from the first one, as the
+                identity shortcuts carry them (subsampled and padded with zeros where the shape changes), relative to
+                their norm; right, the linear centred kernel alignment with the input images: 1 where the samples lie
+                alike up to rotation and scale; in records from now on also debiased (Song et al. 2012; Nguyen,
+                Raghu and Kornblith 2021): 0 where they lie independently, where the other is near 1 if features
+                outnumber samples.""",
             panels=(
+                PanelSpec(
+                    title="Distance from the input",
+                    y="‖h − P x‖ / ‖P x‖",
+                    mode="input",
+                    quantity="relative_distance",
+                ),
                 PanelSpec(
                     title="Distance from the first representation",
                     y="‖h − P h₁‖ / ‖P h₁‖",
@@ -219,6 +227,13 @@ DISTANCE = Measurement(
     ),
     quantities=(
         at_end(
+            "distance_input_median",
+            "median distance of the representations from the input, relative to it",
+            mode="input",
+            quantity="relative_distance",
+            first=2,
+        ),
+        at_end(
             "distance_median",
             "median distance of the representations from the first, relative to it",
             mode="first",
@@ -227,15 +242,15 @@ DISTANCE = Measurement(
         ),
         at_end(
             "likeness_median",
-            "median likeness (CKA) of the representations to the first",
-            mode="first",
+            "median likeness (CKA) of the representations to the input",
+            mode="input",
             quantity="cka",
             first=2,
         ),
         at_end(
             "likeness_debiased_median",
-            "median likeness (debiased CKA) of the representations to the first",
-            mode="first",
+            "median likeness (debiased CKA) of the representations to the input",
+            mode="input",
             quantity="cka_debiased",
             first=2,
         ),
