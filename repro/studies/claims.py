@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.errors import UserError, unknown
 from repro.measurements import quantities
 from repro.measurements.comparisons import COMPARISON, number
+from repro.studies.spread import published
 
 _SOURCE = re.compile(
     r"(Abstract|Table|Fig\.|Eq\.|[Ss]ection|Theorem|Lemma|Proposition|Remarks?|Assumption|Definition)(?!\w)"
@@ -107,3 +108,25 @@ def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
         if side.label not in labels:
             raise unknown("cell", side.label, labels, extra=f"in claim '{claim}'")
         quantities.check(side.quantity, f"in claim '{claim}'")
+
+
+def near(
+    values: Mapping[str, Mapping[str, float | str]], within: float, place: str, stated: Sequence[str]
+) -> list[str]:
+    """A claim for each accuracy of the paper's: that it is met, give or take so many points.
+
+    Args:
+        values: The paper's, by cell and quantity.
+        within: How many points.
+        place: Where in the paper.
+        stated: Other claims; what one of them has exactly is left out.
+    """
+    exact = [cell for claim in map(parse, stated) if claim.sign == "==" for cell in claim.cells]
+    made = []
+    for label, of_cell in values.items():
+        for quantity in of_cell:
+            if quantity in ("train_accuracy", "test_accuracy") and Cell(label, quantity) not in exact:
+                mean = published(of_cell[quantity], 1).mean
+                low, high = max(mean - within, 0), min(mean + within, 100)
+                made.append(f"{low:.2f} <= {label}.{quantity} <= {high:.2f} | {place} ({of_cell[quantity]})")
+    return made

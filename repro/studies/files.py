@@ -122,7 +122,8 @@ def _of_other_runs(content: Mapping[str, Any], theirs: Study, where: str) -> Stu
         if key in content:
             raise UserError(f"{where} takes the runs of {theirs.name}, and with them its {key}; leave that out")
     own = {entry.name: getattr(theirs, entry.name) for entry in dataclasses.fields(Study)}
-    own |= {"paper_values": {}, "claims": [], "preset_claims": {}, "figures": None, "paper_shows": {}, "adjust": []}
+    own |= {"paper_values": {}, "paper_within": None, "claims": [], "preset_claims": {}}
+    own |= {"figures": None, "paper_shows": {}, "adjust": []}
     study: Study = _fill(Study, {**own, **content}, where)
     study = dataclasses.replace(study, adjust=theirs.adjust, runs_of=theirs.runs_of or theirs.name)
     _check(study, where)

@@ -156,11 +156,13 @@ def _shown(side: float | Cell, found: _All, claim: Claim) -> str:
 
 def _not_run(found: _All) -> str:
     """The seeds that are asked for and were not run, in words."""
-    lacking = {cell.label: sorted(set(of_cell.asked) - set(of_cell.values)) for cell, of_cell in found.items()}
+    whose: dict[tuple[int, ...], dict[str, None]] = {}
+    for cell, of_cell in found.items():
+        if lacking := tuple(sorted(set(of_cell.asked) - set(of_cell.values))):
+            whose.setdefault(lacking, {})[cell.label] = None
     told = [
-        f"seed{'s' * (len(seeds) > 1)} {' and '.join(map(str, seeds))} of {label}"
-        for label, seeds in lacking.items()
-        if seeds
+        f"seed{'s' * (len(seeds) > 1)} {' and '.join(map(str, seeds))} of {' and '.join(labels)}"
+        for seeds, labels in whose.items()
     ]
     return f"; not run: {', '.join(told)}" if told else ""
 

@@ -58,6 +58,11 @@ def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, m
             "90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)",
             "90 ≤ ResNet-110 test accuracy (%) ≤ 95 (Table 2, 93.29)",
         ),
+        ("resnet110.seconds == 1 | section 6.5 (c)", "ResNet-110 seconds = 1 (section 6.5 (c))"),
+        (
+            "resnet110.seconds == 1 | section 6.5 (d) (x read as h)",
+            "ResNet-110 seconds = 1 (section 6.5 (d), x read as h)",
+        ),
         (
             "resnet110.seconds == 1 | Fig. 9 | no number",
             "ResNet-110 seconds = 1 (Fig. 9; one bound, as no number)",

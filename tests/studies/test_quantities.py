@@ -83,8 +83,9 @@ def test_gradients_bounds_and_distances() -> None:
         *of("amplification", "matrix", "bound", [3.0, math.inf, 7.0]),
         *of("amplification", "matrix", "relative_change", [0.1] * 3),
         *of("distance", "first", "relative_distance", [0.0, 0.5, 0.75]),
-        *of("distance", "first", "cka", [1.0, 0.5, 0.25]),
-        *of("distance", "input", "relative_distance", [4.0] * 3),
+        *of("distance", "first", "cka", [1.0, 0.75, 0.75]),
+        *of("distance", "input", "cka", [1.0, 0.5, 0.25]),
+        *of("distance", "input", "relative_distance", [9.0, 4.0, 6.0]),
     ]
     found = quantities({}, None, records(rows))
     assert [found[f"{name}_infinite"] for name in ("gradients", "updates", "errors")] == [2, 0, 1]
@@ -93,7 +94,8 @@ def test_gradients_bounds_and_distances() -> None:
     assert found["gradients_kappa[3]"] == 4.0
     assert found["updates_median"] == 6.0
     assert found["bound_median"] == 7.0
-    assert found["likeness_median"] == 0.375
+    assert found["likeness_median"] == 0.375, "to the input"
+    assert found["distance_input_median"] == 5
     assert found["distance_median"] == 0.625  # the first one's own is left out
     assert all(in_words(name) for name in found)
 

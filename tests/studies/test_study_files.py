@@ -123,7 +123,7 @@ def test_the_papers_own_numbers_meet_its_claims(name: str) -> None:
         label: {quantity: {0: spread.published(value, study.paper_runs).mean} for quantity, value in of_cell.items()}
         for label, of_cell in study.paper_values.items()
     }
-    for claim in (*study.claims, *study.preset_claims.get("full", ())):
+    for claim in study.claims_at("full"):
         judged = verdict.evaluate(claim, values)
         assert judged.verdict != "fails", (claim, judged.detail)
 
@@ -131,7 +131,7 @@ def test_the_papers_own_numbers_meet_its_claims(name: str) -> None:
 def test_every_claim_has_the_papers_bound_on_both_sides_or_says_why_there_is_one() -> None:
     one_sided: dict[str, str] = {}
     for study in filter(lambda study: study.paper, map(load, names())):
-        for text in (*study.claims, *study.preset_claims.get("full", ())):
+        for text in study.claims_at("full"):
             claim = claims.parse(text)
             assert claim.source, text
             if not claim.compares_cells and claim.sign != "==" and math.inf in map(abs, claim.bounds):

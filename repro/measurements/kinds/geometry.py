@@ -177,19 +177,25 @@ AMPLIFICATION = Measurement(
 )
 DISTANCE = Measurement(
     name="distance",
-    says="distance of every representation from the first one, and its similarity to the input (CKA)",
+    says="distance of every representation from the input and from the first one, and its similarity to the input (CKA)",
     take=distance,
     figures=(
         FigureSpec(
             name="distance",
             heading="Distance from the input",
-            caption="""Left: the distance of every representation from the first one (subsampled and padded with
-                zeros, as an identity shortcut does, where the shape changes), relative to the norm of the first.
-                Right: the linear centred kernel alignment (CKA) with the input images, which is 1 if both place the
-                samples alike up to rotation and scale. The debiased CKA (Song et al. 2012; Nguyen, Raghu and
+            caption="""Left: the distance of every representation from the input images, and from the first one, as the
+                identity shortcuts carry them (subsampled and padded with zeros where the shape changes), relative to
+                their norm. Right: the linear centred kernel alignment (CKA) with the input images, which is 1 if both
+                place the samples alike up to rotation and scale. The debiased CKA (Song et al. 2012; Nguyen, Raghu and
                 Kornblith 2021) is near 0 for independent representations; the plain one is near 1 for any with more
                 features than samples.""",
             panels=(
+                PanelSpec(
+                    title="Distance from the input",
+                    y="‖h − P x‖ / ‖P x‖",
+                    mode="input",
+                    quantity="relative_distance",
+                ),
                 PanelSpec(
                     title="Distance from the first representation",
                     y="‖h − P h₁‖ / ‖P h₁‖",
@@ -217,6 +223,13 @@ DISTANCE = Measurement(
     ),
     quantities=(
         at_end(
+            "distance_input_median",
+            "median distance of the representations from the input, relative to it",
+            mode="input",
+            quantity="relative_distance",
+            first=2,
+        ),
+        at_end(
             "distance_median",
             "median distance of the representations from the first, relative to it",
             mode="first",
@@ -225,15 +238,15 @@ DISTANCE = Measurement(
         ),
         at_end(
             "likeness_median",
-            "median likeness (CKA) of the representations to the first",
-            mode="first",
+            "median likeness (CKA) of the representations to the input",
+            mode="input",
             quantity="cka",
             first=2,
         ),
         at_end(
             "likeness_debiased_median",
-            "median likeness (debiased CKA) of the representations to the first",
-            mode="first",
+            "median likeness (debiased CKA) of the representations to the input",
+            mode="input",
             quantity="cka_debiased",
             first=2,
         ),
