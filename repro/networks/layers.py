@@ -70,7 +70,7 @@ class WeightLayer:
 
 @runtime_checkable
 class ListsWeightLayers(Protocol):
-    """A network that knows its weight layers, so that none of its images are needed to find them."""
+    """A network that names its weight layers, so that no forward pass is needed to find them."""
 
     def weight_layer_names(self) -> list[str]:
         """Names of the weight layers' modules in forward order."""
@@ -94,7 +94,7 @@ class Survey:
 
 
 def weight_layers(network: nn.Module, inputs: Inputs | None = None) -> list[WeightLayer]:
-    """The products with a weight in the order of a forward pass; see `survey`.
+    """List the products with a weight in the order of a forward pass; see `survey`.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 10))
@@ -107,12 +107,12 @@ def weight_layers(network: nn.Module, inputs: Inputs | None = None) -> list[Weig
 def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     """Find the weight layers of a network: every product with a weight, in the order of a forward pass.
 
-    Shortcut projections are left out. In a network that does not list its layers itself (timm's, a user's), a
-    projection is whatever lies inside a submodule named ``downsample`` or ``shortcut`` that reads the very tensor which
-    a weight layer outside of it reads, too; ConvNeXt's downsampling layers, which stand in the main path, stay in.
+    Shortcut projections are left out. In a network that does not list its layers itself (timm's or your own), these are
+    the layers in a submodule named ``downsample`` or ``shortcut`` whose input is also the input of a weight layer
+    outside of it. ConvNeXt's downsampling layers, which are in the main path, are not left out.
 
     Args:
-        network: Any network. Modes, buffers and the random generators are left as they were.
+        network: Any network. Its modes and buffers, and the random generators, do not change.
         inputs: What it takes, on its device: a tensor, a tuple (by position) or a dict (by name), for a forward pass in
             eval mode. Needed for networks that do not list their layers.
 
