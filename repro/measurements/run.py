@@ -65,8 +65,8 @@ def take(
         spectra: Whether readings keep all singular values (`Reading.spectrum`): of weights, gradients, updates,
             representations, outputs and errors in every mode, and of operators.
         ranks: This process's part of the work, if several have the same network; all get all readings.
-        known: The result of `repro.networks.survey` for this network, if you have it and it still holds: saves a forward
-            pass, and the warning of weights that were frozen then.
+        known: The result of `repro.networks.survey` for this network, if you have it and it still holds: saves a
+            forward pass, and the warning of weights that were frozen then.
 
     Raises:
         UserError: A measurement or mode is unknown, a measurement lacks an argument that it needs, the optimiser is

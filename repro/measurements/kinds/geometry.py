@@ -177,7 +177,7 @@ AMPLIFICATION = Measurement(
 )
 DISTANCE = Measurement(
     name="distance",
-    says="distance of every representation from the input and from the first one, and its similarity to the input (CKA)",
+    says="distance of every representation from the input and the first one, and its similarity to the input (CKA)",
     take=distance,
     figures=(
         FigureSpec(
