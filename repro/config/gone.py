@@ -24,4 +24,4 @@ def refuse_gone(name: str) -> None:
     """
     key = name.removeprefix("--") if name.removeprefix("--") in GONE else name
     if key in GONE:
-        raise UserError(f"{name} has gone; {GONE[key]}")
+        raise UserError(f"{name} was removed; {GONE[key]}")

@@ -73,7 +73,9 @@ def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor | N
 
 def _no_second(error: RuntimeError) -> UserError:
     reason = next(iter(str(error).splitlines()), "no message")
-    return UserError(f"curvature needs second derivatives, and something has none ({reason}); measure gradients")
+    return UserError(
+        f"curvature needs second derivatives, and a part of the network has none ({reason}); measure gradients"
+    )
 
 
 def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
