@@ -6,6 +6,7 @@ import difflib
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from repro.text import printable
 
@@ -26,15 +27,9 @@ class PeerLost(Exception):
 
 
 def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = "") -> UserError:
-    """The error for a name that is not in a list.
+    """The error for a name that is not in a list; `extra` is one more half-sentence, such as other accepted forms.
 
     Names the nearest allowed values (by `difflib`, at most three), and all of them where none is near or they are few.
-
-    Args:
-        kind: What the name should be: ``"network"``, ``"dataset"`` ...
-        word: What the user wrote.
-        allowed: Every value that is accepted.
-        extra: One more half-sentence, such as other forms that are accepted.
     """
     names = [str(name) for name in allowed]
     near = difflib.get_close_matches(str(word).lower(), [name.lower() for name in names], n=3, cutoff=0.6)
@@ -49,18 +44,29 @@ def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = 
     return UserError(text)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of somebody else's says; its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 @contextmanager
 def refusing(what: str, advice: str = "") -> Iterator[None]:
-    """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do.
-
-    Args:
-        what: Such as ``cannot write 'runs'``.
-        advice: What to do; empty where the reason says enough.
-    """
+    """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do."""
     try:
         yield
     except OSError as error:
         raise UserError(f"{what}: {error.strerror}{advice and f'; {advice}'}") from error
+
+
+def no_pipe(path: Path) -> Path:
+    """The path, unless a pipe or a device is there: reading one may never end.
+
+    Raises:
+        UserError: It is one, or a link to one.
+    """
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise UserError(f"'{path}' is a pipe or a device; name a file")
+    return path
 
 
 _ADVICE = {

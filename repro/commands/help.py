@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
+import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 from repro import importing
 from repro.commands import COMMANDS, parser_of
@@ -26,11 +25,7 @@ class _Help(Request):
 
 
 def main(request: _Help) -> int:
-    """Print a topic, a command's help, or what there is.
-
-    Raises:
-        UserError: There is no such topic.
-    """
+    """Print a topic, a command's help, or what there is."""
     topic = request.topic
     if topic is None or topic in TOPICS:
         print("\n".join(TOPICS[topic]() if topic else _overview()))
@@ -61,7 +56,8 @@ def _networks() -> Iterator[str]:
     for name, family in NETWORKS.items():
         depths = f", depths {family.depths(Options()).text}" if family.depths else ""
         takes = ", ".join(option for option in CHOSEN if option in family.takes)
-        yield _entry(name, f"{_summary(family.builder)} Such as {family.example(name)}{depths}; takes {takes}")
+        says = (inspect.getdoc(family.spec) or "").partition("\n")[0]
+        yield _entry(name, f"{says} Such as {family.example(name)}{depths}; takes {takes}")
     yield "\nEach option is a flag, --model.OPTION:\n"
     for name in CHOSEN:
         names = f" ({', '.join(choices(name))})" if choices(name) else ""
@@ -131,12 +127,3 @@ TOPICS: dict[str, Callable[[], Iterator[str]]] = {
 
 def _entry(name: str, text: str) -> str:
     return textwrap.fill(f"{name:20} {text}", 100, initial_indent="  ", subsequent_indent=" " * 23)
-
-
-def _summary(path: str) -> str:
-    """First line of the docstring at an import path, read without importing what may need torch."""
-    module, _, name = path.partition(":")
-    file = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    entry = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
-    return (ast.get_docstring(entry) or "").splitlines()[0]

@@ -93,11 +93,7 @@ def _plain(key: str, value: Any) -> bool:
 
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -> Config:
-    """A `Config` from a nested or dotted mapping, checked like a file.
-
-    Raises:
-        UserError: For an unknown key or a value of the wrong kind.
-    """
+    """A `Config` from a nested or dotted mapping, checked like a file."""
     config = _build(Config, _nested(_as_fields(flatten(mapping, source=source), source)))
     assert isinstance(config, Config)
     return config
@@ -135,15 +131,10 @@ def parse(
     *,
     start: Callable[[Mapping[str, Any]], Config | None] = lambda _own: None,
 ) -> Written:
-    """Flags and ``--config`` files into a configuration.
+    """Flags and ``--config`` files, by a command's parser (`configuration_parser`), into a configuration.
 
-    Args:
-        arguments: The command line after the command's name.
-        parser: The command's (`configuration_parser`).
-        start: What files and flags build on, by the command's own options. Default: the defaults of the schema.
-
-    Raises:
-        UserError: One line for any mistake. ``--help`` prints and raises `SystemExit` with status 0.
+    `start` makes what they build on of the command's own options; without it, the schema's defaults. ``--help`` prints
+    and raises `SystemExit`.
     """
     parser = parser or configuration_parser()
     files, rest = _split(_lists(arguments))

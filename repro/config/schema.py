@@ -23,11 +23,7 @@ LONGEST_NAME = 150
 
 
 def require_name(text: str, key: str) -> None:
-    """Refuse what is no plain name of a folder: such names enter paths, scripts, pages and command lines.
-
-    Raises:
-        UserError: It is empty, too long, begins with a hyphen, or holds slashes or characters that cannot be seen.
-    """
+    """Refuse what is no plain name of a folder: such names enter paths, scripts, pages and command lines."""
     plain = text not in ("", ".", "..") and not set(text) & set("/\\") and not text.startswith("-")
     if not plain or unseen(text):
         raise UserError(

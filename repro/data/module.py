@@ -149,22 +149,14 @@ class SplitDataModule(LightningDataModule):
         return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
 
     def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:
-        """The first `size` training images as the network reads them, unaugmented: the same ones always.
-
-        Raises:
-            UserError: If there are fewer.
-        """
+        """The first `size` training images as the network reads them, unaugmented: the same ones always."""
         if size > (count := self.samples("train")):
             raise UserError(f"measure.probe_size is {size}; allowed: up to the {count} training images")
         pixels, labels = self._first("train", size)
         return self.batches("train").normalise(pixels), labels
 
     def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
-        """The first `size` held-out images (validation before test) as the network reads them.
-
-        Raises:
-            UserError: If there are fewer.
-        """
+        """The first `size` held-out images (validation before test) as the network reads them."""
         if not self.evaluated:
             raise UserError("amplification needs held-out images; set data.validation_size")
         part = self.evaluated[0]

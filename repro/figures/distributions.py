@@ -42,12 +42,7 @@ def _table(run: RunRecords, kind: str) -> pd.DataFrame:
 
 
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
-    """Percentiles against step: a column for each network (of several seeds the first), a row for each chosen layer.
-
-    Args:
-        runs: Whose records.
-        kind: A name in `KINDS`.
-    """
+    """Percentiles of a kind in `KINDS` against step: a column a network (its first seed), a row a chosen layer."""
     tables: dict[str, pd.DataFrame] = {}
     for run in runs:
         table = _table(run, kind)

@@ -88,14 +88,7 @@ class PanelFigure(Figure):
 def draw_panels(
     panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Line2D] = ()
 ) -> Figure:
-    """Panels side by side under one legend.
-
-    Args:
-        panels: What to draw.
-        look: How each label looks.
-        size: Width and height in inches.
-        notes: Further legend entries, after the networks'.
-    """
+    """Panels side by side, of a size in inches, under one legend: first the networks, then the notes."""
     figure = PanelFigure(figsize=size)
     stacks = [_draw(figure, panel, look) for panel in panels]
     figure.panels, figure.stacks = panels, stacks

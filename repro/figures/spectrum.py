@@ -42,11 +42,8 @@ def of_runs(runs: Sequence[RunRecords], measurement: str) -> Figure:
 def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *, times: int = 4) -> Figure:
     """σ over the layer's largest as colour: layers to the right, their singular values downwards; a row a run.
 
-    Args:
-        spectra: What `repro.records.spectra` returns of runs, by what they are called.
-        measurement: Of which of them.
-        mode: In which mode.
-        times: How many of the measured steps at most, evenly spaced, the first and the last among them.
+    Takes by name what `repro.records.spectra` returns of runs. Of the measured steps at most `times` are shown, evenly
+    spaced, the first and the last among them.
     """
     tables = {label: _of(table, measurement, mode) for label, table in spectra.items()}
     shown = {label: _some(sorted(set(table["step"].tolist())), times) for label, table in tables.items()}
@@ -95,6 +92,8 @@ def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
 
 def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:
     """At so many places from the largest on; under the scale where it is singular to float32, NaN if not finite."""
+    if not len(values):
+        return np.full(_ROWS, np.nan)
     places = np.linspace(0, len(values) - 1, _ROWS).round().astype(int)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.maximum(values[places] / values[0], _FLOOR / 2))

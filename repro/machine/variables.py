@@ -9,14 +9,10 @@ from repro.errors import UserError
 
 
 def number(name: str, default: int, environment: Mapping[str, str] = os.environ) -> int:
-    """The whole number in a variable, or the default if it is not set.
-
-    Raises:
-        UserError: It holds something else.
-    """
+    """The whole number in a variable, or the default if it is not set; `UserError` if it holds something else."""
     text = environment.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or len(text) > 9:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:
         raise UserError(f"the environment variable {name} is '{text}'; allowed: a whole number from 0; or unset it")
     return int(text)

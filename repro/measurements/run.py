@@ -65,7 +65,8 @@ def take(
         spectra: Whether readings keep all singular values (`Reading.spectrum`): of weights, gradients, updates,
             representations, outputs and errors in every mode, and of operators.
         ranks: This process's part of the work, if several have the same network; all get all readings.
-        known: The result of `repro.networks.survey` for this network, if you have it; saves a forward pass.
+        known: The result of `repro.networks.survey` for this network, if you have it and it still holds: saves a
+            forward pass, and the warning of weights that were frozen then.
 
     Raises:
         UserError: A measurement or mode is unknown, a measurement lacks an argument that it needs, the optimiser is
@@ -83,7 +84,8 @@ def take(
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
     with measurement_mode(network, mode) as own, _same_buffers(ranks, network, own) as put_back:
-        layer_survey = known if known is not None and known.holds(network) else survey(network, inputs)
+        told = known is not None and known.holds(network)
+        layer_survey = known if known is not None and told else survey(network, inputs)
         probe = Probe(
             network=network,
             layers=layer_survey.layers,
@@ -97,6 +99,7 @@ def take(
             spectra=spectra,
             ranks=ranks,
             aside=layer_survey.aside,
+            told=told,
             put_back=put_back,
         )
         for name in measurements:

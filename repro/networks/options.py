@@ -117,11 +117,7 @@ def choices(name: str) -> tuple[str, ...]:
 
 
 def parse_options(options: Mapping[str, object]) -> Options:
-    """The record for keyword arguments, every name and value checked.
-
-    Raises:
-        UserError: A name that is no option, or a value that the option does not allow.
-    """
+    """The record for keyword arguments, every name and value checked."""
     for name, value in options.items():
         if name not in _DEFAULTS:
             raise unknown("network option", name, _DEFAULTS)
@@ -171,16 +167,7 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def refuse_options(network: str, options: Options, takes: Collection[str]) -> None:
-    """Raise where an option that ``network`` would ignore is set.
-
-    Args:
-        network: The network's name, for the message.
-        options: All options.
-        takes: The options that the network reads, `UNIVERSAL` apart.
-
-    Raises:
-        UserError: Names the option and those that the network takes.
-    """
+    """Raise where an option is set that the network of this name does not take, `UNIVERSAL` apart."""
     for name, default in _DEFAULTS.items():
         if name not in UNIVERSAL and name not in takes and getattr(options, name) != default:
             allowed = ", ".join(option for option in _DEFAULTS if option in UNIVERSAL or option in takes)

@@ -7,9 +7,12 @@ import gzip
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from repro.errors import no_pipe
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, a file over the limit that is set for a process."""
@@ -18,13 +21,19 @@ _NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
+    """`replace_bytes` of UTF-8, also if the machine crashes right afterwards."""
+    replace_bytes(path, text.encode(), lasting=True)
+
+
+def replace_bytes(path: Path, content: bytes, *, lasting: bool = False) -> None:
+    """Write to `path` so that a reader sees the old content or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        with temporary.open("wb") as file:
+            file.write(content)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,6 +53,22 @@ def encode(value: Any) -> Any:
 def decode_number(value: Any) -> Any:
     """The float that a string "inf", "-inf" or "nan" stands for; anything else as it is."""
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse_json(content: bytes) -> Any:
+    """What JSON says; halves of characters, which neither figures nor files take, become question marks.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deep.
+    """
+    value = json.loads(content)
+    if _HALF.search(content):
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
 
 
 def dump_json(value: Any) -> str:
@@ -68,12 +93,12 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Every whole record of a JSON-lines file (also gzipped, .gz), torn lines left out; nothing if there is no file."""
-    if not path.exists():
+    if not no_pipe(path).exists():
         return
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for line in file:
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except (ValueError, RecursionError):
                 continue  # torn by a crash
             if isinstance(record, dict):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from repro.errors import UserError
-from repro.records.files import decode_number, read_lines
+from repro.errors import UserError, no_pipe
+from repro.records.files import decode_number, parse_json, read_lines
 
 Kinds = Mapping[str, type | tuple[type, ...]]
 Content = TypeVar("Content", dict[str, Any], list[Any])
@@ -50,21 +49,21 @@ _OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
 
 
 def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = False) -> None:
-    """Hold an entry of a record against what it should hold.
-
-    Raises:
-        UserError: It is no mapping, lacks something, or has it of another kind.
-    """
+    """Hold an entry of a record against what it should hold."""
     if not isinstance(content, dict):
         raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
         if key in content or all_of_them:
             value: Any = content.get(key)
             odd = not isinstance(value, kind) or isinstance(value, bool)
+            odd |= isinstance(value, int) and not _is_number(value)
+            odd |= kind is list and not odd and not all(isinstance(part, str) for part in value)
             if kind is NUMBER:
                 odd = not _is_number(decode_number(value))
             if not odd and key in _OF_NUMBERS:
                 odd = not all(_is_number(decode_number(number)) for number in value.values())
+            if not odd and key == "final":
+                odd = any(_is_impossible(name, decode_number(number)) for name, number in value.items())
             if odd:
                 raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
 
@@ -73,14 +72,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def read_json(path: Path, default: Content) -> Content:
-    """The content of a file, of the default's type; the default if there is no file.
+def _is_impossible(name: str, value: float) -> bool:
+    """Whether it is an accuracy that is no share."""
+    return name.endswith("_accuracy") and (value < 0 or value > 1)
 
-    Raises:
-        UserError: It cannot be read, or holds something else.
-    """
+
+def read_json(path: Path, default: Content) -> Content:
+    """The content of a file, which is of the default's type; the default if there is no file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(no_pipe(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return default
     except OSError as error:
@@ -100,15 +100,9 @@ def renew_reading(line: Any) -> None:
 
 
 def lines(path: Path, kinds: Kinds, renewed: Callable[[Any], None] = lambda _line: None) -> Iterator[dict[str, Any]]:
-    """The lines of a record file, each as it should be; nothing if there is no file.
+    """The lines of a record file, each as it should be; nothing if there is no file. What a crash tore is passed over.
 
-    Args:
-        path: The file.
-        kinds: What each line has to hold.
-        renewed: Brings a line of an older version into today's form, in place.
-
-    Raises:
-        UserError: The file cannot be read, or a line is of another form. What a crash tore is passed over.
+    `kinds` is what each line has to hold; `renewed` brings one of an older version into today's form, in place.
     """
     try:
         for number, line in enumerate(read_lines(path), 1):

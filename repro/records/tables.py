@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from repro.records.files import decode_number
 from repro.records.run_directory import RunDirectory
+from repro.text import no_formula
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,12 @@ def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
         for quantity, value in line["values"].items()
     ]
     return _last(pd.DataFrame(rows, columns=READING_COLUMNS), ["step", "measurement", "layer", "mode", "quantity"])
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table without its index; names in it, which may be a stranger's, are no formulas."""
+    plain = table.map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
+    plain.to_csv(path, index=False)
 
 
 def _last(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -18,14 +18,10 @@ _MOST = 40
 def told_apart(
     configurations: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """A label for each run, and by label what differs, by heading.
+    """A label for each run, by its configuration and its folder's name, and by label what differs, by heading.
 
     The label of a run is the name that its user gave it, or else its network and the settings that differ, without
     those that are not set. Runs that differ in their seed alone share a label: they are several seeds of one.
-
-    Args:
-        configurations: Of the runs, as written.
-        names: Of their folders.
     """
     settings = [_flat(configuration) for configuration in configurations]
     differing = [key for key in determining(Config()) if len({repr(each.get(key)) for each in settings}) > 1]

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from repro.errors import UserError, no_pipe
+
 NAME = ".made"
 _SIGNED = 32
 """Bytes of the signature at the beginning of the file, and of the key."""
@@ -25,10 +27,8 @@ class Memory:
 
     A key is a hash of all that a thing was made from, code included, so nothing is ever shown that was made from
     something else. A memory that is missing, damaged, or was not written by this user is an empty one: a study's folder
-    may come from a stranger, and what is remembered goes into the page as it is.
-
-    Args:
-        folder: Of the report; None remembers nothing beyond this build.
+    may come from a stranger, and what is remembered goes into the page as it is. Without a folder nothing is remembered
+    beyond this build.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -92,13 +92,13 @@ def _digest(content: bytes) -> str:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """What a memory's file holds: things, and the other files' digests; nothing if it is not this user's."""
     try:
-        content = path.read_bytes()
+        content = no_pipe(path).read_bytes()
         signature, content = content[:_SIGNED], content[_SIGNED:]
         if not hmac.compare_digest(signature, _signature(content)):
             return {}, {}
         record = json.loads(gzip.decompress(content))
         things, files = dict(record["things"]), {str(name): str(value) for name, value in record["files"].items()}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
         return {}, {}
     inside = {name: value for name, value in files.items() if not Path(name).is_absolute() and ".." not in name}
     return things, inside

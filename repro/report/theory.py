@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.records import dump_json
+from repro.records.form import read_json
 from repro.report.folder import put
 from repro.report.pages import svg
 from repro.report.pages.document import document
@@ -39,18 +40,8 @@ _INTRODUCTION = """Each statement, in the paper's words, was made an experiment 
 def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, kept: Path | None = None) -> Path:
     """Write ``index.html``, ``statements.md``, and for each statement ``numbers/NAME.json`` and ``figures/NAME-*``.
 
-    Args:
-        results: By statement.
-        out: Folder; made if missing.
-        seed: That they were computed with.
-        command: What makes them.
-        kept: Another folder, for numbers and vector figures alone, from which `section` makes a part of a page.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        UserError: If a folder cannot be written.
+    Numbers and vector figures alone go to the folder `kept` too, of which `sections` makes parts of a page. Returns the
+    page's path.
     """
     from repro.figures import to_png, to_svg
 
@@ -80,11 +71,7 @@ def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, 
 
 
 def sections(kept: Path) -> list[str]:
-    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there.
-
-    Raises:
-        UserError: A file is damaged.
-    """
+    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there."""
     records: dict[str, Record] = {}
     drawn: dict[str, list[str]] = {}
     try:
@@ -92,15 +79,15 @@ def sections(kept: Path) -> list[str]:
             path = kept / _NUMBERS.format(name)
             if not path.exists():
                 continue
-            records[name] = json.loads(path.read_text(encoding="utf-8"))
+            records[name] = read_json(path, {}) | {"statement": name}
             figures = (kept / _FIGURE.format(name, number) for number in itertools.count(1))
-            drawn[name] = [file.read_text(encoding="utf-8") for file in itertools.takewhile(Path.exists, figures)]
+            there = itertools.takewhile(Path.exists, figures)
+            drawn[name] = [svg.harmless(no_pipe(file).read_text(encoding="utf-8")) for file in there]
         parts = [_section(record, drawn[name]) for name, record in records.items()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        shown = [f"<h1>{escape(TITLE)}</h1>", _overview(records), *parts] if parts else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{kept}' is damaged ({error}); make it again with repro theory --keep") from error
-    if not parts:
-        return []
-    return [f"<h1>{escape(TITLE)}</h1>", _overview(records), *parts]
+    return shown
 
 
 def draw(result: Result) -> list[Figure]:
@@ -134,7 +121,7 @@ def _overview(records: Mapping[str, Record]) -> str:
     links: Sequence[str | None] = [f"#{name}" for name in records]
     commands = {record["command"]: record["seed"] for record in records.values()}
     made = "\n".join(
-        f'<p class="muted">Seed {seed}. Everything is computed anew by</p>\n<pre>{escape(command)}</pre>'
+        f'<p class="muted">Seed {escape(str(seed))}. Everything is computed anew by</p>\n<pre>{escape(command)}</pre>'
         for command, seed in commands.items()
     )
     return (

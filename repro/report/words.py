@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -145,7 +146,7 @@ def claim_in_words(claim: str) -> str:
         label, _, quantity = word.rpartition(".")
         name = in_words(quantity) if label else None
         words.append(f"{title(label)} {name}" if name else _SIGNS.get(word, word))
-    source = [rest[0].replace(" (", ", ").removesuffix(")")] if rest else []
+    source = [re.sub(r" \(([^()]{2,})\)$", r", \1", rest[0])] if rest else []  # 6.5 (c) stays
     return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
 
 

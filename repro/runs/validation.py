@@ -24,12 +24,7 @@ def network_options(config: Config) -> dict[str, object]:
 def train_samples(config: Config, asking: str) -> int:
     """How many training images the configuration leaves.
 
-    Args:
-        config: The configuration.
-        asking: The option that needs to know, for the error.
-
-    Raises:
-        UserError: For a data set by import path, whose number is not known beforehand.
+    `UserError` names the option that asks, for a data set by import path, whose number is not known beforehand.
     """
     if ":" in config.data.name:
         raise UserError(f"{asking} works only with data sets of this package; give a number for '{config.data.name}'")
@@ -42,11 +37,7 @@ def train_samples(config: Config, asking: str) -> int:
 
 
 def full_batch(config: Config) -> Config:
-    """The configuration with the batch size ``full`` replaced by its number, so that both are the same run.
-
-    Raises:
-        UserError: For a data set by import path, whose number of images is not known beforehand.
-    """
+    """The configuration with the batch size ``full`` replaced by its number, so that both are the same run."""
     if config.data.batch_size != "full":
         return config
     return with_batch_size(config, train_samples(config, "data.batch_size full"))
@@ -83,11 +74,7 @@ def _measures(config: Config) -> bool:
 
 
 def require_trusted(config: Config) -> None:
-    """Refuse a configuration that names untrusted code; call it before anything that it names is imported.
-
-    Raises:
-        UserError: It says what would be imported, and how to trust it.
-    """
+    """Refuse a configuration that names untrusted code; call it before anything that it names is imported."""
     for key, name, arguments in zip(
         CODE_KEYS,
         (config.model.network, config.data.name),
@@ -110,11 +97,7 @@ def own_code(config: Config) -> dict[str, str]:
 
 
 def check_names(config: Config) -> None:
-    """Check what can be checked without looking at data, which may be elsewhere.
-
-    Raises:
-        UserError: For an unknown network, depth, data set or measurement, or options that a data set does not take.
-    """
+    """Check what can be checked without looking at data, which may be elsewhere."""
     require_trusted(config)
     if ":" not in config.data.name:
         _check_data_options(config, data.dataset(config.data.name))
@@ -126,15 +109,7 @@ def check_names(config: Config) -> None:
 
 
 def check(config: Config) -> str:
-    """Check names, combinations and data files.
-
-    Returns:
-        The data's fingerprint, and that of the user's own code.
-
-    Raises:
-        UserError: As `check_names`, and for options that do not go together, missing or damaged data, or sizes that the
-            data do not have.
-    """
+    """Check names, combinations and data files; returns the data's fingerprint, with that of the user's own code."""
     check_names(config)
     _check_combinations(config)
     if ":" not in config.data.name:

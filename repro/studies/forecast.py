@@ -14,12 +14,11 @@ from repro.errors import UserError
 from repro.figures import RunRecords
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end, first_layer_growth
+from repro.measurements.quantities import TRAINS
 from repro.records import RunDirectory, find_runs
 
 EARLY = 20
 """Steps: the last measurement within them is the early one."""
-TRAINS = 2
-"""A run trains whose final training accuracy is at least so many times chance."""
 _FEWEST = 8
 LOSS, LAYERS = "loss so far / log(classes)", "number of layers"
 """What needs no condition number, to compare with."""
@@ -67,9 +66,6 @@ def cases(folders: Sequence[Path]) -> list[Case]:
 
     Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
     nothing.
-
-    Raises:
-        UserError: A folder does not exist.
     """
     found: dict[str, Case] = {}
     for run in find_runs(folders):

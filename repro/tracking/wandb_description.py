@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from repro.config import Config, to_flat
+from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory
+from repro.records.form import read_json
 from repro.tracking.wandb_environment import said
 from repro.tracking.wandb_names import LONGEST_TAG, fitted, without_places
 
@@ -42,10 +43,7 @@ def identifier(run: RunDirectory) -> str:
 def describe(run: RunDirectory, config: Config, *, key: str | None = None) -> Description:
     """What W&B is told of a run; its labels are those of W&B's environment variables, now or when it trained, if any.
 
-    Args:
-        run: The run's directory.
-        config: Its configuration.
-        key: Its id at W&B. Default: `identifier`.
+    The key is its id at W&B, by default its `identifier`.
     """
     study, lives, labels = manifest(run.path.parent), run.lives, {**run.state.get("wandb", {}), **said()}
     kind = {"all": "train", "output": "train-output"}[config.model.train]
@@ -72,7 +70,6 @@ def tags(study: Mapping[str, Any], *more: str) -> list[str]:
 def manifest(folder: Path) -> dict[str, Any]:
     """What a study has written of itself into the folder of its runs; nothing if it is no study's."""
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / MANIFEST, {})
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}

@@ -16,7 +16,8 @@ from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, named, table, take
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
-from repro.networks.passing import Inputs, mapped
+from repro.networks.nested import mapped
+from repro.networks.passing import Inputs
 from repro.records import RunDirectory
 from repro.tracking.charts import Charts, summary
 from repro.tracking.record_logger import RecordLogger

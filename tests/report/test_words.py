@@ -58,6 +58,11 @@ def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, m
             "90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)",
             "90 ≤ ResNet-110 test accuracy (%) ≤ 95 (Table 2, 93.29)",
         ),
+        ("resnet110.seconds == 1 | section 6.5 (c)", "ResNet-110 seconds = 1 (section 6.5 (c))"),
+        (
+            "resnet110.seconds == 1 | section 6.5 (d) (x read as h)",
+            "ResNet-110 seconds = 1 (section 6.5 (d), x read as h)",
+        ),
         (
             "resnet110.seconds == 1 | Fig. 9 | no number",
             "ResNet-110 seconds = 1 (Fig. 9; one bound, as no number)",
@@ -96,5 +101,11 @@ def test_a_claim_that_holds_in_some_seeds_is_mixed(run, manifest) -> None:
     cells = [("resnet20", seed, f"s{seed}") for seed in range(4)]
     (section,) = sections([manifest(*cells, claims=["resnet20.test_accuracy >= 90", "resnet20.test_accuracy > 80"])])
     mixed, holds = verdicts(section, outcomes(section))
-    assert (mixed.verdict, mixed.detail) == ("mixed", "95, 85, 92 >= 90; holds in 2 of 3 seeds")
-    assert (holds.verdict, holds.detail) == ("holds", "95, 85, 92 > 80; holds in 3 of 3 seeds")
+    assert (mixed.verdict, mixed.detail) == (
+        "mixed",
+        "95, 85, 92 >= 90; holds in 2 of 3 seeds; not run: seed 3 of resnet20",
+    )
+    assert (holds.verdict, holds.detail) == (
+        "holds",
+        "95, 85, 92 > 80; holds in 3 of 3 seeds; not run: seed 3 of resnet20",
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.cluster.sbatch import Resources, require_setup
 from repro.commands.options import Request, option
-from repro.errors import UserError, refusing
+from repro.errors import UserError, no_pipe, refusing
 
 
 class OnSlurm(Request):
@@ -44,11 +44,7 @@ class OnSlurm(Request):
     dry_run: bool = option("print the job scripts; write and submit nothing", default=False)
 
     def resources(self) -> Resources:
-        """What is asked of SLURM.
-
-        Raises:
-            UserError: An option cannot be taken, or the setup cannot be read.
-        """
+        """What is asked of SLURM; `UserError` if an option cannot be taken, or the setup cannot be read."""
         extra = of_sbatch("--sbatch", self.further)
         if self.gres is not None and any(word.startswith("--gpus") for word in extra):
             raise UserError("SLURM would add up --gres and --sbatch=--gpus...; give one of the two")
@@ -84,7 +80,7 @@ def of_sbatch(flag: str, texts: Sequence[str]) -> tuple[str, ...]:
 
 def _setup(path: Path) -> str:
     with refusing(f"cannot read --setup '{path}'"):
-        content = path.read_bytes()
+        content = no_pipe(path).read_bytes()
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

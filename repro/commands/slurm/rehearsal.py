@@ -35,11 +35,7 @@ class Rehearsal(ConfiguredRequest, OnSlurm):
 
 
 def rehearse(request: Rehearsal) -> int:
-    """Play it, and print a verdict a line; the status is 1 if a setting stands against one.
-
-    Raises:
-        UserError: A wrong option, or SLURM refuses.
-    """
+    """Play it, and print a verdict a line; the status is 1 if a setting stands against one."""
     from repro.cluster.rehearsal.plan import Plan, texts
     from repro.cluster.rehearsal.stage import rehearse as play
     from repro.cluster.rehearsal.verdict import Event
@@ -56,8 +52,8 @@ def rehearse(request: Rehearsal) -> int:
     resources = replace(request.resources(), time=request.time or "5")
     if not 120 <= slurm.seconds(resources.time) <= 60 * request.wait:
         raise UserError(f"--time is '{resources.time}'; allowed in a rehearsal: 2 minutes to --wait ({request.wait:g})")
-    if request.step <= 0:
-        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0")
+    if not 0 < request.step <= 3_600:
+        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0, up to 3,600")
     plan = Plan(
         events=tuple(event for event in allowed if event in events),
         resources=resources,

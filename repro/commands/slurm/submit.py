@@ -33,11 +33,7 @@ class _Submit(ConfiguredRequest, OnSlurm):
 
 
 def main(request: _Submit) -> int:
-    """Submit what is neither finished nor on its way; the status is 1 if a check fails.
-
-    Raises:
-        UserError: A configuration or an option is wrong, or SLURM refuses.
-    """
+    """Submit what is neither finished nor on its way; the status is 1 if a check fails."""
     if request.base != Config():
         raise UserError("repro submit takes configuration files as arguments: repro submit FILE ..., without --config")
     resources = request.resources()

@@ -55,11 +55,7 @@ class Part(Request):
         ]
 
     def progress(self, runs: Sequence[RunDirectory | None] | None = None) -> list[Progress]:
-        """How far the runs are, with what is known of step times here and in the kept records.
-
-        Args:
-            runs: The cells' runs, if they have been matched already.
-        """
+        """How far the runs are (`runs`: as `match` found them), by step times here and in the kept records."""
         runs = match(self.cells, self.folder)[0] if runs is None else runs
         return progress(self.cells, runs, rates([RESULTS, Path(self.runs)]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec, at_end
 from repro.measurements.reading import Reading
 
@@ -29,9 +29,6 @@ def curvature(probe: Probe) -> Iterator[Reading]:
     ``error``, a bound on how far the largest is off, ``trace`` by Hutchinson's estimator with ``trace_error``, its
     standard error, and ``parameters``, how many there are. Mode ``layer``: trace, its error and the parameters of the
     block of every layer's own weight; of `Probe.chosen` layers the block's eigenvalues, too.
-
-    Raises:
-        UserError: The probe has no labels, or something in the network has no second derivative.
     """
     import torch
 
@@ -47,6 +44,8 @@ def curvature(probe: Probe) -> Iterator[Reading]:
             (parameter, slope) for parameter, slope in zip(own, _slopes(loss, own), strict=True) if slope is not None
         ]
         own, slopes = [parameter for parameter, _ in pairs], [slope for _, slope in pairs]
+        if any(parameter.is_complex() for parameter in own):
+            raise UserError("curvature is of real parameters, and the network has complex ones; measure gradients")
         traces = _traces(own, slopes, generator)
         whole = _ends(own, slopes, generator) | traces(range(len(own)))
         yield Reading("curvature", 0, "", "whole", whole)
@@ -72,9 +71,9 @@ def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor | N
 
 
 def _no_second(error: RuntimeError) -> UserError:
-    reason = next(iter(str(error).splitlines()), "no message")
     return UserError(
-        f"curvature needs second derivatives, and a part of the network has none ({reason}); measure gradients"
+        f"curvature needs second derivatives, and a part of the network has none ({first_line(error)}); "
+        "measure gradients"
     )
 
 
@@ -97,7 +96,7 @@ def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: S
 
 def _split(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     pieces = flat.split([parameter.numel() for parameter in parameters])
-    return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]
+    return [piece.view_as(each).to(each.dtype) for piece, each in zip(pieces, parameters, strict=True)]
 
 
 def _ends(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], generator: torch.Generator) -> dict[str, float]:

@@ -16,8 +16,8 @@ from repro.report.pages.scorecard import VERDICTS
 from repro.report.sources import ReportCell, Section
 from repro.report.tables import Table, to_html
 from repro.report.words import caption, claim_in_words, heading, missing, reservations
-from repro.studies.claims import Verdict
 from repro.studies.plan import duration
+from repro.studies.verdict import Verdict
 
 _KEYS = "Figure. Arrow keys read its values: left and right along a line, up and down between lines"
 MOST_DESCRIBED = 100
@@ -44,15 +44,9 @@ def study_section(
     figures: Mapping[str, str],
     elsewhere: Mapping[str, str],
 ) -> str:
-    """The section of one study.
+    """The section of one study: its runs, its accuracies, the verdicts on its claims, its figures' keys by name.
 
-    Args:
-        section: The study.
-        results: Its runs.
-        table: The accuracy table.
-        judged: Verdicts on the claims.
-        figures: The figures' keys by name.
-        elsewhere: Where runs that another study's page describes are, by the run's name.
+    `elsewhere`: where runs that another study's page describes are, by the run's name.
     """
     key = section.key
     records = [outcome.records for outcome in results if outcome.records is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from html import escape
 from typing import TypedDict
@@ -23,22 +24,12 @@ _PLACE = re.compile(r'<svg data-figure="([^"]+)" aria-label="([^"]*)"></svg>')
 
 
 def place(figure: str, *, label: str) -> str:
-    """Where a figure is to stand; `fill` puts it there.
-
-    Args:
-        figure: Its key.
-        label: What it shows, for those who do not see it.
-    """
+    """Where a figure, by its key, is to stand, with what it shows for those who do not see it; `fill` puts it there."""
     return f'<svg data-figure="{figure}" aria-label="{escape(label)}"></svg>'
 
 
 def fill(part: str, drawn: Mapping[str, Drawn]) -> str:
-    """A part of a page with its figures, each followed by what can be asked of it.
-
-    Args:
-        part: With places.
-        drawn: The figures by key.
-    """
+    """A part of a page with its figures, each followed by what can be asked of it."""
     numbers = {key: number for number, key in enumerate(match[1] for match in _PLACE.finditer(part))}
 
     def put(match: re.Match[str]) -> str:
@@ -54,13 +45,35 @@ def data(written: str) -> str:
     return f'<script type="application/json">{written.replace("<", chr(92) + "u003c")}</script>' if written else ""
 
 
-def inline(svg: str, *, key: str, label: str) -> str:
-    """The `<svg>` element alone, scalable, described, and with colours that follow the page.
+_DRAWING = {"svg", "g", "defs", "clipPath", "path", "rect", "use", "image", "text", "tspan", "style"}
+_TARGET = re.compile(r"#[\w-]+|data:image/png;base64,[\w+/=\s]+")
+_SHEET = re.compile(r"\s*((\*|\.[a-z]+)\{[^{}<@\\]*\}\s*)*")
 
-    Args:
-        svg: What `repro.figures.to_svg` returns.
-        key: Prefix of the names inside, so that the figures of one page do not share any.
-        label: What the figure shows, for those who do not see it.
+
+def harmless(svg: str) -> str:
+    """A figure of somebody else's folder, which a page takes in as it is.
+
+    Raises:
+        ValueError: It holds what no figure of ours does, such as a script or a link.
+    """
+    try:
+        root = ET.fromstring(svg)
+    except ET.ParseError as error:
+        raise ValueError(f"a figure is no SVG: {error}") from error
+    for element in root.iter():
+        tag = element.tag.rpartition("}")[2]
+        targets = [value for key, value in element.attrib.items() if key.rpartition("}")[2] == "href"]
+        alive = any(key.lower().startswith("on") for key in element.attrib) or not all(map(_TARGET.fullmatch, targets))
+        if tag not in _DRAWING or alive or (tag == "style" and not _SHEET.fullmatch(element.text or "")):
+            raise ValueError(f"a figure holds more than a drawing: {tag}")
+    return ET.tostring(root, encoding="unicode").replace(" />", "/>")
+
+
+def inline(svg: str, *, key: str, label: str) -> str:
+    """The `<svg>` element of `repro.figures.to_svg` alone, scalable, described, with colours that follow the page.
+
+    The key begins the names inside, so that the figures of one page do not share any; the label says what the figure
+    shows, for those who do not see it.
     """
     box, content = _inside(svg, f"{key}-")
     return _element(box, escape(label), content)

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-assumption-1"].conditions
 _DRAWS = 4000
