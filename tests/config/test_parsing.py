@@ -199,7 +199,7 @@ def test_what_has_gone_says_what_to_use(content: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(content)
     for arguments in (["--config", str(path)], ["--trainer.graph", "true"], ["--trainer.graph=true"]):
-        with pytest.raises(UserError, match=r"trainer.graph has gone; --trainer.compile network"):
+        with pytest.raises(UserError, match=r"trainer.graph was removed; --trainer.compile network"):
             parse(arguments)
     path.write_text(content.replace("true", "false"))
     parse(["--config", str(path)])

@@ -71,8 +71,10 @@ def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor | N
 
 
 def _no_second(error: RuntimeError) -> UserError:
-    reason = first_line(error)
-    return UserError(f"curvature needs second derivatives, and something has none ({reason}); measure gradients")
+    return UserError(
+        f"curvature needs second derivatives, and a part of the network has none ({first_line(error)}); "
+        "measure gradients"
+    )
 
 
 def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
