@@ -252,8 +252,9 @@ class Tracer(TorchFunctionMode):
             self.dynamic[inside[-1]] = None
             return None
         name = self._parameters.name(sources, reversed(inside)) if sources else None
-        if name.endswith("_flat_param") if name else not self._follow:  # FSDP's, of which the weights are parts
-            name = self._parameters.by_attribute(module, inside[-1], product.weight) or name
+        if name is None or name.endswith("_flat_param"):  # FSDP's, of which the weights are parts
+            guess = not self._follow
+            name = self._parameters.by_attribute(module, inside[-1], product.weight, guess=guess) or name
         if name is None:  # made of no parameter, as a filter that blurs
             self._note_foreign(module, product.weight)
             return None

@@ -76,12 +76,20 @@ class Parameters:
                 return self._told[own[0]]
         return self._told[names[0]]
 
-    def by_attribute(self, module: nn.Module, name: str, weight: Tensor) -> str | None:
-        """Of a weight whose making was not followed: the module's own attribute, or its parameter of that size."""
-        for key, value in held(module):
+    def by_attribute(self, module: nn.Module, name: str, weight: Tensor, *, guess: bool) -> str | None:
+        """Of a weight whose making was not followed: the module's own parameter (FSDP puts others in place).
+
+        Args:
+            module: The module that multiplies.
+            name: Its name.
+            weight: The weight.
+            guess: Whether it is otherwise the parameter of that size.
+        """
+        flat = any(key.endswith("_flat_param") for key in self._told)  # its views are attributes
+        for key, value in [*module._parameters.items(), *(vars(module).items() if flat else ())]:
             if value is weight:
                 return f"{name}.{key}".removeprefix(".").removesuffix(".weight")
-        for key, parameter in module.named_parameters():
+        for key, parameter in module.named_parameters() if guess else ():
             if parameter.shape == weight.shape:
                 return self._told[clean(f"{name}.{key}")]
         return None
