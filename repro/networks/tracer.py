@@ -162,8 +162,9 @@ class Tracer(TorchFunctionMode):
         for tensor in given:
             if tensor in self._parameters and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
-        for target in _changed(func, name, args):
-            self._refuse_change(target)
+        if func != Tensor.data.__set__ or not self._parameters.sharded:  # type: ignore[attr-defined]
+            for target in _changed(func, name, args):
+                self._refuse_change(target)
         result, activation = self._multiply(func, name, args, kwargs)
         if name == "pad" and self._stack and getattr(self._stack[-1][0], "padding_mode", "zeros") != "zeros":
             self._continued[result] = given[0]  # what a convolution reads is the image, not what it makes of borders
@@ -212,7 +213,7 @@ class Tracer(TorchFunctionMode):
             return
         of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
-        changed += [each._base for each in changed if each._base is not None]
+        changed += [each._base for each in changed if each._base is not None and of is _DATA]
         for tensor in [*tensors(result), *changed]:
             if tensor not in self._parameters:
                 self._made[tensor] = of

@@ -469,10 +469,10 @@ def test_adapters_train_a_weight_that_is_frozen() -> None:
         assert sigmas(frame, "weights", "base", "output") == ends(acting)
 
 
-@pytest.mark.parametrize("scale", [1e30, 1.0, 1e-30])
+@pytest.mark.parametrize("scale", [1e38, 1.0, 1e-30])
 @pytest.mark.parametrize("double", [False, True])
 def test_convolutions_of_any_size_are_maps(scale: float, double: bool) -> None:
-    dtype, scale = (torch.float64, scale**9) if double else (torch.float32, scale)
+    dtype, scale = (torch.float64, scale**8) if double else (torch.float32, scale)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")).to(dtype)
     with torch.no_grad():
         network[0].weight.normal_(generator=torch.Generator().manual_seed(0))
@@ -501,7 +501,7 @@ def test_second_derivatives_that_torch_has_wrong_are_told() -> None:
     network = nn.Linear(12, 5)
     wrong = From(lambda self, x: Halved.apply(self.layer(x)), layer=network)
     right = From(lambda self, x: self.layer(x) ** 3, layer=network)
-    with pytest.warns(UserWarning, match="wrong .not symmetric. of something in the network"):
+    with pytest.warns(UserWarning, match="second derivatives are not symmetric .* the network"):
         assert not take(wrong, X, LABELS, measurements=["curvature"])
     assert take(right, X, LABELS, measurements=["curvature"])
 

@@ -54,10 +54,8 @@ def curvature(probe: Probe) -> Iterator[Reading]:
             raise UserError("curvature is of real parameters, and the network has complex ones; measure gradients")
         traces, skew = _traces(own, slopes, generator)
         if skew > SKEW * (20 if any(parameter.dtype.itemsize < 4 for parameter in own) else 1):
-            wrong = (
-                "curvature: torch has wrong second derivatives (not symmetric; as of weight_norm, in 2.15) of something"
-            )
-            probe.leave_out(f"{wrong} in", "the network")
+            reason = "curvature: torch's second derivatives are not symmetric (weight_norm's, in 2.15), so wrong, in"
+            probe.leave_out(reason, "the network")
             return
         whole = _ends(own, slopes, generator) | traces(range(len(own)))
         yield Reading("curvature", 0, "", "whole", whole)

@@ -23,6 +23,16 @@ def held(module: nn.Module) -> list[tuple[str, object]]:
     return [*module._parameters.items(), *module._buffers.items(), *vars(module).items()]
 
 
+def is_of(kind: type, *packages: str) -> bool:
+    """Whether a class comes from one of these packages."""
+    return any(f"{kind.__module__}.".startswith(f"{package}.") for package in packages)
+
+
+def sharded(network: nn.Module) -> bool:
+    """Whether FSDP is at work, which puts other parameters, or other numbers, in the place of a module's own."""
+    return any(is_of(type(module), "torch.distributed") for module in network.modules())
+
+
 class Parameters:
     """The parameters of a network.
 
@@ -37,6 +47,7 @@ class Parameters:
         modules = dict(network.named_modules(remove_duplicate=False))
         self.names: dict[int, list[str]] = {}
         """Names of each, by its identity."""
+        self.sharded = sharded(network)
         self._told: dict[str, str] = {}
         self._sizes: dict[int, int] = {}
         for name, parameter in given.items():
