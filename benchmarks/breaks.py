@@ -157,6 +157,8 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
         outcome = "refused"
     elif status == 0:
         outcome = "handled"
+    elif status == 1 and "as a check fails" in out:  # of a dry run
+        outcome = "refused"
     elif status in (1, 2, 130, 143, *([-signal.SIGTERM] if case.kill_after else [])) and lines:
         outcome = "stopped" if status != 2 else "refused"
     else:

@@ -405,7 +405,7 @@ def forecasts() -> Iterator[Case]:
         yield Case("targets of a forecast", where, ["study", "forecast", where], wanted=REFUSED)
 
     def many(change: Callable[[int, dict[str, Any]], object]) -> Callable[[World], object]:
-        reading = {"step": 0, "epochs": 0, "measurement": "weights", "layer": 1, "name": "a", "mode": "matrix"}
+        reading = {"step": 0, "epochs": 0, "measurement": "weights", "layer": 1, "name": "a", "mode": "output"}
 
         def make(world: World) -> None:
             for number in range(12):
