@@ -88,15 +88,21 @@ def as_code(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
-def stretches(numbers: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as unbroken stretches, each as its ends: ``[1, 2, 3, 7]`` as ``[[1, 3], [7]]``."""
+def ranges(numbers: Iterable[int], to: str = " to ", comma: str = ", ", *, most: int | None = None) -> str:
+    """Ascending numbers as ranges; of more than `most` ranges the first ones and the last.
+
+    Example:
+        >>> ranges([1, 2, 3, 7])
+        '1 to 3, 7'
+    """
     ends: list[list[int]] = []
     for number in numbers:
         if ends and number == ends[-1][-1] + 1:
             ends[-1][1:] = [number]
         else:
             ends.append([number])
-    return ends
+    texts = [to.join(map(str, pair)) for pair in ends]
+    return comma.join(texts if most is None or len(texts) <= most else [*texts[: most - 1], "…", texts[-1]])
 
 
 def shell(*words: object) -> str:

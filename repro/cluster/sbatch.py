@@ -110,11 +110,7 @@ def _require_one_line(what: str, texts: Iterable[str]) -> None:
 
 
 def require_setup(text: str, source: str) -> None:
-    """Refuse a setup that does not do what it says.
-
-    Raises:
-        UserError: It has control characters, or options of sbatch, which are read at the head of a script only.
-    """
+    """Refuse a setup with control characters or options of sbatch, which are read at the head of a script only."""
     lines = text.splitlines() if not unseen(text.replace("\n", "").replace("\t", "")) else None
     if lines is None:
         raise UserError(f"{source} has control characters (or Windows line ends: dos2unix); allowed: lines of shell")
@@ -142,11 +138,7 @@ def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: S
 
 
 def text(job: Job) -> str:
-    """The text of a job's batch script.
-
-    Raises:
-        UserError: Something that goes into it holds control characters, such as line breaks.
-    """
+    """The text of a job's batch script; `UserError` if something in it holds control characters (line breaks)."""
     _require_one_line("command", [job.command])
     require_setup(job.resources.setup, "the setup")
     setup = job.resources.setup.rstrip("\n").split("\n")

@@ -64,16 +64,7 @@ def _laid_out(job: Job, where: Layout, resources: Resources) -> Job:
 
 
 def study(name: str, arguments: Sequence[str], *, array: str, output: str, where: Layout, resources: Resources) -> Job:
-    """``sbatch/study.sbatch`` with everything filled in.
-
-    Args:
-        name: The study's folder.
-        arguments: Of ``repro study run``.
-        array: Which of its runs, and how many at once.
-        output: Where logs go.
-        where: What a run needs.
-        resources: What is asked of SLURM.
-    """
+    """``sbatch/study.sbatch`` with everything filled in; `array`: which of the study's runs, and how many at once."""
     job = dataclasses.replace(
         STUDY,
         title=(f"Made by repro study submit: runs {array.split('%')[0]} of {name}.", _ONCE),
@@ -86,15 +77,7 @@ def study(name: str, arguments: Sequence[str], *, array: str, output: str, where
 
 
 def run(name: str, arguments: Sequence[str], *, output: str, where: Layout, resources: Resources) -> Job:
-    """``sbatch/run.sbatch`` with everything filled in; as `study`.
-
-    Args:
-        name: The job's.
-        arguments: Of ``repro fit``.
-        output: Where logs go.
-        where: What the run needs.
-        resources: What is asked of SLURM.
-    """
+    """``sbatch/run.sbatch`` with everything filled in: the job's name, and arguments of ``repro fit``."""
     job = dataclasses.replace(
         RUN,
         title=(f"Made by repro: one run, {name}.", _ONCE),

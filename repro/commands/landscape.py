@@ -32,16 +32,18 @@ class Landscape(Request):
     """A request for a loss surface: around which network, on which grid."""
 
     target: Path = argument("a run directory, one of its checkpoints, or a configuration (.yaml)")
-    directions: Literal["random", "filter", "pca"] = option("the plane", default="random")
-    points: int = option("on each axis", default=51)
+    directions: Literal["random", "filter", "pca"] = option("directions that span the plane", default="random")
+    points: int = option("grid points on each axis", default=51)
     radius: float = option("half the side of the grid, in lengths of a direction", default=1.0)
-    samples: int = option("training images, or all if there are fewer", default=1024)
+    samples: int = option("number of training images (all, if there are fewer)", default=1024)
     seed: int = option("seed of the directions", default=0)
     batch_size: int = option("images at a time", default=1024)
     together: int | None = option("grid points at a time (default: 8 on a GPU, otherwise 1)", default=None)
-    part: str | None = option("i/n: only the i-th of n parts (default: the SLURM array's or torchrun's)", default=None)
+    part: str | None = option(
+        "i/n: compute only the i-th of n parts (default: the SLURM array task, or the rank of torchrun)", default=None
+    )
     device: str = option("auto, cpu, cuda", default="auto")
-    out: Path | None = option(f"folder (default: {SURFACE}/ in the run's directory)", default=None)
+    out: Path | None = option(f"folder for the surface (default: {SURFACE}/ in the run directory)", default=None)
     again: bool = option("replace an existing surface", default=False)
     trust: tuple[str, ...] = trust_option()
 

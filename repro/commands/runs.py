@@ -26,7 +26,7 @@ class _Shown(Request):
 
 
 class _Compared(Request):
-    paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
+    paths: tuple[Path, ...] = argument("run directories, or folders of runs", nargs="+", metavar="RUN")
 
 
 class _Cleaned(_Listed):
@@ -142,9 +142,9 @@ def _clean(request: _Cleaned) -> int:
 
 
 _ACTIONS = {
-    "list": Action(_Listed, _list, "every run with its state"),
-    "show": Action(_Shown, _show, "one run: configuration, state, lives, disk"),
-    "compare": Action(_Compared, _compare, "in what runs differ"),
-    "clean": Action(_Cleaned, _clean, "delete checkpoints and kept features that may go"),
+    "list": Action(_Listed, _list, "list every run with its state"),
+    "show": Action(_Shown, _show, "show one run: configuration, state, starts, disk"),
+    "compare": Action(_Compared, _compare, "list the settings and results in which runs differ"),
+    "clean": Action(_Cleaned, _clean, "delete checkpoints and stored features that are no longer needed"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class _Spectra(Request):
     run: Path = argument("a run directory, or a folder of `repro measure --spectra`")
     tolerance: float = option("singular values up to this share of σmax count as zero", default=2.0**-23)
-    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None, metavar="DIR")
+    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None)
 
 
 def main(request: _Spectra) -> int:

@@ -56,9 +56,6 @@ def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None
 
     That of a set given by import path is what its ``fingerprint(root, **arguments)`` says, if it has one; else a
     checksum of the arrays that its ``load()`` gives, if it has that; else its path and arguments alone.
-
-    Raises:
-        UserError: If the data are missing or damaged, or the import path leads nowhere.
     """
     if ":" in name:
         own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=OWN), "fingerprint", None)

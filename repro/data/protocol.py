@@ -51,11 +51,7 @@ class ImageData(Protocol):
 
 
 def require_image_data(data: Any, name: str) -> ImageData:
-    """A DataModule of one's own, if it has what a run asks for.
-
-    Raises:
-        UserError: It lacks something; all of it is named.
-    """
+    """A DataModule of one's own, if it has all that a run asks for; the error names what it lacks."""
     if isinstance(data, ImageData):
         return data
     lacks = [member for member in _MEMBERS if not hasattr(data, member)]

@@ -143,11 +143,7 @@ def dataset(name: str) -> Dataset:
 
 
 def counted(name: str, root: str | Path) -> Dataset:
-    """A data set of this package; if it is read from files, with the numbers of classes and images found on disk.
-
-    Raises:
-        UserError: There is no such data set, or it is one of files that are not there.
-    """
+    """A data set of this package; if it is read from files, with the numbers of classes and images found on disk."""
     entry = dataset(name)
     if entry.tree is None:
         return entry
@@ -157,11 +153,7 @@ def counted(name: str, root: str | Path) -> Dataset:
 
 
 def provenance(name: str, root: str | Path) -> dict[str, Any]:
-    """What a run records of its data: where they came from and whether the pixels are the published ones.
-
-    Raises:
-        UserError: If the data are not prepared.
-    """
+    """What a run records of its data: where they came from and whether the pixels are the published ones."""
     if ":" in name:
         return {"name": name}
     entry = dataset(name)

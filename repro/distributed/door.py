@@ -18,7 +18,7 @@ from typing import Any
 from repro.distributed.connection import Connection, Gone
 from repro.errors import PeerLost, UserError
 from repro.machine import this_process
-from repro.text import stretches
+from repro.text import ranges
 from repro.waiting import Wait
 
 PATIENCE_SECONDS = 600.0
@@ -136,8 +136,7 @@ def _receive(place: Place, facts: Facts, look: Callable[[], None]) -> Met:
     patience, hall = _Patience(place, look), _Hall(place, facts)
     try:
         while missing := hall.missing():
-            shown = ", ".join("-".join(map(str, ends)) for ends in stretches(missing))
-            patience.look(f"rank {shown}" if len(missing) == 1 else f"ranks {shown}")
+            patience.look(f"rank{'s' * (len(missing) > 1)} {ranges(missing)}")
         hall.require_agreement()
     except BaseException:
         hall.close([*hall.inside.values()])

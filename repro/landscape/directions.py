@@ -54,11 +54,7 @@ def filter_normalised(center: Parameters, generator: torch.Generator) -> dict[st
 def principal(
     center: Parameters, visited: Sequence[Parameters]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Float[Tensor, "steps 2"], float]:
-    """The two principal directions of a training path about its end (Li et al. 2018).
-
-    Args:
-        center: The end.
-        visited: Earlier points, two or more.
+    """The two principal directions of a training path of earlier points about its end (Li et al. 2018).
 
     Returns:
         Two orthogonal directions, scaled so that the farthest visited point has a coordinate of 1 in absolute value;

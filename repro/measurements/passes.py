@@ -102,15 +102,11 @@ def by_sample(tensor: Tensor, samples: int) -> Tensor:
 
 
 def modes(layer: WeightLayer, axes: int, *, folded: bool = False) -> list[str]:
-    """Names of the unfoldings of a tensor that this layer reads or writes, by axis; the first is the samples'.
+    """Names of the unfoldings of a tensor of so many axes that this layer reads or writes; the first is the samples'.
 
     The mode of the samples is the matrix of Definition 2, n × N with one column a sample: an unfolding and its
     transpose have the same singular values. A linear layer's channels are its last axis, a convolution's its second.
-
-    Args:
-        layer: The layer.
-        axes: Axes of the tensor.
-        folded: Whether its second axis was folded into the first (`by_sample`).
+    `folded`: the second axis was folded into the first (`by_sample`).
     """
     if folded:
         return ["matrix", "window", *modes(layer, axes - 1)[1:]]

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.distributed.ranks import Ranks
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import passes
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
@@ -66,11 +66,7 @@ class Probe:
 
     @property
     def images(self) -> Tensor:
-        """The inputs, where they are one tensor.
-
-        Raises:
-            UserError: The inputs are not one tensor.
-        """
+        """The inputs, where they are one tensor; else `UserError`."""
         if not isinstance(self.inputs, Tensor):
             raise UserError(f"this measurement takes inputs that are one tensor, not {described(self.inputs)}")
         return self.inputs
@@ -90,16 +86,7 @@ class Probe:
         layers: Sequence[WeightLayer] | None = None,
         inputs: Inputs = None,
     ) -> Any:
-        """The network's output for the inputs, in its present mode; layers are listened to as in `passes.run`.
-
-        Args:
-            read: Shown what each layer reads.
-            write: Shown what each layer returns.
-            error: Shown the gradient of what each layer reads.
-            weight: Shown the weight that acts.
-            layers: The layers that are listened to; all if None.
-            inputs: Other ones than the probe's.
-        """
+        """The network's output for the inputs (or others), in its present mode; with listeners as in `passes.run`."""
         inputs = self.inputs if inputs is None else inputs
         layers = self.layers if layers is None else layers
         graph = torch.is_grad_enabled()  # it holds buffers as they are; `training` puts them back
@@ -132,11 +119,7 @@ class Probe:
         return result
 
     def scores(self) -> Tensor:
-        """The class scores of the probe.
-
-        Raises:
-            UserError: The network returns something else, and ``output`` does not say which part they are.
-        """
+        """The class scores; `UserError` if ``output`` does not say which part of the network's they are."""
         return scores(self.run(), self.output)
 
     @cached_property
@@ -181,9 +164,6 @@ class Probe:
         """The gradient of each layer's weight, by the layer's number; a weight without one (frozen) is left out.
 
         Of the loss over the probe, in training mode, as a training step takes it.
-
-        Raises:
-            UserError: The probe has no labels.
         """
         with self.training() as loss:
             return self.gradients_of(loss, self.layers)
@@ -232,10 +212,7 @@ class Probe:
         """The loss of a forward pass in training mode, with its graph; afterwards the network is in its mode again.
 
         Gradients are to be asked for by `torch.autograd.grad`, which leaves ``.grad`` alone. Layers can be listened to
-        as in `run`.
-
-        Raises:
-            UserError: The probe has no labels, or no loss fits what the network returns.
+        as in `run`. `UserError` if the probe has no labels, or no loss fits what the network returns.
         """
         if self.labels is None and self.objective is None:
             raise UserError("gradients need the classes of the probe's images; pass labels")
@@ -274,15 +251,10 @@ def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
 
 
 def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Gradients of a loss, None for what it does not depend on.
-
-    Raises:
-        UserError: The backward pass fails.
-    """
+    """Gradients of a loss, None for what it does not depend on; `UserError` if the backward pass fails."""
     if not tensors or not loss.requires_grad:
         return [None] * len(tensors)
     try:
         return torch.autograd.grad(loss, tensors, allow_unused=True)
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise UserError(f"the backward pass fails ({reason}); measure what needs no gradient") from error
+        raise UserError(f"the backward pass fails ({first_line(error)}); measure what needs no gradient") from error

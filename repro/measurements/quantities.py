@@ -83,12 +83,7 @@ def names_so_far(measured: Collection[str]) -> list[str]:
 
 
 def so_far(records: Records, step: int) -> dict[str, float]:
-    """Every quantity that is known after `step` steps: the last value of each.
-
-    Args:
-        records: The run's metrics and readings until then.
-        step: Steps taken.
-    """
+    """Every quantity that is known after `step` steps, of the records until then: the last value of each."""
     values = {"step": float(step)}
     for name, metric in _SO_FAR.items():
         _, found = records.series(metric)

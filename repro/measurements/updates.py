@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import passes
 from repro.measurements.probe import Probe, gradients, trained_parameter
 from repro.networks import WeightLayer
@@ -27,10 +27,8 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
 
     The step is made by a copy of the optimiser, with its momentum and penalty, on copies of the parameters in float64,
     so that rounding of W does not hide a singular update. A weight that is made of parameters (normalised,
-    parametrised) is made anew of both, in float64.
-
-    Raises:
-        UserError: The optimiser is another network's, or its step needs more than gradients.
+    parametrised) is made anew of both, in float64. `UserError` if the optimiser is another network's, or its step needs
+    more than gradients.
     """
     optimizer = probe.optimizer
     assert optimizer is not None
@@ -88,7 +86,7 @@ def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
     try:
         twin.step()
     except (TypeError, RuntimeError) as error:  # it wants a closure, or takes no float64
-        reason = next(iter(str(error).splitlines()), "no message")
+        reason = first_line(error)
         raise UserError(f"updates cannot be taken of {type(twin).__name__} ({reason}); measure gradients") from error
     return {number: (old, after.detach()) for number, (old, after) in before.items()}
 

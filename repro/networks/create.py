@@ -43,8 +43,8 @@ def create_network(name: str, **options: Any) -> nn.Module:
     if foreign.is_foreign(name):
         foreign.check(name, parsed)
         return foreign.create(name, parsed)
-    family, depth = find(name, parsed)
-    build: Callable[[], nn.Module] = partial(load(family.builder), depth, parsed)
+    family, depth, spec = find(name, parsed)
+    build: Callable[[], nn.Module] = partial(load(family.builder), spec, parsed)
     if max(parsed.width or 0, parsed.groups or 0, *(parsed.hidden or ()), (depth or 0) // 10) > _USUAL:
         _require_memory(name, build)
     return build()

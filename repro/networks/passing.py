@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.networks.tracer import Tracer, clean, tensors
 
 Inputs = Any
@@ -28,11 +28,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def refuse(network: nn.Module) -> None:
-    """Refuse a network whose parameters have no values.
-
-    Raises:
-        UserError: It is lazy, lies on ``meta``, or is TorchScript, whose products are not seen.
-    """
+    """Refuse a network without values (lazy, on ``meta``), or of TorchScript, whose products are not seen."""
     kind = type(network).__name__
     if isinstance(network, torch.jit.ScriptModule):
         raise UserError(f"{kind} is TorchScript, whose products are not seen; pass the module that it was made of")
@@ -86,13 +82,7 @@ def samples(inputs: Inputs) -> int:
 
 
 def call(network: Callable[..., Any], inputs: Inputs, tracer: Tracer | None = None) -> Any:
-    """What the network makes of a copy of the inputs, since some networks change what they read.
-
-    Args:
-        network: The network, or what stands for it.
-        inputs: What it takes.
-        tracer: Looks on.
-    """
+    """What the network makes of a copy of the inputs, as some networks change what they read; the tracer looks on."""
     inputs = mapped(torch.clone, inputs)
     if tracer is not None:
         tracer.start(inputs)
@@ -104,29 +94,21 @@ def call(network: Callable[..., Any], inputs: Inputs, tracer: Tracer | None = No
 
 @contextmanager
 def refusing(network: nn.Module, inputs: Inputs) -> Iterator[None]:
-    """Tell in one line that the network does not take the inputs.
-
-    Raises:
-        UserError: It does not.
-    """
+    """Tell in one line that the network does not take the inputs."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise UserError(
-            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: {reason}; "
-            "pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its device"
+            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: "
+            f"{first_line(error)}; pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its "
+            "device"
         ) from error
 
 
 def joined(one: Inputs, other: Inputs) -> Inputs:
-    """Two batches as one.
-
-    Raises:
-        UserError: They are not alike.
-    """
+    """Two batches as one; `UserError` if they are not alike."""
     of_one, of_other = list(tensors(one)), list(tensors(other))
     pairs = {id(a): (a, b) for a, b in zip(of_one, of_other, strict=False)}
     if len(of_one) != len(of_other) or any(a.shape[1:] != b.shape[1:] for a, b in pairs.values()):

@@ -61,11 +61,7 @@ def activation_names(network: nn.Module) -> list[str]:
 
 
 def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) -> list[ActivationSite]:
-    """All hidden neurons, call by call in forward order, by a pass of one image in eval mode that disturbs nothing.
-
-    Raises:
-        UserError: A layer that the network names does not exist, or none is called.
-    """
+    """All hidden neurons, call by call in forward order, by a pass of one image in eval mode that disturbs nothing."""
     sites: list[ActivationSite] = []
     hooks = []
     modules = dict(network.named_modules())
@@ -262,12 +258,7 @@ class SkipToOutput(nn.Module):
 def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str = "he", **options: Any) -> SkipToOutput:
     """A network with its randomly chosen neurons connected to the output by weights that are drawn.
 
-    Args:
-        network: See `SkipToOutput`.
-        neurons: N.
-        seed: Seed of the choice; the weights are drawn from torch's global generator.
-        initialization: A key of `repro.networks.initialization.INITIALIZATIONS`.
-        options: ``image``, ``num_classes``, ``head`` and ``scale``, as `SkipToOutput` takes them.
+    As `SkipToOutput`, which takes the options; the weights are drawn from torch's global generator.
     """
     connected = SkipToOutput(network, neurons, seed, **options)
     initialise(connected.skip, initialization)

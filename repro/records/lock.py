@@ -165,11 +165,7 @@ class Lock:
 
 
 def _put(temporary: Path, path: Path) -> None:
-    """Make `path` the file `temporary`, unless it is there: by a link, which is atomic on NFS too.
-
-    Raises:
-        FileExistsError: The lock exists.
-    """
+    """Make `path` the file `temporary`, unless it is there (`FileExistsError`): by a link, atomic on NFS too."""
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -38,12 +38,7 @@ _PLOTTED = """Final training accuracy above chance against a reading, a point a 
 
 
 def foretold(folders: Sequence[Path], memory: Memory) -> list[Forecast]:
-    """What the first readings of the runs in some folders foretell.
-
-    Args:
-        folders: Folders that exist.
-        memory: Keeps what was read of the runs.
-    """
+    """What the first readings of runs in these folders foretell; the memory keeps what was read of them."""
     prints = Prints()
     key = of(code(), "cases", [(run.name, prints.of(run).whole) for run in find_runs(folders)])
     if (kept := memory.get(key)) is None:
@@ -106,10 +101,7 @@ def page(
 ) -> tuple[str, str]:
     """The page and its table as Markdown; both empty if there is nothing to show.
 
-    Args:
-        figures: Sections with their figures' keys by name.
-        told: What first readings foretell.
-        known: The sections' figures by key.
+    Of sections with their figures' keys by name, of what first readings foretell, and of the figures by key.
     """
     parts = []
     for name in _TURNED:

@@ -62,11 +62,8 @@ class RunResult:
 def outcomes(section: Section, read: dict[Hashable, RunResult] | None = None) -> list[RunResult]:
     """The outcome of every cell, in order; runs are read here and nowhere else.
 
-    Records are those of the first `MOST_DRAWN` labels.
-
-    Args:
-        section: Whose cells.
-        read: Outcomes that other sections have read, which stand for equal cells; new ones are put in.
+    Records are those of the first `MOST_DRAWN` labels. What other sections have `read` stands for equal cells; new
+    outcomes are put in.
     """
     read = {} if read is None else read
     drawn = set(section.labels[:MOST_DRAWN])

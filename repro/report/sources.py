@@ -69,9 +69,6 @@ def sections(paths: Sequence[Path]) -> list[Section]:
 
     A run directory that is named itself is reported on its own even if it belongs to a study. Runs in a study's folder
     that its manifest does not name (such as those set aside by ``--again``) are left out.
-
-    Raises:
-        UserError: If a path does not exist, no run is found, or a manifest cannot be read.
     """
     runs = find_runs(paths)
     if not runs:
@@ -129,12 +126,7 @@ def of_cells(
 ) -> Section:
     """The section of a study as its file has it now, whatever manifests say.
 
-    Args:
-        study: The study.
-        preset: Its preset; None for the first.
-        cells: Its cells.
-        folders: Where to look for runs, in this order.
-        command: What makes it.
+    Runs are looked for in the folders, in this order; without a preset it is the first. The command makes the runs.
     """
     return of_study(study.at(preset, command), *found(cells, folders))
 

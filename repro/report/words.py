@@ -25,7 +25,7 @@ from repro.measurements.kappa import (
 from repro.measurements.quantities import in_words
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
-from repro.text import stretches
+from repro.text import ranges
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
@@ -156,8 +156,8 @@ def _growth(runs: Sequence[RunRecords]) -> str:
         growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
             factors.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
-    parts = [f"{name} {_span(values)}" for name, values in factors.items()]
-    return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
+    parts = [f"{_span(values)} ({name})" for name, values in factors.items()]
+    return f"From the first to the last measurement it was multiplied by {', '.join(parts)}." if parts else ""
 
 
 def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
@@ -172,7 +172,7 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
         for name, tables in by_label.items():
             layers = [table.index[table["kind"] == kind].tolist() for table in tables]
             if any(layers):
-                where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
+                where = ranges(layers[0], most=4) if len(tables) == 1 else f"{len(tables)} runs"
                 counts = _span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
     sound = [name for name, tables in by_label.items() if all((table["kind"] == FINITE).all() for table in tables)]
@@ -188,9 +188,3 @@ def _span(values: Sequence[float | int]) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def ranges(layers: Sequence[int]) -> str:
-    """``[1, 2, 3, 7]`` as ``1 to 3, 7``; of more than four stretches the first three and the last."""
-    texts = [" to ".join(map(str, ends)) for ends in stretches(layers)]
-    return ", ".join(texts if len(texts) <= 4 else [*texts[:3], "…", texts[-1]])

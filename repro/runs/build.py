@@ -18,7 +18,7 @@ from repro.config import Config, signature, to_flat
 from repro.data import ImageData, create_data
 from repro.distributed.processes import check_layout, devices, require_others, several
 from repro.distributed.together import Together, attended, cluster_environment
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput, connect
@@ -166,7 +166,7 @@ def _trainer(
     except MisconfigurationException as error:  # no such accelerator here, or fewer devices
         raise UserError(
             f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
-            f"this machine does not have ({next(iter(str(error).splitlines()), '')})"
+            f"this machine does not have ({first_line(error)})"
         ) from error
 
 
@@ -193,11 +193,8 @@ def _connected(config: Config, network: nn.Module, data: ImageData) -> SkipToOut
 def restore(config: Config, checkpoint: Path, **trainer_options: Any) -> tuple[Experiment, dict[str, Any]]:
     """Build a configuration's experiment with a checkpoint's weights; options as for `build`.
 
-    Returns:
-        The experiment, and the checkpoint's content; of a card's weights those, with epoch and global_step.
-
-    Raises:
-        UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
+    Returns the experiment and the checkpoint's content; of a card's weights those, with epoch and global_step.
+    `UserError` if the checkpoint cannot be read, is another network's, or the data are missing.
     """
     experiment = build(config, **trainer_options)
     alone = checkpoint.suffix == ".safetensors"
@@ -211,14 +208,10 @@ def restore(config: Config, checkpoint: Path, **trainer_options: Any) -> tuple[E
 
 
 def evaluate(config: Config, checkpoint: Path) -> dict[str, float]:
-    """Evaluate a checkpoint on the training set and every held-out part.
+    """Evaluate a checkpoint on the training set and every held-out part: ``train_accuracy``, ``test_cross_entropy`` ...
 
-    Returns:
-        ``train_accuracy``, ``train_cross_entropy``, ``test_accuracy`` ...
-
-    Raises:
-        UserError: As `restore`, and where the processes are others than the configuration asks for.
-        PeerLost: Another process has gone.
+    `UserError` as from `restore`, and where the processes are others than the configuration asks for; `PeerLost` if
+    another process has gone.
     """
     check_layout(config)
     require_others(config)

@@ -140,14 +140,7 @@ def _measuring(config: Config) -> MeasureCallback:
 
 
 class RunSession(Callback):
-    """Records one session of a run: that it runs, on what, and how it ended.
-
-    Args:
-        config: The run's configuration, checked.
-        run: Its directory, prepared and locked.
-        stop: The request to stop.
-        checkpoint: Where it goes on from.
-    """
+    """Records one session of a run: that it runs, on what, from which checkpoint, and how it ended."""
 
     def __init__(self, config: Config, run: RunDirectory, stop: StopRequest, *, checkpoint: Path | None) -> None:
         self.config, self.run = config, run
@@ -177,11 +170,7 @@ class RunSession(Callback):
         return None if self.checkpoint is None else self.checkpoint.name
 
     def follow(self, name: str | None) -> None:
-        """Go on from the checkpoint that rank 0 goes on from.
-
-        Raises:
-            UserError: This process does not see it.
-        """
+        """Go on from the checkpoint that rank 0 goes on from; `UserError` if this process does not see it."""
         if name == self.start_name:
             return
         path = None if name is None else self.run.checkpoints / name

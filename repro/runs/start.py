@@ -44,14 +44,8 @@ def resolve(config: Config, base: Config | None = None) -> ResolvedRun:
     """Check a configuration, once, and find its run.
 
     A run is found by its identity, so that the same configuration written in another way is the same run; one that an
-    older version made is found by the identity that it gave.
-
-    Args:
-        config: The run's configuration.
-        base: What it builds on, for the readable part of a new name.
-
-    Raises:
-        UserError: For anything that `repro.runs.validation.check` refuses.
+    older version made is found by the identity that it gave. A new name's readable part is what differs from `base`.
+    `UserError` for anything that `repro.runs.validation.check` refuses.
     """
     config, base = full_batch(config), base or Config()
     if base.data.batch_size == "full":
@@ -124,8 +118,7 @@ def start(
 def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterator[bool]:
     """The run's directory, made if it is new, and locked; the errors of what is done there put into words.
 
-    Yields:
-        Whether there is anything to do.
+    Yields whether there is anything to do.
     """
     config, run = resolved.config, resolved.directory
     check_layout(config)
@@ -214,22 +207,14 @@ def _same(run: RunDirectory, config: Config) -> None:
 
 
 def stored(path: str | Path) -> tuple[RunDirectory, Config]:
-    """An existing run with its configuration, which says where it lies now.
-
-    Raises:
-        UserError: If `path` is not a run directory or its configuration cannot be read.
-    """
+    """An existing run with its configuration, which says where it lies now."""
     run = RunDirectory.open(path)
     config = load(run.config_path)
     return run, dataclasses.replace(config, runs=str(run.path.parent.parent), study=run.study)
 
 
 def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
-    """A run with its configuration and one of its checkpoints: the one at `path`, or the newest of a directory's.
-
-    Raises:
-        UserError: As `stored`, and if there is no such checkpoint or none at all.
-    """
+    """A run with its configuration and one of its checkpoints: the one at `path`, or the newest of a directory's."""
     path = Path(path)
     if path.suffix == ".ckpt" or path.name == RunDirectory.WEIGHTS:
         if not path.is_file():
@@ -241,11 +226,7 @@ def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
 
 
 def newest_checkpoint(run: RunDirectory) -> Path:
-    """The newest of a run's checkpoints; of a card's folder its weights.
-
-    Raises:
-        UserError: It has none.
-    """
+    """The newest of a run's checkpoints, of a card's folder its weights; `UserError` if it has none."""
     if not (saved := run.saved_checkpoints() or [path for path in [run.weights_path] if path.is_file()]):
         raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
     return saved[-1]

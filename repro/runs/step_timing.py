@@ -57,13 +57,9 @@ def _typical(moments: list[float]) -> float:
 def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     """How long each step of a run of `steps` steps takes on this machine.
 
-    Returns:
-        Seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the GPU's
-        name; bytes of a checkpoint.
-
-    Raises:
-        UserError: For a mistake in the configuration, missing data, or a run whose steps cannot be timed alone:
-            random features are computed for all images before the first step.
+    Returns seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the
+    GPU's name; bytes of a checkpoint. `UserError` for a run whose steps cannot be timed alone: random features are
+    computed for all images before the first step.
     """
     if config.model.train == "output":
         raise UserError("random features are computed for all images before the first step; run the cell to know")

@@ -63,13 +63,9 @@ def lanczos(product: Product, start: Float[Tensor, " side"], *, steps: int, tole
 
 
 def signs(side: int, count: int, generator: torch.Generator, like: Tensor) -> Iterator[Float[Tensor, " side"]]:
-    """Random vectors of ±1 (Hutchinson 1990): the mean of v·Av over them is the trace of A, exactly if A is diagonal.
+    """Random vectors of ±1 (Hutchinson 1990), as many as `count`, of a side, of the dtype and device of `like`.
 
-    Args:
-        side: Side of the matrix.
-        count: How many.
-        generator: On the CPU.
-        like: Whose dtype and device they have.
+    The mean of v·Av over them is the trace of A, exactly if A is diagonal. The generator is on the CPU.
     """
     for _ in range(count):
         bits = torch.randint(2, (side,), generator=generator, dtype=torch.int8)

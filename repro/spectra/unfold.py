@@ -38,12 +38,9 @@ def unfold(tensor: Shaped[Tensor, "..."], mode: int) -> Shaped[Tensor, "rows col
 
 
 def short_unfoldings(stack: Shaped[Tensor, "batch ..."], mode: int, room: Tensor) -> Shaped[Tensor, "batch short long"]:
-    """The mode-n unfolding of each tensor in a stack, transposed where it has more rows than columns.
+    """The mode-n unfolding of each tensor in a contiguous stack, transposed where it has more rows than columns.
 
-    Args:
-        stack: Tensors of one shape, contiguous.
-        mode: Which dimension gives the rows before transposition.
-        room: A contiguous tensor like it, used where the unfolding is no view.
+    `room` is a contiguous tensor like it, used where the unfolding is no view.
     """
     turned = stack.movedim(mode + 1, 1)
     if 0 < mode < stack.ndim - 2:

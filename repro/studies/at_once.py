@@ -102,14 +102,9 @@ class AtOnce:
         self._cut = False  # by the budget
 
     def run(self) -> list[StudyCell]:
-        """Run all cells.
+        """Run all cells, and return those that failed (the ends of their logs have been printed).
 
-        Returns:
-            The cells that failed (the ends of their logs have been printed).
-
-        Raises:
-            Interrupted: When asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
-            UserError: If the logs cannot be written.
+        `Interrupted` when asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
         """
         with refusing(f"cannot write '{self._logs}'", "choose another --runs"):
             self._logs.mkdir(parents=True, exist_ok=True)

@@ -81,11 +81,7 @@ def _operand(text: str, claim: str) -> float | Cell:
 
 
 def parse(claim: str) -> Claim:
-    """Read ``90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)``.
-
-    Raises:
-        UserError: It cannot be read.
-    """
+    """Read ``90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)``."""
     text, source, one_bound = (part.strip() for part in [*claim.split("|"), "", ""][:3])
     match = COMPARISON.fullmatch(text)
     if match is None:
@@ -101,14 +97,7 @@ def parse(claim: str) -> Claim:
 def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
     """Refuse a claim that cannot be read, that is not the paper's, or that speaks of what the study does not have.
 
-    Args:
-        claim: The claim.
-        labels: The study's cells.
-        of_paper: Whether it is a paper's: those of one's own study need no source.
-
-    Raises:
-        UserError: It names no place in the paper; it has one bound on a number without saying why; or there is no such
-            cell or quantity.
+    A paper's names its place there, and why if it has one bound on a number; those of one's own study need no source.
     """
     parsed = parse(claim)
     if of_paper and not _SOURCE.search(parsed.source):

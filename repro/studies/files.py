@@ -66,16 +66,7 @@ def _list(value: object, what: str) -> Sequence[Any]:
 
 
 def load(name: str, *, above: Sequence[Path] = ()) -> Study:
-    """A study by name, or by the path of a file that ends in .yaml.
-
-    Args:
-        name: Name or path.
-        above: Files of studies that take this one's runs.
-
-    Raises:
-        UserError: For an unknown study, an unknown or missing key, a grid without runs, or a claim about a cell that
-            the study does not have.
-    """
+    """A study by name, or by the path of a file that ends in .yaml; `above` are files of studies that take its runs."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else configurations() / "studies" / f"{name}.yaml"
     if not path.is_file():
         raise unknown("study", name, names(), extra="or the path of a .yaml file")

@@ -66,9 +66,6 @@ def cases(folders: Sequence[Path]) -> list[Case]:
 
     Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
     nothing.
-
-    Raises:
-        UserError: A folder does not exist.
     """
     found: dict[str, Case] = {}
     for run in find_runs(folders):
@@ -84,7 +81,8 @@ def cases(folders: Sequence[Path]) -> list[Case]:
 
 def _case(run: RunDirectory) -> Case | None:
     config = load(run.config_path)
-    if (dataset := DATASETS.get(config.data.name)) is None:
+    dataset = DATASETS.get(config.data.name)
+    if dataset is None or not dataset.classes:  # the number of classes, and so chance, is not known
         return None
     records = RunRecords.read(run, classes=dataset.classes)
     before = _readings(records, 0)

@@ -17,11 +17,7 @@ from repro.studies.study import StudyCell
 
 
 def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
-    """Refuse a budget that is too short for runs to get further in it.
-
-    Raises:
-        UserError: It is under `LEAST_MINUTES`, the time between two checkpoints, or what a run is known to need.
-    """
+    """Refuse a budget under `LEAST_MINUTES`, the time between two checkpoints, or what a run is known to need."""
     text = f"--budget is {budget.minutes:g} minutes"
     if budget.minutes < LEAST_MINUTES:
         raise UserError(f"{text}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")

@@ -105,12 +105,7 @@ class Study(Description):
         return self.presets[name]
 
     def at(self, preset: str | None, command: str) -> SizedDescription:
-        """What the study says of itself at a preset.
-
-        Args:
-            preset: Its name; None for the first.
-            command: What makes it.
-        """
+        """What the study says of itself at a preset (None: the first), made by a command."""
         name, size = preset or self.default_preset, self.preset(preset)
         fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
         fields["claims"] = self.claims_at(name)
@@ -188,11 +183,7 @@ def require_once(values: Sequence[object], what: str) -> None:
 
 
 def _require_different(cells: Sequence[StudyCell], source: str) -> None:
-    """Refuse two cells that are one run: it would be compared with itself, or count as two.
-
-    Raises:
-        UserError: Names both.
-    """
+    """Refuse two cells that are one run: it would be compared with itself, or count as two."""
     by_key: dict[str, StudyCell] = {}
     for cell in cells:
         key = json.dumps(_acting(cell.config), sort_keys=True, default=str)

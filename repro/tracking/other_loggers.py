@@ -24,8 +24,7 @@ _NEEDS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
 def other_loggers(run: RunDirectory, config: Config) -> list[BesideLogger]:
     """The loggers that a configuration asks for beside the record; each begins when the run does.
 
-    Raises:
-        UserError: The package of one is not installed; says which.
+    `UserError` says which package is not installed.
     """
     for name in config.log.other_loggers:
         packages = _NEEDS.get(name, ())
@@ -37,10 +36,7 @@ def other_loggers(run: RunDirectory, config: Config) -> list[BesideLogger]:
 class BesideLogger(Logger):
     """One of Lightning's loggers: metrics, and of readings medians and maxima, from rank 0, each life of a run anew.
 
-    Args:
-        kind: ``tensorboard``, ``csv`` or ``mlflow``.
-        run: The run's directory, which has a folder of that name for its files.
-        config: Its configuration.
+    Its kind is ``tensorboard``, ``csv`` or ``mlflow``; its files lie in a folder of that name in the run's directory.
     """
 
     def __init__(self, kind: str, run: RunDirectory, config: Config) -> None:

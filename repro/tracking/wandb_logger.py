@@ -16,7 +16,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from repro.config import Config, LogConfig
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
 from repro.text import shell
@@ -24,7 +24,7 @@ from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_environment import Mode, asked_mode, ignored, said
 from repro.tracking.wandb_run import Sender, close_run, confirm, finish, open_run
-from repro.tracking.wandb_service import MissingProject, Service, available, place, reason
+from repro.tracking.wandb_service import MissingProject, Service, available, place
 
 P = ParamSpec("P")
 
@@ -42,11 +42,7 @@ def wandb_logger(run: RunDirectory, *, config: Config, identifier: str) -> RunWa
 
 
 class WandbIdentifier(Callback):
-    """Carries W&B's id of the run in its checkpoints.
-
-    Args:
-        identifier: The id.
-    """
+    """Carries W&B's id of the run in its checkpoints."""
 
     def __init__(self, identifier: str) -> None:
         self.identifier = identifier
@@ -70,12 +66,8 @@ class RunWandbLogger(Logger):
 
     Online the run that has this id goes on where W&B has it: first comes what the record has and W&B lacks, and what a
     restarted run repeats is left out. Offline each life of the run writes its own log of what is new. The first failure
-    of W&B's is told in one line; the training and its record go on without.
-
-    Args:
-        run: The run's directory; W&B's own files lie in its folder ``wandb``, or in WANDB_DIR.
-        config: The run's configuration.
-        identifier: W&B's id of the run, the same in all its lives.
+    of W&B's is told in one line; the training and its record go on without. The id is the same in all lives; W&B's own
+    files lie in the run's folder ``wandb``, or in WANDB_DIR.
     """
 
     def __init__(self, run: RunDirectory, *, config: Config, identifier: str) -> None:
@@ -123,7 +115,7 @@ class RunWandbLogger(Logger):
         try:
             action(*args, **kwargs)
         except Exception as error:  # whatever W&B raises, the run goes on
-            self._broken = reason(error)
+            self._broken = first_line(error)
             _say(
                 f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
                 f"`{_sync(self._run)}` sends it"
@@ -190,8 +182,7 @@ class RunWandbLogger(Logger):
     def close(self, status: str) -> None:
         """Close W&B's run, a finished one with its figures: each run of a study in the same process has its own.
 
-        Args:
-            status: The run's; unless it has ended or failed, it is to be continued.
+        Unless its status is that it has ended or failed, it is to be continued.
         """
         if self._remote is None:
             return

@@ -162,13 +162,10 @@ class Classifier(EvaluatedModule):
         return loss + penalty if self.training_config.spectral_penalty else loss
 
     def _note(self, loss: Tensor, cross_entropy: Tensor, penalty: Tensor | float, size: int) -> tuple[Tensor, Tensor]:
-        """Take the whole batch's loss, cross-entropy and objective before the step.
+        """Take the whole batch's loss, cross-entropy and objective before the step, the same on every rank.
 
-        Every rank takes the same. Of batches after the first that is not finite nothing is taken: how many there are
-        hangs on when that one is seen.
-
-        Returns:
-            The batch's number of images, and what the objective adds to the loss.
+        Of batches after the first that is not finite nothing is taken: how many there are hangs on when that one is
+        seen. Returns the batch's number of images, and what the objective adds to the loss.
         """
         sums = torch.stack([loss.detach().double() * size, cross_entropy.detach().double() * size])
         sums = torch.cat([sums, torch.full((1,), float(size), dtype=sums.dtype, device=sums.device)])
@@ -184,13 +181,9 @@ class Classifier(EvaluatedModule):
         return sums[2], added
 
     def require_convergence(self, *, now: bool = False) -> None:
-        """Look, at steps that are recorded and every so many others, whether a step's loss was not finite.
+        """Look, at steps that are recorded and every so many others, or `now`, whether a step's loss was not finite.
 
-        Args:
-            now: Look in any case.
-
-        Raises:
-            Diverged: It was; on every rank alike.
+        Every rank raises `Diverged` alike.
         """
         step = self.trainer.global_step
         if now or step % self.every_n_steps == 0 or step % CHECK_EVERY == 0:

@@ -64,11 +64,7 @@ class Compiled:
         self._largest = 0
 
     def __call__(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """Class scores.
-
-        Raises:
-            UserError: torch cannot compile the network.
-        """
+        """Class scores; `UserError` if torch cannot compile the network."""
         if len(images) < self._largest:
             scores: Tensor = self._network(images)
             return scores
@@ -93,11 +89,7 @@ class Compiled:
 
 
 def require_compiler(device: torch.device) -> None:
-    """Refuse before the training what the first step would find missing.
-
-    Raises:
-        UserError: There is no C++ compiler for a CPU, or no Triton for a GPU.
-    """
+    """Refuse before the training what the first step would find missing: a C++ compiler for a CPU, Triton for a GPU."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
@@ -120,9 +112,6 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
 
     A block is a module with parts that stands in a row with others of its class. One that is listened to, as for skip
     connections to the output, stays as it is: what listens is another function in each block.
-
-    Raises:
-        UserError: Nothing repeats.
     """
     blocks: list[tuple[str, nn.Module]] = []  # row, block
 

@@ -18,9 +18,6 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
 
     Those are Muon's, "all the convolutional filters except the first one", as its author asks
     (github.com/KellerJordan/Muon). Skip connections to the output are output layers too.
-
-    Raises:
-        UserError: There is none.
     """
     inner = network.network if isinstance(network, SkipToOutput) else network
     kinds = nn.modules.conv._ConvNd | nn.Linear

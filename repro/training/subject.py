@@ -24,11 +24,7 @@ class KnowsItsObjective(Protocol):
 
 
 def network_of(module: LightningModule, name: str | None) -> nn.Module:
-    """The network to measure: the one named, the attribute ``network``, or the module itself.
-
-    Raises:
-        UserError: There is none by that name, or the module has no forward pass of its own.
-    """
+    """The network to measure: the one named, the attribute ``network``, or the module itself."""
     parts = [key for key, _ in module.named_children()]
     if name is not None:
         try:
@@ -62,11 +58,7 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
 
 
 def optimizer_of(trainer: Trainer, network: nn.Module) -> Optimizer | None:
-    """The optimiser that has the network's parameters.
-
-    Raises:
-        UserError: Several have.
-    """
+    """The optimiser that has the network's parameters; `UserError` if several have."""
     own = {id(parameter) for parameter in network.parameters()}
     having = [
         optimizer

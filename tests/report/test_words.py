@@ -37,7 +37,7 @@ def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
     run("a", growth=2.0)
     run("b", seed=1, growth=20_000.0, channel=math.inf, sigma_min=1e-9)
     folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"))
-    assert "multiplied by: ResNet-20 2 to 20,000." in captions(folder, "first-layer")[1]
+    assert "multiplied by 2 to 20,000 (ResNet-20)." in captions(folder, "first-layer")[1]
     found = captions(folder, "representations")[1]
     assert "κ is infinite by being beyond float32 (κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
 
@@ -46,14 +46,6 @@ def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, m
     run("a")
     folder = manifest(("resnet20", 0, "a"), reduced=False, reductions=[], paper="Nguyen")
     assert all("aper" not in sentence for sentence in captions(folder, "weights"))
-
-
-@pytest.mark.parametrize(
-    ("layers", "text"),
-    [([3], "3"), ([1, 2, 3, 7], "1 to 3, 7"), ([1, 3, 5, 7, 9, 10], "1, 3, 5, …, 9 to 10"), ([], "")],
-)
-def test_ranges(layers: list[int], text: str) -> None:
-    assert words.ranges(layers) == text
 
 
 @pytest.mark.parametrize(

@@ -157,10 +157,12 @@ def test_crops_at_full_size_are_filled_with_reflections(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in OF_THEIR_OWN if "night" in load(name).presets])
 def test_a_night_has_our_full_width_and_all_images(name: str) -> None:
-    for one, other in zip(cells(name, "night"), load(name).cells("full", seeds=[0]), strict=True):
-        assert one.config.model == other.config.model
-        assert one.config.data == other.config.data
-        assert one.config.trainer.max_epochs >= 5
+    full = {cell.label: cell.config for cell in load(name).cells("full", seeds=[0])}
+    for cell in cells(name, "night"):
+        assert cell.config.model == full[cell.label].model
+        assert cell.config.data == full[cell.label].data
+        # Nguyen's networks are some times as large, and converge in few epochs or stay at chance.
+        assert cell.config.trainer.max_epochs >= (5 if load(name).paper == "Oyedotun" else 2)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)

@@ -21,8 +21,7 @@ from repro.errors import UserError, refusing
 def rehearse(plan: Plan) -> list[Verdict]:
     """Play it; every job is cancelled at its end, and by Ctrl-C.
 
-    Raises:
-        UserError: SLURM refuses, does not answer, or the run that is left alone does not come to its end.
+    `UserError` if SLURM refuses, does not answer, or the run that is left alone does not come to its end.
     """
     alone, *others = together = scenes(plan)
     written = {scene.name: sbatch.text(scene.job) for scene in together}

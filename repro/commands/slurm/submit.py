@@ -28,16 +28,12 @@ EXAMPLES = (
 
 class _Submit(ConfiguredRequest, OnSlurm):
     files: tuple[str, ...] = argument(
-        "YAML files, a run and a job each; the flags are those of all", nargs="*", default=(), metavar="CONFIG"
+        "YAML files: one run and one job for each; flags apply to all of them", nargs="*", default=(), metavar="CONFIG"
     )
 
 
 def main(request: _Submit) -> int:
-    """Submit what is neither finished nor on its way; the status is 1 if a check fails.
-
-    Raises:
-        UserError: A configuration or an option is wrong, or SLURM refuses.
-    """
+    """Submit what is neither finished nor on its way; the status is 1 if a check fails."""
     if request.base != Config():
         raise UserError("repro submit takes configuration files as they are: repro submit FILE ..., without --config")
     resources = request.resources()

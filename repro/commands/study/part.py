@@ -21,9 +21,9 @@ class Part(Request):
     """A request about some cells of a study."""
 
     name: str = argument("a study's name, or the path of a .yaml file")
-    preset: str | None = option("size (default: the study's first)", default=None)
-    seed: tuple[int, ...] | None = option("seeds instead of the preset's", default=None)
-    runs: str = option("folder of all run directories", default="runs")
+    preset: str | None = option("the study's size (default: its first)", default=None, metavar="SIZE")
+    seed: tuple[int, ...] | None = option("seeds (default: the preset's)", default=None)
+    runs: str = option("folder of all run directories", default="runs", metavar="DIR")
     trust: tuple[str, ...] = trust_option()
 
     @cached_property
@@ -55,11 +55,7 @@ class Part(Request):
         ]
 
     def progress(self, runs: Sequence[RunDirectory | None] | None = None) -> list[Progress]:
-        """How far the runs are, with what is known of step times here and in the kept records.
-
-        Args:
-            runs: The cells' runs, if they have been matched already.
-        """
+        """How far the runs are (`runs`: as `match` found them), by step times here and in the kept records."""
         runs = match(self.cells, self.folder)[0] if runs is None else runs
         return progress(self.cells, runs, rates([RESULTS, Path(self.runs)]))
 

@@ -20,11 +20,7 @@ class Submit(Part, OnSlurm):
 
 
 def submit(request: Submit) -> int:
-    """Submit the runs of a study that are neither finished nor on their way.
-
-    Raises:
-        UserError: A wrong option, or SLURM refuses.
-    """
+    """Submit the runs of a study that are neither finished nor on their way."""
     if request.max_parallel is not None and request.max_parallel < 1:
         raise UserError(f"--max-parallel is {request.max_parallel}; allowed: 1 or more")
     resources = request.resources()

@@ -45,10 +45,8 @@ def decode(path: Path, *, turned: bool = False) -> UInt8[Tensor, "3 height width
     """An image file as RGB, as it is stored, or (`turned`) as its EXIF data say that it is to be shown.
 
     JPEGs go through torchvision, which is faster than Pillow and gives the same pixels; what it does not take (CMYK,
-    other formats, JPEGs that it finds damaged) through Pillow.
-
-    Raises:
-        UserError: The file is missing, damaged, or no image; names it.
+    other formats, JPEGs that it finds damaged) through Pillow. `UserError` names a file that is missing, damaged or no
+    image.
     """
     try:
         content = np.fromfile(path, np.uint8)

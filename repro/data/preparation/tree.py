@@ -29,7 +29,7 @@ from repro.data.preparation.layout import (
     is_image,
     misnamed,
 )
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records.files import replace_text
 
 INDEX = ".index.json"
@@ -132,11 +132,8 @@ def beside(folder: Path) -> LeftOut:
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not is_hidden(entry.name)]
-    except OSError as error:
-        raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
+    with refusing(f"cannot read folder '{folder}'"), os.scandir(folder) as entries:
+        return [entry for entry in entries if not is_hidden(entry.name)]
 
 
 def _images_below(folder: Path) -> list[str]:
@@ -162,15 +159,13 @@ def _why_left_out(entry: os.DirEntry[str], otherwise: str) -> LeftOut:
 def _list_class(folder: Path) -> _ClassFolder:
     left_out = LeftOut()
     sizes = {}
-    try:
+    with refusing(f"cannot read folder '{folder}'"):
         modified = folder.stat().st_mtime_ns  # before the listing, so that a later change shows
         for entry in _scan(folder):
             if is_image(entry.name) and entry.is_file():
                 sizes[entry.name] = entry.stat().st_size
             else:
                 left_out.join([_why_left_out(entry, OTHER)])
-    except OSError as error:
-        raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
     names = tuple(sorted(sizes))
     digest = hashlib.sha256("".join(f"{name}/{sizes[name]}\n" for name in names).encode("utf-8", "surrogateescape"))
     return _ClassFolder(modified, names, digest.hexdigest(), left_out)

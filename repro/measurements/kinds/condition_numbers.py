@@ -52,7 +52,7 @@ _WEIGHTS = Kappa(
 )
 WEIGHTS = Measurement(
     name="weights",
-    says="κ of every weight layer's tensor, in every mode",
+    says="κ of the weights of every layer, in every mode",
     take=f"{_TAKE}weights",
     kappas=(_WEIGHTS,),
     quantities=(
@@ -125,7 +125,7 @@ _REPRESENTATIONS = _of_pass(
 )
 REPRESENTATIONS = Measurement(
     name="representations",
-    says="κ of what every weight layer reads: as the matrix of features by samples, and in the other modes",
+    says="κ of the input of every weight layer: as a matrix of features by samples, and in the other modes",
     take=f"{_TAKE}representations",
     kappas=_REPRESENTATIONS,
     figures=(
@@ -151,7 +151,7 @@ _OUTPUTS = _of_pass(
 )
 OUTPUTS = Measurement(
     name="outputs",
-    says="the same of what every layer returns, before its normalisation",
+    says="κ of the output of every weight layer, before normalisation and activation",
     take=f"{_TAKE}outputs",
     kappas=_OUTPUTS,
     figures=(
@@ -199,7 +199,7 @@ GRADIENTS = Measurement(
 )
 UPDATES = Measurement(
     name="updates",
-    says="κ of the optimiser's next W(t) − W(t−1), momentum and penalty included; drawn beside the gradients",
+    says="κ of the optimiser's next step W(t) − W(t−1), with momentum and penalty; drawn beside the gradients",
     take=f"{_TAKE}updates",
     kappas=(_UPDATES,),
 )

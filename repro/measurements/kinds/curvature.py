@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec, at_end
 from repro.measurements.reading import Reading
 
@@ -29,9 +29,6 @@ def curvature(probe: Probe) -> Iterator[Reading]:
     ``error``, a bound on how far the largest is off, ``trace`` by Hutchinson's estimator with ``trace_error``, its
     standard error, and ``parameters``, how many there are. Mode ``layer``: trace, its error and the parameters of the
     block of every layer's own weight; of `Probe.chosen` layers the block's eigenvalues, too.
-
-    Raises:
-        UserError: The probe has no labels, or something in the network has no second derivative.
     """
     import torch
 
@@ -72,7 +69,7 @@ def _slopes(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor | N
 
 
 def _no_second(error: RuntimeError) -> UserError:
-    reason = next(iter(str(error).splitlines()), "no message")
+    reason = first_line(error)
     return UserError(f"curvature needs second derivatives, and something has none ({reason}); measure gradients")
 
 
@@ -144,8 +141,8 @@ def _traces(
 
 CURVATURE = Measurement(
     name="curvature",
-    says="the largest and smallest eigenvalues of the loss's Hessian and its trace, whole and by layer (as long as "
-    "85 training steps, at 110 layers)",
+    says="largest and smallest eigenvalues and trace of the loss's Hessian, whole and by layer (takes as long as 85 "
+    "training steps at 110 layers)",
     take=curvature,
     figures=(
         FigureSpec(

@@ -21,14 +21,11 @@ _COLUMNS = 2**14
 
 
 def amplification(probe: Probe) -> Iterator[Reading]:
-    """The bound of Proposition 3 (Eq. 27) for every representation, from training to held-out images.
+    """The bound of Proposition 3 (Eq. 27) for every representation, from training to as many held-out images.
 
     ``condition_number``: κ(H) of the matrix n × N on the probe. ``relative_change``: ‖ΔH‖ / ‖H‖ in the spectral norm,
     where ΔH = H(held-out images) − H(probe). ``bound``: their product, which bounds the relative change of a linear
     layer's least-squares solution to first order. In eval mode, both batches in one pass.
-
-    Raises:
-        UserError: The probe has no held-out images, or not as many as images.
     """
     from repro.measurements import passes
     from repro.networks.passing import joined, samples
@@ -180,8 +177,7 @@ AMPLIFICATION = Measurement(
 )
 DISTANCE = Measurement(
     name="distance",
-    says="how far every representation is from the input and from the first, and how alike to the input it places the "
-    "samples (CKA)",
+    says="distance of every representation from the input and the first one, and its similarity to the input (CKA)",
     take=distance,
     figures=(
         FigureSpec(

@@ -100,8 +100,7 @@ _CIRCULAR = _kappa("circular", "operators", "circular boundary", "Maps of images
 _PADDED = _kappa("padded", "operators_padded", "zero padding", "Maps with zero padding", "With the zero padding")
 OPERATORS = Measurement(
     name="operators",
-    says="κ of every layer as the linear map of its images, which wrap around (circular boundary); of small ones also "
-    "with their zero padding",
+    says="κ of every layer as a linear map of images, with circular boundary; of small layers also with zero padding",
     take=operators,
     kappas=(_CIRCULAR, _PADDED),
     figures=(

@@ -45,7 +45,7 @@ def features(probe: Probe) -> Iterator[Reading]:
 
 FEATURES = Measurement(
     name="features",
-    says="rank and κ of the features Ψ that skip to the output, and whether they are fitted",
+    says="rank and κ of the features Ψ that skip connections bring to the output, and whether they fit the labels",
     take=features,
     figures=(
         FigureSpec(

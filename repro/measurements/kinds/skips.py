@@ -37,7 +37,7 @@ _PANELS = tuple(
 
 SKIPS = Measurement(
     name="skips",
-    says="the numbers that scale shortcuts, paths or the skips to the output: fixed, or as they are learned",
+    says="the factors of shortcuts, paths and skip connections to the output, fixed or learned",
     take=strengths,
     quantities=(
         at_end("skips_median", "median strength α of the shortcuts", mode="shortcut", quantity="strength"),

@@ -100,13 +100,9 @@ def rows_of(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> bo
 
 
 def samples_first(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> Tensor:
-    """The tensor with its axis of samples in front.
+    """The tensor with its axis of samples in front, which are `count`.
 
-    Args:
-        tensor: What a layer reads or returns.
-        layout: Where the samples are.
-        count: How many they are.
-        batch: How many there are, where the operation is known to have the tokens before them.
+    `batch`: how many there are, where the operation is known to have the tokens before them.
     """
     if batch:
         layout, count = "inner" if tensor.ndim == 2 else "second", batch

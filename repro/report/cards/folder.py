@@ -21,11 +21,7 @@ _MARK = "library_name: repro"
 
 
 def section_of(run: RunDirectory) -> Section:
-    """A run as a section of its own, with what its study, if it has one, says of it alone.
-
-    Raises:
-        UserError: The study's manifest cannot be read.
-    """
+    """A run as a section of its own, with what its study, if it has one, says of it alone."""
     if (run.path.parent / MANIFEST).is_file():
         (study,) = sections([run.path.parent])[:1]
         if cells := [cell for cell in study.cells if cell.run and cell.run.path.resolve() == run.path.resolve()]:
@@ -36,18 +32,9 @@ def section_of(run: RunDirectory) -> Section:
 
 
 def write(section: Section, out: Path, *, single: bool) -> list[Path]:
-    """Write the card's folder.
+    """Write the card's folder, in which files of the same name are replaced, and return the files, the card first.
 
-    Args:
-        section: What it is of.
-        out: The folder; files of the same name are replaced.
-        single: Whether it is one run's, which then lies in the folder itself.
-
-    Returns:
-        The files, the card first.
-
-    Raises:
-        UserError: No run has ended or has weights, or the folder cannot be written.
+    A `single` run lies in the folder itself. `UserError` if no run has ended or has weights.
     """
     results = outcomes(section)
     made = {result.cell.name: result.cell.run for result in results if _has_weights(result)}

@@ -56,13 +56,9 @@ class Card:
 def card(
     section: Section, results: Sequence[RunResult] = (), judged: Sequence[Verdict] = (), answers: Answers | None = None
 ) -> Card:
-    """The card of a section.
+    """The card of a section, of its runs (none if nothing was run) and the verdicts on its claims.
 
-    Args:
-        section: The section.
-        results: Its runs; none if nothing was run.
-        judged: The verdicts on its claims.
-        answers: Of the figure from which the card's drawing is made, if it is not made of accuracies.
+    `answers` are those of the figure from which the card's drawing is made, if it is not made of accuracies.
     """
     done = sum(outcome.ended for outcome in results)
     of_accuracies = answers is None or any("test_accuracy" in values for values in section.published.values())
@@ -156,14 +152,7 @@ def _bars(section: Section, results: Sequence[RunResult]) -> str:
 
 
 def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], below: str = "") -> str:
-    """The overview's HTML.
-
-    Args:
-        heading: Its heading.
-        cards: By a section's key, in order.
-        links: Addresses of the sections that have a page.
-        below: HTML that stands after the cards.
-    """
+    """The overview's HTML, of cards by a section's key, with links to the sections that have a page, and HTML below."""
     counts: Counter[str] = sum((card.counts for card in cards.values()), Counter())
     run = sum(card.size != "not run" for card in cards.values())
     text = f"{run} of {len(cards)} artefacts have been run." if counts else f"{len(cards)} groups of runs."

@@ -44,15 +44,9 @@ def study_section(
     figures: Mapping[str, str],
     elsewhere: Mapping[str, str],
 ) -> str:
-    """The section of one study.
+    """The section of one study: its runs, its accuracies, the verdicts on its claims, its figures' keys by name.
 
-    Args:
-        section: The study.
-        results: Its runs.
-        table: The accuracy table.
-        judged: Verdicts on the claims.
-        figures: The figures' keys by name.
-        elsewhere: Where runs that another study's page describes are, by the run's name.
+    `elsewhere`: where runs that another study's page describes are, by the run's name.
     """
     key = section.key
     records = [outcome.records for outcome in results if outcome.records is not None]

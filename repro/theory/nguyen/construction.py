@@ -118,11 +118,7 @@ def softplus(t: mpmath.mpf, gamma: float = 20) -> mpmath.mpf:
 def softplus_determinant(values: Sequence[float], layer_of: Sequence[int], alpha: float, *, beta: float = 0.0) -> float:
     """Det Ψ over Π σ(β) in the proof's second half: α for all chosen neurons, 1 for those on their paths (Eq. 13).
 
-    Args:
-        values: g(x_i) of the first layer, all different.
-        layer_of: The layer of each chosen neuron, from 1; its path has none that is chosen.
-        alpha: α.
-        beta: β.
+    As `construct`, but a neuron's path has none that is chosen.
     """
     carried = sorted((mpmath.mpf(value) for value in values), reverse=True)
     count, beta_ = len(carried), mpmath.mpf(beta)

@@ -13,8 +13,8 @@ from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.descent import Path, along
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
-from repro.theory.nguyen.statements import NETWORK, STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 
 def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path:
@@ -31,6 +31,7 @@ def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf
 
 def theorem_c_3(seed: int) -> Result:
     """Segments to exact minimisers, the infimum of cross-entropy, and flat tops of the hinge loss."""
+    needs = STATEMENTS["nguyen-theorem-c.3"].conditions
     points = {"as drawn": skip_points.drawn(seed), "stuck (sigmoid CNN13)": skip_points.stuck(seed)}
     chosen = {"square": losses.square, "hinge": losses.hinge}
     paths = {
@@ -50,7 +51,7 @@ def theorem_c_3(seed: int) -> Result:
         *(
             Case(
                 setting=f"{name}: straight to G = Y",
-                drops=list(NETWORK.values()) if "CNN" in name else (),
+                drops=[needs["bias"], needs["patches"]] if "CNN" in name else (),
                 holds=path.rise <= 1e-9 and float(path.loss[-1] / path.loss[0]) < 1e-12,
                 found=f"from {path.loss[0]:.3g} without rising to {path.loss[-1]:.0e}",
             )
@@ -65,7 +66,7 @@ def theorem_c_3(seed: int) -> Result:
         ),
         Case(
             setting="no local maximum: hinge loss",
-            drops=[STATEMENTS["nguyen-theorem-c.3"].conditions["loss"]],
+            drops=[needs["loss"]],
             holds=around > 0,
             found=f"at margins of 3 the loss is 0 all around (largest of 100 neighbours {around:.0f}): every such "
             "point is a local maximum, though not a strict one",

@@ -101,9 +101,7 @@ def direction(point: Point, targets: Float[Tensor, "samples classes"]) -> Float[
 def drawn(seed: int, steps: int = 0) -> Point:
     """A fully connected sigmoid network of three layers and its V, of N + 20 of the neurons: as drawn, or trained.
 
-    Args:
-        seed: Of all that is drawn.
-        steps: Full-batch gradient steps (Adam) on U and V.
+    The steps are those of Adam, full-batch, on U and V.
     """
     x, labels = inputs()
     generator = torch.Generator().manual_seed(seed)

@@ -15,9 +15,9 @@ from repro.figures.panels import Panel, Trace
 from repro.measurements import take
 from repro.measurements.reading import Reading
 from repro.spectra import conditioning
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import DEPTH, FAMILIES, digits, seeded, trained
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-remarks-4-6"].conditions
 _SIZE, _BLOCKS, _SAMPLES, _CLASSES, _MANY = 32, 6, 128, 10, 64

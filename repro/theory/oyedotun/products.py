@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 Matrix = Float[np.ndarray, "_ _"]
 _KERNEL = STATEMENTS["oyedotun-lemma-2"].conditions["kernel"]
@@ -32,9 +32,8 @@ def of_rank(rows: int, columns: int, rank: int, generator: np.random.Generator) 
 def shapes_decide(m: int, n: int, p: int) -> bool | None:
     """Whether the product of an m × n and an n × p matrix of full rank has full rank, from the shapes alone.
 
-    Returns:
-        True where it must: m ≥ n ≥ p or m ≤ n ≤ p (one factor then loses nothing that the other hands on). False where
-        it cannot, n < min(m, p). None where it depends on whether ker X meets im V.
+    True where it must: m ≥ n ≥ p or m ≤ n ≤ p (one factor then loses nothing that the other hands on). False where it
+    cannot, n < min(m, p). None where it depends on whether ker X meets im V.
     """
     if n < min(m, p):
         return False

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from repro.figures.panels import Panel, Trace
 from repro.theory.oyedotun.information import with_singular_values
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import seeded
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _SIZE, _LAYERS, _STEPS = 16, 100, 300
 

@@ -21,9 +21,8 @@ from repro.theory.oyedotun.diagonalizable import (
     shares,
     vanishing_dominance,
 )
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
-from repro.theory.statement import Condition
+from repro.theory.statement import STATEMENTS, Condition
 
 
 def _trace(label: str, values: Float[np.ndarray, " layers"]) -> Trace:

@@ -24,15 +24,7 @@ from repro.training.random_features.store import expect, keep
 
 
 class OutputClassifier(Classifier):
-    """A classifier of which only the output trains; its training batches hold features.
-
-    Args:
-        network: Any network that `OutputLayer` takes.
-        image: One image.
-        num_classes: Its classes.
-        training: Rates, momentum, penalty.
-        every_n_steps: How often step metrics are recorded.
-    """
+    """A classifier of which only the output trains (see `OutputLayer`); its training batches hold features."""
 
     def __init__(
         self,
@@ -109,13 +101,10 @@ class FeatureBatches:
 
 
 def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | None, batches: Batches) -> FeatureBatches:
-    """The batches that `OutputClassifier` trains on; call it once the network is on its device.
+    """The batches that `OutputClassifier` trains on; call it once the network is on its device and the data are set up.
 
-    Args:
-        module: The module.
-        data: Its data, set up.
-        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
-        batches: The training batches that there would be.
+    Takes the training batches that there would be. Features that do not fit into memory are kept in the folder, by
+    default the trainer's ``default_root_dir``.
     """
     everything = data.batches("train").shared(0, 1)
     update_batchnorm_statistics(module.network, everything)

@@ -15,14 +15,8 @@ from repro.networks.skip import SkipToOutput
 class OutputLayer(nn.Module):
     """The weights of a network's output, as a linear function of features: W h + b, V ψ or their sum.
 
-    Freezes everything else.
-
-    Args:
-        network: A network with skip connections to the output, or one whose last weight layer is linear.
-        image: One image, to find the last weight layer.
-
-    Raises:
-        UserError: The last weight layer is not linear.
+    Freezes everything else. The network has skip connections to the output, or a last weight layer (found by a pass of
+    the image) that is linear; else `UserError`.
     """
 
     def __init__(self, network: nn.Module, image: Float[Tensor, "one channels height width"]) -> None:
