@@ -11,6 +11,9 @@ from collections.abc import Iterable
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories of control characters, lone surrogates, line and paragraph separators."""
 
+_UNWRITABLE = {"\ufffe", "\uffff"}
+"""No characters, and refused by XML."""
+
 _TURNING = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 """Marks that change the direction of writing, so that text reads otherwise than it runs."""
 
@@ -38,7 +41,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def _is_unseen(character: str) -> bool:
-    return unicodedata.category(character) in _UNSEEN or character in _TURNING
+    return unicodedata.category(character) in _UNSEEN or character in _TURNING or character in _UNWRITABLE
 
 
 def _escape(character: str) -> str:
@@ -46,12 +49,10 @@ def _escape(character: str) -> str:
 
 
 class PlainOutput(io.TextIOWrapper):
-    """A stream in which what steers a terminal, and what it has no letter for, stands as escapes.
+    """A stream, such as `sys.stdout`, in which what steers a terminal, and what it has no letter for, stands as
+    escapes.
 
-    Records may be a stranger's, and are printed.
-
-    Args:
-        stream: What is written to, such as `sys.stdout`; it stays open.
+    Records may be a stranger's, and are printed. The stream stays open.
     """
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
@@ -86,6 +87,22 @@ def as_code(text: str, language: str = "") -> str:
     shown = printable(text, keep="\n")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
     return f"{fence}{language}\n{shown}\n{fence}"
+
+
+def no_formula(cell: str) -> str:
+    """A cell of a CSV file that a spreadsheet does not compute: names may be a stranger's. Numbers stay numbers.
+
+    Example:
+        >>> no_formula("=HYPERLINK(A1)"), no_formula("-3.5")
+        ("'=HYPERLINK(A1)", '-3.5')
+    """
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def ranges(numbers: Iterable[int], to: str = " to ", comma: str = ", ", *, most: int | None = None) -> str:

@@ -89,12 +89,7 @@ def _options(job: Job) -> list[tuple[str, str]]:
 
 
 def quoted(option: str) -> str:
-    r"""An option of sbatch's as it stands in a script: sbatch splits a line at spaces and stops reading at a ``#``.
-
-    Example:
-        >>> print(quoted("--job-name=my study #1"))
-        "--job-name=my study \#1"
-    """
+    """An option of sbatch's as it stands in a script: sbatch splits a line at spaces and stops reading at a ``#``."""
     if re.fullmatch(r"[\w=%@.,:/+\[\]~^*!-]*", option):
         return option
     return '"' + re.sub(r'([\\"#])', r"\\\1", option) + '"'
@@ -119,15 +114,10 @@ def require_setup(text: str, source: str) -> None:
 
 
 def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: Sequence[str] = ()) -> str:
-    """A batch script.
+    """A batch script: options of sbatch, each with what is to be said of it, then lines of shell; `title` says what it
+    does.
 
-    Args:
-        options: Of sbatch, each with what is to be said of it.
-        commands: Lines of shell.
-        title: What it does, a comment line each.
-
-    Raises:
-        UserError: An option or the title holds control characters, such as line breaks.
+    `UserError` where an option or the title holds control characters, such as line breaks.
     """
     _require_one_line("title", title)
     _require_one_line("option", [option for option, _ in options])

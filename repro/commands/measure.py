@@ -67,7 +67,7 @@ class Measure(Request):
     )
     layers: tuple[int, ...] = _like("layers")
     spectra: bool = option("keep all singular values, in spectra.jsonl, for `repro spectra`", default=False)
-    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size)
+    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size, least=2)
     probe_mode: Literal["eval", "train"] = _like("probe_mode")
     device: str = option("auto, cpu, cuda", default="auto")
     pretrained: bool = option("use the pretrained weights of a timm network", default=False)
@@ -79,8 +79,6 @@ class Measure(Request):
 
     def __post_init__(self) -> None:
         check(self.measurements)
-        if self.probe_size < 2:
-            raise UserError(f"--probe-size is {self.probe_size}; allowed: 2 or more")
         if self.is_run and self.images:
             raise UserError("--images goes with a network's name; a run is measured on its own data")
 
@@ -212,9 +210,12 @@ def _of_name(request: Measure) -> Subject:
     import torch
 
     from repro.networks import create_network
+    from repro.networks.passing import refuse
 
     torch.manual_seed(request.seed)
     network = create_network(request.target, **request.options)
+    if any(tensor.is_meta for tensor in network.state_dict().values()):
+        refuse(network)
     device = device_named(request.device)
     transform = _transform(network)
     assert request.images is not None
@@ -244,7 +245,7 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
 
     from repro.data.loading.image_file import open_rgb
 
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
     if len(files) < 2:
         raise UserError(f"'{folder}' holds {len(files)} images ({', '.join(SUFFIXES)}); a measurement needs 2 or more")
     if count > len(files):
@@ -265,7 +266,7 @@ def _write(
     out: Path, label: str, frame: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
 ) -> None:
     from repro.figures import RunRecords, draw_measurements, to_png, to_svg
-    from repro.records import dump_json
+    from repro.records import dump_json, write_csv
     from repro.records.environment import environment
 
     drawn = draw_measurements([RunRecords.of_readings(label, frame)])
@@ -278,7 +279,7 @@ def _write(
             (out / name).unlink(missing_ok=True)
             if records:
                 (out / name).write_text("".join(dump_json(line) + "\n" for line in records), encoding="utf-8")
-        frame.to_csv(out / "readings.csv", index=False)
+        write_csv(frame, out / "readings.csv")
         about = json.dumps({**environment(), **facts}, indent=1, default=str)
         (out / "measured.json").write_text(about + "\n", encoding="utf-8")
 

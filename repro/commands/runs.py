@@ -30,7 +30,7 @@ class _Compared(Request):
 
 
 class _Cleaned(_Listed):
-    keep: int = option("newest checkpoints of a run to keep", default=1)
+    keep: int = option("newest checkpoints of a run to keep", default=1, least=0)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)
 
 
@@ -89,18 +89,18 @@ def _show(request: _Shown) -> int:
     if shorter := state.get("goes_on_from"):
         print(f"goes on from the end of {shorter}")
     if holder := run.holder:
-        print(f"in use by process {holder['pid']} on {holder['host']}")
+        print(f"in use by process {holder.get('pid')} on {holder.get('host')}")
     for name, value in state.get("final", {}).items():
         print(f"  {name}: {_digits(value)}")
     for number, life in enumerate(run.lives, 1):
-        versions = life["versions"]
+        versions = life.get("versions", {})
         where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
         print(
-            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
-            f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
+            f"life {number}: {life.get('started')}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
+            f"commit {str(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
-        print(f"  {shell(*life['command'])}")
+        print(f"  {shell(*life.get('command', []))}")
     checkpoints = ", ".join(path.name for path in run.saved_checkpoints()) or "none"
     print(f"disk: {_megabytes(run.disk_usage())}; checkpoints: {checkpoints}")
     print(run.config_path.read_text(encoding="utf-8").rstrip())
@@ -120,8 +120,6 @@ def _compare(request: _Compared) -> int:
 
 
 def _clean(request: _Cleaned) -> int:
-    if request.keep < 0:
-        raise UserError(f"--keep is {request.keep}; allowed: 0 or more")
     total = 0
     for run in _runs(request.paths):
         saved = run.saved_checkpoints()

@@ -72,17 +72,10 @@ class Met:
 
 
 def meet(place: Place, facts: Facts, *, checkpoint: str | None = None, look: Callable[[], None] = lambda: None) -> Met:
-    """Wait for all processes of a run.
+    """Wait for all processes of a run; `look` is called time and again, and raises to end the wait.
 
-    Args:
-        place: This process's.
-        facts: What it was told.
-        checkpoint: What it would go on from; rank 0's counts, which others may not see yet.
-        look: Called time and again; raises to end the wait.
-
-    Raises:
-        UserError: They were told different things, did not come, or all ports are taken.
-        PeerLost: Rank 0 has gone meanwhile.
+    The checkpoint is what this one would go on from; rank 0's counts, which others may not see yet. `UserError` where
+    they were told different things, did not come, or all ports are taken; `PeerLost` where rank 0 has gone meanwhile.
     """
     if place.rank == 0:
         return dataclasses.replace(_receive(place, facts, look), checkpoint=checkpoint)
@@ -182,13 +175,15 @@ class _Hall:
         return connection not in self.inside.values() or connection not in self.knocking
 
     def _answer(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        rank, place = int(message.get("rank", 0)), self.place
-        expected = 0 < rank < place.size and rank not in self.inside
-        if not expected or message.get("token") != place.token or message.get("size") != place.size:
+        rank, facts, place = message.get("rank"), message.get("facts"), self.place
+        same = message.get("token") == place.token and message.get("size") == place.size
+        if not isinstance(rank, int) or not isinstance(facts, dict) or not same:  # anybody may knock
+            rank = 0
+        if not 0 < rank < place.size or rank in self.inside:
             connection.send(door=None)
             raise Gone("turned away")
         connection.send(door=place.token)
-        self.inside[rank], self.told[rank], self.names[rank] = connection, message["facts"], message["name"]
+        self.inside[rank], self.told[rank], self.names[rank] = connection, dict(facts or {}), str(message.get("name"))
 
     def require_agreement(self) -> None:
         """Refuse all, if they were told different things."""

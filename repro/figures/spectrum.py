@@ -92,6 +92,8 @@ def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
 
 def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:
     """At so many places from the largest on; under the scale where it is singular to float32, NaN if not finite."""
+    if not len(values):
+        return np.full(_ROWS, np.nan)
     places = np.linspace(0, len(values) - 1, _ROWS).round().astype(int)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.maximum(values[places] / values[0], _FLOOR / 2))

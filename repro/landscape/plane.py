@@ -59,21 +59,14 @@ def evaluate(
     together: int = 1,
     linear: bool = True,
 ) -> Float[Tensor, "points 2"]:
-    """Mean loss and share of errors at points of a plane, in eval mode; the network is left as it was.
+    """Mean loss and share of errors at points of a plane, in float64 on the CPU, in eval mode; the network stays as it
+    was.
 
-    Args:
-        network: Any network from images to class scores.
-        plane: Holds a tensor for each parameter that moves.
-        coordinates: a and b of each point, on the CPU. Points of equal a one after the other cost a little less.
-        batches: Images and labels, on the network's device; results do not depend on how they are cut, but for
-            rounding.
-        loss: A mean over samples.
-        together: Points that go through the network in one call (for a GPU, which a small network leaves idle).
-            One at a time where skips to the output read convolutions, which `torch.vmap` cannot follow.
-        linear: Use that the first layer's outputs are linear in the coordinates, where it reads the images themselves.
-
-    Returns:
-        In float64 on the CPU.
+    The coordinates are a and b of each point; points of equal a one after the other cost a little less. `loss` is a
+    mean over samples. How the batches are cut changes nothing but rounding. `together` points go through the network in
+    one call (for a GPU, which a small network leaves idle); one at a time where skips to the output read convolutions,
+    which `torch.vmap` cannot follow. `linear` uses that the first layer's outputs are linear in the coordinates, where
+    it reads the images themselves.
     """
     total = torch.zeros(len(coordinates), 2, dtype=torch.float64)
     samples = sum(len(labels) for _, labels in batches)

@@ -53,7 +53,7 @@ _SO_FAR = {
     "largest_objective": "",
 }
 """What is known while a run goes on, with the metric that it is the last value of: over training images an epoch's."""
-_LAYER = re.compile(r"(\w+)\[(\d+)\]")
+_LAYER = re.compile(r"(\w+)\[([0-9]+)\]")
 
 
 def names() -> dict[str, str]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from repro import waiting
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.machine import lives, number, this_process
 
 HEARTBEAT_SECONDS = 15.0
@@ -31,20 +31,13 @@ def _owner() -> dict[str, Any]:
 
 
 class Lock:
-    """The lock of a run directory; a context manager.
+    """The lock of a run directory; a context manager, which raises `UserError` while another process holds it.
 
     The file holds the process (`repro.machine.this_process`), SLURM job and a token, and its time is renewed as a
     heartbeat. Another start refuses while the owner lives and takes the lock over when it is dead: its process is gone
     from this machine, its SLURM job was restarted, or it gave no sign for two minutes (by the file server's clock; if
     that has been set back since, it is watched for a while). Should the owner live after all (a node that was cut off
-    and taken for dead), it learns so at its next heartbeat.
-
-    Args:
-        path: The lock file.
-        lost: Called once, from another thread, when the lock turns out to be another process's.
-
-    Raises:
-        UserError: On entering, while another process holds the lock.
+    and taken for dead), it learns so at its next heartbeat: `lost` is called once, from another thread.
     """
 
     def __init__(self, path: Path, lost: Callable[[], None] | None = None) -> None:
@@ -95,7 +88,7 @@ class Lock:
     def _read(self, path: Path | None = None) -> dict[str, Any] | None:
         path = path or self.path
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(no_pipe(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {} if path.is_symlink() else None  # a link that leads nowhere is nobody's
         except OSError as error:
@@ -178,5 +171,8 @@ def _put(temporary: Path, path: Path) -> None:
 def holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock file at `path`, if its process still lives; None if nobody does."""
     lock = Lock(path)
-    content = lock._read()
+    try:
+        content = lock._read()
+    except UserError:  # no lock of ours; who starts the run is told
+        return {}
     return None if content is None or lock._dead(content, watch=False) else content

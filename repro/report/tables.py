@@ -19,6 +19,7 @@ from repro.report.words import claim_in_words, missing, reservations
 from repro.studies.plan import duration
 from repro.studies.spread import Summary, chance, summary, welch
 from repro.studies.verdict import Verdict
+from repro.text import no_formula
 
 _NONE = "–"
 _INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}
@@ -218,19 +219,8 @@ def to_csv(table: Table) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     rows = [[column.full_name for column in table.columns], *table.rows]
-    writer.writerows([[_no_formula(cell) for cell in row] for row in rows])
+    writer.writerows([[no_formula(cell) for cell in row] for row in rows])
     return buffer.getvalue()
-
-
-def _no_formula(cell: str) -> str:
-    """A cell that a spreadsheet does not compute: names may be a stranger's. Numbers stay numbers."""
-    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
 
 
 def to_latex(table: Table) -> str:

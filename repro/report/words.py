@@ -30,38 +30,38 @@ from repro.text import ranges
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
 _KINDS = {
-    SINGULAR: f"infinite by being {PERFECTLY}",
-    BEYOND: f"infinite by being {OVER}",
+    SINGULAR: f"infinite ({PERFECTLY.replace(' (', ', ')}",
+    BEYOND: f"infinite ({OVER.replace(' (', ', ')}",
     NON_FINITE: "non-finite in its entries",
 }
 
 _OF_A_RUN = {
     "dial": (
         "The dial",
-        """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %), the median
-        over the layers of κ of kernels and of the maps of images that they stand for, and the share of layers whose
-        representation has infinite κ (thick: both kinds of infinite). A learned α is no number, and is left out.""",
+        """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %); the median
+        over the layers of κ of the kernels, and of the linear maps of images that they define; and the share of layers
+        whose representation has infinite κ (thick: both kinds of infinite). Runs with a learned α are left out.""",
     ),
     "trainable-depth": (
         "Trainable depth",
-        """Against the number of weight layers, a line for each remedy: accuracy on the held-out images (dotted: 50 %,
-        from where on a network is said to train), and the share of layers whose representation has infinite κ as a
+        """Against the number of weight layers, one line for each remedy: accuracy on the held-out images (dotted: 50 %,
+        above which we say that a network trains), and the share of layers whose representation has infinite κ as a
         matrix of samples (thick: both kinds of infinite).""",
     ),
     "learning-rates": (
         "Learning rates",
-        """Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up, a line
-        for each optimiser; its best rate is where the line is lowest.""",
+        """Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up, one
+        line for each optimiser; the best rate is where the line is lowest.""",
     ),
     "training-curves": (
         "Training",
         """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy against the
-        optimiser step. Lines are training batches, marks the whole held-out set at the ends of epochs.""",
+        optimiser step. Lines show training batches; marks show the whole held-out set after each epoch.""",
     ),
     "first-layer": (
         "The first layer's weights during training",
-        """Largest singular value of the first layer's weights against the optimiser step, both axes logarithmic (step
-        0, before training, stands at the left).""",
+        """Largest singular value of the first layer's weights against the optimiser step; both axes are logarithmic,
+        and step 0, before training, is at the left.""",
     ),
     "landscape": (
         "The loss around the solution",
@@ -72,9 +72,9 @@ _OF_A_RUN = {
     **{
         f"{measurement}-spectra": (
             f"All singular values of the {measurement}",
-            f"""Singular values of every layer's {words} over the layer's largest, as colour: layers to the right, in
-            each the largest at the top; at the first and the last measurement and between them. What is pink is under
-            float32's precision (1.2e-7).""",
+            f"""Singular values of every layer's {words}, divided by the layer's largest, as colour. Each column is a
+            layer, with its largest singular value at the top. The panels are the first measurement, the last, and some
+            between them. Pink values are below float32's precision (1.2e-7).""",
         )
         for measurement, words in (("weights", "weights"), ("representations", "representation of the fixed probe"))
     },

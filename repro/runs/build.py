@@ -60,19 +60,13 @@ def build(
     folder: Path | None = None,
     **trainer_options: Any,
 ) -> Experiment:
-    """Build the network, the data and the trainer of a configuration; seeds every generator first.
+    """Build the network, the data and the trainer of a configuration, whose batch size is a number; seeds every
+    generator.
 
     Nothing is attached to them or replaced afterwards: what a callback needs of the data it fetches in its ``setup``.
-
-    Args:
-        config: The configuration, checked; its batch size is a number.
-        loggers: The trainer's.
-        callbacks: The trainer's.
-        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
-        **trainer_options: In place of the configuration's, as `lightning.pytorch.Trainer` takes them.
-
-    Raises:
-        UserError: If the data are missing, damaged or too few, or the network cannot be built.
+    Features that do not fit into memory are kept in `folder`, by default the trainer's ``default_root_dir``. The
+    trainer's options go in place of the configuration's. `UserError` where the data are missing, damaged or too few, or
+    the network cannot be built.
     """
     quiet()
     require_trusted(config)

@@ -125,9 +125,7 @@ class RunCheckpoints(Checkpoint):
         """Leave an evaluation that takes too long."""
         self._leave(trainer)
 
-    def on_test_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
-        """Leave an evaluation that takes too long."""
-        self._leave(trainer)
+    on_test_batch_end = on_validation_batch_end
 
     def _look(self) -> None:
         """Note the longest time between two looks for a request to stop: a step, a measurement, an epoch's end."""

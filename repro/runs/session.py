@@ -50,18 +50,11 @@ def fit(
     anew: bool = False,
     label: str | None = None,
 ) -> dict[str, Any]:
-    """Train to the end, going on from the newest checkpoint if there is one, and evaluate.
+    """Train to the end, going on from the newest checkpoint if there is one, and evaluate; returns the run's state.
 
-    Args:
-        config: The run's configuration, checked.
-        run: Its directory, prepared, locked by the caller's process until this returns.
-        stop: The request to stop, which listens already.
-        fingerprint: Of the data and of the user's own code.
-        anew: Look for no checkpoint: rank 0 may not have set an earlier run aside yet.
-        label: What progress is shown under. Default: the run's name.
-
-    Returns:
-        The run's state.
+    The directory is prepared, and locked by the caller's process until this returns; the request to stop listens
+    already. The fingerprint is of the data and of the user's own code. `anew` looks for no checkpoint: rank 0 may not
+    have set an earlier run aside yet. Progress is shown under `label`, by default the run's name.
 
     Raises:
         Interrupted: The run was asked to stop; its checkpoint is saved.

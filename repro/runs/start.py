@@ -82,21 +82,12 @@ def is_result_of(run: RunDirectory, config: Config) -> bool:
 def start(
     run: Config | ResolvedRun, *, again: bool = False, label: str | None = None, ends: float = math.inf
 ) -> StartOutcome:
-    """Run a configuration to its end.
+    """Run a configuration to its end; or, by `ends` of `time.monotonic`, until shortly before, with a checkpoint.
 
-    A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
-    `again` asks for a new one (the old directory is renamed, not overwritten). Another number of epochs is another run;
-    where no milestone depends on that number, it goes on from where a shorter one ended.
-
-    Args:
-        run: Its configuration, resolved or not.
-        again: Start anew even if the run is finished.
-        label: What progress is shown under.
-        ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
-
-    Raises:
-        UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
-            nothing is removed.
+    A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless `again`
+    asks for a new one (the old directory is renamed, not overwritten). Another number of epochs is another run; where
+    no milestone depends on that number, it goes on from where a shorter one ended. `UserError` for a mistake in the
+    configuration, missing data, or a directory in use; a directory made for nothing is removed.
     """
     stop = StopRequest(ends)
     with stop.listening():

@@ -24,13 +24,8 @@ def lanczos(product: Product, start: Float[Tensor, " side"], *, steps: int, tole
 
     It ends early where the largest and the smallest are within tolerance · |the largest in magnitude|, and where the
     vectors reach no further: the values are then eigenvalues. Ends that are clustered converge slowly; `Ritz.errors`
-    says how far they are off. As many vectors as steps are held. NaN alone where a product is not finite.
-
-    Args:
-        product: The matrix times a vector.
-        start: Not zero; an eigenvector that it has no part of is not found.
-        steps: At most.
-        tolerance: See above.
+    says how far they are off. As many vectors as steps are held. NaN alone where a product is not finite. The start is
+    not zero; an eigenvector that it has no part of is not found.
     """
     vector = start / start.norm()
     basis: list[Tensor] = []

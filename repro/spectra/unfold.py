@@ -54,15 +54,10 @@ def short_blocks(
 ) -> Iterator[Float[Tensor, "short columns"]]:
     """The mode-n unfolding, transposed where it has more rows than columns, a block of columns at a time in float64.
 
-    Each block is valid until the next is taken. The columns come in the order of the memory, whatever the strides are
-    (a channels-last tensor, a transposed matrix), since singular values do not depend on it; a tensor whose memory has
-    gaps is copied first, in its own dtype.
-
-    Args:
-        tensor: The tensor, of any real dtype.
-        mode: Which dimension gives the rows before transposition.
-        elements: Target size of a block. A block never has fewer than twice as many columns as rows (except the
-            last), since folding blocks into a QR factor would be wasteful otherwise.
+    Each block, of about so many elements, is valid until the next is taken; but for the last it has twice as many
+    columns as rows at least, since folding blocks into a QR factor would be wasteful otherwise. The columns come in the
+    order of the memory, whatever the strides are (a channels-last tensor, a transposed matrix), since singular values
+    do not depend on it; a tensor whose memory has gaps is copied first, in its own dtype.
     """
     order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
     contiguous = tensor.permute(order).contiguous()

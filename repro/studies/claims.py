@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from repro.errors import UserError, unknown
 from repro.measurements import quantities
-from repro.measurements.comparisons import COMPARISON
+from repro.measurements.comparisons import COMPARISON, number
 from repro.studies.spread import published
 
 _SOURCE = re.compile(
@@ -69,15 +69,14 @@ class Claim:
 
 
 def _operand(text: str, claim: str) -> float | Cell:
-    try:
-        return float(text)
-    except ValueError:
-        label, dot, quantity = text.rpartition(".")
-        if not dot:
-            raise UserError(
-                f"claim '{claim}': '{text}' is neither a number nor CELL.QUANTITY, such as resnet110.test_accuracy"
-            ) from None
-        return Cell(label, quantity)
+    if (value := number(text)) is not None:
+        return value
+    label, dot, quantity = text.rpartition(".")
+    if not dot:
+        raise UserError(
+            f"claim '{claim}': '{text}' is neither a number nor CELL.QUANTITY, such as resnet110.test_accuracy"
+        )
+    return Cell(label, quantity)
 
 
 def parse(claim: str) -> Claim:

@@ -41,15 +41,10 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
 
 
 def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = math.inf) -> list[StudyCell]:
-    """Run every cell in turn, here; go on after a failure.
+    """Run every cell in turn, here, and go on after a failure; returns those that failed (their tracebacks were
+    printed).
 
-    Args:
-        cells: What to run.
-        again: Run finished cells anew.
-        ends: When all has to be over, by `time.monotonic`. None begins shortly before.
-
-    Returns:
-        The cells that failed (their tracebacks have been printed).
+    By `ends` of `time.monotonic` all has to be over; none begins shortly before.
 
     Raises:
         Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from repro.errors import UserError
+from repro.measurements.comparisons import number
 
 
 class Summary(NamedTuple):
@@ -19,11 +20,19 @@ class Summary(NamedTuple):
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Mean, sample standard deviation and number of values."""
-    mean = math.fsum(values) / len(values)
+    """Mean, sample standard deviation and number of values; not finite where the values, or their squares, are not."""
+    mean = _sum(values) / len(values)
     if len(values) < 2:
         return Summary(mean, None, len(values))
-    return Summary(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+    squares = _sum([(value - mean) * (value - mean) for value in values])
+    return Summary(mean, math.sqrt(squares / (len(values) - 1)), len(values))
+
+
+def _sum(values: Sequence[float]) -> float:
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # infinities of both signs, or too much
+        return math.nan
 
 
 def published(value: object, runs: int) -> Summary:
@@ -33,10 +42,10 @@ def published(value: object, runs: int) -> Summary:
         UserError: If it is neither.
     """
     mean, sign, deviation = str(value).partition("±")
-    try:
-        return Summary(float(mean), float(deviation) if sign else None, runs if sign else 1)
-    except ValueError:
-        raise UserError(f"paper value '{value}' is neither a number nor MEAN ± DEVIATION") from None
+    read = [found for part in (mean, deviation if sign else "0") if (found := number(part)) is not None]
+    if len(read) < 2 or not all(map(math.isfinite, read)):
+        raise UserError(f"paper value '{value}' is neither a number nor MEAN ± DEVIATION")
+    return Summary(read[0], read[1] if sign else None, runs if sign else 1)
 
 
 def welch(one: Summary, other: Summary) -> float:

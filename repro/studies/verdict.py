@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Literal
 
 from repro.measurements.comparisons import OPERATORS
@@ -46,7 +45,7 @@ class _Found:
     @property
     def mean(self) -> str:
         there = [value for seed, value in self.values.items() if seed not in self.diverged]
-        return in_digits([fmean(there)]) if there else "diverged"
+        return in_digits([summary(there).mean]) if there else "diverged"
 
     @property
     def alone(self) -> bool:

@@ -56,16 +56,11 @@ def open_run(
     training: bool,
     places: bool = False,
 ) -> Any:
-    """Open W&B's run: a new one, or, online, the one that already has this id.
+    """Open W&B's run: a new one, or, online, the one that already has this id; without an entity the account's own.
 
-    Args:
-        description: What it is.
-        mode: Send everything at once, or write it below `folder`.
-        project: W&B's project.
-        entity: W&B's user or team; None: the account's own.
-        folder: Where W&B keeps files of its own.
-        training: Whether this process trains: then the machine is watched, and W&B may not hold it up.
-        places: Whether W&B may tell of the git remote, the program and its machine, as it finds them.
+    Its own files are kept below `folder`, all of them when offline. Where this process trains, the machine is watched,
+    and W&B may not hold it up. With `places` W&B tells of the git remote, the program and its machine, as it finds
+    them.
     """
     import wandb
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.lightning_compat import compiled, take_compiled_call
 from repro.networks.skip import SkipToOutput
 from repro.training.sync_batchnorm import is_synchronised
@@ -31,15 +31,9 @@ class Compiled:
     """A network whose pass is compiled for the largest batch seen so far; smaller ones go through it as it is written.
 
     So the last, smaller batch of an epoch costs no second compilation. The result differs from the plain network's by
-    rounding, as another device's does; random numbers are the same.
-
-    Args:
-        network: On its device when it is called; its parameters keep their names.
-        what: Each kind of block that repeats, compiled once for all of its places; or the whole network at once.
-        mode: torch.compile's.
-
-    Raises:
-        UserError: The network has no block that repeats, or has batch normalisation over several processes.
+    rounding, as another device's does; random numbers are the same. Compiled is each kind of block that repeats, once
+    for all of its places, or the whole network. It is on its device when it is called; its parameters keep their names.
+    `UserError` where it has no block that repeats, or has batch normalisation over several processes.
     """
 
     def __init__(self, network: nn.Module, what: Literal["blocks", "network"], *, mode: str = "default") -> None:
@@ -81,10 +75,9 @@ class Compiled:
         try:
             yield
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UserError(
                 f"trainer.compile {self._what} cannot compile {type(self._network).__name__}: "
-                f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}; set --trainer.compile none"
+                f"{type(error).__name__}: {first_line(error)}; set --trainer.compile none"
             ) from error
 
 

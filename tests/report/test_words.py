@@ -24,7 +24,7 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
     plotted, found, paper, reduced = captions(folder, "representations")
     assert "channel mode" in plotted
     assert found == (
-        "At the last measurement, in the channel mode κ is infinite by being perfectly singular (σmin/σmax ≤ 1e-12) "
+        "At the last measurement, in the channel mode κ is infinite (perfectly singular, σmin/σmax ≤ 1e-12) "
         "in 2 of 2 layers of PlainNet-20 (1 to 2), "
         "non-finite in its entries in 2 of 2 layers of ResNet-20 (1 to 2) and finite in every layer of ResNeXt-20. "
         "As a matrix κ is finite in every layer of PlainNet-20, ResNet-20 and ResNeXt-20."
@@ -39,7 +39,7 @@ def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
     folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"))
     assert "multiplied by 2 to 20,000 (ResNet-20)." in captions(folder, "first-layer")[1]
     found = captions(folder, "representations")[1]
-    assert "κ is infinite by being beyond float32 (κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
+    assert "κ is infinite (beyond float32, κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
 
 
 def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, manifest) -> None:

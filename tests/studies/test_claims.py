@@ -14,6 +14,7 @@ CELLS = ["a", "b.c-1", "one"]
     ("claim", "text"),
     [
         ("a.test_accuracy is good", "cannot be read"),
+        ("nan < a.test_accuracy", "'nan' is neither a number nor CELL.QUANTITY"),
         ("80 >= a.test_accuracy >= 70 | Table 1", "cannot be read"),
         ("good > 3 | Table 1 | why", "'good' is neither a number nor CELL.QUANTITY"),
         ("1 < x.test_accuracy < 3 | Table 1", "unknown cell 'x'"),

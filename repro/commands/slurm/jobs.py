@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.cluster.sbatch import Resources, require_setup
 from repro.commands.options import Request, option
-from repro.errors import UserError, refusing
+from repro.errors import UserError, no_pipe, refusing
 
 
 class OnSlurm(Request):
@@ -80,7 +80,7 @@ def of_sbatch(flag: str, texts: Sequence[str]) -> tuple[str, ...]:
 
 def _setup(path: Path) -> str:
     with refusing(f"cannot read --setup '{path}'"):
-        content = path.read_bytes()
+        content = no_pipe(path).read_bytes()
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

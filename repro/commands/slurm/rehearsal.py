@@ -52,8 +52,8 @@ def rehearse(request: Rehearsal) -> int:
     resources = replace(request.resources(), time=request.time or "5")
     if not 120 <= slurm.seconds(resources.time) <= 60 * request.wait:
         raise UserError(f"--time is '{resources.time}'; allowed in a rehearsal: 2 minutes to --wait ({request.wait:g})")
-    if request.step <= 0:
-        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0")
+    if not 0 < request.step <= 3_600:
+        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0, up to 3,600")
     plan = Plan(
         events=tuple(event for event in allowed if event in events),
         resources=resources,

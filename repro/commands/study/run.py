@@ -34,6 +34,7 @@ class Run(Part):
     jobs: int | None = option(
         "how many runs train at the same time (default: one on each GPU, or else on each processor)",
         default=None,
+        least=1,
     )
     budget: Budget = option(
         "save checkpoints and stop within this time; the same command continues, also on another machine",
@@ -119,8 +120,6 @@ def _run(request: Run, command: str) -> list[StudyCell]:
     from repro.studies.at_once import AtOnce, sensible_jobs
     from repro.studies.runner import require_useful, run_study
 
-    if request.jobs is not None and request.jobs < 1:
-        raise UserError(f"--jobs is {request.jobs}; allowed: 1 or more")
     study, cells, folder = request.study, request.cells, request.folder
     runs = [cell.resolved.directory for cell in cells]  # refuses what cannot be run before anything runs
     require_useful(request.budget, cells)

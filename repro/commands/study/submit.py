@@ -7,7 +7,6 @@ from repro.cluster.preflight import passes
 from repro.commands.options import option
 from repro.commands.slurm.jobs import OnSlurm
 from repro.commands.study.part import Part
-from repro.errors import UserError
 from repro.importing import trust_flags
 from repro.studies import manifest
 from repro.text import shell
@@ -16,13 +15,13 @@ from repro.text import shell
 class Submit(Part, OnSlurm):
     """A request to hand a study's runs to SLURM."""
 
-    max_parallel: int | None = option("runs at the same time (default: as many as fit)", default=None, metavar="K")
+    max_parallel: int | None = option(
+        "runs at the same time (default: as many as fit)", default=None, metavar="K", least=1
+    )
 
 
 def submit(request: Submit) -> int:
     """Submit the runs of a study that are neither finished nor on their way."""
-    if request.max_parallel is not None and request.max_parallel < 1:
-        raise UserError(f"--max-parallel is {request.max_parallel}; allowed: 1 or more")
     resources = request.resources()
     study, cells, folder = request.study, request.cells, request.folder
     fine = passes(request.preflight(slurm.seconds(resources.time)))

@@ -84,14 +84,10 @@ class Tree:
 def read(folder: Path, *, missing: str, anew: bool = False) -> Tree:
     """The tree in a folder: from its index if no folder has changed since, else by listing every file.
 
-    Args:
-        folder: Holds ``train`` and ``val`` or ``test``. One of them alone is a training part with nothing held out;
-            of all three, ``val`` is the validation part.
-        missing: What to do if there is no such tree, for the error.
-        anew: List every file, whatever the index says: what lies beside the images changes without it.
-
-    Raises:
-        UserError: A folder is missing, a class has no image, or the classes of the parts differ.
+    It holds ``train`` and ``val`` or ``test``. One of them alone is a training part with nothing held out; of all
+    three, ``val`` is the validation part. `anew` lists every file, whatever the index says: what lies beside the images
+    changes without it. `UserError` where a folder is missing (`missing` says what to do), a class has no image, or the
+    classes of the parts differ.
     """
     present = [name for name in PARTS if (folder / name).is_dir()]
     if not present or (len(present) > 1 and "train" not in present):

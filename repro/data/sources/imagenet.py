@@ -44,16 +44,6 @@ def folder_tree(root: Path, *, anew: bool = False) -> Tree:
     )
 
 
-def check_imagenet(root: Path) -> str:
-    """The fingerprint of ImageNet's files."""
-    return imagenet_tree(root).fingerprint
-
-
-def check_folder(root: Path) -> str:
-    """The fingerprint of an ImageFolder."""
-    return folder_tree(root).fingerprint
-
-
 def verify_imagenet(root: Path) -> str:
     """Decode every image; one line that says what there is, and whether it is the whole of ImageNet."""
     tree = imagenet_tree(root, anew=True)

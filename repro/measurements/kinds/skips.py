@@ -48,8 +48,8 @@ SKIPS = Measurement(
         FigureSpec(
             name="skips",
             heading="Strength of the skip connections",
-            caption="""What multiplies each block's shortcut (α), its path (β; ReZero's and Fixup's) and the skips
-                to the output (s): thin before training, thick at the last measurement.""",
+            caption="""The factors of each block's shortcut (α), of its path (β, in ReZero and Fixup) and of the
+                skip connections to the output (s). Thin: before training; thick: at the last measurement.""",
             panels=_PANELS,
         ),
     ),

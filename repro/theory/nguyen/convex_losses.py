@@ -31,7 +31,6 @@ def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf
 
 def theorem_c_3(seed: int) -> Result:
     """Segments to exact minimisers, the infimum of cross-entropy, and flat tops of the hinge loss."""
-    needs = STATEMENTS["nguyen-theorem-c.3"].conditions
     points = {"as drawn": skip_points.drawn(seed), "stuck (sigmoid CNN13)": skip_points.stuck(seed)}
     chosen = {"square": losses.square, "hinge": losses.hinge}
     paths = {
@@ -51,7 +50,7 @@ def theorem_c_3(seed: int) -> Result:
         *(
             Case(
                 setting=f"{name}: straight to G = Y",
-                drops=[needs["bias"], needs["patches"]] if "CNN" in name else (),
+                drops=list(skip_points.NETWORK.values()) if "CNN" in name else (),
                 holds=path.rise <= 1e-9 and float(path.loss[-1] / path.loss[0]) < 1e-12,
                 found=f"from {path.loss[0]:.3g} without rising to {path.loss[-1]:.0e}",
             )
@@ -66,7 +65,7 @@ def theorem_c_3(seed: int) -> Result:
         ),
         Case(
             setting="no local maximum: hinge loss",
-            drops=[needs["loss"]],
+            drops=[STATEMENTS["nguyen-theorem-c.3"].conditions["loss"]],
             holds=around > 0,
             found=f"at margins of 3 the loss is 0 all around (largest of 100 neighbours {around:.0f}): every such "
             "point is a local maximum, though not a strict one",

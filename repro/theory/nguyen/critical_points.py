@@ -13,7 +13,6 @@ from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
 from repro.theory.result import Case, Result
-from repro.theory.statement import STATEMENTS
 
 _DRAWS = 20
 _SCALES = (0.0, 0.1, 1.0, 10.0)
@@ -116,7 +115,7 @@ def theorem_3_4_3(seed: int) -> Result:
         ),
         Case(
             setting="a stuck point of a sigmoid CNN13",
-            drops=list(STATEMENTS["nguyen-theorem-3.4-3"].conditions.values()),
+            drops=list(skip_points.NETWORK.values()),
             holds=slopes[-1] < 0,
             found=f"the slope along D is −{-slopes[-1]:.2g} (finite differences agree to {checked[-1]:.0e})",
         ),

@@ -16,7 +16,7 @@ from repro.spectra import conditioning
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.skip_points import CLASSES, Hidden, Point, direction
 from repro.theory.result import Case, Result
-from repro.theory.statement import STATEMENTS, Condition
+from repro.theory.statement import Condition
 
 DISTANCES = np.concatenate([[0.0], np.logspace(-3, math.log10(60), 100)])
 """s along the ray: the loss at the end is about 9 e^−60."""
@@ -137,7 +137,7 @@ def theorem_3_4_2(seed: int) -> Result:
                 f"from the point {name}: loss {path.loss[0]:.3g}, rank {rank(points[name])} of N = "
                 f"{len(points[name].labels)}; along the ray V + sD",
                 path,
-                list(STATEMENTS["nguyen-theorem-3.4-2"].conditions.values()) if "CNN" in name else (),
+                list(skip_points.NETWORK.values()) if "CNN" in name else (),
             )
             for name, path in rays.items()
         ),

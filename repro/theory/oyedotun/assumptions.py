@@ -26,7 +26,7 @@ def expected_share(n: int) -> float:
 
 
 def commutator(a: Float[np.ndarray, "n n"], b: Float[np.ndarray, "n n"]) -> float:
-    """‖ab − ba‖ / (√2 ‖a‖ ‖b‖), Frobenius: 0 for jointly diagonalizable layers, at most 1 (Böttcher and Wenzel 2008)."""
+    """‖ab − ba‖ / (√2 ‖a‖ ‖b‖), Frobenius: 0 for jointly diagonalizable layers, at most 1 (Böttcher, Wenzel 2008)."""
     return float(np.linalg.norm(a @ b - b @ a) / (np.sqrt(2) * np.linalg.norm(a) * np.linalg.norm(b)))
 
 

@@ -56,14 +56,11 @@ class OutputClassifier(Classifier):
 
 
 class FeatureBatches:
-    """The training batches with the features of their images: same order, same steps.
+    """The training batches, which have no augmentation, with the features of their images: same order, same steps.
 
-    Args:
-        output: Computes the features, on the batches' device.
-        batches: Training batches without augmentation.
-        everything: The same images in order, all of them on this rank.
-        folder: Where features that do not fit on the device are kept, a file that a resumed run finds again.
-        ranks: This process among those that share that file. Default: alone.
+    `everything` holds the same images in order, all of them on this rank; `output` computes features, on the batches'
+    device. Those that do not fit there are kept in `folder`, in a file that a resumed run finds again, shared by
+    `ranks`.
     """
 
     def __init__(
