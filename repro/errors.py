@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,12 @@ def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = 
     if extra:
         text += f"; {extra}"
     return UserError(text)
+
+
+def unlike(there: Mapping[str, object], here: Mapping[str, object]) -> str:
+    """What is different of what both have: ``seed is 1 there and 2 here; ...``."""
+    different = [key for key in here if key in there and there[key] != here[key]]
+    return "; ".join(f"{key} is {there[key]} there and {here[key]} here" for key in different)
 
 
 def first_line(error: BaseException) -> str:

@@ -49,8 +49,7 @@ def _escape(character: str) -> str:
 
 
 class PlainOutput(io.TextIOWrapper):
-    """A stream, such as `sys.stdout`, in which what steers a terminal, and what it has no letter for, stands as
-    escapes.
+    """A stream, such as `sys.stdout`, in which escapes stand for what steers a terminal, or it has no letter for.
 
     Records may be a stranger's, and are printed. The stream stays open.
     """

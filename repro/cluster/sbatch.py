@@ -114,8 +114,7 @@ def require_setup(text: str, source: str) -> None:
 
 
 def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: Sequence[str] = ()) -> str:
-    """A batch script: options of sbatch, each with what is to be said of it, then lines of shell; `title` says what it
-    does.
+    """A batch script: what it does, options of sbatch, each with what is to be said of it, then lines of shell.
 
     `UserError` where an option or the title holds control characters, such as line breaks.
     """

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from repro.errors import UserError, refusing
+from repro.errors import UserError, refusing, unlike
 from repro.records import form
 from repro.records.files import append_lines, dump_json, replace_text
 
@@ -76,12 +76,11 @@ class SurfaceRecord:
         """Write the plan, or check that the one there is the same; another's is refused."""
         plan = json.loads(dump_json(plan))
         if self.exists and not again:
-            saved = self.plan
-            different = [f"{key} is {saved.get(key)} there and {plan[key]} here" for key in _different(saved, plan)]
-            if different:
+            own = {key: value for key, value in plan.items() if key != "path"}  # which follows, up to last bits
+            if different := unlike({**dict.fromkeys(own), **self.plan}, own):
                 raise UserError(
-                    f"'{self.path}' holds another surface: {'; '.join(different)}; name another folder with --out, or "
-                    "replace it with --again"
+                    f"'{self.path}' holds another surface: {different}; name another folder with --out, or replace it "
+                    "with --again"
                 )
             return
         with refusing(f"cannot write '{self.path}'", "name another folder with --out"):
@@ -130,8 +129,3 @@ class SurfaceRecord:
             samples=int(plan["samples"]),
             path=np.array(plan.get("path") or np.empty((0, 2)), dtype=float).reshape(-1, 2),
         )
-
-
-def _different(saved: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """Keys with other values; the path follows from the rest, up to another machine's last bits."""
-    return [key for key in plan if key != "path" and saved.get(key) != plan[key]]

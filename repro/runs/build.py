@@ -60,8 +60,7 @@ def build(
     folder: Path | None = None,
     **trainer_options: Any,
 ) -> Experiment:
-    """Build the network, the data and the trainer of a configuration, whose batch size is a number; seeds every
-    generator.
+    """Build network, data and trainer of a configuration, whose batch size is a number; seeds every generator.
 
     Nothing is attached to them or replaced afterwards: what a callback needs of the data it fetches in its ``setup``.
     Features that do not fit into memory are kept in `folder`, by default the trainer's ``default_root_dir``. The

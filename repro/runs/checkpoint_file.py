@@ -19,7 +19,7 @@ from torch import nn
 
 from repro.config import Config, signature
 from repro.distributed.processes import is_first_rank
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, no_pipe, unlike
 from repro.records import RunDirectory
 from repro.runs.checkpoint_content import other_weights, read
 
@@ -71,12 +71,8 @@ class CheckpointFile(CheckpointIO):
 
 def refuse_foreign(content: dict[str, Any], signature: str, path: Path) -> None:
     """Raise `UserError` if a checkpoint says that it belongs to another configuration; options it lacks are new."""
-    saved, own = json.loads(content.get("signature", "{}")), json.loads(signature)
-    different = [
-        f"{key} is {saved[key]} there and {own[key]} here" for key in own if saved.get(key, own[key]) != own[key]
-    ]
-    if different:
-        raise UserError(f"checkpoint '{path}' is another run's: {'; '.join(different)}; move it out of the way")
+    if different := unlike(json.loads(content.get("signature", "{}")), json.loads(signature)):
+        raise UserError(f"checkpoint '{path}' is another run's: {different}; move it out of the way")
 
 
 def damage(path: Path) -> str | None:

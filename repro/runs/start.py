@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from repro.config import Config, determining, former_identity, identity, load, run_name, to_flat, to_yaml
 from repro.distributed.processes import check_layout, is_first_rank, require_others
-from repro.errors import UserError
+from repro.errors import UserError, unlike
 from repro.records import NO_SPACE, RunDirectory
 from repro.runs.extension import go_on_from, longest_shorter
 from repro.runs.stop import CannotSave, StopRequest
@@ -188,13 +188,8 @@ def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
 
 def _same(run: RunDirectory, config: Config) -> None:
     """Refuse a directory whose configuration is another run's."""
-    recorded, wanted = determining(load(run.config_path)), determining(config)
-    recorded, wanted = {**wanted, **recorded}, {**recorded, **wanted}  # some keys belong to some configurations alone
-    different = [
-        f"{key} is {recorded[key]} there and {wanted[key]} here" for key in wanted if recorded[key] != wanted[key]
-    ]
-    if different:
-        raise UserError(f"'{run.path}' is another run's: {'; '.join(different)}; name another with --name or --study")
+    if different := unlike(determining(load(run.config_path)), determining(config)):
+        raise UserError(f"'{run.path}' is another run's: {different}; name another with --name or --study")
 
 
 def stored(path: str | Path) -> tuple[RunDirectory, Config]:

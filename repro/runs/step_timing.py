@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor
 
 from repro.config import Config
@@ -29,16 +29,16 @@ class _Clock(Callback):
         self.training: list[float] = []
         self.evaluation: list[float] = []
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, *_: object) -> None:
         self.training.append(_now())
 
-    def on_train_batch_end(self, *args: object) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, *_: object) -> None:
         self.training.append(_now())
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_test_start(self, *_: object) -> None:
         self.evaluation.append(_now())
 
-    def on_test_batch_end(self, *args: object) -> None:  # noqa: ARG002
+    def on_test_batch_end(self, *_: object) -> None:
         self.evaluation.append(_now())
 
 

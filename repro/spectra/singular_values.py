@@ -63,8 +63,7 @@ class Unfoldings:
 def singular_values(
     tensors: Sequence[Tensor], *, modes: int | None, block: int | None
 ) -> Iterator[tuple[list[Unfoldings], Float[Tensor, "matrices short"]]]:
-    """Singular values of the unfoldings along the leading `modes` (None: all) of tensors of any shapes, dtypes and
-    devices.
+    """Singular values of the unfoldings along the leading `modes` (None: all) of any real tensors.
 
     Small matrices of one side go together; `block` elements are in float64 at one time (None: `HOST_BLOCK` or
     `DEVICE_BLOCK`). Yields unfoldings, and a row for each tensor of each: the values in float64 on the CPU, descending;

@@ -41,10 +41,9 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
 
 
 def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = math.inf) -> list[StudyCell]:
-    """Run every cell in turn, here, and go on after a failure; returns those that failed (their tracebacks were
-    printed).
+    """Run every cell in turn, here, and go on after a failure; returns those that failed.
 
-    By `ends` of `time.monotonic` all has to be over; none begins shortly before.
+    Their tracebacks have been printed. By `ends` of `time.monotonic` all has to be over; none begins shortly before.
 
     Raises:
         Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.

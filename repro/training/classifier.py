@@ -33,19 +33,10 @@ class Classifier(EvaluatedModule):
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
     before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed;
-    ``train/largest_...`` are those of its batches), ``validation/...``
-    and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
-    ``.../loss`` if it is not the cross-entropy) plus, of SGD, weight_decay / 2 times the sum of all squared parameters,
-    plus spectral_penalty times the sum over layers of how unequal their singular values are.
-
-    Args:
-        network: Any network.
-        num_classes: Its classes.
-        training: Rates, momentum, penalty.
-        every_n_steps: How often step metrics are recorded.
-
-    Raises:
-        UserError: The optimiser is Muon and the network has no hidden matrices.
+    ``train/largest_...`` are those of its batches), ``validation/...`` and ``test/...`` after evaluations.
+    ``.../objective`` is what the optimiser descends: the loss (recorded as ``.../loss`` if it is not the cross-entropy)
+    plus, of SGD, weight_decay / 2 times the sum of all squared parameters, plus spectral_penalty times the sum over
+    layers of how unequal their singular values are. `UserError` for Muon where the network has no hidden matrices.
     """
 
     def __init__(

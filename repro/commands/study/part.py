@@ -49,10 +49,13 @@ class Part(Request):
     @property
     def size(self) -> list[str]:
         """Preset and seeds as they are typed."""
-        return [
-            *(["--preset", self.preset] if self.preset else []),
-            *(["--seed", *map(str, self.seed)] if self.seed else []),
-        ]
+        preset = ["--preset", self.preset] if self.preset else []
+        return [*preset, *(["--seed", *map(str, self.seed)] if self.seed else [])]
+
+    @property
+    def typed(self) -> list[str]:
+        """The same with the folder of the runs, if that is another than usual."""
+        return [*self.size, *(["--runs", self.runs] if self.runs != "runs" else [])]
 
     def progress(self, runs: Sequence[RunDirectory | None] | None = None) -> list[Progress]:
         """How far the runs are (`runs`: as `match` found them), by step times here and in the kept records."""

@@ -89,8 +89,7 @@ def report(request: Report) -> int:
 
 def made_by(request: Part, *command: str) -> str:
     """The command that makes the runs, as it is typed."""
-    runs = [] if request.runs == "runs" else ["--runs", request.runs]
-    return shell(*(command or ("repro", "study", "run", request.name)), *request.size, *runs)
+    return shell(*(command or ("repro", "study", "run", request.name)), *request.typed)
 
 
 def _report(request: Part, command: str, out: Path | None) -> None:

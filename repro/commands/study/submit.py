@@ -33,12 +33,7 @@ def submit(request: Submit) -> int:
     if not chosen:
         print(f"nothing to submit: all {len(cells)} runs are finished, running or queued (repro study status)")
         return 0
-    arguments = [
-        request.name,
-        *request.size,
-        *(["--runs", request.runs] if request.runs != "runs" else []),
-        *trust_flags(),
-    ]
+    arguments = [request.name, *request.typed, *trust_flags()]
     if study.runs_of is None and not request.dry_run:
         command = shell("repro", "study", "run", *arguments)
         manifest.write(folder, manifest.content(study.at(request.preset, command), cells, names))

@@ -123,8 +123,7 @@ class Batches:
 
 
 class DeviceBatches(Batches):
-    """Batches of a data set that is held whole, as uint8: on the labels' device, or on the host if it does not fit
-    there.
+    """Batches of a data set that is held whole, as uint8: on the labels' device, or on the host if that is full.
 
     Batches of the latter go over as uint8, from pinned memory. `gather` may be that of batches of the same images made
     before; further options are those of `Batches`.
