@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import breaks_inputs as inputs
+import breaks_lately as lately
 
 import repro.data.loading.decoding
 import repro.report.build
@@ -171,7 +172,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds and names in which this regular expression is found")
     parser.add_argument("--verbose", action="store_true", help="all that a bad one said")
     given = parser.parse_args()
-    chosen = [case for case in inputs.table() if re.search(given.only, f"{case.kind}: {case.name}")]
+    chosen = [case for case in (*inputs.table(), *lately.table()) if re.search(given.only, f"{case.kind}: {case.name}")]
     found: list[tuple[inputs.Case, Outcome]] = []
     with tempfile.TemporaryDirectory() as name:
         template = Path(name, "template")

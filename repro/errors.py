@@ -6,6 +6,7 @@ import difflib
 import errno
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from repro.text import printable
 
@@ -61,6 +62,17 @@ def refusing(what: str, advice: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{what}: {error.strerror}{advice and f'; {advice}'}") from error
+
+
+def no_pipe(path: Path) -> Path:
+    """The path, unless a pipe or a device is there: reading one may never end.
+
+    Raises:
+        UserError: It is one, or a link to one.
+    """
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise UserError(f"'{path}' is a pipe or a device; name a file")
+    return path
 
 
 _ADVICE = {

@@ -1,8 +1,9 @@
 """Objects by import path: how registries name what needs torch, and how users name their own code.
 
-To import a module is to run it. A name that the user typed, on the command line or in Python, is imported; one that a
-file names (a study, a run that somebody sent) only if the user trusts it by name: `trusting`, ``--trust``, or the
-environment variable ``REPRO_TRUST``, which child processes inherit.
+To import a module is to run its code. A name that you type, on the command line or in Python, is imported. A name in a
+file (a study, a configuration, somebody else's run) is imported only if you trust it: with --trust NAME, with
+trust=["NAME"] in Python, or with the environment variable REPRO_TRUST, which child processes inherit. NAME is a
+package, a module or package.module:Name; several are separated by commas.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories of control characters, lone surrogates, line and paragraph separators."""
 
+_UNWRITABLE = {"\ufffe", "\uffff"}
+"""No characters, and refused by XML."""
+
 _TURNING = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 """Marks that change the direction of writing, so that text reads otherwise than it runs."""
 
@@ -38,7 +41,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def _is_unseen(character: str) -> bool:
-    return unicodedata.category(character) in _UNSEEN or character in _TURNING
+    return unicodedata.category(character) in _UNSEEN or character in _TURNING or character in _UNWRITABLE
 
 
 def _escape(character: str) -> str:
@@ -85,15 +88,37 @@ def as_code(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
-def stretches(numbers: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as unbroken stretches, each as its ends: ``[1, 2, 3, 7]`` as ``[[1, 3], [7]]``."""
+def no_formula(cell: str) -> str:
+    """A cell of a CSV file that a spreadsheet does not compute: names may be a stranger's. Numbers stay numbers.
+
+    Example:
+        >>> no_formula("=HYPERLINK(A1)"), no_formula("-3.5")
+        ("'=HYPERLINK(A1)", '-3.5')
+    """
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def ranges(numbers: Iterable[int], to: str = " to ", comma: str = ", ", *, most: int | None = None) -> str:
+    """Ascending numbers as ranges; of more than `most` ranges the first ones and the last.
+
+    Example:
+        >>> ranges([1, 2, 3, 7])
+        '1 to 3, 7'
+    """
     ends: list[list[int]] = []
     for number in numbers:
         if ends and number == ends[-1][-1] + 1:
             ends[-1][1:] = [number]
         else:
             ends.append([number])
-    return ends
+    texts = [to.join(map(str, pair)) for pair in ends]
+    return comma.join(texts if most is None or len(texts) <= most else [*texts[: most - 1], "…", texts[-1]])
 
 
 def shell(*words: object) -> str:

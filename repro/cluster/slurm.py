@@ -65,7 +65,7 @@ def seconds(limit: str) -> float:
     """A time limit of SLURM's in seconds: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS; UNLIMITED."""
     if limit.upper() in ("UNLIMITED", "INFINITE"):
         return float("inf")
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", limit):
+    if not re.fullmatch(r"([0-9]{1,6}-)?[0-9]{1,9}(:[0-9]{1,9}){0,2}", limit):
         raise UserError(f"--time is '{limit}'; allowed: minutes, HH:MM:SS, D-HH:MM:SS, UNLIMITED")
     days, dash, rest = limit.rpartition("-")
     parts = [int(part) for part in rest.split(":")]

@@ -10,17 +10,12 @@ from repro.errors import refusing
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import StudyCell
-from repro.text import stretches
+from repro.text import ranges
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
 ALONE = "N/A"
 """In place of an array's task, as squeue prints it."""
-
-
-def numbers(chosen: Sequence[int]) -> str:
-    """Ascending numbers as SLURM writes them: ``0-3,7``."""
-    return ",".join("-".join(map(str, ends)) for ends in stretches(chosen))
 
 
 def queued(folder: Path) -> set[str]:
@@ -64,7 +59,7 @@ def jobs(
             scripts.study(
                 folder.name,
                 arguments,
-                array=numbers(chosen) + ("" if at_once is None else f"%{at_once}"),
+                array=ranges(chosen, "-", ",") + ("" if at_once is None else f"%{at_once}"),
                 output=f"{slurm.log_pattern(folder)}/logs/slurm-%A_%a.out",
                 where=where,
                 resources=resources,

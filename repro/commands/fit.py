@@ -22,9 +22,9 @@ EXAMPLES = (
 class Fit(ConfiguredRequest):
     """What `repro fit` is asked for."""
 
-    again: bool = option("train a finished run again; the old one is kept as NAME.1", default=False)
+    again: bool = option("train a finished run again; keep the old one as NAME.1", default=False)
     budget: Budget = option(
-        "stop in time, with a checkpoint; the same command goes on",
+        "save a checkpoint and stop within this time; the same command continues",
         default=Budget(),
         read=Budget.of,
         metavar="MINUTES",

@@ -13,10 +13,10 @@ from repro.commands.options import Action, Request, argument, command_parser
 from repro.errors import unknown
 
 STATUS = {
-    "0": "done; or stopped in time, as --budget asks",
-    "1": "a run failed, a check failed, or a checkpoint could not be written",
-    "2": "a mistake in what was asked, which one line on stderr names",
-    "128 + n": "stopped by signal n, with a checkpoint: 130 is Ctrl-C",
+    "0": "finished, or stopped by --budget",
+    "1": "a run or a check failed, or a checkpoint could not be written",
+    "2": "a mistake in the command or a file; one line on stderr names it",
+    "128 + n": "stopped by signal n, with a checkpoint; 130 is Ctrl-C",
 }
 
 
@@ -44,7 +44,7 @@ def _overview() -> Iterator[str]:
     yield "\nReproduce, extend and check two papers on why skip connections make very deep networks trainable.\n"
     yield from (f"  {name:10} {text}" for name, text in COMMANDS.items())
     yield "\nrepro COMMAND --help explains each; repro help TOPIC: " + ", ".join(TOPICS) + "."
-    yield "Formulas, every option and the Python API are in docs/, which make docs turns into pages."
+    yield "docs/ has the formulas, every option and the Python API; make docs builds its pages."
 
 
 def _networks() -> Iterator[str]:
@@ -69,7 +69,7 @@ def _data() -> Iterator[str]:
 
     yield "--data.name, and repro data prepare|check|show NAME:\n"
     yield from (f"  {line}" for line in lines())
-    yield "\nYour own: --data.name package.module:Name, a LightningDataModule; see repro help trust."
+    yield "\nYour own: --data.name package.module:Name, a torch Dataset or a LightningDataModule (docs/your-own.md)."
 
 
 def _measurements() -> Iterator[str]:
@@ -82,21 +82,21 @@ def _measurements() -> Iterator[str]:
 def _studies() -> Iterator[str]:
     from repro.commands.study import lines
 
-    yield "repro study plan|run|submit|status|report|keep NAME --preset SIZE; sizes in brackets, the usual one first:\n"
+    yield "repro study plan|run|submit|status|report|keep NAME --preset SIZE; sizes in brackets, the default first:\n"
     yield from (f"  {line}" for line in lines())
 
 
 def _trust() -> Iterator[str]:
-    yield inspect.cleandoc(importing.__doc__ or "")
+    yield (importing.__doc__ or "").partition("\n\n")[2].rstrip()
 
 
 def _slurm() -> Iterator[str]:
     from repro.cluster.scripts import SCRIPTS
 
     yield f"repro doctor: {COMMANDS['doctor']}"
-    yield "repro doctor --rehearse: small runs on the cluster, stopped in every way; whether they come back."
+    yield "repro doctor --rehearse: Stop small runs on the cluster in several ways, and report whether they resume."
     yield f"repro submit: {COMMANDS['submit']}"
-    yield "repro study submit NAME: hands what is missing of a study to SLURM. By hand:"
+    yield "repro study submit NAME: Submit the missing runs of a study to SLURM. By hand:"
     for name, job in SCRIPTS.items():
         yield "\n".join([f"\nsbatch/{name}.sbatch", *(f"  {line}" for line in job.title)])
 

@@ -35,18 +35,20 @@ class Landscape(Request):
     """A request for a loss surface: around which network, on which grid."""
 
     target: Path = argument("a run directory, one of its checkpoints, or a configuration (.yaml)")
-    directions: Literal["random", "filter", "pca"] = option("the plane", default="random")
-    points: int = option("on each axis", default=51, least=2, most=MOST_POINTS)
+    directions: Literal["random", "filter", "pca"] = option("directions that span the plane", default="random")
+    points: int = option("grid points on each axis", default=51, least=2, most=MOST_POINTS)
     radius: float = option("half the side of the grid, in lengths of a direction", default=1.0)
-    samples: int = option("training images, or all if there are fewer", default=1024, least=2)
+    samples: int = option("number of training images (all, if there are fewer)", default=1024, least=2)
     seed: int = option("seed of the directions", default=0)
     batch_size: int = option("images at a time", default=1024, least=1, most=_MOST)
     together: int | None = option(
         "grid points at a time (default: 8 on a GPU, otherwise 1)", default=None, least=1, most=_MOST
     )
-    part: str | None = option("i/n: only the i-th of n parts (default: the SLURM array's or torchrun's)", default=None)
+    part: str | None = option(
+        "i/n: compute only the i-th of n parts (default: the SLURM array task, or the rank of torchrun)", default=None
+    )
     device: str = option("auto, cpu, cuda", default="auto")
-    out: Path | None = option(f"folder (default: {SURFACE}/ in the run's directory)", default=None)
+    out: Path | None = option(f"folder for the surface (default: {SURFACE}/ in the run directory)", default=None)
     again: bool = option("replace an existing surface", default=False)
     trust: tuple[str, ...] = trust_option()
 
@@ -84,7 +86,7 @@ def _part(text: str | None) -> tuple[int, int]:
         if (ranks := number("WORLD_SIZE", 1)) > 1:
             return number("RANK", 0) + 1, ranks
         return number("SLURM_PROCID", 0) + 1, number("SLURM_NTASKS", 1)
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--part is '{text}'; allowed: i/n with i from 1 to n, such as 2/8")
     return int(match[1]), int(match[2])

@@ -59,20 +59,22 @@ class Measure(Request):
     """A request to measure a network; options that `repro fit` has too are named as there."""
 
     target: str = argument("a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
-    images: Path | None = option("folder of images, for a network's name", default=None, metavar="DIR")
-    held_out: Path | None = option("folder of as many others, for amplification", default=None, metavar="DIR")
-    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None, metavar="DIR")
+    images: Path | None = option("folder of images; needed if TARGET is a network's name", default=None)
+    held_out: Path | None = option("folder with as many other images, for the measurement amplification", default=None)
+    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None)
     measurements: tuple[str, ...] = option(
         f"what to measure, of {', '.join(MEASUREMENTS)}", default=DEFAULT, metavar="NAME"
     )
     layers: tuple[int, ...] = _like("layers")
     spectra: bool = option("keep all singular values, in spectra.jsonl, for `repro spectra`", default=False)
-    probe_size: int = option("images of the probe", default=MeasureConfig.probe_size, least=2)
+    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size, least=2)
     probe_mode: Literal["eval", "train"] = _like("probe_mode")
     device: str = option("auto, cpu, cuda", default="auto")
-    pretrained: bool = option("a timm network's pretrained weights", default=False)
-    num_classes: int | None = option("classes of a network's name (default: its own, or 1000)", default=None)
-    seed: int = option("seed of weights that are not pretrained", default=0)
+    pretrained: bool = option("use the pretrained weights of a timm network", default=False)
+    num_classes: int | None = option(
+        "number of classes, if TARGET is a network's name (default: its own, or 1000)", default=None
+    )
+    seed: int = option("seed of random initial weights", default=0)
     trust: tuple[str, ...] = trust_option()
 
     def __post_init__(self) -> None:
@@ -186,7 +188,9 @@ def _of_run(request: Measure) -> Subject:
         optimizer = module.configure_optimizers()
         optimizer.load_state_dict(content["optimizer_states"][0])
     elif "updates" in request.measurements:
-        raise UserError(f"'{checkpoint}' has weights alone, and updates hang on the momentum; name a run's checkpoint")
+        raise UserError(
+            f"'{checkpoint}' has weights alone, and updates depend on the momentum; name a run's checkpoint"
+        )
     step = int(content["global_step"])
     return Subject(
         label=f"{run.name}-step{step}",
@@ -206,9 +210,12 @@ def _of_name(request: Measure) -> Subject:
     import torch
 
     from repro.networks import create_network
+    from repro.networks.passing import refuse
 
     torch.manual_seed(request.seed)
     network = create_network(request.target, **request.options)
+    if any(tensor.is_meta for tensor in network.state_dict().values()):
+        refuse(network)
     device = device_named(request.device)
     transform = _transform(network)
     assert request.images is not None
@@ -238,7 +245,7 @@ def _read(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tensor | No
 
     from repro.data.loading.image_file import open_rgb
 
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir())
     if len(files) < 2:
         raise UserError(f"'{folder}' holds {len(files)} images ({', '.join(SUFFIXES)}); a measurement needs 2 or more")
     if count > len(files):
@@ -259,7 +266,7 @@ def _write(
     out: Path, label: str, frame: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
 ) -> None:
     from repro.figures import RunRecords, draw_measurements, to_png, to_svg
-    from repro.records import dump_json
+    from repro.records import dump_json, write_csv
     from repro.records.environment import environment
 
     drawn = draw_measurements([RunRecords.of_readings(label, frame)])
@@ -272,7 +279,7 @@ def _write(
             (out / name).unlink(missing_ok=True)
             if records:
                 (out / name).write_text("".join(dump_json(line) + "\n" for line in records), encoding="utf-8")
-        frame.to_csv(out / "readings.csv", index=False)
+        write_csv(frame, out / "readings.csv")
         about = json.dumps({**environment(), **facts}, indent=1, default=str)
         (out / "measured.json").write_text(about + "\n", encoding="utf-8")
 

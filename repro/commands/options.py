@@ -33,7 +33,7 @@ def argument(text: str, *, default: Any = dataclasses.MISSING, **settings: Any) 
 def trust_option() -> Any:
     """``--trust NAMES``, which may be repeated."""
     return option(
-        "code that may be imported although a file names it: packages, modules, package.module:Name",
+        "import this code when a file names it; a package, a module or package.module:Name (repro help trust)",
         default=(),
         action="append",
         metavar="NAME[,NAME]",
@@ -159,7 +159,7 @@ def _settings(hint: Any) -> dict[str, Any]:
         return {"choices": get_args(kind)}
     if get_origin(kind) is tuple:
         return {**_settings(get_args(kind)[0]), "nargs": "+"}
-    return {"type": kind, "metavar": {int: "N", float: "X", Path: "PATH"}.get(kind)}
+    return {"type": kind, "metavar": {int: "N", float: "X", Path: "DIR"}.get(kind)}
 
 
 def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:

@@ -26,7 +26,7 @@ class _Shown(Request):
 
 
 class _Compared(Request):
-    paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
+    paths: tuple[Path, ...] = argument("run directories, or folders of runs", nargs="+", metavar="RUN")
 
 
 class _Cleaned(_Listed):
@@ -89,18 +89,18 @@ def _show(request: _Shown) -> int:
     if shorter := state.get("goes_on_from"):
         print(f"goes on from the end of {shorter}")
     if holder := run.holder:
-        print(f"in use by process {holder['pid']} on {holder['host']}")
+        print(f"in use by process {holder.get('pid')} on {holder.get('host')}")
     for name, value in state.get("final", {}).items():
         print(f"  {name}: {_digits(value)}")
     for number, life in enumerate(run.lives, 1):
-        versions = life["versions"]
+        versions = life.get("versions", {})
         where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
         print(
-            f"life {number}: {life['started']}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
-            f"commit {(life.get('commit') or 'unknown')[:12]}{dirty}"
+            f"life {number}: {life.get('started')}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
+            f"commit {str(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
-        print(f"  {shell(*life['command'])}")
+        print(f"  {shell(*life.get('command', []))}")
     checkpoints = ", ".join(path.name for path in run.saved_checkpoints()) or "none"
     print(f"disk: {_megabytes(run.disk_usage())}; checkpoints: {checkpoints}")
     print(run.config_path.read_text(encoding="utf-8").rstrip())
@@ -140,9 +140,9 @@ def _clean(request: _Cleaned) -> int:
 
 
 _ACTIONS = {
-    "list": Action(_Listed, _list, "every run with its state"),
-    "show": Action(_Shown, _show, "one run: configuration, state, lives, disk"),
-    "compare": Action(_Compared, _compare, "in what runs differ"),
-    "clean": Action(_Cleaned, _clean, "delete checkpoints and kept features that may go"),
+    "list": Action(_Listed, _list, "list every run with its state"),
+    "show": Action(_Shown, _show, "show one run: configuration, state, starts, disk"),
+    "compare": Action(_Compared, _compare, "list the settings and results in which runs differ"),
+    "clean": Action(_Cleaned, _clean, "delete checkpoints and stored features that are no longer needed"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.commands.options import Action, Request, argument, command_parser, option
+from repro.config import require_name
 from repro.errors import UserError, refusing
-from repro.records import derived, spectra
+from repro.records import derived, spectra, write_csv
 from repro.text import shell
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class _Spectra(Request):
     run: Path = argument("a run directory, or a folder of `repro measure --spectra`")
     tolerance: float = option("singular values up to this share of σmax count as zero", default=2.0**-23)
-    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None, metavar="DIR")
+    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None)
 
 
 def main(request: _Spectra) -> int:
@@ -36,7 +37,7 @@ def main(request: _Spectra) -> int:
     print(f"{name}, step {measures['step'].max():,}: medians over the layers")
     print(medians.drop(columns=["step", "epoch", "layer"]).to_string(float_format=lambda value: f"{value:.4g}"))
     if out is not None:
-        _write(name, table, measures, out)
+        _write(path, table, measures, out)
     return 0
 
 
@@ -45,14 +46,17 @@ parser = partial(
 )
 
 
-def _write(name: str, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
+def _write(path: Path, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
     from repro.figures import to_svg
     from repro.figures.spectrum import spectrum
 
+    kinds = list(table[["measurement", "mode"]].drop_duplicates().itertuples(index=False, name=None))
+    for measurement, mode in kinds:  # a file's name
+        require_name(f"{measurement}-{mode}", f"a measurement with its mode in '{path}'")
     with refusing(f"cannot write to '{out}'", "name another folder with --out"):
         (out / "figures").mkdir(parents=True, exist_ok=True)
-        measures.to_csv(out / "spectra.csv", index=False)
-        for measurement, mode in table[["measurement", "mode"]].drop_duplicates().itertuples(index=False):
-            figure = to_svg(spectrum({name: table}, measurement, mode))
+        write_csv(measures, out / "spectra.csv")
+        for measurement, mode in kinds:
+            figure = to_svg(spectrum({path.resolve().name: table}, measurement, mode))
             (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
     print(f"{len(measures):,} spectra: {out}/spectra.csv, figures/")

@@ -99,6 +99,9 @@ def one_line(error: ArgumentError, parser: ArgumentParser | None = None) -> User
     if match := re.match(r'Parser key "([\w.]+)":', text):
         key = match[1]
         value = re.search(r"(?:Got|Given) value: (.*)", text)
+        if key not in (*keys(), *GROUPS):  # the command's own
+            due = "a whole number" if "<class 'int'>" in text else "a number"
+            return UserError(f"--{key.replace('_', '-')} is '{value[1] if value else '?'}'; allowed: {due}")
         kind = field_type(key)
         if dataclasses.is_dataclass(kind):
             return is_a_group(key)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from repro.config.shipped import existing
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 
 
 class _Unwanted(yaml.YAMLError):
@@ -58,14 +59,13 @@ for _kind in ("set", "omap", "pairs", "timestamp", "binary"):
 MOST_BYTES = 2**22
 """Most bytes of a file: the largest configuration or study that anybody writes is a hundredth of that."""
 _MOST_VALUES = 10**6
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; of ``configs/`` the package's own copy, where there is no such file."""
     try:
-        if not (path := existing(path)).is_file() and path.exists() and not path.is_dir():
-            raise UserError(f"'{path}' is a pipe or a device; name a file")  # some never end
-        with path.open("rb") as file:
+        with no_pipe(path := existing(path)).open("rb") as file:
             text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read configuration file '{path}': {error.strerror}") from error
@@ -97,11 +97,13 @@ def parse_yaml(text: str, source: str) -> Any:
 
 def _values(value: Any, counts: dict[int, int]) -> int:
     """How many values there are once every alias is written out."""
+    if isinstance(value, str) and _HALF.search(value):
+        raise _Unwanted(f"'{value[:40]}' has half a character, which cannot be written")
     if not isinstance(value, dict | list):
         return 1
     if (count := counts.get(id(value))) is None:
         counts[id(value)] = 0  # while we are inside
-        inner = value.values() if isinstance(value, dict) else value
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
         count = counts[id(value)] = 1 + sum(_values(item, counts) for item in inner)
         if count > _MOST_VALUES:
             raise _Unwanted("its aliases stand for more than a million values")

@@ -16,13 +16,13 @@ from repro.importing import load, load_own, makes
 
 
 def create_data(name: str, **options: Any) -> ImageData:
-    """The DataModule of a data set.
+    """Make the DataModule of a data set.
 
     Args:
         name: A name in `DATASETS`, or the import path ``package.module:Name`` of a class that takes (some of) the same
             options and has the attributes and methods of `ImageData`, or of a torch `Dataset` (see
             `repro.data.sources.of_dataset`).
-        options: See `repro.data.module.ImageDataModule`; ``arguments`` are further ones for a class of your own.
+        options: See `repro.data.module.ImageDataModule`; ``arguments`` are arguments of your own class.
 
     Raises:
         UserError: If there is no such data set, or the class does not take the options.

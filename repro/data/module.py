@@ -129,7 +129,10 @@ class SplitDataModule(LightningDataModule):
                 raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
             kept = kept[self._chosen(labels[kept], self.train_size, self.split_seed + 1)]
         if self.batch_size > len(kept):
-            raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
+            raise UserError(
+                f"data.batch_size is {self.batch_size}; allowed, as for measure.probe_size: "
+                f"up to the {len(kept)} training images"
+            )
         return kept, held_out
 
     def _tested(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""What a run asks of a data set: the seam for one's own."""
+"""The interface of a data set that a run can use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class ImageData(Protocol):
-    """A `LightningDataModule` whose training set has a number of images, and gives some of them as a probe.
+    """The interface of a `LightningDataModule` that ``repro fit`` can train and measure on.
 
-    `repro.data.module.ImageDataModule` has all of it: a subclass gives its facts as class attributes, and its arrays by
-    one method, ``load``.
+    `repro.data.module.ImageDataModule` implements it: a subclass only needs some class attributes and the method
+    ``load``.
     """
 
     num_classes: int
@@ -32,13 +32,13 @@ class ImageData(Protocol):
         """The held-out parts, ``validation`` and ``test``, in the order of ``val_dataloader``."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the images; Lightning calls it before the training."""
+        """Load the images; Lightning calls it before training."""
 
     def teardown(self, stage: str) -> None:
-        """End what `setup` has begun; called once more than needed, if the training fails."""
+        """Release what `setup` opened; may be called twice if training fails."""
 
     def samples(self, part: str) -> int:
-        """Number of images in a part: train, validation or test."""
+        """Number of images in a part: ``train``, ``validation`` or ``test``."""
 
     def batches(self, part: str, *, training: bool = False) -> Any:
         """Batches of a part, for evaluation or for training: images and labels."""

@@ -49,7 +49,7 @@ class Connection:
             line, self._in = self._in[:end], self._in[end + 1 :]
             try:
                 message = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise Gone("it speaks another language") from error
             if isinstance(message, dict):
                 yield message

@@ -18,7 +18,7 @@ from typing import Any
 from repro.distributed.connection import Connection, Gone
 from repro.errors import PeerLost, UserError
 from repro.machine import this_process
-from repro.text import stretches
+from repro.text import ranges
 from repro.waiting import Wait
 
 PATIENCE_SECONDS = 600.0
@@ -129,8 +129,7 @@ def _receive(place: Place, facts: Facts, look: Callable[[], None]) -> Met:
     patience, hall = _Patience(place, look), _Hall(place, facts)
     try:
         while missing := hall.missing():
-            shown = ", ".join("-".join(map(str, ends)) for ends in stretches(missing))
-            patience.look(f"rank {shown}" if len(missing) == 1 else f"ranks {shown}")
+            patience.look(f"rank{'s' * (len(missing) > 1)} {ranges(missing)}")
         hall.require_agreement()
     except BaseException:
         hall.close([*hall.inside.values()])
@@ -176,13 +175,15 @@ class _Hall:
         return connection not in self.inside.values() or connection not in self.knocking
 
     def _answer(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        rank, place = int(message.get("rank", 0)), self.place
-        expected = 0 < rank < place.size and rank not in self.inside
-        if not expected or message.get("token") != place.token or message.get("size") != place.size:
+        rank, facts, place = message.get("rank"), message.get("facts"), self.place
+        same = message.get("token") == place.token and message.get("size") == place.size
+        if not isinstance(rank, int) or not isinstance(facts, dict) or not same:  # anybody may knock
+            rank = 0
+        if not 0 < rank < place.size or rank in self.inside:
             connection.send(door=None)
             raise Gone("turned away")
         connection.send(door=place.token)
-        self.inside[rank], self.told[rank], self.names[rank] = connection, message["facts"], message["name"]
+        self.inside[rank], self.told[rank], self.names[rank] = connection, dict(facts or {}), str(message.get("name"))
 
     def require_agreement(self) -> None:
         """Refuse all, if they were told different things."""

@@ -93,7 +93,7 @@ def draw_one(name: str, runs: Runs) -> Figure:
 
 
 def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
-    """Every figure that is `chosen`.
+    """Draw all figures for which these runs have records, or those of them in `names`.
 
     Example:
         >>> from repro.records import RunDirectory

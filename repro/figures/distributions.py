@@ -124,7 +124,7 @@ def _cell(axes: Axes, table: pd.DataFrame, color: str, threshold: float) -> None
     for step in steps[_broken(table)]:
         axes.axvline(step, color=SINGULAR, lw=2.5, zorder=0)
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(whole))
     _label_decades(axes, threshold)
 

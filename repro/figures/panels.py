@@ -184,7 +184,7 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             dots.set_gid(f"alone-{trace.label}-{trace.kind}")
     axes.set(xlabel=panel.x, ylabel=panel.y, yscale=panel.y_scale)
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole, min_n_ticks=1))
     if panel.whole:
         axes.xaxis.set_major_formatter(FuncFormatter(whole))
     if panel.x_scale == "symlog":

@@ -77,7 +77,7 @@ def _some(steps: Sequence[int], count: int) -> list[int]:
 def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
     columns = [_column(values) for values in table["singular_values"]]
     axes.set_xlabel("layer, from the input")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(whole))
     axes.grid(visible=False)
     return axes.imshow(
@@ -92,6 +92,8 @@ def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
 
 def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:
     """At so many places from the largest on; under the scale where it is singular to float32, NaN if not finite."""
+    if not len(values):
+        return np.full(_ROWS, np.nan)
     places = np.linspace(0, len(values) - 1, _ROWS).round().astype(int)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.maximum(values[places] / values[0], _FLOOR / 2))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from repro.figures.svg.letters import lettered
 from repro.figures.svg.slim import slim
+from repro.text import printable
 
 INK = "#1a1a1a"
 MUTED = "#595959"
@@ -40,6 +41,10 @@ DARK = {
     "#4e9dd6": "#4e9dd6",
 }
 """What each colour of a figure becomes on a dark page. `SINGULAR`, `HATCH` and colour maps stay."""
+
+
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What XML has no place for: a stranger's names may hold it."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,8 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with styled(), lettered(figure, as_text=True):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return slim(buffer.getvalue(), list(getattr(figure, "networks", ())))
+    drawn = _UNWRITABLE.sub(lambda match: printable(match[0]), buffer.getvalue())
+    return slim(drawn, list(getattr(figure, "networks", ())))
 
 
 def to_png(figure: Figure, *, dpi: int = 200) -> bytes:

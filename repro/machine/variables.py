@@ -13,6 +13,6 @@ def number(name: str, default: int, environment: Mapping[str, str] = os.environ)
     text = environment.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or len(text) > 9:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:
         raise UserError(f"the environment variable {name} is '{text}'; allowed: a whole number from 0; or unset it")
     return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -17,3 +18,12 @@ COMPARISON = re.compile(
     r"(?:(?P<low>\S+)\s+(?P<first><=|<)\s+)?(?P<left>\S+)\s+(?P<sign><=|>=|<|>|==)\s+(?P<right>\S+)"
 )
 """``[LOW <=] LEFT SIGN RIGHT``, with spaces between."""
+
+
+def number(text: str) -> float | None:
+    """The number that a text stands for; None if it is none. NaN is none: no comparison with it ever holds."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +20,23 @@ from repro.measurements import passes
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
-from repro.networks.passing import Inputs, call, described, few, samples
+from repro.networks.passing import Inputs, call, described, few, refusing, samples
 from repro.networks.preserve_state import preserve_state
+from repro.networks.products import Product
+
+_OTHER = "made in this pass with other axes than before: the weights of"
+
+
+@dataclass(frozen=True)
+class _Acts:
+    """What is multiplied in a pass, and the axes along which it only repeats the weight."""
+
+    tensor: Tensor
+    repeated: tuple[int, ...] = ()
+
+    def own(self, gradient: Tensor) -> Tensor:
+        """The gradient of the weight: of all its copies."""
+        return gradient.sum(self.repeated) if self.repeated else gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +69,8 @@ class Probe:
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
     """Names of the network's products that are no weight layers, if they are known."""
+    told: bool = False
+    """Whether it has been said what of the network is seen, and what of that is frozen."""
     put_back: Callable[[], None] = lambda: None
     """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
@@ -83,6 +100,7 @@ class Probe:
         write: See | None = None,
         error: See | None = None,
         weight: See | None = None,
+        multiply: Callable[[WeightLayer, Product], None] | None = None,
         layers: Sequence[WeightLayer] | None = None,
         inputs: Inputs = None,
     ) -> Any:
@@ -90,29 +108,47 @@ class Probe:
         inputs = self.inputs if inputs is None else inputs
         layers = self.layers if layers is None else layers
         graph = torch.is_grad_enabled()  # it holds buffers as they are; `training` puts them back
-        with preserve_state(self.network) if self.network.training and not graph else nullcontext():
-            if read or write or error or weight:
-                result = self._listen(inputs, layers, read=read, write=write, error=error, weight=weight)
+        own = preserve_state(self.network) if self.network.training and not graph else nullcontext()
+        with own, refusing(self.network, inputs):
+            if read or write or error or weight or multiply:
+                listeners = {"read": read, "write": write, "error": error, "weight": weight}
+                result = self._listen(inputs, layers, multiply=multiply, **listeners)
             else:
                 result = call(self.network, inputs)
         if not graph:
             self.put_back()
         return result
 
-    def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
+    def run_few(self, layers: Sequence[WeightLayer], came: Container[int], **listeners: Any) -> None:
+        """Listen to a pass of one sample, and to one of all if some layers, by number, have not come by then."""
+        if layers and not self.network.training:
+            with suppress(Exception):  # it may take whole batches only
+                passes.run(self.network, few(self.inputs), layers, **listeners)
+            self.put_back()
+        if any(layer.index not in came for layer in layers):
+            self.run(layers=layers, **listeners)
+
+    def _listen(
+        self,
+        inputs: Inputs,
+        layers: Sequence[WeightLayer],
+        *,
+        multiply: Callable[[WeightLayer, Product], None] | None,
+        **listeners: Any,
+    ) -> Any:
         came: set[str] = set()
         names = {layer.name for layer in self.layers}
 
-        def note(layer: WeightLayer, tensor: Tensor) -> None:
+        def note(layer: WeightLayer, product: Product) -> None:
             came.add(layer.name)
-            if weight is not None:
-                weight(layer, tensor)
+            if multiply is not None:
+                multiply(layer, product)
 
         def other(name: str) -> None:
             if self.aside is not None and name not in self.aside and name not in names:
                 self.leave_out("the network changes from pass to pass, and at first had not", name)
 
-        result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
+        result = passes.run(self.network, inputs, layers, multiply=note, others=other, **listeners)
         for layer in layers:
             if layer.name not in came:
                 self.leave_out("the network changes from pass to pass, and this time had not", layer)
@@ -132,14 +168,12 @@ class Probe:
         rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            weights[layer.index] = tensor.detach().clone()
+            if tensor.ndim == len(layer.modes):
+                weights[layer.index] = tensor.detach().clone()
+            else:
+                self.leave_out(_OTHER, layer)
 
-        if rest and not self.network.training:
-            with suppress(Exception):  # it may take whole batches only
-                passes.run(self.network, few(self.inputs), rest, weight=keep)
-            self.put_back()
-        if any(layer.index not in weights for layer in rest):
-            self.run(weight=keep, layers=rest)
+        self.run_few(rest, weights, weight=keep)
         return {layer.index: weights[layer.index] for layer in self.firsts if layer.index in weights}
 
     @property
@@ -176,25 +210,26 @@ class Probe:
         numbers = {layer.first for layer in layers}
         firsts = [layer for layer in self.firsts if layer.index in numbers]
         acted = {layer.index: self._acted_by(layer) for layer in firsts}
-        tensors_by_id = {id(tensor): tensor for tensors in acted.values() for tensor in tensors if tensor.requires_grad}
-        by_id = dict(zip(tensors_by_id, gradients(loss, list(tensors_by_id.values())), strict=True))
+        operands = {
+            id(acts.tensor): acts.tensor for each in acted.values() for acts in each if acts.tensor.requires_grad
+        }
+        by_id = dict(zip(operands, gradients(loss, list(operands.values())), strict=True))
         by_layer = {}
         for layer in firsts:
-            parts = [by_id[id(tensor)] for tensor in acted[layer.index] if id(tensor) in by_id]
-            reached = [part for part in parts if part is not None]
+            parts = [(by_id[id(acts.tensor)], acts) for acts in acted[layer.index] if id(acts.tensor) in by_id]
+            reached = [acts.own(part) for part, acts in parts if part is not None]
             if reached:
-                total = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
-                by_layer[layer.index] = layer.part(total)
+                by_layer[layer.index] = layer.part(reached[0] if len(reached) == 1 else torch.stack(reached).sum(0))
             elif parts:
                 self.leave_out("no gradient reaches the weights of", layer)
-            elif acted[layer.index]:
+            elif acted[layer.index] and not (self.told and layer.frozen):
                 self.leave_out("gradients: frozen, as nothing in it requires one, are the weights of", layer)
         return by_layer
 
-    def _acted_by(self, layer: WeightLayer) -> list[Tensor]:
+    def _acted_by(self, layer: WeightLayer) -> list[_Acts]:
         parameter = trained_parameter(layer)
         if parameter is not None:
-            return [parameter]
+            return [_Acts(parameter)]
         return [
             self._acted[other.index]
             for other in self.layers
@@ -202,7 +237,7 @@ class Probe:
         ]
 
     @cached_property
-    def _acted(self) -> dict[int, Tensor]:
+    def _acted(self) -> dict[int, _Acts]:
         return {}
 
     @contextmanager
@@ -218,13 +253,17 @@ class Probe:
             raise UserError("gradients need the classes of the probe's images; pass labels")
         self._acted.clear()
 
-        def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            self._acted[layer.index] = tensor
+        def keep(layer: WeightLayer, product: Product) -> None:
+            if product.modes == layer.modes:
+                operand = product.weight if product.operand is None else product.operand
+                self._acted[layer.index] = _Acts(operand, product.repeated)
+            else:
+                self.leave_out(_OTHER, layer)
 
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
         with preserve_state(self.network), torch.enable_grad(), parametrize.cached():
             self.network.train()
-            yield self.loss(self.run(read=read, write=write, error=error, weight=keep))
+            yield self.loss(self.run(read=read, write=write, error=error, multiply=keep))
         self._acted.clear()
 
     def loss(self, output: Any) -> Float[Tensor, ""]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.networks.passing import described
 
 Pick = Callable[[Any], Any] | str | int | None
@@ -69,7 +69,17 @@ def cross_entropy(output: Tensor, labels: Any) -> Tensor:
 
 def loss_of(output: Any, labels: Any, how: Pick, loss: Loss | None) -> Tensor:
     """The loss of what the network returns; `UserError` if it has none."""
-    value = cross_entropy(scores(output, how), labels) if loss is None else loss(pick(output, how), labels)
+    if loss is None:
+        return cross_entropy(scores(output, how), labels)
+    picked = pick(output, how)
+    try:
+        value = loss(picked, labels)
+    except Exception as error:
+        raise UserError(
+            f"the loss ({getattr(loss, '__name__', type(loss).__name__)}) refuses what the network returns "
+            f"({described(picked)}) and the labels ({described(labels)}) with {type(error).__name__}: "
+            f"{first_line(error)}; pass loss= (any function of the two), and output= for a part of what is returned"
+        ) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise UserError(f"loss= returns {described(value)}; it has to return a tensor of one number")
     return value.squeeze() if value.ndim else value

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from repro.errors import UserError, unknown
 from repro.measurements import quantities
-from repro.measurements.comparisons import COMPARISON, OPERATORS
+from repro.measurements.comparisons import COMPARISON, OPERATORS, number
 
 _KEY = "training.stop_when"
 
@@ -54,12 +54,10 @@ class StopRule:
 
 
 def _operand(text: str, measured: Collection[str]) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    if (value := number(text)) is not None:
+        return value
     known = quantities.names_so_far(measured)
-    name = re.sub(r"\[\d+\]$", "[LAYER]", text)
+    name = re.sub(r"\[[0-9]+\]$", "[LAYER]", text)
     if name in known:
         return text
     if taken := [measurement for measurement, names in quantities.by_measurement().items() if name in names]:

@@ -24,7 +24,7 @@ _NO_ACTIVATION = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, 
 
 @runtime_checkable
 class NamesSkipLayers(Protocol):
-    """A network that says which of its activations' outputs may be connected to the output."""
+    """A network that names the activations whose outputs may be connected to the output."""
 
     def skip_layer_names(self) -> list[str]:
         """Names of the activation modules whose outputs may be connected."""

@@ -5,7 +5,7 @@ from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, r
 from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
 from repro.records.spectrum import append_spectra, derived, spectra
-from repro.records.tables import metrics, readings
+from repro.records.tables import metrics, readings, write_csv
 
 __all__ = [
     "ENDED",
@@ -25,4 +25,5 @@ __all__ = [
     "readings",
     "replace_text",
     "spectra",
+    "write_csv",
 ]

@@ -7,9 +7,12 @@ import gzip
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from repro.errors import no_pipe
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, a file over the limit that is set for a process."""
@@ -52,6 +55,22 @@ def decode_number(value: Any) -> Any:
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse_json(content: bytes) -> Any:
+    """What JSON says; halves of characters, which neither figures nor files take, become question marks.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deep.
+    """
+    value = json.loads(content)
+    if _HALF.search(content):
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
+
+
 def dump_json(value: Any) -> str:
     """One line of strict JSON: no NaN or Infinity literals, which many readers refuse."""
     return json.dumps(encode(value), allow_nan=False, ensure_ascii=False)
@@ -74,12 +93,12 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Every whole record of a JSON-lines file (also gzipped, .gz), torn lines left out; nothing if there is no file."""
-    if not path.exists():
+    if not no_pipe(path).exists():
         return
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for line in file:
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except (ValueError, RecursionError):
                 continue  # torn by a crash
             if isinstance(record, dict):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from repro.errors import UserError
-from repro.records.files import decode_number, read_lines
+from repro.errors import UserError, no_pipe
+from repro.records.files import decode_number, parse_json, read_lines
 
 Kinds = Mapping[str, type | tuple[type, ...]]
 Content = TypeVar("Content", dict[str, Any], list[Any])
@@ -57,10 +56,14 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
         if key in content or all_of_them:
             value: Any = content.get(key)
             odd = not isinstance(value, kind) or isinstance(value, bool)
+            odd |= isinstance(value, int) and not _is_number(value)
+            odd |= kind is list and not odd and not all(isinstance(part, str) for part in value)
             if kind is NUMBER:
                 odd = not _is_number(decode_number(value))
             if not odd and key in _OF_NUMBERS:
                 odd = not all(_is_number(decode_number(number)) for number in value.values())
+            if not odd and key == "final":
+                odd = any(_is_impossible(name, decode_number(number)) for name, number in value.items())
             if odd:
                 raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
 
@@ -69,10 +72,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
+def _is_impossible(name: str, value: float) -> bool:
+    """Whether it is an accuracy that is no share."""
+    return name.endswith("_accuracy") and (value < 0 or value > 1)
+
+
 def read_json(path: Path, default: Content) -> Content:
     """The content of a file, which is of the default's type; the default if there is no file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(no_pipe(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return default
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from repro.errors import refusing
+from repro.errors import UserError, no_pipe, refusing
 from repro.records.run_directory import RunDirectory
 from repro.records.spectrum import FILE
 from repro.records.surface import PLAN, SURFACE
@@ -23,25 +23,34 @@ def keep(run: RunDirectory, target: Path) -> int:
     """
     with refusing(f"cannot write '{target}'"):
         target.mkdir(parents=True, exist_ok=True)
-        configuration = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+        configuration = yaml.safe_load(_own(run, "config.yaml").read_text(encoding="utf-8"))
         configuration["runs"], configuration["data"]["root"] = "runs", "data"
         (target / "config.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True), "utf-8")
+        _own(run, "environment.json")
         lives = [_anonymous(life) for life in run.lives]
         (target / "environment.json").write_text(json.dumps(lives, indent=1) + "\n", encoding="utf-8")
-        state = json.loads((run.path / "state.json").read_text(encoding="utf-8"))
+        state = json.loads(_own(run, "state.json").read_text(encoding="utf-8"))
         for name in ("wandb_id", "wandb_live", "wandb", "mlflow_run_id"):
             state.pop(name, None)
         (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         if (run.path / "metrics.jsonl").exists():
-            shutil.copyfile(run.path / "metrics.jsonl", target / "metrics.jsonl")
+            shutil.copyfile(_own(run, "metrics.jsonl"), target / "metrics.jsonl")
         for name in ("readings.jsonl", FILE):
             if (run.path / name).exists():
-                (target / f"{name}.gz").write_bytes(gzip.compress((run.path / name).read_bytes(), mtime=0))
+                (target / f"{name}.gz").write_bytes(gzip.compress(_own(run, name).read_bytes(), mtime=0))
         if (surface := run.path / SURFACE).is_dir():
             (target / SURFACE).mkdir(exist_ok=True)
             for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
-                shutil.copyfile(path, target / SURFACE / path.name)
+                shutil.copyfile(_own(run, f"{SURFACE}/{path.name}"), target / SURFACE / path.name)
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+def _own(run: RunDirectory, name: str) -> Path:
+    """A record's path, unless it leads out of the run: what is kept is published, and the run may be a stranger's."""
+    path = no_pipe(run.path / name)
+    if not path.resolve().is_relative_to(run.path.resolve()):
+        raise UserError(f"'{path}' is a link out of the run, and is not copied; put the record itself there")
+    return path
 
 
 def _anonymous(life: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from repro import waiting
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.machine import lives, number, this_process
 
 HEARTBEAT_SECONDS = 15.0
@@ -88,7 +88,7 @@ class Lock:
     def _read(self, path: Path | None = None) -> dict[str, Any] | None:
         path = path or self.path
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(no_pipe(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {} if path.is_symlink() else None  # a link that leads nowhere is nobody's
         except OSError as error:
@@ -171,5 +171,8 @@ def _put(temporary: Path, path: Path) -> None:
 def holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock file at `path`, if its process still lives; None if nobody does."""
     lock = Lock(path)
-    content = lock._read()
+    try:
+        content = lock._read()
+    except UserError:  # no lock of ours; who starts the run is told
+        return {}
     return None if content is None or lock._dead(content, watch=False) else content

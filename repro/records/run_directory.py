@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.records import form
 from repro.records.environment import now
 from repro.records.files import append_lines, decode_number, dump_json, replace_text
@@ -190,7 +190,7 @@ class RunDirectory:
     def last_step(self) -> int:
         """The last step that was recorded, while the run goes on: read from the end of the record."""
         path = self.path / "metrics.jsonl"
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError), no_pipe(path).open("rb") as file:
             file.seek(max(0, path.stat().st_size - 2**16))
             for line in reversed(file.read().splitlines()):
                 with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):

@@ -67,7 +67,7 @@ def spectra(run: RunDirectory | str | Path, measurements: Collection[str] | None
     for line in form.lines(path, form.SPECTRA):
         if measurements is None or line["measurement"] in measurements:
             try:
-                rows.append([*(line[name] for name in COLUMNS[:-1]), unpack(line["singular_values"])])
+                rows.append([*(line[name] for name in COLUMNS[:-1]), _ordered(unpack(line["singular_values"]))])
             except (ValueError, zlib.error) as error:
                 where = f"the spectrum of {line['measurement']}, layer {line['layer']}, step {line['step']}"
                 raise UserError(f"'{path}' is damaged: {where} ({error}); restore it, or move the run away") from error
@@ -94,6 +94,16 @@ def unpack(text: str) -> np.ndarray:
         raise ValueError("torn, or too long")
     parts = np.frombuffer(content, np.uint8)
     return np.ascontiguousarray(parts.reshape(4, -1).T).view("<f4").ravel().astype(np.float32)
+
+
+def _ordered(values: np.ndarray) -> np.ndarray:
+    """Values as every measurement gives them; `ValueError` for others, of which all that follows would be wrong."""
+    import numpy as np
+
+    descending = not len(values) or bool((values[:-1] >= values[1:]).all() and values[-1] >= 0)
+    if not descending and not np.isnan(values).all():
+        raise ValueError("its values do not go down from the largest to 0 or more")
+    return values
 
 
 def stable_rank(values: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from repro.records.files import decode_number
 from repro.records.run_directory import RunDirectory
+from repro.text import no_formula
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,7 @@ READING_COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "qua
 
 
 def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
-    """The metrics of a run or of the run at a path, one row each; for a repeated key the last one written.
+    """Read the metrics of a run, one row for each; of repeated ones the last.
 
     Example:
         >>> frame = metrics("runs/single/RUN")
@@ -34,9 +35,9 @@ def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
 
 
 def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
-    """The readings of a run or of the run at a path, one row each: step, epoch, measurement, layer, ... value.
+    """Read the readings of a run, one row for each value: step, epoch, measurement, layer, ..., value.
 
-    The epoch is 0 before the training, then 1, 2, ...
+    Epoch 0 is before training, then 1, 2, ...
 
     Example:
         >>> frame = readings("runs/single/RUN")
@@ -60,6 +61,12 @@ def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
         for quantity, value in line["values"].items()
     ]
     return _last(pd.DataFrame(rows, columns=READING_COLUMNS), ["step", "measurement", "layer", "mode", "quantity"])
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table without its index; names in it, which may be a stranger's, are no formulas."""
+    plain = table.map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
+    plain.to_csv(path, index=False)
 
 
 def _last(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -22,15 +22,14 @@ _MANY = 200
 
 
 def build(paths: Sequence[Path], out: Path) -> Path:
-    """`write` of what there is at some paths.
+    """Make a report of the runs at some paths.
 
     Args:
-        paths: Folders of studies, run directories, or folders that hold any of them.
+        paths: Run directories, folders of studies, or folders that have any of these.
         out: Folder for the report; made if missing.
 
     Raises:
-        UserError: If no run is found at `paths`, a path does not exist, a manifest cannot be read, or `out` cannot be
-            written.
+        UserError: A path does not exist, there is no run, a manifest cannot be read, or `out` cannot be written.
 
     Example:
         >>> print(build([Path("runs/single")], Path("page")))

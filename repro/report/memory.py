@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from repro.errors import UserError, no_pipe
+
 NAME = ".made"
 _SIGNED = 32
 """Bytes of the signature at the beginning of the file, and of the key."""
@@ -90,13 +92,13 @@ def _digest(content: bytes) -> str:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """What a memory's file holds: things, and the other files' digests; nothing if it is not this user's."""
     try:
-        content = path.read_bytes()
+        content = no_pipe(path).read_bytes()
         signature, content = content[:_SIGNED], content[_SIGNED:]
         if not hmac.compare_digest(signature, _signature(content)):
             return {}, {}
         record = json.loads(gzip.decompress(content))
         things, files = dict(record["things"]), {str(name): str(value) for name, value in record["files"].items()}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
         return {}, {}
     inside = {name: value for name, value in files.items() if not Path(name).is_absolute() and ".." not in name}
     return things, inside

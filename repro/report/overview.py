@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.report.cause import TITLE as CAUSE
 from repro.report.pages.document import document
-from repro.report.pages.scorecard import VERDICTS, Card, card, overview
+from repro.report.pages.scorecard import COUNTED, VERDICTS, Card, card, overview
 from repro.report.sources import ReportCell, Section, found, of_study
 from repro.report.tables import Column, Table, to_markdown
 from repro.report.theory import TITLE as THEORY
@@ -110,7 +110,7 @@ def pages(
 def table(cards: Mapping[str, Card], studies: Mapping[str, str]) -> Table:
     """A row for each card, for those who read text."""
     columns = [Column("", name, numeric=False) for name in ("artefact", "what", "size")]
-    columns += [Column("", "runs"), *(Column("claims", name) for name in ("hold", "mixed", "fail", "not run"))]
+    columns += [Column("", "runs"), *(Column("claims", COUNTED[kind]) for kind in VERDICTS)]
     columns += [Column("", "study", numeric=False)]
     rows = [
         [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,13 +13,15 @@ from typing import Any
 from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
+from repro.records.form import read_json
 from repro.report.differences import told_apart
-from repro.studies.claims import Summary, published
 from repro.studies.description import SizedDescription
 from repro.studies.manifest import description
 from repro.studies.match import match
+from repro.studies.spread import Summary, published
 from repro.studies.study import Study, StudyCell
 
+_SPOKEN_OF = {"seed": int, "name": str, "model.network": str, "data.name": str}
 GROUPS = ("model", "data", "training", "trainer", "measure", "log")
 
 
@@ -89,12 +90,13 @@ def sections(paths: Sequence[Path]) -> list[Section]:
 
 def _study(manifest: Path) -> Section:
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content = read_json(manifest, {})
         for cell in content["cells"]:
             require_name(cell["run"], "a run")  # it may be a stranger's: no path that leads elsewhere
+        about = description(content)
         kept, copies = _once(content["cells"], manifest.parent)
         cells = [_cell(cell["label"], cell["seed"], RunDirectory(manifest.parent / cell["run"])) for cell in kept]
-        return of_study(description(content), cells, copies)
+        return of_study(about, cells, copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
 
@@ -102,13 +104,16 @@ def _study(manifest: Path) -> Section:
 def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
     """The cells without those whose runs are copies of an earlier one's, and what these are: a run counts once."""
     kept: dict[str, Mapping[str, Any]] = {}
+    keys: dict[str, str] = {}
     copies = []
     for cell in cells:
-        key = str(cell["run"])
-        if (run := _run(folder / key)) is not None:
-            with suppress(UserError):  # of another version
-                key = signature(load(run.config_path))
-        if (other := kept.setdefault(key, cell)) is not cell:
+        name = str(cell["run"])
+        if name not in keys:
+            keys[name] = name
+            if (run := _run(folder / name)) is not None:
+                with suppress(UserError):  # of another version
+                    keys[name] = signature(load(run.config_path))
+        if (other := kept.setdefault(keys[name], cell)) is not cell:
             copies.append(f"{cell['run']}: the same run as {other['run']}, which counts once")
     return list(kept.values()), copies
 
@@ -168,7 +173,7 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         name=folder.name,
         key=_slug(folder.name),
         title=f"Runs in {folder.name}",
-        question=f"{number} outside of any study, so without the values of a paper and without claims.",
+        question=f"{number} outside of the studies, so there are no claims and no values of a paper.",
         cells=[
             _cell(label, each.get("seed", 0), run)
             for run, each, label in zip(runs, configurations, labels, strict=True)
@@ -196,8 +201,17 @@ def distinct(sections: Sequence[Section]) -> list[Section]:
 
 
 def configuration(run: RunDirectory) -> dict[str, Any]:
-    """A run's configuration as written, nested; not checked, so that runs of other versions can be shown too."""
-    return {key: value for key, value in _written(run).items() if isinstance(value, dict) or key not in GROUPS}
+    """A run's configuration as written, nested, without what is of another kind than what a page speaks of.
+
+    It is not checked beyond that, so that runs of other versions can be shown too.
+    """
+    written = {str(key): value for key, value in _written(run).items() if isinstance(value, dict) or key not in GROUPS}
+    for key, kind in _SPOKEN_OF.items():
+        group, _, name = key.rpartition(".")
+        values = written.get(group, {}) if group else written
+        if not isinstance(values.get(name), kind):
+            values.pop(name, None)
+    return written
 
 
 def _written(run: RunDirectory) -> dict[str, Any]:

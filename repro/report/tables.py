@@ -16,8 +16,10 @@ from repro.measurements.quantities import in_words
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, missing, reservations
-from repro.studies.claims import Summary, Verdict, summary, welch
 from repro.studies.plan import duration
+from repro.studies.spread import Summary, chance, summary, welch
+from repro.studies.verdict import Verdict
+from repro.text import no_formula
 
 _NONE = "–"
 _INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}
@@ -122,7 +124,7 @@ def _compared(section: Section, quantity: str, label: str, ours: Sequence[float]
     row.append(signed(mean - paper.mean) if quantity in ACCURACIES else factor(mean / paper.mean))
     if tested:
         p = welch(summary(ours), paper)
-        row.append(_NONE if math.isnan(p) else f"{p:.2g}")
+        row.append(_NONE if math.isnan(p) else chance(p))
     return row
 
 
@@ -217,19 +219,8 @@ def to_csv(table: Table) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     rows = [[column.full_name for column in table.columns], *table.rows]
-    writer.writerows([[_no_formula(cell) for cell in row] for row in rows])
+    writer.writerows([[no_formula(cell) for cell in row] for row in rows])
     return buffer.getvalue()
-
-
-def _no_formula(cell: str) -> str:
-    """A cell that a spreadsheet does not compute: names may be a stranger's. Numbers stay numbers."""
-    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
 
 
 def to_latex(table: Table) -> str:

@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.records import dump_json
+from repro.records.form import read_json
 from repro.report.folder import put
 from repro.report.pages import svg
 from repro.report.pages.document import document
@@ -78,15 +79,15 @@ def sections(kept: Path) -> list[str]:
             path = kept / _NUMBERS.format(name)
             if not path.exists():
                 continue
-            records[name] = json.loads(path.read_text(encoding="utf-8"))
+            records[name] = read_json(path, {}) | {"statement": name}
             figures = (kept / _FIGURE.format(name, number) for number in itertools.count(1))
-            drawn[name] = [file.read_text(encoding="utf-8") for file in itertools.takewhile(Path.exists, figures)]
+            there = itertools.takewhile(Path.exists, figures)
+            drawn[name] = [svg.harmless(no_pipe(file).read_text(encoding="utf-8")) for file in there]
         parts = [_section(record, drawn[name]) for name, record in records.items()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        shown = [f"<h1>{escape(TITLE)}</h1>", _overview(records), *parts] if parts else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{kept}' is damaged ({error}); make it again with repro theory --keep") from error
-    if not parts:
-        return []
-    return [f"<h1>{escape(TITLE)}</h1>", _overview(records), *parts]
+    return shown
 
 
 def draw(result: Result) -> list[Figure]:
@@ -120,7 +121,7 @@ def _overview(records: Mapping[str, Record]) -> str:
     links: Sequence[str | None] = [f"#{name}" for name in records]
     commands = {record["command"]: record["seed"] for record in records.values()}
     made = "\n".join(
-        f'<p class="muted">Seed {seed}. Everything is computed anew by</p>\n<pre>{escape(command)}</pre>'
+        f'<p class="muted">Seed {escape(str(seed))}. Everything is computed anew by</p>\n<pre>{escape(command)}</pre>'
         for command, seed in commands.items()
     )
     return (

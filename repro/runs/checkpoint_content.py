@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.errors import UserError, first_line, refusing
+from repro.errors import UserError, first_line, no_pipe, refusing
 
 _KINDS: dict[str, type] = {
     "state_dict": dict,
@@ -26,7 +26,7 @@ _KINDS: dict[str, type] = {
 def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """The content of a checkpoint that this package has written; `UserError` if it cannot be read or is none."""
     try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        content = torch.load(no_pipe(path), map_location=map_location, weights_only=True)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise _unusable(path, reason) from error

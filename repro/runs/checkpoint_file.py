@@ -19,7 +19,7 @@ from torch import nn
 
 from repro.config import Config, signature
 from repro.distributed.processes import is_first_rank
-from repro.errors import UserError, unlike
+from repro.errors import UserError, no_pipe, unlike
 from repro.records import RunDirectory
 from repro.runs.checkpoint_content import other_weights, read
 
@@ -81,7 +81,7 @@ def damage(path: Path) -> str | None:
     `UserError` if it cannot be read now: that says nothing of what it holds.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(no_pipe(path)) as archive:
             torn = archive.testzip()
         if torn is None:
             return None

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from repro.distributed import slurm
 from repro.distributed.processes import is_first_rank
 from repro.machine import allowed, prepared, told
+from repro.networks.passing import fitted, refusing
 from repro.networks.preserve_state import preserve_state
 from repro.runs.device_info import device_name
 
@@ -39,6 +40,7 @@ def is_wide(network: nn.Module, image: Tensor, batch_size: int) -> bool:
 
     The image is on the network's device; the network is left as it was.
     """
+    image = fitted(network, image)
     with preserve_state(network), FlopCounterMode(display=False) as counter:
         network.eval()
         network(image)
@@ -53,7 +55,8 @@ def set_threads_to_look(network: nn.Module, image: Tensor, batch_size: int) -> N
     """
     if prepared():
         elsewhere = image.device.type != "cpu"
-        torch.set_num_threads(allowed() if elsewhere or is_wide(network, image, batch_size) else 1)
+        with refusing(network, image):
+            torch.set_num_threads(allowed() if elsewhere or is_wide(network, image, batch_size) else 1)
 
 
 class Threads(Callback):

@@ -127,20 +127,22 @@ def check(config: Config) -> str:
 
 
 def _check_sizes(config: Config, dataset: data.Dataset) -> None:
-    """Refuse parts, batches and probes that are larger than what the data have."""
-    name, wanted = config.data.name, config.data
+    """Refuse parts, batches and probes that are larger than what the data have, all of them at once."""
+    name, wanted, wrong = config.data.name, config.data, []
     kept = dataset.train - wanted.validation_size
     if wanted.train_size is not None and wanted.train_size > kept:
-        raise UserError(f"data.train_size is {wanted.train_size}; {name} leaves {kept} images")
-    kept = wanted.train_size or kept
+        wrong.append(f"data.train_size is {wanted.train_size}; {name} leaves {kept} images")
+    kept = min(kept, wanted.train_size or kept)
     if wanted.test_size is not None and wanted.test_size > dataset.test:
-        raise UserError(f"data.test_size is {wanted.test_size}; {name} has {dataset.test} images")
-    for key, size in (
-        ("data.batch_size", int(full_batch(config).data.batch_size)),
-        ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),
-    ):
-        if size > kept:
-            raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
+        wrong.append(f"data.test_size is {wanted.test_size}; {name} has {dataset.test} images")
+    sizes = {
+        "data.batch_size": int(full_batch(config).data.batch_size),
+        "measure.probe_size": config.measure.probe_size if _measures(config) else 0,
+    }
+    if larger := [f"{key} is {size}" for key, size in sizes.items() if size > kept]:
+        wrong.append(f"{', '.join(larger)}; allowed: up to the {kept} training images")
+    if wrong:
+        raise UserError("; ".join(wrong))
 
 
 def _check_combinations(config: Config) -> None:

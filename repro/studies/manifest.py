@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from repro.config import require_name
 from repro.errors import refusing
 from repro.records import MANIFEST, replace_text
 from repro.studies.description import SizedDescription
 from repro.studies.study import StudyCell
+
+_TEXTS = ("study", "title", "question", "paper", "artefact", "expected", "preset", "command")
+_KINDS: dict[str, Any] = {"paper_shows": {}, "paper_values": {}, "paper_runs": 1}
 
 
 def content(about: SizedDescription, cells: Sequence[StudyCell], names: Sequence[str]) -> dict[str, Any]:
@@ -28,7 +32,23 @@ def content(about: SizedDescription, cells: Sequence[StudyCell], names: Sequence
 
 
 def description(content: Mapping[str, Any]) -> SizedDescription:
-    """What a manifest's content says of its study; `KeyError` and `TypeError` if it is none."""
+    """What a manifest's content says of its study.
+
+    Raises:
+        KeyError: Something is missing.
+        TypeError: It is none: a stranger's may say anything.
+        UserError: The study's name is none.
+    """
+    require_name(content["study"], "a study")
+    shows, values, runs = (content.get(key, usual) for key, usual in _KINDS.items())
+    texts = [content.get(key, "") for key in _TEXTS] + [*shows.values(), *(cell["label"] for cell in content["cells"])]
+    for listed in [content.get("figures") or [], *(content.get(key, []) for key in ("claims", "reductions"))]:
+        texts += listed if isinstance(listed, list) else [None]
+    numbers = [runs, *(cell["seed"] for cell in content["cells"])]
+    if not all(isinstance(text, str) for text in texts) or not all(type(one) is int for one in numbers) or runs < 1:
+        raise TypeError("texts, lists of texts and numbers are due")
+    if not all(isinstance(of_cell, dict) for of_cell in values.values()):
+        raise TypeError("paper_values are due by cell and quantity")
     fields = {field.name for field in dataclasses.fields(SizedDescription)}
     return SizedDescription(name=content["study"], **{key: value for key, value in content.items() if key in fields})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from repro.config import Config, determining, load
 from repro.data import dataset
 from repro.errors import UserError, refusing
 from repro.records import ENDED, RunDirectory, replace_text
+from repro.records.form import read_json
 from repro.runs.validation import require_trusted, train_samples
 from repro.studies.study import StudyCell
 
@@ -145,9 +147,12 @@ def remember(runs: Path, config: Config, rate: Rate) -> None:
 
 def _remembered(runs: Path) -> dict[str, Rate]:
     try:
-        noted = json.loads((runs / NAME).read_text(encoding="utf-8"))
-        return {name: Rate(**rate) for name, rate in noted.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        noted = read_json(runs / NAME, {})
+        return {
+            name: Rate(float(rate["seconds"]), str(rate["device"]), int(rate.get("checkpoint", 0)))
+            for name, rate in noted.items()
+        }
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}
 
 
@@ -163,9 +168,10 @@ def _progress(cell: StudyCell, run: RunDirectory | None, by_kind: Rates) -> Prog
     status = run.status
     step = run.last_step() if status in ("running", "killed") else int(run.state.get("step", 0))
     if status == "running" and step and len(run.lives) == 1:
-        started = datetime.fromisoformat(run.lives[0]["started"])
-        changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
-        rate = Rate((changed - started).total_seconds() / step, run.lives[0].get("device", "CPU"))
+        with suppress(KeyError, ValueError, TypeError):  # of another version: it is not known when it began
+            started = datetime.fromisoformat(run.lives[0]["started"])
+            changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
+            rate = Rate((changed - started).total_seconds() / step, run.lives[0].get("device", "CPU"))
     if rate is None and status == "interrupted" and step and (spent := run.state.get("seconds")):
         rate = Rate(spent / step, run.lives[-1].get("device", "CPU"))
     return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)

@@ -23,6 +23,7 @@ from repro.errors import UserError, unknown
 from repro.networks.external import note_left_out, untaken
 from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
+from repro.studies import claims
 from repro.studies.description import Description, SizedDescription
 
 
@@ -80,6 +81,8 @@ class Study(Description):
     """Sizes; the first is the default. A study without a paper may leave them out, and has one, ``default``."""
     preset_claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further ones by the preset at which alone they are claimed."""
+    paper_within: float | None = None
+    """At preset full every accuracy of the paper's is claimed as well, give or take so many points."""
     adjust: Sequence[Adjustment] = ()
     """What is different for some cells."""
     seed_key: str = "seed"
@@ -105,8 +108,15 @@ class Study(Description):
         """What the study says of itself at a preset (None: the first), made by a command."""
         name, size = preset or self.default_preset, self.preset(preset)
         fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
-        fields["claims"] = [*self.claims, *self.preset_claims.get(name, ())]
+        fields["claims"] = self.claims_at(name)
         return SizedDescription(**fields, preset=name, reductions=list(size.reductions), command=command)
+
+    def claims_at(self, preset: str) -> list[str]:
+        """What is claimed at a preset."""
+        stated = [*self.claims, *self.preset_claims.get(preset, ())]
+        if preset != "full" or self.paper_within is None:
+            return stated
+        return stated + claims.near(self.paper_values, self.paper_within, self.artefact, stated)
 
     def folder(self, preset: str | None) -> str:
         """Name of the folder of this study's runs at a preset."""

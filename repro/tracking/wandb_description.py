@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from repro.config import Config, to_flat
+from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory
+from repro.records.form import read_json
 from repro.tracking.wandb_environment import said
 from repro.tracking.wandb_names import LONGEST_TAG, fitted, without_places
 
@@ -69,7 +70,6 @@ def tags(study: Mapping[str, Any], *more: str) -> list[str]:
 def manifest(folder: Path) -> dict[str, Any]:
     """What a study has written of itself into the folder of its runs; nothing if it is no study's."""
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / MANIFEST, {})
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}

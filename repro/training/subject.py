@@ -17,10 +17,10 @@ _LOSSES = ("criterion", "loss_fn", "loss_function", "loss_func", "loss")
 
 @runtime_checkable
 class KnowsItsObjective(Protocol):
-    """A module that names the objective that its training step differentiates."""
+    """A LightningModule that offers the objective that its training step minimises."""
 
     def objective(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The loss, and the penalties that are differentiated with it."""
+        """The loss with its penalties."""
 
 
 def network_of(module: LightningModule, name: str | None) -> nn.Module:

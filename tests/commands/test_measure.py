@@ -94,6 +94,32 @@ def test_a_checkpoint_is_measured_with_its_optimisers_momentum(
     assert (frame["measurement"] == "amplification").any()
 
 
+NETS = """
+from torch import nn
+def half(num_classes, in_channels) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9)).half()
+def double(num_classes, in_channels) -> nn.Module: return half(num_classes, in_channels).double()
+def meta(num_classes, in_channels) -> nn.Module: return half(num_classes, in_channels).to("meta")
+def narrow(num_classes, in_channels) -> nn.Module: return nn.Sequential(nn.Flatten(), nn.Linear(5, 9))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("half", ""), ("double", ""), ("meta", "on the device meta"), ("narrow", "refuses the inputs")]
+)
+def test_networks_of_another_precision_or_none(
+    name: str, said: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    (tmp_path / "odd_nets.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("repro.runs.threads.prepared", lambda: True)  # as in the command of its own
+    monkeypatch.setattr("torch.set_num_threads", lambda number: None)
+    monkeypatch.setattr("repro.figures.draw_measurements", lambda runs: {})
+    arguments = ["measure", f"odd_nets:{name}", "--images", str(photographs), "--probe-size", "4"]
+    assert cli.run([*arguments, "--measurements", "weights", "--out", str(tmp_path / "out")]) == (2 if said else 0)
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["timm/resnet10t", "timm/vit_tiny_patch16_224", "resnet20"])
 @pytest.mark.slow
 def test_any_network_is_measured_on_photographs(name: str, photographs: Path, tmp_path: Path) -> None:

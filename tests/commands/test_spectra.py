@@ -38,6 +38,24 @@ def test_medians_are_printed_and_everything_is_written(
     assert names == {"weights-output.svg", "weights-input.svg"}
 
 
+@pytest.mark.parametrize("name", ["../../../evil", "/evil", "a\nb", "x" * 300])
+def test_names_of_a_strangers_are_no_paths(
+    name: str, kept: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"measurement": name, "layer": 1, "name": "=A1", "mode": "output", "singular_values": np.ones(2)}
+    append_spectra(kept, 9, 9, [values])
+    assert run(["spectra", str(kept.path), "--out", str(tmp_path / "a/b/out")]) == 2
+    assert "allowed: " in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.svg"))
+
+
+def test_a_table_is_no_program_of_a_spreadsheet(kept: RunDirectory, tmp_path: Path) -> None:
+    values = {"measurement": "weights", "layer": 4, "name": "=HYPERLINK(A1)", "mode": "output"}
+    append_spectra(kept, 9, 9, [{**values, "singular_values": np.empty(0)}])
+    assert run(["spectra", str(kept.path), "--out", str(tmp_path / "out")]) == 0
+    assert ",'=HYPERLINK(A1)," in (tmp_path / "out" / "spectra.csv").read_text()
+
+
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: RunDirectory) -> None:
     bare = RunDirectory.prepare(tmp_path / "runs" / "b", "seed: 0\n")
     assert run(["spectra", str(bare.path)]) == 2

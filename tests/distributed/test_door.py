@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -89,9 +90,9 @@ def test_two_steps_at_one_port_do_not_mix(port: int) -> None:
 def test_who_does_not_come_is_named(port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(waiting, "SAY_SECONDS", 0.05)
     monkeypatch.setattr(door, "PATIENCE_SECONDS", 0.3)
-    with pytest.raises(UserError, match="ranks 1-3 did not come to 127.0.0.1:"):
+    with pytest.raises(UserError, match="ranks 1 to 3 did not come to 127.0.0.1:"):
         meet(place(0, port, size=4), {})
-    assert f"waiting for ranks 1-3 of 4 processes, at 127.0.0.1:{port}" in capsys.readouterr().err
+    assert f"waiting for ranks 1 to 3 of 4 processes, at 127.0.0.1:{port}" in capsys.readouterr().err
     with pytest.raises(UserError, match="rank 0 did not come"):
         meet(place(1, port), {})
 
@@ -110,6 +111,34 @@ def test_all_ports_taken(port: int) -> None:
         meet(place(0, port), {})
     for server in taken:
         server.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b'{"rank": "x"}', b'{"rank": null}', b'{"rank": [1]}', b'{"rank": 1, "token": "7.0.0", "size": 2}', b"[" * 9999],
+)
+def test_strangers_who_knock_are_turned_away(said: bytes, port: int) -> None:
+    """A port scanner must not end a run, whatever it says, token or not."""
+
+    def stranger() -> None:
+        until = time.monotonic() + 5.0
+        while time.monotonic() < until:
+            with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5.0) as end:
+                end.sendall(said + b"\n")
+                end.recv(100)
+                return
+        raise AssertionError("there is no door")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(meet, place(0, port), {})
+        pool.submit(stranger).result()
+        second = pool.submit(meet, place(1, port), {})
+        met = first.result()
+        met.tell(1234)
+        assert set(met.connections) == {1}
+        for each in (met, second.result()):
+            for connection in each.connections.values():
+                connection.close()
 
 
 def test_rank_0_that_ends_meanwhile_is_told(port: int) -> None:

@@ -34,6 +34,18 @@ def test_the_three_families_differ_in_grey(shade) -> None:
         assert one.marker != other.marker
 
 
+@pytest.mark.parametrize("name", ["a\x1b[31mb", "a\0b", "a\uffffb", "a\x85b", "</svg><script>"])
+def test_a_name_that_xml_has_no_place_for_stands_as_an_escape(name: str) -> None:
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([1, 2], label=name, gid=f"finite-{name}-line")
+    axes.set_title(name)
+    figure.legend()
+    root = ET.fromstring(style.to_svg(figure))
+    assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+    assert any(text.startswith(("a\\", "</svg>")) for text in root.itertext())
+
+
 @pytest.mark.parametrize("paper", [style.PAPER, style.DARK[style.PAPER]])
 def test_every_line_stands_out_from_the_page(paper: str) -> None:
     for look in style.looks([str(number) for number in range(8)]).values():

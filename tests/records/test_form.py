@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from repro.errors import UserError
-from repro.records import RunDirectory, metrics, readings, spectra
+from repro.records import RunDirectory, derived, keep, metrics, readings, spectra
 from repro.records.spectrum import FILE, pack
 from repro.records.surface import PLAN, SurfaceRecord
 
@@ -27,7 +28,9 @@ READING = {"step": 1, "epoch": 0, "measurement": "weights", "layer": 1, "name": 
     [
         *(("state.json", text) for text in ("", "[1]", "null", '"x"', DEEP, '{"seconds": "x"}', '{"status": 3}')),
         *(("state.json", text) for text in ('{"final": [1]}', '{"final": {"a": "x"}}', '{"step": true}')),
+        *(("state.json", f'{{"final": {{"test_accuracy": {number}}}}}') for number in ("93.4", "-0.1", '"inf"')),
         *(("environment.json", text) for text in ("", '{"a": "b"}', "[1]", '[{"host"', DEEP, '[{"versions": 3}]')),
+        ("environment.json", '[{"command": ["repro", 3]}]'),
     ],
 )
 def test_what_is_told_of_a_run_is_what_it_should_be(file: str, content: str, tmp_path: Path) -> None:
@@ -42,6 +45,45 @@ def test_a_folder_in_a_files_place_is_told(file: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=file):
         _ = run.state, run.lives, list(run.metric_lines()), list(run.reading_lines())
     assert run.last_step() == 0
+
+
+FILES = [
+    "state.json",
+    "environment.json",
+    "metrics.jsonl",
+    "readings.jsonl",
+    FILE,
+    f"{FILE}.gz",
+    "landscape/surface.json",
+]
+
+
+@pytest.mark.parametrize("device", [None, "/dev/zero"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(file: str, device: str | None, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(device) if device else os.mkfifo(path)
+    run = RunDirectory(tmp_path)
+    with pytest.raises(UserError, match=f"{path.name}' is a pipe or a device|has no"):
+        _ = run.state, run.lives, metrics(run), readings(run), spectra(run), SurfaceRecord(path.parent).plan
+    if path.name == "metrics.jsonl":
+        with pytest.raises(UserError, match="a pipe"):
+            run.last_step()
+
+
+@pytest.mark.parametrize("link", ["config.yaml", "state.json", "metrics.jsonl", f"{FILE}", "landscape/surface.json"])
+def test_what_a_link_out_of_a_run_leads_to_is_not_kept(link: str, tmp_path: Path) -> None:
+    """A card is published, and its run may be a stranger's."""
+    run = RunDirectory.prepare(tmp_path / "run", "seed: 0\ndata: {}\n")
+    (tmp_path / "private").write_text("{seed: 0, data: {}}" if link == "config.yaml" else "{}")
+    path = run.path / link
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "private")
+    with pytest.raises(UserError, match="is a link out of the run, and is not copied"):
+        keep(run, tmp_path / "kept")
 
 
 @pytest.mark.parametrize("key", METRIC)
@@ -92,6 +134,40 @@ def test_values_that_cannot_be_unpacked_are_named(content: str, tmp_path: Path) 
     with pytest.raises(UserError, match="is damaged: the spectrum of weights, layer 1, step 1") as refused:
         spectra(RunDirectory(tmp_path))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("values", [[1, 2], [2, -1], [2, np.nan, 1], [1, np.inf], [np.nan, 1]])
+def test_values_in_another_order_are_named(values: list[float], tmp_path: Path) -> None:
+    """What follows from them would be wrong: the first is taken for the largest, the last for the smallest."""
+    (tmp_path / FILE).write_text(json.dumps(SPECTRUM | {"singular_values": pack(np.array(values))}) + "\n")
+    with pytest.raises(UserError, match="step 1 .its values do not go down"):
+        spectra(RunDirectory(tmp_path))
+
+
+@pytest.mark.parametrize("values", [[], [0, 0], [np.nan, np.nan], [np.inf, np.inf, 1]])
+def test_values_of_which_nothing_follows_are_read(values: list[float], tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps(SPECTRUM | {"singular_values": pack(np.array(values))}) + "\n")
+    table = spectra(RunDirectory(tmp_path))
+    assert len(table) == 1
+    assert not np.isfinite(derived(table)["condition_number"]).any()
+
+
+@pytest.mark.parametrize("key", ["step", "epoch", "layer"])
+def test_a_number_over_64_bits_is_named(key: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps(SPECTRUM | {key: 10**30}) + "\n")
+    with pytest.raises(UserError, match=f"record 1, is damaged: {key}"):
+        spectra(RunDirectory(tmp_path))
+
+
+@pytest.mark.parametrize(("written", "read"), [(r"a\ud800", "a?"), (r"\uDC00b", "?b"), (r"\ud83d\ude00", "\U0001f600")])
+def test_halves_of_characters_become_question_marks(written: str, read: str, tmp_path: Path) -> None:
+    line = json.dumps(READING | {"name": "NAME"}).replace("NAME", written)
+    (tmp_path / "readings.jsonl").write_text(line + "\n")
+    (tmp_path / "state.json").write_text(f'{{"reason": "{written}"}}')
+    (tmp_path / "config.yaml").touch()
+    run = RunDirectory(tmp_path)
+    assert list(readings(run)["name"]) == [read]
+    assert run.state["reason"] == read
 
 
 def test_torn_lines_are_passed_over(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,45 @@ def test_a_damaged_manifest_is_told(run, manifest, content: str) -> None:
         sections([folder])
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("title", "question", "paper", "preset", "command") for value in (3, None, ["a"])),
+        *((key, value) for key in ("claims", "reductions") for value in ("abc", 3, [3], None)),
+        *(("figures", value) for value in ("abc", [3], {"a": 1})),
+        *(("paper_values", value) for value in ([3], {"a": 3}, {"a": {"test_accuracy": "nan"}})),
+        *(("paper_runs", value) for value in (0, -1, "3", True)),
+        *(("study", value) for value in ("", "../x", "x" * 300, 3)),
+        *(
+            ("cells", [{"label": "a", "seed": 0, "run": "a"} | odd])
+            for odd in ({"label": 3}, {"seed": [1]}, {"seed": "x"})
+        ),
+    ],
+)
+def test_a_manifest_of_another_form_is_told(key: str, value: object, run, manifest) -> None:
+    run("a")
+    path = manifest(("resnet20", 0, "a")) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=r"manifest\.json' is not a study's manifest"):
+        sections([path.parent])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("data: {name: [a]}", "model: {network: {a: b}}", "seed: [1]", "name: [1]", "model: {network: null}"),
+        *("seed: x", "model: {3: 4}", "data: 3", ""),
+    ],
+)
+def test_a_configuration_of_another_form_is_shown_as_far_as_it_goes(written: str, run, tmp_path: Path) -> None:
+    run("a", folder="runs/own")
+    odd = run("b", folder="runs/own")
+    odd.config_path.write_text(f"{written}\n")
+    (section,) = sections([odd.path.parent])
+    assert [result.ended for result in outcomes(section)] == [True, True]
+    assert len(accuracy_table(section, outcomes(section)).rows) == 2
+
+
 def test_a_run_counts_once_though_it_was_copied_or_is_named_twice(run, manifest) -> None:
     """By hand in a manifest: three seeds of one run would have no spread at all."""
     first = run("a")
@@ -91,6 +131,14 @@ def test_runs_of_ones_own_have_columns_for_what_differs_and_no_hashes() -> None:
 
     runs = [of("resnet20", 0.1), of("resnet20", 0.1, 1), of("plainnet20", 0.1), of("resnet20", 0.01, name="学习率")]
     runs += [of("plainnet20", 0.1, log={"every_n_steps": 3})]
+    sets = [
+        of("resnet20", 0.1, data={"name": name, "train_size": size}) for name, size in (("MNIST", 9), ("CIFAR10", None))
+    ]
+    labels, columns = told_apart(sets, ["a", "b"])
+    assert labels == ["resnet20, data set MNIST, train size 9", "resnet20, data set CIFAR10"], (
+        "what is not set is left out"
+    )
+    assert columns[labels[1]] == {"data set": "CIFAR10", "network": "ResNet-20"}
     labels, columns = told_apart(runs, ["a-0123abcd", "b", "c", "d", "c.1"])
     assert labels == [
         "resnet20, learning rate 0.1",

@@ -56,6 +56,7 @@ def test_a_rule_is_met_where_all_its_comparisons_hold(rule: str, values: dict[st
         ("train_accuracy < 12 or step > 3", ["cannot be read"]),
         ("", ["cannot be read"]),
         ("1 < 2", ["names no quantity"]),
+        ("train_accuracy < nan", ["unknown quantity 'nan'"]),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused_with_what_can(rule: str, parts: list[str]) -> None:

@@ -14,7 +14,7 @@ from repro import figures, measurements, networks
 from repro.config import Config, configurations
 from repro.data.registry import dataset
 from repro.runs.validation import network_options
-from repro.studies import claims
+from repro.studies import claims, spread, verdict
 from repro.studies.files import load as read
 from repro.studies.files import names
 from repro.studies.study import StudyCell
@@ -120,18 +120,18 @@ def test_figures_exist_and_claims_can_be_read(name: str) -> None:
 def test_the_papers_own_numbers_meet_its_claims(name: str) -> None:
     study = load(name)
     values = {
-        label: {quantity: {0: claims.published(value, study.paper_runs).mean} for quantity, value in of_cell.items()}
+        label: {quantity: {0: spread.published(value, study.paper_runs).mean} for quantity, value in of_cell.items()}
         for label, of_cell in study.paper_values.items()
     }
-    for claim in (*study.claims, *study.preset_claims.get("full", ())):
-        verdict = claims.evaluate(claim, values)
-        assert verdict.verdict != "fails", (claim, verdict.detail)
+    for claim in study.claims_at("full"):
+        judged = verdict.evaluate(claim, values)
+        assert judged.verdict != "fails", (claim, judged.detail)
 
 
 def test_every_claim_has_the_papers_bound_on_both_sides_or_says_why_there_is_one() -> None:
     one_sided: dict[str, str] = {}
     for study in filter(lambda study: study.paper, map(load, names())):
-        for text in (*study.claims, *study.preset_claims.get("full", ())):
+        for text in study.claims_at("full"):
             claim = claims.parse(text)
             assert claim.source, text
             if not claim.compares_cells and claim.sign != "==" and math.inf in map(abs, claim.bounds):

@@ -20,8 +20,8 @@ EXAMPLES = ("runs/single/RUN", "oyedotun-table1 --out cards/table1", "runs/singl
 class _Card(Part):
     name: str = argument("a run directory, or a study's name or file", metavar="RUN|STUDY")
     out: Path | None = option("folder for the card (default: cards/NAME)", default=None)
-    push: str | None = option("send it to the Hub, as this repository", default=None, metavar="OWNER/NAME")
-    private: bool = option("with --push: a new repository is private", default=False)
+    push: str | None = option("upload it to this repository of the Hub", default=None, metavar="OWNER/NAME")
+    private: bool = option("make a new repository private", default=False)
 
     @property
     def is_run(self) -> bool:
@@ -34,14 +34,14 @@ def main(request: _Card) -> int:
     """Write the folder, and print where it is."""
     from repro.report.cards import folder, hub
 
-    if request.push:
+    if request.push is not None:
         hub.require_login()
     section = folder.section_of(RunDirectory.open(request.name)) if request.is_run else _of_study(request)
     name = Path(request.name).resolve().name if request.is_run else request.study.folder(request.preset)
     out = request.out or Path("cards") / name
     files = folder.write(section, out, single=request.is_run)
     print(f"{out}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.2f} MB")
-    if request.push:
+    if request.push is not None:
         print(hub.push(out, folder.names(files, out), request.push, private=request.private))
     return 0
 

@@ -25,7 +25,7 @@ class _Sync(Request):
     )
     project: str | None = option("W&B project (default: each run's own)", default=None)
     entity: str | None = option("W&B user or team (default: each run's own)", default=None)
-    dry_run: bool = option("only say what would be sent; without a login, all of it", default=False)
+    dry_run: bool = option("only list what would be sent (all of it, if there is no login)", default=False)
 
 
 def main(request: _Sync) -> int:

@@ -19,19 +19,19 @@ class Rehearsal(ConfiguredRequest, OnSlurm):
     """A request to try a cluster."""
 
     events: tuple[str, ...] = option(
-        "what happens to the jobs: requeue, term, limit, preempt (default: the first three; preempt with --preempt-by)",
+        "how the jobs are stopped: requeue, term, limit, preempt (default: the first three; preempt with --preempt-by)",
         default=(),
         nargs="+",
     )
     preempt_by: tuple[str, ...] = option(
-        "options of a job that pushes one out, --preempt-by=--partition=urgent; ours then takes a whole node, so that "
-        "nobody else's job is pushed out with it",
+        "sbatch option of a job that preempts ours, such as --preempt-by=--partition=urgent; ours then takes a whole "
+        "node, so that it preempts no job of other people",
         default=(),
         action="append",
         metavar="OPTION",
     )
-    step: float = option("seconds that a step of your runs takes, in a rehearsal", default=1.0)
-    wait: float = option("minutes after which a rehearsal gives up", default=30.0)
+    step: float = option("seconds that a training step of your runs takes", default=1.0)
+    wait: float = option("minutes after which the rehearsal gives up", default=30.0)
 
 
 def rehearse(request: Rehearsal) -> int:
@@ -52,8 +52,8 @@ def rehearse(request: Rehearsal) -> int:
     resources = replace(request.resources(), time=request.time or "5")
     if not 120 <= slurm.seconds(resources.time) <= 60 * request.wait:
         raise UserError(f"--time is '{resources.time}'; allowed in a rehearsal: 2 minutes to --wait ({request.wait:g})")
-    if request.step <= 0:
-        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0")
+    if not 0 < request.step <= 3_600:
+        raise UserError(f"--step is {request.step:g}; allowed: seconds above 0, up to 3,600")
     plan = Plan(
         events=tuple(event for event in allowed if event in events),
         resources=resources,

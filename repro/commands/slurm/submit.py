@@ -28,7 +28,7 @@ EXAMPLES = (
 
 class _Submit(ConfiguredRequest, OnSlurm):
     files: tuple[str, ...] = argument(
-        "YAML files, a run and a job each; the flags are those of all", nargs="*", default=(), metavar="CONFIG"
+        "YAML files: one run and one job for each; flags apply to all of them", nargs="*", default=(), metavar="CONFIG"
     )
 
 

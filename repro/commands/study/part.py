@@ -21,9 +21,9 @@ class Part(Request):
     """A request about some cells of a study."""
 
     name: str = argument("a study's name, or the path of a .yaml file")
-    preset: str | None = option("size (default: the study's first)", default=None)
-    seed: tuple[int, ...] | None = option("seeds instead of the preset's", default=None)
-    runs: str = option("folder of all run directories", default="runs")
+    preset: str | None = option("the study's size (default: its first)", default=None, metavar="SIZE")
+    seed: tuple[int, ...] | None = option("seeds (default: the preset's)", default=None)
+    runs: str = option("folder of all run directories", default="runs", metavar="DIR")
     trust: tuple[str, ...] = trust_option()
 
     @cached_property

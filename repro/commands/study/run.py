@@ -30,22 +30,22 @@ class Report(Part):
 class Run(Part):
     """A request to run a study's cells."""
 
-    again: bool = option("train finished runs again", default=False)
+    again: bool = option("train finished runs again; keep the old ones as NAME.1", default=False)
     jobs: int | None = option(
-        "runs at the same time, a process each (default: one a GPU, else one a processor; 1: in this process)",
+        "how many runs train at the same time (default: one on each GPU, or else on each processor)",
         default=None,
         least=1,
     )
     budget: Budget = option(
-        "stop in time, with checkpoints; the same command goes on, here or where the runs are copied to",
+        "save checkpoints and stop within this time; the same command continues, also on another machine",
         default=Budget(),
         read=Budget.of,
         metavar="MINUTES",
     )
     minutes: float | None = option(
-        "for every run, instead of its own setting", default=None, flag=f"--{_INTERVAL}", metavar="M"
+        "time between checkpoints, for every run of the study", default=None, flag=f"--{_INTERVAL}", metavar="MINUTES"
     )
-    task: int | None = option("run only this one, counted from 0, without the report", default=None)
+    task: int | None = option("run only the run with this number, counted from 0, and make no report", default=None)
 
     @property
     def settings(self) -> dict[str, Any]:

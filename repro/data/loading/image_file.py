@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 
 _SIXTEEN_BITS = ("PNG", "PPM")
 """Formats of which Pillow gives 16 bits as 32."""
@@ -21,7 +21,7 @@ def open_rgb(path: Path, *, turned: bool = False) -> Image.Image:
     `UserError` names a file that is missing, damaged, no image, or of pixels whose range is not known.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(no_pipe(path)) as image:
             return _to_rgb(ImageOps.exif_transpose(image) if turned else image)
     except _BROKEN as error:
         raise UserError(_sentence(path, error)) from error

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from repro.data.loading.arrays import Arrays
 from repro.data.preparation.files import Pace, leads_outside
 from repro.data.preparation.layout import places
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 
 Files = Mapping[str, Callable[[], bytes]]
 """How to read each file, by its path with slashes; folders end in a slash."""
@@ -59,7 +59,7 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
 
 def _zip(path: Path) -> Files:
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(no_pipe(path))
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"'{path}' cannot be read as a zip: {error}") from error
     for name in archive.namelist():

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from repro.data.preparation.files import leads_outside
 from repro.data.preparation.layout import OUTSIDE, PARTS, places
 from repro.data.preparation.tree import INDEX
-from repro.errors import UserError, refusing
+from repro.errors import UserError, no_pipe, refusing
 
 ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz")
 _STAGING = ".unpacking"
@@ -64,7 +64,7 @@ def unpack_zip(source: Path, target: Path) -> None:
     `UserError` if it is damaged or holds no such tree, a member would lie outside, or the disk is full.
     """
     try:
-        with zipfile.ZipFile(source) as archive:
+        with zipfile.ZipFile(no_pipe(source)) as archive:
             needed = sum(info.file_size for info in archive.infolist())
             _unpack(_in_zip(archive, source), source, target, needed)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:

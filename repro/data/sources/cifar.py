@@ -21,7 +21,7 @@ from repro.data.preparation import cache, image_arrays
 from repro.data.preparation.cache import Source
 from repro.data.preparation.files import fetch, md5
 from repro.data.registry import DATASETS
-from repro.errors import UserError, refusing
+from repro.errors import UserError, no_pipe, refusing
 from repro.text import shell
 
 
@@ -134,7 +134,7 @@ def _digest(arrays: Arrays) -> str:
 
 def _in_folder(folder: Path, file: str) -> bytes:
     with refusing(f"cannot read '{folder / file}'"):
-        return (folder / file).read_bytes()
+        return no_pipe(folder / file).read_bytes()
 
 
 def _archive(tar: Path | io.BytesIO, shown: str) -> Callable[[str], bytes]:

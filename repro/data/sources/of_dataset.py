@@ -53,8 +53,10 @@ class OfDataset(ImageDataModule):
         self.num_classes = 1 + max(int(labels.max(initial=0)) for labels in (train[1], test[1]))
         self.in_channels = train[0].shape[3] if train[0].ndim == 4 else 1
         self.image_size = train[0].shape[1]
-        channels = train[0].reshape(-1, self.in_channels).T
-        shares = np.stack([np.bincount(channel, minlength=256) / len(channel) for channel in channels])
+        shares = np.zeros((self.in_channels, 256))
+        for image in train[0].reshape(len(train[0]), -1, self.in_channels):  # one by one: bincount copies to int64
+            shares += [np.bincount(channel, minlength=256) for channel in image.T]
+        shares /= shares.sum(1, keepdims=True)
         means = shares @ _LEVELS
         self.mean = tuple(means.tolist())
         self.deviation = tuple(np.sqrt(np.maximum(shares @ _LEVELS**2 - means**2, 1e-12)).tolist())

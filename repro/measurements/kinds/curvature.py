@@ -44,6 +44,8 @@ def curvature(probe: Probe) -> Iterator[Reading]:
             (parameter, slope) for parameter, slope in zip(own, _slopes(loss, own), strict=True) if slope is not None
         ]
         own, slopes = [parameter for parameter, _ in pairs], [slope for _, slope in pairs]
+        if any(parameter.is_complex() for parameter in own):
+            raise UserError("curvature is of real parameters, and the network has complex ones; measure gradients")
         traces = _traces(own, slopes, generator)
         whole = _ends(own, slopes, generator) | traces(range(len(own)))
         yield Reading("curvature", 0, "", "whole", whole)
@@ -92,7 +94,7 @@ def _bend(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], along: S
 
 def _split(flat: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     pieces = flat.split([parameter.numel() for parameter in parameters])
-    return [piece.view_as(parameter) for piece, parameter in zip(pieces, parameters, strict=True)]
+    return [piece.view_as(each).to(each.dtype) for piece, each in zip(pieces, parameters, strict=True)]
 
 
 def _ends(parameters: Sequence[nn.Parameter], slopes: Sequence[Tensor], generator: torch.Generator) -> dict[str, float]:
@@ -141,16 +143,16 @@ def _traces(
 
 CURVATURE = Measurement(
     name="curvature",
-    says="the largest and smallest eigenvalues of the loss's Hessian and its trace, whole and by layer (as long as "
-    "85 training steps, at 110 layers)",
+    says="largest and smallest eigenvalues and trace of the loss's Hessian, whole and by layer (takes as long as 85 "
+    "training steps at 110 layers)",
     take=curvature,
     figures=(
         FigureSpec(
             name="curvature",
             heading="Curvature of the loss",
-            caption="""Of the Hessian of the probe's loss (training mode) with respect to all parameters: left, its
-                largest eigenvalue against the optimiser step; right, the mean curvature along a weight of every layer:
-                the trace of the layer's block, by Hutchinson's estimator, over its number of weights.""",
+            caption="""The Hessian of the probe's loss (training mode) with respect to all parameters. Left: its
+                largest eigenvalue against the optimiser step. Right: the mean curvature of a weight in every layer,
+                which is the trace of the layer's block (Hutchinson's estimator) divided by its number of weights.""",
             panels=(
                 PanelSpec(
                     title="Largest eigenvalue",

@@ -15,12 +15,14 @@ from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.pages import thumbnail
 from repro.report.sources import Section
 from repro.report.tables import digits, form_of, spread
-from repro.studies.claims import Verdict, parse
+from repro.studies.claims import parse
+from repro.studies.verdict import Verdict
 
-VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○"}
+VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○", "left out": "–"}
 """Each verdict's mark."""
-_COUNTED = {"holds": "hold", "mixed": "mixed", "fails": "fail", "not run": "not run"}
-_OPTIONS = {"mixed": "is mixed", "not run": "was not run"}
+COUNTED = {"holds": "hold", "mixed": "mixed", "fails": "fail", "not run": "not run", "left out": "left out"}
+"""In a count."""
+_OPTIONS = {"mixed": "is mixed", "not run": "was not run", "left out": "is left out"}
 _MOST_BARS = 10
 
 
@@ -111,7 +113,7 @@ def _main(section: Section, results: Sequence[RunResult], judged: Sequence[Verdi
                 deviation = "" if paper.deviation is None else f" ± {form(paper.deviation)}"
                 what = f"{title(label)}, {in_words(quantity)}"
                 return [what, spread(ours, form), form(paper.mean) + deviation]
-    told = [(parse(verdict.claim), verdict) for verdict in judged if verdict.verdict != "not run"]
+    told = [(parse(verdict.claim), verdict) for verdict in judged if verdict.verdict not in ("not run", "left out")]
     for claim, _ in told:
         if len(claim.cells) == 1:
             cell = claim.cells[0]
@@ -171,7 +173,7 @@ def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], 
 def _marks(counts: Counter[str]) -> str:
     return " ".join(
         f'<span class="verdict {kind.replace(" ", "-")}"><span aria-hidden="true">{mark}</span> {counts[kind]} '
-        f"{_COUNTED[kind]}</span>"
+        f"{COUNTED[kind]}</span>"
         for kind, mark in VERDICTS.items()
         if counts[kind]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from html import escape
 from typing import TypedDict
@@ -42,6 +43,30 @@ def fill(part: str, drawn: Mapping[str, Drawn]) -> str:
 def data(written: str) -> str:
     """JSON as an element of a page; nothing in it ends the element."""
     return f'<script type="application/json">{written.replace("<", chr(92) + "u003c")}</script>' if written else ""
+
+
+_DRAWING = {"svg", "g", "defs", "clipPath", "path", "rect", "use", "image", "text", "tspan", "style"}
+_TARGET = re.compile(r"#[\w-]+|data:image/png;base64,[\w+/=\s]+")
+_SHEET = re.compile(r"\s*((\*|\.[a-z]+)\{[^{}<@\\]*\}\s*)*")
+
+
+def harmless(svg: str) -> str:
+    """A figure of somebody else's folder, which a page takes in as it is.
+
+    Raises:
+        ValueError: It holds what no figure of ours does, such as a script or a link.
+    """
+    try:
+        root = ET.fromstring(svg)
+    except ET.ParseError as error:
+        raise ValueError(f"a figure is no SVG: {error}") from error
+    for element in root.iter():
+        tag = element.tag.rpartition("}")[2]
+        targets = [value for key, value in element.attrib.items() if key.rpartition("}")[2] == "href"]
+        alive = any(key.lower().startswith("on") for key in element.attrib) or not all(map(_TARGET.fullmatch, targets))
+        if tag not in _DRAWING or alive or (tag == "style" and not _SHEET.fullmatch(element.text or "")):
+            raise ValueError(f"a figure holds more than a drawing: {tag}")
+    return ET.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
 def inline(svg: str, *, key: str, label: str) -> str:

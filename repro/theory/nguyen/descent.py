@@ -16,6 +16,7 @@ from repro.spectra import conditioning
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.skip_points import CLASSES, Hidden, Point, direction
 from repro.theory.result import Case, Result
+from repro.theory.statement import Condition
 
 DISTANCES = np.concatenate([[0.0], np.logspace(-3, math.log10(60), 100)])
 """s along the ray: the loss at the end is about 9 e^−60."""
@@ -109,9 +110,10 @@ def _trace(label: str, path: Path) -> Trace:
     return Trace(label=label, x=path.at[shown], y=path.loss[shown])
 
 
-def _goes_down(setting: str, path: Path) -> Case:
+def _goes_down(setting: str, path: Path, drops: Sequence[Condition] = ()) -> Case:
     return Case(
         setting=setting,
+        drops=drops,
         holds=path.rise <= 1e-12 and float(path.loss[-1]) < 1e-20,
         found=f"the largest rise between points is {path.rise:.0e} of the start, and the loss ends at "
         f"{path.loss[-1]:.0e}",
@@ -135,6 +137,7 @@ def theorem_3_4_2(seed: int) -> Result:
                 f"from the point {name}: loss {path.loss[0]:.3g}, rank {rank(points[name])} of N = "
                 f"{len(points[name].labels)}; along the ray V + sD",
                 path,
+                list(skip_points.NETWORK.values()) if "CNN" in name else (),
             )
             for name, path in rays.items()
         ),

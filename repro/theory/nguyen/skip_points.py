@@ -15,6 +15,7 @@ from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
 from repro.theory.nguyen import losses
 from repro.theory.real_networks import digits, seeded
+from repro.theory.statement import STATEMENTS
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -25,6 +26,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "ReLU": torch.relu,
 }
 """Softplus with the paper's γ = 20."""
+
+NETWORK = STATEMENTS["nguyen-theorem-3.4-2"].conditions
+"""Of Assumption 3.1 and section 2, what a convolutional network on digits does not meet."""
 
 SAMPLES, CLASSES = 100, 10
 _WIDTHS = (80, 80, 80)

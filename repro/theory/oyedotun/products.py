@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -19,9 +22,12 @@ def full_rank(matrix: Matrix) -> bool:
     return bool(np.linalg.matrix_rank(matrix) == min(matrix.shape))
 
 
-def has_kernel(matrix: Matrix) -> bool:
-    """Whether some u ≠ 0 is mapped to 0: dependent columns."""
-    return bool(np.linalg.matrix_rank(matrix) < matrix.shape[1])
+def has_kernel(*factors: Matrix) -> bool:
+    """Whether the product maps some u ≠ 0 to 0, dependent columns; to the rounding of its factors, which may cancel."""
+    product = functools.reduce(np.matmul, factors)
+    scale = math.prod(np.linalg.norm(factor, 2) for factor in factors)
+    tolerance = max(map(max, (factor.shape for factor in factors))) * np.finfo(product.dtype).eps * scale
+    return bool(np.linalg.matrix_rank(product, tol=tolerance) < product.shape[1])
 
 
 def of_rank(rows: int, columns: int, rank: int, generator: np.random.Generator) -> Matrix:
@@ -57,7 +63,7 @@ def lemma_2(seed: int) -> Result:
         v = of_rank(int(n), int(p), max(1, int(min(n, p)) - 1), generator)
         x = generator.normal(size=(m, n))
         if has_kernel(v):
-            kernels.append(has_kernel(x @ v))
+            kernels.append(has_kernel(x, v))
         if not full_rank(v):
             deficient.append(not full_rank(x @ v))
     x, v = np.array([[1.0, 2.0, 3.0]]), np.outer([1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
@@ -94,7 +100,7 @@ def lemma_3(seed: int) -> Result:
         x, v = generator.normal(size=(m, n)), generator.normal(size=(n, p))
         by_shape[shapes_decide(int(m), int(n), int(p))].append(full_rank(x @ v))
         if not has_kernel(x) and not has_kernel(v):
-            injective.append(not has_kernel(x @ v))
+            injective.append(not has_kernel(x, v))
     x, v = cancelling(1, 2, 1)
     cases = [
         Case(

@@ -78,7 +78,8 @@ def theorem_1(seed: int) -> Result:
         computed=f"Coefficients of h(x) in the common basis over {DEPTH} layers, from products of eigenvalues (Eq. 12) "
         "and by multiplying matrices with a random orthonormal basis.",
         cases=cases,
-        remark="The proof takes the product of ratios to go to 0 “as expected for eigenvalues”.",
+        remark="That λ₁ dominates every layer does not make the product of ratios go to 0, which the proof takes for "
+        "given, “as expected for eigenvalues”.",
         numbers={
             "distance": {name: float(values[-1]) for name, values in sines.items()},
             "product_of_ratios": float(np.prod(vanishing_dominance()[:, 1])),

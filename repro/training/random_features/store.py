@@ -15,7 +15,7 @@ from torch import Tensor
 
 from repro.data.loading.batches import Batches
 from repro.distributed.ranks import Ranks
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.machine import available_memory
 from repro.training.random_features.output_layer import OutputLayer
 
@@ -70,7 +70,7 @@ def _fits(shape: tuple[int, int], device: torch.device, ranks: int) -> bool:
 
 def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
     try:
-        features = np.load(path, mmap_mode="r")
+        features = np.load(no_pipe(path), mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
     return bool(features.shape == shape and features.dtype == np.float32)

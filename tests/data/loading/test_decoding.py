@@ -272,7 +272,7 @@ def test_two_validation_parts_are_refused(tree: Path, tmp_path: Path) -> None:
 def test_sizes_that_do_not_fit_are_refused(tree: Path) -> None:
     with pytest.raises(UserError, match="data.resize_size is 20; allowed: data.image_size 24 or more"):
         module(tree, resize_size=20)
-    with pytest.raises(UserError, match="data.batch_size is 40; allowed: up to the 39"):
+    with pytest.raises(UserError, match="data.batch_size is 40; allowed, as for measure.probe_size: up to the 39"):
         module(tree, batch_size=40)
 
 
