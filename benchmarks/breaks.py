@@ -37,6 +37,7 @@ import repro.runs.start  # noqa: F401  # all that a command imports later
 from repro import cli
 
 LIMIT = 60.0
+LIMITS = {"seconds": LIMIT}
 MEMORY = 6 * 2**30
 """Bytes that a command may take: what wants more must not take the machine with it."""
 BAD = ("traceback", "hang", "wrong", "silent")
@@ -112,10 +113,10 @@ def life(world: Path, arguments: Sequence[str], case: inputs.Case) -> Life:
         os.set_blocking(beginning, False)
     kill_at = began + case.kill_after if case.kill_after else None
     status = None
-    while status is None and time.monotonic() - began < LIMIT:
+    while status is None and time.monotonic() - began < LIMITS["seconds"]:
         done, ended = os.waitpid(process, os.WNOHANG)
         status = os.waitstatus_to_exitcode(ended) if done else None
-        if kill_at is not None and time.monotonic() > kill_at:
+        if status is None and kill_at is not None and time.monotonic() > kill_at:
             os.kill(process, signal.SIGTERM)
             kill_at = None
         for number, (beginning, _) in enumerate(pipes):
@@ -157,6 +158,10 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
         outcome = "refused"
     elif status == 0:
         outcome = "handled"
+    elif case.kill_after and status == -signal.SIGTERM:
+        outcome = "stopped"
+    elif status == 1 and "as a check fails" in out:  # of a dry run
+        outcome = "refused"
     elif status in (1, 2, 130, 143, *([-signal.SIGTERM] if case.kill_after else [])) and lines:
         outcome = "stopped" if status != 2 else "refused"
     else:
@@ -170,8 +175,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default="", help="kinds and names in which this regular expression is found")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a command may take, beside other work")
     parser.add_argument("--verbose", action="store_true", help="all that a bad one said")
     given = parser.parse_args()
+    LIMITS["seconds"] = given.limit
     chosen = [case for case in (*inputs.table(), *lately.table()) if re.search(given.only, f"{case.kind}: {case.name}")]
     found: list[tuple[inputs.Case, Outcome]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -199,7 +206,8 @@ def main() -> None:
             kind: {case.name: outcome.outcome for case, outcome in found if case.kind == kind}
             for kind in dict.fromkeys(case.kind for case, _ in found)
         }
-        machine = f"{platform.machine()}, {os.cpu_count()} processors"
+        machine = f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[2]:.0f}, "
+        machine += f"limit {given.limit:g} s"
         result = {"machine": machine, "inputs": len(found), "kinds": kinds, "outcomes": counts, "table": table}
         given.json.write_text(json.dumps(result, indent=1) + "\n")
     sys.exit(any(outcome.outcome in BAD for _, outcome in found))

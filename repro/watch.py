@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +14,21 @@ from torch import nn
 from torch.optim import Optimizer
 
 from repro.config import Config, from_mapping, load, to_yaml
-from repro.errors import UserError
+from repro.errors import UserError, unknown
 from repro.measurements import CHOSEN, DEFAULT, check, table, take
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
 from repro.networks.passing import Inputs
-from repro.records import RunDirectory, environment
+from repro.records import ENDED, RunDirectory, environment
+from repro.text import unseen
 from repro.tracking.record_logger import RecordLogger
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+
+_ENDS = (*ENDED, "interrupted", "failed")
 
 
 class Watch:
@@ -74,6 +79,8 @@ class Watch:
         mode: str = "eval",
     ) -> None:
         check(measurements)
+        if not isinstance(network, nn.Module):
+            raise UserError(f"network is a {type(network).__name__}; allowed: a torch.nn.Module")
         self.network, self.inputs, self.labels = network, inputs, labels
         self._options: dict[str, Any] = {"measurements": tuple(measurements), "held_out": held_out, "loss": loss}
         self._options |= {"optimizer": optimizer, "output": output, "layers": tuple(layers), "mode": mode}
@@ -81,6 +88,7 @@ class Watch:
         self.run = RunDirectory.prepare(path, to_yaml(_described(network, path)))
         if load(self.run.config_path).model.network != type(network).__name__:
             raise UserError(f"'{path}' is another network's run; name another directory")
+        self._closed = False
         self._held = ExitStack()
         self._held.enter_context(self.run.lock())
         self._record = RecordLogger(self.run)
@@ -100,7 +108,13 @@ class Watch:
 
         Returns:
             The same columns as `repro.measure`.
+
+        Raises:
+            UserError: A step, an epoch or a metric is not a number, or the run is closed. Nothing is recorded.
         """
+        if self._closed:
+            raise UserError(f"'{self.run.path}' is closed; make another Watch of it, and it goes on")
+        step, epoch, metrics = _whole("step", step), _whole("epoch", epoch), _numbers(metrics)
         if self._known is None or not self._known.holds(self.network):
             self._known = survey(self.network, self.inputs)
             print(f"repro: {self._known.seen.line}", file=sys.stderr)
@@ -112,15 +126,45 @@ class Watch:
         return table(readings)
 
     def close(self, status: str = "finished") -> None:
-        """Mark the run as finished."""
-        self.run.update_state(status=status)
-        self._held.close()
+        """Mark the run as finished, or as stopped, diverged, interrupted or failed."""
+        if status not in _ENDS:
+            raise unknown("status", status, _ENDS)
+        if not self._closed:
+            self.run.update_state(status=status)
+            self._held.close()
+        self._closed = True
 
     def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close("finished" if kind is None else "failed")
+
+
+def _whole(name: str, value: Any) -> int:
+    """A count as a plain number: NumPy's and torch's cannot be recorded."""
+    try:
+        count = operator.index(value)
+    except (TypeError, ValueError):  # a tensor of several
+        count = -1
+    if isinstance(value, bool) or not 0 <= count < 2**63:
+        raise UserError(f"{name} is {value!r}; allowed: a whole number from 0")
+    return count
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    """Metrics as plain numbers, which a loss, for one, is not."""
+    if not isinstance(metrics, Mapping | None):
+        raise UserError(f"metrics is a {type(metrics).__name__}; allowed: numbers by name")
+    found: dict[str, float] = {}
+    for name, value in (metrics or {}).items():
+        number = None
+        with suppress(TypeError, ValueError, OverflowError, RuntimeError):
+            number = None if isinstance(value, str) or unseen(str(name)) else float(value)
+        if number is None:
+            raise UserError(f"the metric {name!r} is {repr(value)[:40]}; allowed: a number, by a plain name")
+        found[str(name)] = number
+    return found
 
 
 def _described(network: nn.Module, path: Path) -> Config:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 
 import repro
 from repro.errors import UserError
-from repro.records import RunDirectory
+from repro.records import RunDirectory, metrics, readings
 from repro.report import build
 
 
@@ -81,6 +83,39 @@ def test_a_loop_that_fails_leaves_a_failed_run(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fails()
     assert RunDirectory(tmp_path / "mine").state["status"] == "failed"
+
+
+@pytest.mark.parametrize("step", [-1, 1.5, "x", None, float("nan"), 2**63, True, torch.ones(2, dtype=torch.long)])
+def test_a_step_that_is_none_leaves_the_record_as_it_was(step: Any, tmp_path: Path) -> None:
+    with repro.Watch(tmp_path / "run", nn.Linear(4, 3), torch.randn(8, 4), measurements=["weights"]) as watch:
+        for arguments in ({"step": step}, {"step": 3, "epoch": step}):
+            with pytest.raises(UserError, match="allowed: a whole number from 0"):
+                watch(**arguments)
+    assert watch.run.status == "finished"
+    assert readings(watch.run).empty
+
+
+@pytest.mark.parametrize("value", ["1.5", None, [1], torch.ones(2), 10**400, {}])
+def test_a_metric_that_is_no_number_leaves_the_record_as_it_was(value: Any, tmp_path: Path) -> None:
+    with repro.Watch(tmp_path / "run", nn.Linear(4, 3), torch.randn(8, 4), measurements=["weights"]) as watch:
+        for odd in ({"loss": value}, {"a\nb": 1.0}, "abc", [1]):
+            with pytest.raises(UserError, match="metric"):
+                watch(1, metrics=odd)  # type: ignore[arg-type]
+    assert metrics(watch.run).empty
+    assert readings(watch.run).empty
+
+
+def test_numbers_of_numpy_and_torch_are_recorded(tmp_path: Path) -> None:
+    loss = torch.tensor(1.5, requires_grad=True)
+    with repro.Watch(tmp_path / "run", nn.Linear(4, 3), torch.randn(8, 4), measurements=["weights"]) as watch:
+        watch(np.int64(3), epoch=torch.tensor(1), metrics={"train/loss": loss, "b": np.float32(0.5), "c": float("inf")})
+    rows = metrics(watch.run)
+    assert dict(zip(rows["metric"], rows["value"], strict=True)) == {"train/loss": 1.5, "b": 0.5, "c": float("inf")}
+    assert set(readings(watch.run)["step"]) == {3}
+    with pytest.raises(UserError, match="is closed"):
+        watch(4)
+    with pytest.raises(UserError, match="unknown status 'nonsense'"):
+        watch.close("nonsense")
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from repro.errors import unknown
 
 COMMANDS = {
-    "fit": "Train a network; repeat the command to continue a stopped run (a finished run is not trained again).",
+    "fit": "Train a network. Repeat the command to continue a stopped run.",
     "validate": "Evaluate a run's newest checkpoint, or a given checkpoint, on the validation split.",
     "test": "Evaluate a run's newest checkpoint, or a given checkpoint, on the training and test sets.",
     "submit": "Check whether runs can start, then submit each one to SLURM as a job.",

@@ -40,7 +40,7 @@ def main(request: Fit) -> int:
     if not is_first_rank():
         return 0
     if outcome.action == "skipped":
-        print(f"{outcome.state['status']} before; --again trains it again")
+        print(f"{outcome.state['status']} earlier; --again trains it again")
         _tell_agent(outcome.run)
         if lacking := _not_measured(outcome.run, request.config.measure.measurements):
             command = shell("repro", "measure", outcome.run.path, "--measurements", *lacking)

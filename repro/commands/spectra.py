@@ -30,7 +30,7 @@ def main(request: _Spectra) -> int:
     table, name = spectra(path), path.resolve().name
     if not len(table):
         again = shell("repro", "fit", "--measure.spectra", "true")
-        raise UserError(f"'{path}' kept no singular values; train it with {again} ...")
+        raise UserError(f"'{path}' has no singular values; train it with {again} ...")
     measures = derived(table, tolerance)
     last = measures[(measures["step"] == measures["step"].max()) & (measures["layer"] >= 1)]
     medians = last.groupby(["measurement", "mode"], sort=False).median(numeric_only=True)

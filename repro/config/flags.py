@@ -27,7 +27,7 @@ def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = Map
     `notes` are added to the help of some keys, such as the names that there are.
     """
     parser = ArgumentParser(prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, exit_on_error=False)
-    parser.add_argument("--config", metavar="FILE", help="YAML file; several may be given, later ones win, flags too")
+    parser.add_argument("--config", metavar="FILE", help="YAML file; may be repeated. Later files win, and flags win")
     parser.add_class_arguments(Config, as_group=False)
     defaults = parser.get_defaults()
     for action in parser._actions:
@@ -37,7 +37,7 @@ def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = Map
             if action.dest == "training.stop_when":
                 action.option_strings = [*action.option_strings, "--stop-when"]
                 parser._option_string_actions["--stop-when"] = action
-            action.metavar = placeholder(field_type(action.dest))
+            action.metavar = "DIR" if action.dest in ("runs", "data.root") else placeholder(field_type(action.dest))
             text, usual = f"{action.help} {notes.get(action.dest, '')}".strip(), defaults[action.dest]
             if usual is not None and "Default:" not in text:
                 text += f" (default: {usual if isinstance(usual, str) else json.dumps(usual)})"

@@ -17,4 +17,4 @@ def refuse_gone(name: str) -> None:
     """Raise, saying what to use, for a name in `GONE`; a key may be given as a flag."""
     key = name.removeprefix("--") if name.removeprefix("--") in GONE else name
     if key in GONE:
-        raise UserError(f"{name} has gone; {GONE[key]}")
+        raise UserError(f"{name} was removed; {GONE[key]}")

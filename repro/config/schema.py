@@ -7,7 +7,6 @@ for Oyedotun's experiments, at the scale of a laptop; `configs/` holds each pape
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +16,8 @@ from repro.text import unseen
 
 MOST_EPOCHS, MOST_STEPS = 10**6, 10**9
 """More than anybody trains, and few enough that their product fits into what counts them."""
+
+MOST_FLOAT = 3.4e38
 
 LONGEST_NAME = 150
 """Bytes of a folder's name that a user chooses: seed, identity and endings come on top, and 255 is what disks take."""
@@ -35,8 +36,8 @@ def require_name(text: str, key: str) -> None:
 
 def _require_seen(value: object, key: str) -> None:
     """Refuse what a configuration file cannot keep: unseen characters, numbers that are none, sets, dates and so on."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{key} is {value}; allowed: finite numbers")
+    if isinstance(value, float) and not abs(value) <= MOST_FLOAT:
+        raise UserError(f"{key} is {value}; allowed: finite numbers, up to {MOST_FLOAT:g}, the most of float32")
     if isinstance(value, str) and (odd := unseen(value)):
         raise UserError(f"{key} is '{value}'; allowed: text without control characters (it has {odd})")
     if isinstance(value, dict):
@@ -146,7 +147,7 @@ class DataConfig:
         some = self.batch_size == "full" or int(self.batch_size) >= 1
         _require(some, "data.batch_size", self.batch_size, "1 or more, or full")
         _at_least(self, "data", evaluation_batch_size=1, train_size=1, validation_size=0, test_size=1)
-        _at_least(self, "data", image_size=8, workers=0)
+        _at_least(self, "data", image_size=8, workers=0, seed=0)
         larger = self.resize_size is None or self.resize_size >= (self.image_size or 224)
         _require(larger, "data.resize_size", self.resize_size, f"data.image_size {self.image_size or 224} or more")
 

@@ -55,7 +55,9 @@ def require_image_data(data: Any, name: str) -> ImageData:
     if isinstance(data, ImageData):
         return data
     lacks = [member for member in _MEMBERS if not hasattr(data, member)]
-    raise UserError(f"'{name}' lacks {', '.join(lacks)}; repro.data.module.ImageDataModule, as its base, has all of it")
+    raise UserError(
+        f"'{name}' lacks {', '.join(lacks)}; its base class repro.data.module.ImageDataModule would have all of it"
+    )
 
 
 _MEMBERS = [*ImageData.__annotations__, *(member for member in vars(ImageData) if not member.startswith("_"))]

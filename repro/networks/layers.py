@@ -132,7 +132,7 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
             replace(layer, first=firsts.get(id(layer.parameter), layer.index), frozen=_frozen(layer.sources, own))
             for layer in layers
         ]
-        seen, aside = look_over(network, _sources(layers), {}, None, ()), None
+        seen, aside = look_over(network, _sources(layers), {}, None, (), trained=_trained(layers)), None
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
@@ -164,6 +164,10 @@ def _identities(network: nn.Module) -> tuple[tuple[str, int], ...]:
 
 def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
     return frozenset().union(*(layer.sources for layer in layers))
+
+
+def _trained(layers: Sequence[WeightLayer]) -> frozenset[int]:
+    return _sources([layer for layer in layers if not layer.frozen])
 
 
 def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
@@ -203,7 +207,9 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     parts = acting((layer.parameter, layer.view) for layer in layers if layer.parameter is not None)
     made = tracer.dynamic, tracer.foreign
-    seen = look_over(network, _sources(layers), aside, set(tracer.touched), *made, tracer.touched, parts)
+    seen = look_over(
+        network, _sources(layers), aside, set(tracer.touched), *made, tracer.touched, parts, _trained(layers)
+    )
     return layers, seen, frozenset(left_out)
 
 

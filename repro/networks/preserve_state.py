@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repro.networks.sites.parameters import is_of, sharded
+
 _LARGE = 2**22
 """Entries over which a tensor that a module keeps beside its buffers is not copied."""
 _OF_TORCH = frozenset(vars(nn.Module()))
@@ -34,8 +36,7 @@ def preserve_state(network: nn.Module) -> Iterator[Callable[[], None]]:
         for module in network.modules()
         for name, buffer in module._buffers.items()
     ]
-    sharded = any(_is_of(type(module), "torch.distributed") for module in network.modules())  # FSDP swaps parameters
-    keepers = [] if sharded else [keeper for module in network.modules() for keeper in _keepers(module)]
+    keepers = [] if sharded(network) else [keeper for module in network.modules() for keeper in _keepers(module)]
 
     def put_back() -> None:
         for keeper in keepers:
@@ -57,16 +58,12 @@ def preserve_state(network: nn.Module) -> Iterator[Callable[[], None]]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
-def _is_of(kind: type, *packages: str) -> bool:
-    return any(f"{kind.__module__}.".startswith(f"{package}.") for package in packages)
-
-
 def _keepers(module: nn.Module) -> Iterator[Callable[[], object]]:
     """What puts back a module's attributes, and what is in them."""
     for registered in (module._parameters, module._modules):
         if isinstance(registered, dict):  # TorchScript has something else
             yield partial(_refill, registered, registered.copy())
-    if all(_is_of(kind, "torch", "repro", "builtins") for kind in type(module).__mro__):
+    if all(is_of(kind, "torch", "repro", "builtins") for kind in type(module).__mro__):
         return
     attributes = {key: value for key, value in vars(module).items() if key not in _OF_TORCH}
     for value in attributes.values():

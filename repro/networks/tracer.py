@@ -162,8 +162,9 @@ class Tracer(TorchFunctionMode):
         for tensor in given:
             if tensor in self._parameters and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
-        for target in _changed(func, name, args):
-            self._refuse_change(target)
+        if func != Tensor.data.__set__ or not self._parameters.sharded:  # type: ignore[attr-defined]
+            for target in _changed(func, name, args):
+                self._refuse_change(target)
         result, activation = self._multiply(func, name, args, kwargs)
         if name == "pad" and self._stack and getattr(self._stack[-1][0], "padding_mode", "zeros") != "zeros":
             self._continued[result] = given[0]  # what a convolution reads is the image, not what it makes of borders
@@ -212,7 +213,7 @@ class Tracer(TorchFunctionMode):
             return
         of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
-        changed += [each._base for each in changed if each._base is not None]
+        changed += [each._base for each in changed if each._base is not None and of is _DATA]
         for tensor in [*tensors(result), *changed]:
             if tensor not in self._parameters:
                 self._made[tensor] = of
@@ -252,8 +253,9 @@ class Tracer(TorchFunctionMode):
             self.dynamic[inside[-1]] = None
             return None
         name = self._parameters.name(sources, reversed(inside)) if sources else None
-        if name.endswith("_flat_param") if name else not self._follow:  # FSDP's, of which the weights are parts
-            name = self._parameters.by_attribute(module, inside[-1], product.weight) or name
+        if name is None or name.endswith("_flat_param"):  # FSDP's, of which the weights are parts
+            guess = not self._follow
+            name = self._parameters.by_attribute(module, inside[-1], product.weight, guess=guess) or name
         if name is None:  # made of no parameter, as a filter that blurs
             self._note_foreign(module, product.weight)
             return None

@@ -27,7 +27,7 @@ def train_samples(config: Config, asking: str) -> int:
     `UserError` names the option that asks, for a data set by import path, whose number is not known beforehand.
     """
     if ":" in config.data.name:
-        raise UserError(f"{asking} needs one of the data sets by name; give a number for '{config.data.name}'")
+        raise UserError(f"{asking} works only with data sets of this package; give a number for '{config.data.name}'")
     if config.data.train_size:
         return config.data.train_size
     count = data.counted(config.data.name, config.data.root).train
@@ -154,9 +154,9 @@ def _check_combinations(config: Config) -> None:
             "take sgd or adamw"
         )
     if model.solver == "exact" and optimizer != "sgd":
-        raise UserError(f"model.solver exact takes no step; leave training.optimizer {optimizer} out")
+        raise UserError(f"model.solver exact makes no training steps; leave training.optimizer {optimizer} out")
     if model.solver == "exact" and config.training.stop_when is not None:
-        raise UserError("model.solver exact takes no step; leave training.stop_when out")
+        raise UserError("model.solver exact makes no training steps; leave training.stop_when out")
     if model.train == "output" and config.data.augmentation != "none":
         raise UserError(
             "model.train output computes each image's features once, and data.augmentation "
@@ -166,7 +166,7 @@ def _check_combinations(config: Config) -> None:
         raise UserError("model.skip_scale is for skip connections to the output; set model.skip_neurons with it")
     if model.skip_scale is not None and model.train == "output":
         raise UserError(
-            "model.skip_scale is for networks trained whole: weights of the output alone take up any factor"
+            "model.skip_scale needs model.train all: if only the output trains, its weights absorb any factor"
         )
     if model.skip_scale == 0 and model.skip_head == "replace":
         raise UserError("model.skip_scale 0 with model.skip_head replace leaves no output; take skip_head add")

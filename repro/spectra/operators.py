@@ -229,7 +229,7 @@ def _fold(
     one, layers = alike[0], len(alike)
     weights = torch.stack([layer.weight.detach().to("cpu", torch.float64) for layer in alike])
     scales = weights.flatten(1).abs().amax(1)
-    scales = torch.where(scales > 0, 2.0 ** torch.frexp(scales).exponent, 1.0)
+    scales = torch.where(scales > 0, scales / (2 * torch.frexp(scales).mantissa), 1.0)  # 2.0 ** exponent is float32
     axes = len(one.image)
     stride, dilation = one.stride or (1,) * axes, one.dilation or (1,) * axes
     sides = [step * size for step, size in zip(stride, one.grid, strict=True)]

@@ -32,9 +32,12 @@ def _fill(kind: type, content: object, where: str) -> Any:
     fields = [entry.name for entry in dataclasses.fields(kind)]
     if "settings" in content and not isinstance(content["settings"], Mapping):
         raise UserError(f"{where}: settings is {content['settings']!r}; allowed: configuration keys and values")
-    if isinstance(seeds := content.get("seeds"), list) and len(seeds) > MOST_RUNS:  # to look at each takes a minute
+    if isinstance(seeds := content.get("seeds"), list) and len(seeds) > MOST_RUNS:
         raise UserError(f"{where} has {len(seeds):,} seeds; allowed: {MOST_RUNS:,} runs at most")
-    plain = {name: value for name, value in content.items() if name not in ("presets", "base", "grid", "adjust")}
+    done: tuple[str, ...] = ("presets", "base", "grid", "adjust")
+    if isinstance(seeds, list) and all(type(seed) is int for seed in seeds):  # the parser takes milliseconds for each
+        done += ("seeds",)
+    plain = {name: value for name, value in content.items() if name not in done}
     made = {**content, **typed(kind, plain, source=where)}
     if "adjust" in fields:
         made["adjust"] = [

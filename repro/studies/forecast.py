@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,11 +180,13 @@ def threshold(values: Sequence[float], outcomes: Sequence[bool]) -> float:
     The lowest of several that are as good; halfway to the next value, where that is finite.
     """
     places = sorted(set(values))
-    yes, no = max(1, sum(outcomes)), max(1, len(outcomes) - sum(outcomes))
+    yes, no = (
+        sorted(value for value, ok in zip(values, outcomes, strict=True) if ok == kind) for kind in (True, False)
+    )
 
     def quality(limit: float) -> float:
-        told = [(value <= limit, ok) for value, ok in zip(values, outcomes, strict=True)]
-        return sum(said for said, ok in told if ok) / yes + sum(not said for said, ok in told if not ok) / no
+        above = len(no) - bisect_right(no, limit)
+        return bisect_right(yes, limit) / max(1, len(yes)) + above / max(1, len(no))
 
     best = max([-math.inf, *places], key=quality)
     after = next((place for place in places if place > best), math.inf)

@@ -132,6 +132,6 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
     else:
         reason = "it is no row of blocks"
     raise UserError(
-        f"trainer.compile blocks compiles what repeats, and nothing does in {type(inner).__name__}: {reason}; "
+        f"trainer.compile blocks compiles repeated blocks, and {type(inner).__name__} has none: {reason}; "
         "take --trainer.compile network, or none"
     )

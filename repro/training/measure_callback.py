@@ -152,7 +152,7 @@ class MeasureCallback(Callback):
         if not isinstance(data, ImageData):
             raise UserError(
                 f"MeasureCallback has no inputs, and the trainer has {'no' if data is None else 'another kind of'} "
-                "DataModule; pass it inputs, or the trainer one of repro.data.ImageData"
+                "DataModule; pass inputs, or give the trainer a repro.data.ImageData"
             )
         self.inputs, self.labels = data.probe(self.probe_size)
         if "amplification" in (*self.measurements, *self.every_n_steps) and self.held_out is None:

@@ -174,6 +174,8 @@ def test_parsing_imports_neither_torch_nor_lightning() -> None:
         ("model: {arguments: {[1, 2]: 3}}", "neither text nor a number"),
         ("model: {arguments: {x: !!python/object/apply:os.system [ls]}}", "could not determine a constructor"),
         ("training: {learning_rate: .inf}", "training.learning_rate is inf; allowed: finite numbers"),
+        ("training: {weight_decay: 1.0e+308}", "training.weight_decay is 1e.308; allowed: finite numbers, up to"),
+        ("data: {seed: -1}", "data.seed is -1; allowed: 0 or more"),
         ("training: {momentum: .nan}", "training.momentum is nan"),
         ("model: {arguments: {x: [{y: 1.0e+400}]}}", "model.arguments.y is inf|model.arguments"),
     ],
@@ -199,7 +201,7 @@ def test_what_has_gone_says_what_to_use(content: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(content)
     for arguments in (["--config", str(path)], ["--trainer.graph", "true"], ["--trainer.graph=true"]):
-        with pytest.raises(UserError, match=r"trainer.graph has gone; --trainer.compile network"):
+        with pytest.raises(UserError, match=r"trainer.graph was removed; --trainer.compile network"):
             parse(arguments)
     path.write_text(content.replace("true", "false"))
     parse(["--config", str(path)])

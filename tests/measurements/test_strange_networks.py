@@ -236,14 +236,23 @@ def replace(layer: nn.Linear) -> None:
     layer.weight = nn.Parameter(layer.weight * 0.9)
 
 
-@pytest.mark.parametrize("change", [set_data, foreach, optimise, replace])
+@pytest.mark.parametrize("change", [set_data, foreach, optimise])
 def test_a_network_that_changes_its_own_weights_is_refused_and_left(change: Callable[[nn.Linear], None]) -> None:
     network = Overwrites(change)
     parameter, before = network.layer.weight, network.layer.weight.detach().clone()
-    with pytest.raises(UserError, match=r"overwrites its own parameter|act, but are no parameters: layer.weight"):
+    with pytest.raises(UserError, match="overwrites its own parameter 'layer.weight'"):
         repro.measure(network, X, measurements=["weights"])
     assert network.layer.weight is parameter
     assert torch.equal(parameter, before)
+
+
+def test_a_network_that_puts_another_parameter_in_place_is_left_with_its_own() -> None:
+    network = Overwrites(replace)
+    parameter, before = network.layer.weight, network.layer.weight.detach().clone()
+    frame = repro.measure(network, X, measurements=["weights", "representations"])
+    assert network.layer.weight is parameter
+    assert torch.equal(parameter, before)
+    assert sigmas(frame, "weights", "layer", "output") == ends(before * 0.9)
 
 
 def standardised(self: nn.Conv2d, x: Tensor) -> Tensor:
@@ -442,6 +451,59 @@ class Wraps(torch.optim.Optimizer):
 
     def step(self, closure: Any = None) -> Any:
         return self.inner.step(closure)
+
+
+def test_adapters_train_a_weight_that_is_frozen() -> None:
+    merged = From(lambda self, x: F.linear(x, self.base + self.b @ self.a), base=param(5, 12), a=param(2, 12), b=None)
+    merged.b = param(5, 2)
+    merged.base.requires_grad_(requires_grad=False)
+    beside = From(
+        lambda self, x: F.linear(x, self.base) + x @ self.a.T @ self.b.T, base=merged.base, a=merged.a, b=None
+    )
+    beside.b = merged.b
+    for network, frozen in ((merged, []), (beside, ["base"])):
+        frame = repro.measure(network, X, LABELS, measurements=["weights", "gradients"])
+        assert frame.attrs["seen"]["frozen"] == frozen
+        assert has(frame, "gradients", "base") == (not frozen)
+        acting = merged.base + merged.b @ merged.a if network is merged else merged.base
+        assert sigmas(frame, "weights", "base", "output") == ends(acting)
+
+
+@pytest.mark.parametrize("scale", [1e38, 1.0, 1e-30])
+@pytest.mark.parametrize("double", [False, True])
+def test_convolutions_of_any_size_are_maps(scale: float, double: bool) -> None:
+    dtype, scale = (torch.float64, scale**8) if double else (torch.float32, scale)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")).to(dtype)
+    with torch.no_grad():
+        network[0].weight.normal_(generator=torch.Generator().manual_seed(0))
+        network[0].weight.div_(network[0].weight.abs().max()).mul_(3.4).mul_(scale)
+    frame = repro.measure(network, IMAGES.to(dtype), measurements=["operators"])
+    pixels = F.pad(torch.eye(192, dtype=torch.float64).view(-1, 3, 8, 8), (1, 1, 1, 1), mode="circular")
+    values = torch.linalg.svdvals(F.conv2d(pixels, network[0].weight.detach().double() / scale).flatten(1))
+    found = sigmas(frame, "operators", "0", "circular")
+    assert [each / scale for each in found] == pytest.approx([float(values[0]), float(values[-1])], rel=1e-6)
+
+
+def test_second_derivatives_that_torch_has_wrong_are_told() -> None:
+    class Halved(torch.autograd.Function):
+        """x³, whose gradient is right and has a wrong derivative across its entries."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+            (x,) = ctx.saved_tensors
+            return gradients[0] * (3 * x.detach() ** 2 + (x - x.detach()).roll(1, 1))
+
+    network = nn.Linear(12, 5)
+    wrong = From(lambda self, x: Halved.apply(self.layer(x)), layer=network)
+    right = From(lambda self, x: self.layer(x) ** 3, layer=network)
+    with pytest.warns(UserWarning, match="second derivatives are not symmetric .* the network"):
+        assert not take(wrong, X, LABELS, measurements=["curvature"])
+    assert take(right, X, LABELS, measurements=["curvature"])
 
 
 def test_an_optimiser_with_more_than_its_state_is_refused() -> None:

@@ -221,8 +221,8 @@ def test_mistakes_are_one_line(
 
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "README.md").write_text("# mine")
-    assert "holds something else than a card" in told(run.path, "--out", tmp_path / "taken")
-    assert "holds something else than a card" in told(run.path, "--out", run.path)
+    assert "has other files than those of a card" in told(run.path, "--out", tmp_path / "taken")
+    assert "has other files than those of a card" in told(run.path, "--out", run.path)
     assert "does not exist; `repro runs list` names the runs" in told(tmp_path / "runs" / "typo")
     unfinished = RunDirectory.prepare(tmp_path / "runs" / "r", to_yaml(from_mapping(SMALL)))
     assert "no run of runs has ended and has its checkpoint here" in told(unfinished.path, "--out", tmp_path / "no")

@@ -151,7 +151,8 @@ def test_every_claim_has_the_papers_bound_on_both_sides_or_says_why_there_is_one
 def test_crops_at_full_size_are_filled_with_reflections(name: str) -> None:
     for cell in cells(name, "full") if "full" in load(name).presets else []:
         data = cell.config.data
-        assert data.augmentation != "crop_flip" or data.padding == "reflect", cell.label
+        tried = cell.label.endswith("-zero")  # in what the paper leaves open
+        assert data.augmentation != "crop_flip" or data.padding == "reflect" or tried, cell.label
 
 
 @pytest.mark.parametrize("name", [name for name in OF_THEIR_OWN if "night" in load(name).presets])

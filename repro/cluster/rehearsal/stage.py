@@ -38,7 +38,7 @@ def rehearse(plan: Plan) -> list[Verdict]:
     if run is None or run.status != "finished":
         end = " | ".join(alone.log.strip().split("\n")[-4:])
         raise UserError(
-            f"the run that nothing happens to has not finished ({alone.seen.gave_up or alone.seen.state}); "
+            f"the reference run has not finished ({alone.seen.gave_up or alone.seen.state}); "
             f"the end of its log, '{plan.folder / 'alone.out'}': {end or 'nothing'}"
         )
     for scene in others:

@@ -47,7 +47,7 @@ class OnSlurm(Request):
         """What is asked of SLURM; `UserError` if an option cannot be taken, or the setup cannot be read."""
         extra = of_sbatch("--sbatch", self.further)
         if self.gres is not None and any(word.startswith("--gpus") for word in extra):
-            raise UserError("--gres is there and --sbatch=--gpus...; SLURM would add them up; give one of the two")
+            raise UserError("SLURM would add up --gres and --sbatch=--gpus...; give one of the two")
         if replacing := sorted(name for name in os.environ if name.startswith("SBATCH_")):
             print(f"repro: {', '.join(replacing)} in your environment replace options of the scripts", file=sys.stderr)
         return Resources(

@@ -56,7 +56,9 @@ class Run(Part):
 def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
     """Run what is missing, and report it as made by a command; `Interrupted` when asked to stop, with checkpoints."""
     if request.again and math.isfinite(request.budget.minutes):
-        raise UserError("--again begins anew with every call and --budget goes on with the next; give one of the two")
+        raise UserError(
+            "with --again every call starts from the beginning, so that --budget never finishes; give one of the two"
+        )
     if request.task is not None:
         return _run_task(request, request.task)
     from repro.distributed.processes import is_first_rank

@@ -31,7 +31,7 @@ def submit(request: Submit) -> int:
     names = [cell.resolved.directory.name for cell in cells] if fine else []
     chosen = submission.missing(cells, names, folder) if fine else list(range(len(cells)))
     if not chosen:
-        print(f"nothing to submit: all {len(cells)} runs are finished or on their way (repro study status)")
+        print(f"nothing to submit: all {len(cells)} runs are finished, running or queued (repro study status)")
         return 0
     arguments = [request.name, *request.typed, *trust_flags()]
     if study.runs_of is None and not request.dry_run:

@@ -123,7 +123,7 @@ def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[_Member]:
     if not place_of:
         raise UserError(f"'{source}' holds no tree of images; expected train/CLASS/IMAGE and val/CLASS/IMAGE in it")
     if len(members) < len(archive.infolist()) or len(set(place_of.values())) < len(place_of):
-        raise UserError(f"'{source}' holds a file twice under the same name; which of them is meant?")
+        raise UserError(f"'{source}' has two files of the same name; remove one of them")
     left_out.note(len(place_of), source)
     for path, (part, label, name) in place_of.items():
         with archive.open(members[path]) as content:

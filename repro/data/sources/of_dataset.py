@@ -46,7 +46,7 @@ class OfDataset(ImageDataModule):
         super().__init__(root, **options)
         accepted = inspect.signature(make).parameters
         if "train" not in accepted:
-            raise UserError(f"'{name}' does not take train; it is made with train=True and with train=False")
+            raise UserError(f"'{name}' has no argument train; it must accept train=True and train=False")
         given = {**({"root": str(root)} if "root" in accepted else {}), **(arguments or {})}
         train, test = (_read(make(**given, train=train), name) for train in (True, False))
         self._arrays = Arrays(*train, *test)
@@ -76,7 +76,9 @@ def _read(dataset: Any, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
             image, label = dataset[number]
             labels.append(int(label))
         except (TypeError, ValueError) as error:
-            raise UserError(f"'{name}', item {number}, is no image with a label, a whole number ({error})") from error
+            raise UserError(
+                f"'{name}', item {number}, is not an image with a whole number as its label ({error})"
+            ) from error
         images.append(_pixels(image, f"'{name}', item {number},"))
         if images[-1].shape != images[0].shape:
             raise UserError(
@@ -84,7 +86,7 @@ def _read(dataset: Any, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
                 "images of one size"
             )
     if not images:
-        raise UserError(f"'{name}' has a part without images")
+        raise UserError(f"'{name}' has no training images or no test images")
     return np.stack(images), np.array(labels, np.int64)
 
 

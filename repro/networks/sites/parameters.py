@@ -23,6 +23,16 @@ def held(module: nn.Module) -> list[tuple[str, object]]:
     return [*module._parameters.items(), *module._buffers.items(), *vars(module).items()]
 
 
+def is_of(kind: type, *packages: str) -> bool:
+    """Whether a class comes from one of these packages."""
+    return any(f"{kind.__module__}.".startswith(f"{package}.") for package in packages)
+
+
+def sharded(network: nn.Module) -> bool:
+    """Whether FSDP is at work, which puts other parameters, or other numbers, in the place of a module's own."""
+    return any(is_of(type(module), "torch.distributed") for module in network.modules())
+
+
 class Parameters:
     """The parameters of a network.
 
@@ -37,6 +47,7 @@ class Parameters:
         modules = dict(network.named_modules(remove_duplicate=False))
         self.names: dict[int, list[str]] = {}
         """Names of each, by its identity."""
+        self.sharded = sharded(network)
         self._told: dict[str, str] = {}
         self._sizes: dict[int, int] = {}
         for name, parameter in given.items():
@@ -76,12 +87,20 @@ class Parameters:
                 return self._told[own[0]]
         return self._told[names[0]]
 
-    def by_attribute(self, module: nn.Module, name: str, weight: Tensor) -> str | None:
-        """Of a weight whose making was not followed: the module's own attribute, or its parameter of that size."""
-        for key, value in held(module):
+    def by_attribute(self, module: nn.Module, name: str, weight: Tensor, *, guess: bool) -> str | None:
+        """Of a weight whose making was not followed: the module's own parameter (FSDP puts others in place).
+
+        Args:
+            module: The module that multiplies.
+            name: Its name.
+            weight: The weight.
+            guess: Whether it is otherwise the parameter of that size.
+        """
+        flat = any(key.endswith("_flat_param") for key in self._told)  # its views are attributes
+        for key, value in [*module._parameters.items(), *(vars(module).items() if flat else ())]:
             if value is weight:
                 return f"{name}.{key}".removeprefix(".").removesuffix(".weight")
-        for key, parameter in module.named_parameters():
+        for key, parameter in module.named_parameters() if guess else ():
             if parameter.shape == weight.shape:
                 return self._told[clean(f"{name}.{key}")]
         return None

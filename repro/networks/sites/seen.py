@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,7 @@ def look_over(
     foreign: Iterable[str] = (),
     operations: Mapping[int, set[str]] | None = None,
     parts: Mapping[int, int] | None = None,
+    trained: Collection[int] = (),
 ) -> Seen:
     """What of a network's matrix parameters its layers are.
 
@@ -102,6 +103,7 @@ def look_over(
         foreign: Names of weights that are no parameters.
         operations: Names of the operations that took a parameter, by its identity.
         parts: How many numbers act of a parameter of which only parts do, by its identity.
+        trained: Identities of the parameters that are in a weight that trains, as a frozen one is with an adapter.
     """
     took_part = None if used is None else set(used)
     made, operations = [name or "the network itself" for name in dynamic], operations or {}
@@ -117,7 +119,7 @@ def look_over(
             seen += (acting := parts.get(id(parameter), parameter.numel()))
             if acting < parameter.numel():
                 missing[REST].append(clean(name))
-            if not parameter.requires_grad:
+            if not parameter.requires_grad and id(parameter) not in trained:
                 frozen.append(clean(name))
             continue
         missing[_reason(clean(name), id(parameter), aside, took_part, dynamic, operations)].append(clean(name))

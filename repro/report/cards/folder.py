@@ -56,12 +56,12 @@ def write(section: Section, out: Path, *, single: bool) -> list[Path]:
 
 
 def _require_own(out: Path) -> None:
-    """Refuse a folder that holds something else than a card: a run's record would be written over."""
+    """Refuse a folder that has other files than those of a card: a run's record would be written over."""
     with refusing(f"cannot write '{out}'", "choose another --out"):
         taken = out.exists() and any(out.iterdir())
         card = out / CARD
         if taken and not (card.is_file() and _MARK in card.read_text(encoding="utf-8", errors="replace")[:4096]):
-            raise UserError(f"'{out}' holds something else than a card; choose another --out")
+            raise UserError(f"'{out}' has other files than those of a card; choose another --out")
 
 
 def _has_weights(result: RunResult) -> bool:

@@ -265,7 +265,7 @@ def test_two_validation_parts_are_refused(tree: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(tree, tmp_path / "tree"))
     shutil.copytree(copy / "val", copy / "test")
     assert module(copy).evaluated == ["validation", "test"]
-    with pytest.raises(UserError, match="data.validation_size is 3; .*val' is set aside already"):
+    with pytest.raises(UserError, match="data.validation_size is 3; .*val' is the validation set; set 0"):
         module(copy, validation_size=3)
 
 
