@@ -104,6 +104,10 @@ def point_by_point(
     return torch.stack(values)
 
 
+_Shared = tuple[nn.Module, list[Tensor]]
+"""The first weight layer, with Z₀, Z₁ and Z₂ of a batch."""
+
+
 @dataclass(frozen=True, eq=False)
 class _FirstLayer:
     """The first weight layer, which reads the images themselves, and the names of its parameters."""
@@ -142,14 +146,11 @@ def _scores(
     together: int,
 ) -> Iterator[tuple[int, Float[Tensor, "samples classes"]]]:
     """Scores of a batch of images at every point, with the point's number."""
-    if first is None:
-        outputs = None
-        moving = list(plane.start)
-    else:
-        outputs = _first_outputs(network, first, plane, images)
-        moving = [name for name in plane.start if name not in first.names]
-    walk = _one_by_one if together == 1 else _several
-    yield from walk(network, plane, coordinates, images, first, outputs, moving, together)
+    shared = None if first is None else (first.module, _first_outputs(network, first, plane, images))
+    moving = [name for name in plane.start if first is None or name not in first.names]
+    if together == 1:
+        return _one_by_one(network, plane, coordinates, images, shared, moving)
+    return _several(network, plane, coordinates, images, shared, moving, together)
 
 
 def _first_outputs(network: nn.Module, first: _FirstLayer, plane: Plane, images: Tensor) -> list[Tensor]:
@@ -184,10 +185,8 @@ def _one_by_one(
     plane: Plane,
     coordinates: Tensor,
     images: Tensor,
-    first: _FirstLayer | None,
-    outputs: list[Tensor] | None,
+    shared: _Shared | None,
     moving: list[str],
-    _together: int,
 ) -> Iterator[tuple[int, Tensor]]:
     """Points one after the other, with weights moved in place: a · first is added once where a does not change."""
     own = dict(network.named_parameters())
@@ -203,16 +202,17 @@ def _one_by_one(
         for number, (a, b) in enumerate(coordinates.tolist()):
             if a != last:
                 rows = {name: torch.add(plane.start[name], plane.first[name], alpha=a) for name in moving}
-                row = None if outputs is None else torch.add(outputs[0], outputs[1], alpha=a)
+                row = None if shared is None else torch.add(shared[1][0], shared[1][1], alpha=a)
                 last = a
             for name in moving:
                 torch.add(rows[name], plane.second[name], alpha=b, out=buffers[name])
-            if first is None or outputs is None or row is None:
+            if shared is None or row is None:
                 yield number, network(images)
                 continue
+            module, outputs = shared
             point = torch.add(row, outputs[2], alpha=b, out=point)
             output = point
-            with _returning(first.module, lambda output=output: output):  # type: ignore[misc]
+            with _returning(module, lambda output=output: output):  # type: ignore[misc]
                 scores = network(images)
             yield number, scores
     finally:
@@ -225,8 +225,7 @@ def _several(
     plane: Plane,
     coordinates: Tensor,
     images: Tensor,
-    first: _FirstLayer | None,
-    outputs: list[Tensor] | None,
+    shared: _Shared | None,
     moving: list[str],
     together: int,
 ) -> Iterator[tuple[int, Tensor]]:
@@ -235,10 +234,10 @@ def _several(
         some = coordinates[start : start + together]
         weights = plane.stacked(some, moving)
 
-        if first is None or outputs is None:
+        if shared is None:
             scores = torch.vmap(lambda part: functional_call(network, part, (images,)))(weights)
         else:
-            inner = first.module
+            inner, outputs = shared
             a, b = (column.to(outputs[0]).view(-1, *[1] * outputs[0].ndim) for column in some.unbind(1))
 
             def call(part: dict[str, Tensor], output: Tensor, inner: nn.Module = inner) -> Tensor:
