@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,17 @@ def preserve_state(network: nn.Module) -> Iterator[Callable[[], None]]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
+@cache
+def _keeps_nothing(kind: Any) -> bool:
+    return all(is_of(each, "torch", "repro", "builtins") for each in kind.__mro__)
+
+
 def _keepers(module: nn.Module) -> Iterator[Callable[[], object]]:
     """What puts back a module's attributes, and what is in them."""
     for registered in (module._parameters, module._modules):
         if isinstance(registered, dict):  # TorchScript has something else
             yield partial(_refill, registered, registered.copy())
-    if all(is_of(kind, "torch", "repro", "builtins") for kind in type(module).__mro__):
+    if _keeps_nothing(type(module)):
         return
     attributes = {key: value for key, value in vars(module).items() if key not in _OF_TORCH}
     for value in attributes.values():

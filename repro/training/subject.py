@@ -52,8 +52,8 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
         return module.objective, f"{kind}'s objective"
     for name in _LOSSES:
         loss = getattr(module, name, None)
-        if isinstance(loss, nn.Module):
-            return loss, f"{kind}.{name} ({type(loss).__name__})"
+        if isinstance(loss, nn.Module) or (callable(loss) and name in vars(module)):  # no method of the module's
+            return loss, f"{kind}.{name} ({getattr(loss, '__name__', type(loss).__name__)})"
     return None, "the cross-entropy of what the network returns (pass loss= for another)"
 
 
