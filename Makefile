@@ -45,8 +45,8 @@ help: ## list the targets
 demo: ready ## train the three families at depth 110 on real digits and write the report
 	@$(run) repro demo $(ARGS)
 
-# A file's tests (or a class's, where it has classes) stay together: they share what is slow to make. In the files'
-# order: the cluster's, the longest, first.
+# A file's tests (or a class's, where it has classes) stay together: they share what is slow to make. Of the longest first:
+# tests/conftest.py has the rehearsals before all, then the files in their order, the cluster's first.
 test: ready-to-test ## the whole test suite
 	@$(run) pytest -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder $(ARGS)
 

@@ -17,19 +17,19 @@ from repro.runs.validation import CODE_KEYS
 
 
 def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
-    """The parts that ``repro fit`` would train: `module`, a LightningModule, and `data`, a LightningDataModule.
+    """Make what ``repro fit`` would train: `module`, a LightningModule, and `data`, a LightningDataModule.
 
-    Nothing is recorded but what the callbacks and loggers of the Trainer do that trains them. Callbacks may watch
-    ``train/accuracy``, ``test/cross_entropy`` and so on (EarlyStopping, ModelCheckpoint); after `Trainer.test`, which
-    evaluates the training set too, they are in ``trainer.callback_metrics``. Seeds every generator first.
+    It seeds all random generators first. Only the callbacks and loggers of your Trainer record anything. Callbacks such
+    as EarlyStopping can monitor ``train/accuracy``, ``test/cross_entropy`` and so on. After `Trainer.test`, which also
+    evaluates the training set, these are in ``trainer.callback_metrics``.
 
     Args:
-        configuration: A YAML file. The defaults if None.
-        trust: Code that the file may name: packages, modules or ``package.module:Name``.
-        options: What is different: ``seed=3``, or by group, ``model={"network": "resnet20"}``.
+        configuration: A YAML file. Default: the defaults of `repro fit`.
+        trust: Code that the file may import: packages, modules or ``package.module:Name``.
+        options: Changes to the configuration: ``seed=3``, or by group, ``model={"network": "resnet20"}``.
 
     Raises:
-        UserError: For whatever ``repro fit`` would refuse.
+        UserError: In all cases in which ``repro fit`` refuses to start.
 
     Example:
         >>> parts = build(model={"network": "resnet8", "width": 4}, seed=3)
@@ -42,15 +42,15 @@ def build(configuration: str | Path | None = None, *, trust: Sequence[str] = (),
 
 
 def restore(path: str | Path, *, trust: Sequence[str] = (), **options: Any) -> Experiment:
-    """A run's network with the weights of its newest checkpoint, in eval mode, and its data; in one process.
+    """Load a run: its network with the weights of its newest checkpoint, in evaluation mode, and its data.
 
     Args:
         path: The run's directory, one of its checkpoints, or the folder of a card (`repro card`).
-        trust: Code that the run may name, as for `build`: to restore it is to run that.
-        options: As for `build`: ``data={"root": "elsewhere"}`` where the data lie in another place here.
+        trust: Code that the run may import, as in `build`.
+        options: As in `build`, such as ``data={"root": "elsewhere"}`` if the data are in another folder here.
 
     Raises:
-        UserError: There is no such run or checkpoint, it is damaged or another network's, or the data are missing.
+        UserError: The run or checkpoint does not exist, is damaged or is another network's, or the data are missing.
 
     Example:
         >>> import repro

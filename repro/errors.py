@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,15 +27,9 @@ class PeerLost(Exception):
 
 
 def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = "") -> UserError:
-    """The error for a name that is not in a list.
+    """The error for a name that is not in a list; `extra` is one more half-sentence, such as other accepted forms.
 
     Names the nearest allowed values (by `difflib`, at most three), and all of them where none is near or they are few.
-
-    Args:
-        kind: What the name should be: ``"network"``, ``"dataset"`` ...
-        word: What the user wrote.
-        allowed: Every value that is accepted.
-        extra: One more half-sentence, such as other forms that are accepted.
     """
     names = [str(name) for name in allowed]
     near = difflib.get_close_matches(str(word).lower(), [name.lower() for name in names], n=3, cutoff=0.6)
@@ -50,14 +44,20 @@ def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = 
     return UserError(text)
 
 
+def unlike(there: Mapping[str, object], here: Mapping[str, object]) -> str:
+    """What is different of what both have: ``seed is 1 there and 2 here; ...``."""
+    different = [key for key in here if key in there and there[key] != here[key]]
+    return "; ".join(f"{key} is {there[key]} there and {here[key]} here" for key in different)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of somebody else's says; its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 @contextmanager
 def refusing(what: str, advice: str = "") -> Iterator[None]:
-    """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do.
-
-    Args:
-        what: Such as ``cannot write 'runs'``.
-        advice: What to do; empty where the reason says enough.
-    """
+    """Within it an `OSError` becomes a `UserError`: what cannot be done, the system's reason, and what to do."""
     try:
         yield
     except OSError as error:

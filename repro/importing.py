@@ -1,8 +1,9 @@
 """Objects by import path: how registries name what needs torch, and how users name their own code.
 
-To import a module is to run it. A name that the user typed, on the command line or in Python, is imported; one that a
-file names (a study, a run that somebody sent) only if the user trusts it by name: `trusting`, ``--trust``, or the
-environment variable ``REPRO_TRUST``, which child processes inherit.
+To import a module is to run its code. A name that you type, on the command line or in Python, is imported. A name in a
+file (a study, a configuration, somebody else's run) is imported only if you trust it: with --trust NAME, with
+trust=["NAME"] in Python, or with the environment variable REPRO_TRUST, which child processes inherit. NAME is a
+package, a module or package.module:Name; several are separated by commas.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 
 TRUST = "REPRO_TRUST"
 """Environment variable: trusted packages, modules and package.module:Name, separated by commas."""
@@ -32,15 +33,7 @@ def load(path: str) -> Any:
 
 
 def check_path(path: str, kind: str) -> None:
-    """Say what is wrong with an import path that a user gave, without importing anything.
-
-    Args:
-        path: ``package.module:Name``.
-        kind: What it should be, for the error: ``"network"``, ``"dataset"``.
-
-    Raises:
-        UserError: It is malformed, of Python's own library, or of a package that is not there.
-    """
+    """Say what is wrong with an import path that a user gave, without importing anything; `kind`: what it should be."""
     module, _, name = path.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), name]):
         raise UserError(f"'{path}' is not an import path; write package.module:Name")
@@ -55,24 +48,16 @@ def check_path(path: str, kind: str) -> None:
 def load_own(path: str, kind: str, *, of: str | tuple[str, ...]) -> Any:
     """The class or function at an import path that a user gave: looked at before anybody calls it.
 
-    Args:
-        path: ``package.module:Name``.
-        kind: What it should be, for the error: ``"network"``, ``"dataset"``.
-        of: Import path of the class that it has to be a subclass of, or a function that is annotated to return one;
-            several of which one is enough.
-
-    Raises:
-        UserError: As `check_path`; whatever the user's module raises while it is imported; it has no such name, or that
-            is something else.
+    `of`: the import path of the class (or several, of which one is enough) that it has to be a subclass of, or be
+    annotated to return. `UserError` as from `check_path`, for whatever the user's module raises, and where there is
+    nothing of that name and kind.
     """
     check_path(path, kind)
     try:
         code = load(path)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise UserError(
-            f"cannot import the {kind} {path} ({type(error).__name__}: {reason}); write package.module:Name"
-        ) from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"cannot import the {kind} {path} ({reason}); write package.module:Name") from error
     bases = (of,) if isinstance(of, str) else of
     if not any(makes(code, load(base)) for base in bases):
         name = " or ".join(base.replace(":", ".") for base in bases)
@@ -101,13 +86,9 @@ def makes(code: Any, base: type) -> bool:
 
 @contextmanager
 def trusting(names: Sequence[str]) -> Iterator[None]:
-    """Code of these names may be imported, here and in child processes, even if a file names it.
+    """Code of these names (packages, modules, ``package.module:Name``) may be imported, even if a file names it.
 
-    Args:
-        names: Packages, modules or ``package.module:Name``.
-
-    Raises:
-        UserError: One is no such name, or it is a text and not a list.
+    Here and in child processes.
     """
     if isinstance(names, str):
         raise UserError(f"trust is '{names}'; allowed: a list of names, such as ['{names}']")
@@ -136,16 +117,7 @@ def trust_flags() -> list[str]:
 
 
 def require_trust(path: str, key: str, arguments: Mapping[str, Any] | None = None) -> None:
-    """Refuse code that a file names and nobody trusts, saying what would be imported and called.
-
-    Args:
-        path: ``package.module:Name``.
-        key: The configuration key that names it.
-        arguments: What it would be called with.
-
-    Raises:
-        UserError: It is not trusted.
-    """
+    """Refuse code that a configuration key of a file names and nobody trusts, saying what would be called, and how."""
     module, _, name = path.partition(":")
     if {path, *with_parents(module)} & set(trusted()):
         return

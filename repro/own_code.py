@@ -18,13 +18,8 @@ _LIBRARIES = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "p
 def source_digest(path: str) -> str | None:
     """Sixteen hexadecimal digits of the source behind an import path: its module and the user's own that it imports.
 
-    Installed packages count by the module's own file alone: their versions stand in the record.
-
-    Args:
-        path: ``package.module:Name``.
-
-    Returns:
-        None if there is no source to read, as for what was typed into an interpreter.
+    Installed packages count by the module's own file alone: their versions stand in the record. None if there is no
+    source to read, as for what was typed into an interpreter.
     """
     waiting = [path.partition(":")[0]]
     digests: dict[str, str] = {}

@@ -49,12 +49,9 @@ def _escape(character: str) -> str:
 
 
 class PlainOutput(io.TextIOWrapper):
-    """A stream in which what steers a terminal, and what it has no letter for, stands as escapes.
+    """A stream, such as `sys.stdout`, in which escapes stand for what steers a terminal, or it has no letter for.
 
-    Records may be a stranger's, and are printed.
-
-    Args:
-        stream: What is written to, such as `sys.stdout`; it stays open.
+    Records may be a stranger's, and are printed. The stream stays open.
     """
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
@@ -107,15 +104,21 @@ def no_formula(cell: str) -> str:
     return cell
 
 
-def stretches(numbers: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as unbroken stretches, each as its ends: ``[1, 2, 3, 7]`` as ``[[1, 3], [7]]``."""
+def ranges(numbers: Iterable[int], to: str = " to ", comma: str = ", ", *, most: int | None = None) -> str:
+    """Ascending numbers as ranges; of more than `most` ranges the first ones and the last.
+
+    Example:
+        >>> ranges([1, 2, 3, 7])
+        '1 to 3, 7'
+    """
     ends: list[list[int]] = []
     for number in numbers:
         if ends and number == ends[-1][-1] + 1:
             ends[-1][1:] = [number]
         else:
             ends.append([number])
-    return ends
+    texts = [to.join(map(str, pair)) for pair in ends]
+    return comma.join(texts if most is None or len(texts) <= most else [*texts[: most - 1], "…", texts[-1]])
 
 
 def shell(*words: object) -> str:

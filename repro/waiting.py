@@ -28,12 +28,7 @@ def heard(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 class Wait:
-    """A wait that others poll.
-
-    Args:
-        what: What is waited for, in words.
-        said_after: Seconds until that is said. Default: `SAY_SECONDS`.
-    """
+    """A wait that others poll; what is waited for is said after some seconds (`SAY_SECONDS`)."""
 
     def __init__(self, what: str, *, said_after: float | None = None) -> None:
         self.what = what
@@ -47,11 +42,7 @@ class Wait:
         return time.monotonic() - self._began
 
     def look(self) -> None:
-        """Hear who wants to stop, and say what is waited for once it takes long.
-
-        Raises:
-            Exception: What a listener raises.
-        """
+        """Hear who wants to stop (a listener raises), and say what is waited for once it takes long."""
         for listener in _listeners:
             listener(self.what)
         self.say()
@@ -64,13 +55,7 @@ class Wait:
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = float("inf")) -> bool:
-    """Wait until something holds, or for so many seconds; returns whether it holds.
-
-    Args:
-        condition: What is looked at, time and again.
-        what: What is waited for, in words.
-        seconds: The longest wait.
-    """
+    """Wait until something holds, or for so many seconds; returns whether it holds."""
     wait = Wait(what)
     while not condition():
         if wait.seconds > seconds:
@@ -84,13 +69,6 @@ def outcome(action: Callable[[], T], what: str) -> T:
     """What a call returns that blocks: it runs in a thread, so that the wait for it ends when a listener raises.
 
     The thread is then left to itself, and does not keep the process alive.
-
-    Args:
-        action: The call.
-        what: What is waited for, in words.
-
-    Raises:
-        Exception: What the call raises, or a listener.
     """
     future: Future[T] = Future()
 

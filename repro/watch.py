@@ -32,25 +32,26 @@ _ENDS = (*ENDED, "interrupted", "failed")
 
 
 class Watch:
-    """Measures a network where the loop says so, and records it as a run: ``repro report DIRECTORY`` draws the page.
+    """Measures a network whenever the training loop calls it, and records a run.
 
-    The same directory again goes on; what was recorded after the step that is measured next counts no longer.
+    ``repro report DIRECTORY --out page`` draws its page. A second `Watch` with the same directory continues the record;
+    records after the step that is measured next are then ignored.
 
     Args:
-        directory: The run's directory; made if it is not there.
-        network: Any network; it is left as it was.
-        inputs: The probe, as the network takes it, on its device.
-        labels: Its classes, or what the loss takes in their place; needed for gradients, updates and errors.
+        directory: The run's directory; made if missing.
+        network: Any network; measuring does not change it.
+        inputs: The probe, as the network takes it, on the network's device.
+        labels: The classes of the probe, or other targets of the loss. Needed for gradients, updates and errors.
         measurements: Names in `repro.measurements.MEASUREMENTS`.
-        held_out: As many inputs that are not trained on; needed for amplification.
-        optimizer: Needed for updates.
-        output: Which part of what the network returns is scored.
-        loss: A function of the output and the labels; the mean cross-entropy if None.
-        layers: Layers whose distributions are taken.
-        mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
+        held_out: The same number of inputs that are not trained on. Needed for amplification.
+        optimizer: The network's optimiser. Needed for updates.
+        output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
+        loss: A function of that output and the labels. Default: the mean cross-entropy.
+        layers: Layers for distributions and curvature, from 1, or from the end if negative.
+        mode: Normalise with running statistics (``eval``) or with the probe's own (``train``).
 
     Raises:
-        UserError: For an unknown measurement, a directory that holds something else or that another process watches.
+        UserError: A measurement is unknown, or the directory has other contents or is in use by another process.
 
     Example:
         >>> import torch
@@ -97,19 +98,19 @@ class Watch:
         self.run.update_state(status="running")
 
     def __call__(self, step: int, *, epoch: int = 0, metrics: Mapping[str, float] | None = None) -> pd.DataFrame:
-        """Measure now, after so many steps, and record it.
+        """Measure now, and record it.
 
         Args:
-            step: Steps of the optimiser so far.
-            epoch: 0 before the training, then 1, 2, ...
-            metrics: Numbers of the loop's own; those called ``train/accuracy``, ``train/cross_entropy``,
+            step: Number of optimiser steps so far.
+            epoch: 0 before training, then 1, 2, ...
+            metrics: Numbers of your own; those with the names ``train/accuracy``, ``train/cross_entropy``,
                 ``test/accuracy`` and ``test/cross_entropy`` are drawn as training curves.
 
         Returns:
-            Columns measurement, layer, name, mode, quantity, value, kind, as of `repro.measure`.
+            The same columns as `repro.measure`.
 
         Raises:
-            UserError: A step, an epoch or a metric is no number, or the run is closed: nothing is recorded.
+            UserError: A step, an epoch or a metric is not a number, or the run is closed. Nothing is recorded.
         """
         if self._closed:
             raise UserError(f"'{self.run.path}' is closed; make another Watch of it, and it goes on")
@@ -125,7 +126,7 @@ class Watch:
         return table(readings)
 
     def close(self, status: str = "finished") -> None:
-        """Say that the training is over, and how: finished, stopped, diverged, interrupted or failed."""
+        """Mark the run as finished, or as stopped, diverged, interrupted or failed."""
         if status not in _ENDS:
             raise unknown("status", status, _ENDS)
         if not self._closed:
@@ -173,14 +174,14 @@ def _described(network: nn.Module, path: Path) -> Config:
 
 
 def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
-    """κ, or what else a measurement says, against the layer; a notebook shows the figure that is returned.
+    """Draw κ, or another measured quantity, against the layer; a notebook shows the returned figure.
 
     Args:
-        frame: What `repro.measure`, `Watch` or `MeasureCallback.table` returned.
-        measurement: Which one. Default: the first in the table.
+        frame: A table from `repro.measure`, `Watch` or `MeasureCallback.table`.
+        measurement: Its name. Default: the first in the table.
 
     Raises:
-        UserError: The table has no such measurement, or none that is drawn.
+        UserError: The table does not have this measurement, or it has no figure.
 
     Example:
         >>> import torch, repro

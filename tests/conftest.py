@@ -23,6 +23,19 @@ install_import_hook("repro", "beartype.beartype")
 gc.disable()  # until all is imported: nothing of that is garbage
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker more than processors where the slow tests run: many of them wait, for SLURM, a service or each other."""
+    from xdist.plugin import pytest_xdist_auto_num_workers as processors
+
+    return int(processors(config)) + ("not slow" not in config.option.markexpr)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what waits longest, so that the other workers have the rest meanwhile."""
+    items.sort(key=lambda item: "test_rehearsal" not in item.nodeid)
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # what is imported stays: the collector need not look through it time and again
     gc.enable()

@@ -150,7 +150,7 @@ print(sorted({"torch", "lightning", "pandas", "matplotlib", "wandb", "timm"} & s
 
 def test_fit_again_skips_and_says_how_to_go_on(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["fit", *SMALL, f"--runs={runs}"]) == 0
-    assert "finished before; --again trains it again" in capsys.readouterr().out
+    assert "finished earlier; --again trains it again" in capsys.readouterr().out
 
 
 def test_test_and_validate_a_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

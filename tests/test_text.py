@@ -59,3 +59,17 @@ def test_a_stream_shows_what_it_cannot_write(encoding: str) -> None:
     )
     kappa = "κ" if encoding == "utf-8" else r"\u03ba"
     assert done.stdout.decode(encoding) == f"{kappa}\\x1b[2J\tx\n"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text_of_them", "of_an_array"),
+    [
+        ([], "", ""),
+        ([3], "3", "3"),
+        ([0, 2, 3, 7], "0, 2 to 3, 7", "0,2-3,7"),
+        ([1, 3, 5, 7, 9, 10], "1, 3, 5, …, 9 to 10", "1,3,5,7,9-10"),
+    ],
+)
+def test_numbers_as_ranges(numbers: list[int], text_of_them: str, of_an_array: str) -> None:
+    assert text.ranges(numbers, most=4) == text_of_them
+    assert text.ranges(numbers, "-", ",") == of_an_array

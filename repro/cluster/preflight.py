@@ -18,7 +18,7 @@ from repro.cluster.gpus import look
 from repro.cluster.sbatch import SIGNAL_SECONDS
 from repro.config import Config
 from repro.distributed.processes import alone, check_layout
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.runs.validation import check
 from repro.studies.plan import duration
 
@@ -44,10 +44,8 @@ def preflight(
 ) -> Iterator[Check]:
     """Look at everything that runs with these configurations need; each check as it is done.
 
-    Args:
-        configs: Of all runs.
-        limit: Time limit of one life in seconds; None outside of a submission.
-        longest: Estimated seconds of the longest run, by measured steps; None if not known.
+    `limit` is the time limit of one life in seconds, None outside of a submission; `longest` the seconds that the
+    longest run takes by measured steps, None if not known.
     """
     yield versions()
     sound, of_configurations = _configurations(configs)
@@ -230,7 +228,7 @@ def communication(configs: Sequence[Config]) -> Check:
             dist.all_reduce(torch.ones(1))
             dist.destroy_process_group()
     except (OSError, RuntimeError, ValueError) as error:
-        return Check(name="communication", ok=False, found=f"gloo on {host}: {str(error).splitlines()[0]}")
+        return Check(name="communication", ok=False, found=f"gloo on {host}: {first_line(error)}")
     text = f"gloo works, {host} is {address}"
     several = any(
         config.trainer.accelerator != "cpu"

@@ -89,12 +89,7 @@ def _options(job: Job) -> list[tuple[str, str]]:
 
 
 def quoted(option: str) -> str:
-    r"""An option of sbatch's as it stands in a script: sbatch splits a line at spaces and stops reading at a ``#``.
-
-    Example:
-        >>> print(quoted("--job-name=my study #1"))
-        "--job-name=my study \#1"
-    """
+    """An option of sbatch's as it stands in a script: sbatch splits a line at spaces and stops reading at a ``#``."""
     if re.fullmatch(r"[\w=%@.,:/+\[\]~^*!-]*", option):
         return option
     return '"' + re.sub(r'([\\"#])', r"\\\1", option) + '"'
@@ -110,11 +105,7 @@ def _require_one_line(what: str, texts: Iterable[str]) -> None:
 
 
 def require_setup(text: str, source: str) -> None:
-    """Refuse a setup that does not do what it says.
-
-    Raises:
-        UserError: It has control characters, or options of sbatch, which are read at the head of a script only.
-    """
+    """Refuse a setup with control characters or options of sbatch, which are read at the head of a script only."""
     lines = text.splitlines() if not unseen(text.replace("\n", "").replace("\t", "")) else None
     if lines is None:
         raise UserError(f"{source} has control characters (or Windows line ends: dos2unix); allowed: lines of shell")
@@ -123,15 +114,9 @@ def require_setup(text: str, source: str) -> None:
 
 
 def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: Sequence[str] = ()) -> str:
-    """A batch script.
+    """A batch script: what it does, options of sbatch, each with what is to be said of it, then lines of shell.
 
-    Args:
-        options: Of sbatch, each with what is to be said of it.
-        commands: Lines of shell.
-        title: What it does, a comment line each.
-
-    Raises:
-        UserError: An option or the title holds control characters, such as line breaks.
+    `UserError` where an option or the title holds control characters, such as line breaks.
     """
     _require_one_line("title", title)
     _require_one_line("option", [option for option, _ in options])
@@ -142,11 +127,7 @@ def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: S
 
 
 def text(job: Job) -> str:
-    """The text of a job's batch script.
-
-    Raises:
-        UserError: Something that goes into it holds control characters, such as line breaks.
-    """
+    """The text of a job's batch script; `UserError` if something in it holds control characters (line breaks)."""
     _require_one_line("command", [job.command])
     require_setup(job.resources.setup, "the setup")
     setup = job.resources.setup.rstrip("\n").split("\n")

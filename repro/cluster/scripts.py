@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from repro.cluster.sbatch import Job, Resources
 from repro.config import Config
@@ -56,50 +56,20 @@ def layout(config: Config) -> Layout:
     return trainer.num_nodes, devices, trainer.accelerator != "cpu"
 
 
-def _laid_out(job: Job, where: Layout, resources: Resources) -> Job:
-    nodes, devices, gpus = where
-    return dataclasses.replace(
-        job, nodes=nodes, tasks_per_node=devices, gpus_per_node=devices if gpus else 0, resources=resources
-    )
-
-
 def study(name: str, arguments: Sequence[str], *, array: str, output: str, where: Layout, resources: Resources) -> Job:
-    """``sbatch/study.sbatch`` with everything filled in.
-
-    Args:
-        name: The study's folder.
-        arguments: Of ``repro study run``.
-        array: Which of its runs, and how many at once.
-        output: Where logs go.
-        where: What a run needs.
-        resources: What is asked of SLURM.
-    """
-    job = dataclasses.replace(
-        STUDY,
-        title=(f"Made by repro study submit: runs {array.split('%')[0]} of {name}.", _ONCE),
-        command=f'study run {shlex.join(arguments)} --task "$SLURM_ARRAY_TASK_ID"',
-        name=f"repro-{name}",
-        array=array,
-        output=output,
-    )
-    return _laid_out(job, where, resources)
+    """``sbatch/study.sbatch`` with everything filled in; `array`: which of the study's runs, and how many at once."""
+    title = f"Made by repro study submit: runs {array.split('%')[0]} of {name}."
+    command = f'study run {shlex.join(arguments)} --task "$SLURM_ARRAY_TASK_ID"'
+    return _filled(title, command, f"repro-{name}", where, array=array, output=output, resources=resources)
 
 
 def run(name: str, arguments: Sequence[str], *, output: str, where: Layout, resources: Resources) -> Job:
-    """``sbatch/run.sbatch`` with everything filled in; as `study`.
+    """``sbatch/run.sbatch`` with everything filled in: the job's name, and arguments of ``repro fit``."""
+    command = f"fit {shlex.join(arguments)}"
+    return _filled(f"Made by repro: one run, {name}.", command, name, where, output=output, resources=resources)
 
-    Args:
-        name: The job's.
-        arguments: Of ``repro fit``.
-        output: Where logs go.
-        where: What the run needs.
-        resources: What is asked of SLURM.
-    """
-    job = dataclasses.replace(
-        RUN,
-        title=(f"Made by repro: one run, {name}.", _ONCE),
-        command=f"fit {shlex.join(arguments)}",
-        name=name,
-        output=output,
-    )
-    return _laid_out(job, where, resources)
+
+def _filled(title: str, command: str, name: str, where: Layout, **more: Any) -> Job:
+    nodes, devices, gpus = where
+    placed: dict[str, Any] = {"nodes": nodes, "tasks_per_node": devices, "gpus_per_node": devices if gpus else 0}
+    return Job(title=(title, _ONCE), command=command, name=name, **placed, **more)

@@ -15,11 +15,7 @@ PATIENCE_SECONDS = 60
 
 
 def call(*command: str, text: str | None = None) -> str:
-    """What one of SLURM's commands prints.
-
-    Raises:
-        UserError: It is not there, refuses, or does not answer.
-    """
+    """What one of SLURM's commands prints; `UserError` if it is not there, refuses, or does not answer."""
     # The scripts look `python` up: it is to be this one.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
     try:
@@ -48,11 +44,7 @@ def _reason(said: str) -> str:
 
 
 def submit(script: str, *options: str) -> str:
-    """Hand a script to sbatch; returns the job's number.
-
-    Raises:
-        UserError: SLURM refuses or does not answer.
-    """
+    """Hand a script to sbatch; returns the job's number."""
     try:
         answer = call("sbatch", "--parsable", *options, text=script)
     except UserError as error:
@@ -70,11 +62,7 @@ def job(number: str) -> dict[str, str]:
 
 
 def seconds(limit: str) -> float:
-    """A time limit of SLURM's in seconds: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS; UNLIMITED.
-
-    Raises:
-        UserError: It is none.
-    """
+    """A time limit of SLURM's in seconds: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS; UNLIMITED."""
     if limit.upper() in ("UNLIMITED", "INFINITE"):
         return float("inf")
     if not re.fullmatch(r"([0-9]{1,6}-)?[0-9]{1,9}(:[0-9]{1,9}){0,2}", limit):
@@ -90,8 +78,7 @@ def seconds(limit: str) -> float:
 def log_pattern(folder: Path) -> str:
     """A folder in a file name pattern of SLURM's, where a per cent sign begins a placeholder.
 
-    Raises:
-        UserError: It has a backslash, after which SLURM fills in no placeholder.
+    `UserError` for one with a backslash, after which SLURM fills in no placeholder.
     """
     if "\\" in str(folder):
         raise UserError(

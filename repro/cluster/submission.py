@@ -10,7 +10,7 @@ from repro.errors import refusing
 from repro.records import append_lines, now, read_lines
 from repro.studies.match import match
 from repro.studies.study import StudyCell
-from repro.text import stretches
+from repro.text import ranges
 
 RECORD = "submitted.jsonl"
 """Which job has which runs: one line a submission, in the study's folder."""
@@ -18,17 +18,8 @@ ALONE = "N/A"
 """In place of an array's task, as squeue prints it."""
 
 
-def numbers(chosen: Sequence[int]) -> str:
-    """Ascending numbers as SLURM writes them: ``0-3,7``."""
-    return ",".join("-".join(map(str, ends)) for ends in stretches(chosen))
-
-
 def queued(folder: Path) -> set[str]:
-    """Folder names of a study's runs that wait or run in a job submitted earlier.
-
-    Raises:
-        UserError: SLURM does not answer.
-    """
+    """Folder names of a study's runs that wait or run in a job submitted earlier."""
     record = list(read_lines(folder / RECORD))
     if not record:
         return set()
@@ -37,13 +28,7 @@ def queued(folder: Path) -> set[str]:
 
 
 def missing(cells: Sequence[StudyCell], names: Sequence[str], folder: Path) -> list[int]:
-    """Numbers of the runs that are neither finished, nor running, nor in the queue.
-
-    Args:
-        cells: All runs of the study.
-        names: The names of their folders.
-        folder: The study's.
-    """
+    """Numbers of the study's runs, with these folder names, that are neither ended, nor running, nor queued."""
     waiting = queued(folder)
     runs, _ = match(cells, folder)
     chosen = []
@@ -62,17 +47,9 @@ def jobs(
     *,
     at_once: int | None = None,
 ) -> list[tuple[sbatch.Job, list[int]]]:
-    """The arrays that run some of a study's runs: one for each layout of nodes and devices.
+    """The arrays that run these of a study's runs, one for each layout of nodes and devices, with the runs' numbers.
 
-    Args:
-        folder: The study's folder.
-        arguments: Of ``repro study run``.
-        cells: The runs by number.
-        resources: What is asked of SLURM.
-        at_once: How many may run at once; None: as many as there is room for.
-
-    Returns:
-        Each with the numbers of its runs.
+    `at_once` is how many may run at once; None: as many as there is room for.
     """
     layouts: dict[scripts.Layout, list[int]] = {}
     for number, cell in sorted(cells.items()):
@@ -82,7 +59,7 @@ def jobs(
             scripts.study(
                 folder.name,
                 arguments,
-                array=numbers(chosen) + ("" if at_once is None else f"%{at_once}"),
+                array=ranges(chosen, "-", ",") + ("" if at_once is None else f"%{at_once}"),
                 output=f"{slurm.log_pattern(folder)}/logs/slurm-%A_%a.out",
                 where=where,
                 resources=resources,
@@ -94,18 +71,9 @@ def jobs(
 
 
 def submit(job: sbatch.Job, folder: Path, runs: Mapping[int | str, str]) -> str:
-    """Hand a script to SLURM and record which runs it has.
+    """Hand a script to SLURM, and record the folder names of its runs, by number in its array or `ALONE`.
 
-    Args:
-        job: What to submit.
-        folder: The study's folder.
-        runs: Folder names of its runs, by number in its array, or `ALONE`.
-
-    Returns:
-        SLURM's number of the job.
-
-    Raises:
-        UserError: SLURM refuses, or the folder cannot be written.
+    Returns SLURM's number of the job. `UserError` if SLURM refuses or the folder cannot be written.
     """
     with refusing(f"cannot write '{folder}'", "choose another --runs"):
         (folder / "logs").mkdir(parents=True, exist_ok=True)

@@ -30,13 +30,9 @@ class ConfiguredRequest(Request):
 
 
 class ConfigurationParser:
-    """The parser of a command that takes a configuration.
+    """The parser of a command whose action takes a configuration; the other fields of its requests are its own options.
 
-    Args:
-        command: A key of `repro.commands.COMMANDS`.
-        examples: What may follow it.
-        action: What it does; the fields of its requests are its own options.
-        start: The configuration that flags build on, by the command's own options. Default: the schema's.
+    `start` makes the configuration that flags build on of the command's own options; None: the schema's.
     """
 
     def __init__(

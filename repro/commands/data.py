@@ -30,10 +30,12 @@ class _Prepare(_Named):
 
 
 class _Show(_Named):
-    out: Path | None = option("the picture, a .png (default: NAME.png)", default=None)
-    images: int = option("how many", default=16)
+    out: Path | None = option("the picture, a .png (default: NAME.png)", default=None, metavar="FILE")
+    images: int = option("number of images", default=16, least=1)
     seed: int = option("seed of order and augmentation", default=0)
-    padding: Literal["zero", "reflect"] = option("around crops", default="zero")
+    padding: Literal["zero", "reflect"] = option(
+        "what surrounds an image that is cropped: zeros, or its reflection", default="zero"
+    )
 
 
 def lines() -> Iterator[str]:
@@ -75,8 +77,6 @@ def _whole(request: _Named, *, seen: bool) -> int:
 
 
 def _show(request: _Show) -> int:
-    if request.images < 1:
-        raise UserError(f"--images is {request.images}; allowed: 1 or more")
     out = request.out or Path(f"{request.name}.png")
     if out.suffix != ".png":
         raise UserError(f"--out is '{out}'; allowed: a name that ends in .png")

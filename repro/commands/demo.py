@@ -11,8 +11,8 @@ from repro.commands.study.run import Run, run
 
 class _Demo(Request):
     seed: tuple[int, ...] | None = option("seeds (default: 0)", default=None)
-    runs: str = option("folder of all run directories", default="runs")
-    again: bool = option("train finished networks again", default=False)
+    runs: str = option("folder of all run directories", default="runs", metavar="DIR")
+    again: bool = option("train finished runs again; keep the old ones as NAME.1", default=False)
 
 
 def main(request: _Demo) -> int:

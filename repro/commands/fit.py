@@ -22,9 +22,9 @@ EXAMPLES = (
 class Fit(ConfiguredRequest):
     """What `repro fit` is asked for."""
 
-    again: bool = option("train a finished run again; the old one is kept as NAME.1", default=False)
+    again: bool = option("train a finished run again; keep the old one as NAME.1", default=False)
     budget: Budget = option(
-        "stop in time, with a checkpoint; the same command goes on",
+        "save a checkpoint and stop within this time; the same command continues",
         default=Budget(),
         read=Budget.of,
         metavar="MINUTES",
@@ -40,7 +40,7 @@ def main(request: Fit) -> int:
     if not is_first_rank():
         return 0
     if outcome.action == "skipped":
-        print(f"{outcome.state['status']} before; --again trains it again")
+        print(f"{outcome.state['status']} earlier; --again trains it again")
         _tell_agent(outcome.run)
         if lacking := _not_measured(outcome.run, request.config.measure.measurements):
             command = shell("repro", "measure", outcome.run.path, "--measurements", *lacking)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 from repro import importing
 from repro.commands import COMMANDS, parser_of
@@ -15,10 +13,10 @@ from repro.commands.options import Action, Request, argument, command_parser
 from repro.errors import unknown
 
 STATUS = {
-    "0": "done; or stopped in time, as --budget asks",
-    "1": "a run failed, a check failed, or a checkpoint could not be written",
-    "2": "a mistake in what was asked, which one line on stderr names",
-    "128 + n": "stopped by signal n, with a checkpoint: 130 is Ctrl-C",
+    "0": "finished, or stopped by --budget",
+    "1": "a run or a check failed, or a checkpoint could not be written",
+    "2": "a mistake in the command or a file; one line on stderr names it",
+    "128 + n": "stopped by signal n, with a checkpoint; 130 is Ctrl-C",
 }
 
 
@@ -27,11 +25,7 @@ class _Help(Request):
 
 
 def main(request: _Help) -> int:
-    """Print a topic, a command's help, or what there is.
-
-    Raises:
-        UserError: There is no such topic.
-    """
+    """Print a topic, a command's help, or what there is."""
     topic = request.topic
     if topic is None or topic in TOPICS:
         print("\n".join(TOPICS[topic]() if topic else _overview()))
@@ -50,7 +44,7 @@ def _overview() -> Iterator[str]:
     yield "\nReproduce, extend and check two papers on why skip connections make very deep networks trainable.\n"
     yield from (f"  {name:10} {text}" for name, text in COMMANDS.items())
     yield "\nrepro COMMAND --help explains each; repro help TOPIC: " + ", ".join(TOPICS) + "."
-    yield "Formulas, every option and the Python API are in docs/, which make docs turns into pages."
+    yield "docs/ has the formulas, every option and the Python API; make docs builds its pages."
 
 
 def _networks() -> Iterator[str]:
@@ -62,7 +56,8 @@ def _networks() -> Iterator[str]:
     for name, family in NETWORKS.items():
         depths = f", depths {family.depths(Options()).text}" if family.depths else ""
         takes = ", ".join(option for option in CHOSEN if option in family.takes)
-        yield _entry(name, f"{_summary(family.builder)} Such as {family.example(name)}{depths}; takes {takes}")
+        says = (inspect.getdoc(family.spec) or "").partition("\n")[0]
+        yield _entry(name, f"{says} Such as {family.example(name)}{depths}; takes {takes}")
     yield "\nEach option is a flag, --model.OPTION:\n"
     for name in CHOSEN:
         names = f" ({', '.join(choices(name))})" if choices(name) else ""
@@ -74,7 +69,7 @@ def _data() -> Iterator[str]:
 
     yield "--data.name, and repro data prepare|check|show NAME:\n"
     yield from (f"  {line}" for line in lines())
-    yield "\nYour own: --data.name package.module:Name, a LightningDataModule; see repro help trust."
+    yield "\nYour own: --data.name package.module:Name, a torch Dataset or a LightningDataModule (docs/your-own.md)."
 
 
 def _measurements() -> Iterator[str]:
@@ -87,21 +82,21 @@ def _measurements() -> Iterator[str]:
 def _studies() -> Iterator[str]:
     from repro.commands.study import lines
 
-    yield "repro study plan|run|submit|status|report|keep NAME --preset SIZE; sizes in brackets, the usual one first:\n"
+    yield "repro study plan|run|submit|status|report|keep NAME --preset SIZE; sizes in brackets, the default first:\n"
     yield from (f"  {line}" for line in lines())
 
 
 def _trust() -> Iterator[str]:
-    yield inspect.cleandoc(importing.__doc__ or "")
+    yield (importing.__doc__ or "").partition("\n\n")[2].rstrip()
 
 
 def _slurm() -> Iterator[str]:
     from repro.cluster.scripts import SCRIPTS
 
     yield f"repro doctor: {COMMANDS['doctor']}"
-    yield "repro doctor --rehearse: small runs on the cluster, stopped in every way; whether they come back."
+    yield "repro doctor --rehearse: Stop small runs on the cluster in several ways, and report whether they resume."
     yield f"repro submit: {COMMANDS['submit']}"
-    yield "repro study submit NAME: hands what is missing of a study to SLURM. By hand:"
+    yield "repro study submit NAME: Submit the missing runs of a study to SLURM. By hand:"
     for name, job in SCRIPTS.items():
         yield "\n".join([f"\nsbatch/{name}.sbatch", *(f"  {line}" for line in job.title)])
 
@@ -132,12 +127,3 @@ TOPICS: dict[str, Callable[[], Iterator[str]]] = {
 
 def _entry(name: str, text: str) -> str:
     return textwrap.fill(f"{name:20} {text}", 100, initial_indent="  ", subsequent_indent=" " * 23)
-
-
-def _summary(path: str) -> str:
-    """First line of the docstring at an import path, read without importing what may need torch."""
-    module, _, name = path.partition(":")
-    file = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    entry = next(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
-    return (ast.get_docstring(entry) or "").splitlines()[0]

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tqdm import tqdm
+
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import Config
 from repro.errors import UserError, refusing
@@ -26,30 +28,31 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", "runs/nguyen-fig3/RUN --part 3/8")
 _LARGEST_RADIUS = 1e6
+_MOST = 2**31 - 1
 
 
 class Landscape(Request):
     """A request for a loss surface: around which network, on which grid."""
 
     target: Path = argument("a run directory, one of its checkpoints, or a configuration (.yaml)")
-    directions: Literal["random", "filter", "pca"] = option("the plane", default="random")
-    points: int = option("on each axis", default=51)
+    directions: Literal["random", "filter", "pca"] = option("directions that span the plane", default="random")
+    points: int = option("grid points on each axis", default=51, least=2, most=MOST_POINTS)
     radius: float = option("half the side of the grid, in lengths of a direction", default=1.0)
-    samples: int = option("training images, or all if there are fewer", default=1024)
+    samples: int = option("number of training images (all, if there are fewer)", default=1024, least=2)
     seed: int = option("seed of the directions", default=0)
-    batch_size: int = option("images at a time", default=1024)
-    together: int | None = option("grid points at a time (default: 8 on a GPU, otherwise 1)", default=None)
-    part: str | None = option("i/n: only the i-th of n parts (default: the SLURM array's or torchrun's)", default=None)
+    batch_size: int = option("images at a time", default=1024, least=1, most=_MOST)
+    together: int | None = option(
+        "grid points at a time (default: 8 on a GPU, otherwise 1)", default=None, least=1, most=_MOST
+    )
+    part: str | None = option(
+        "i/n: compute only the i-th of n parts (default: the SLURM array task, or the rank of torchrun)", default=None
+    )
     device: str = option("auto, cpu, cuda", default="auto")
-    out: Path | None = option(f"folder (default: {SURFACE}/ in the run's directory)", default=None)
+    out: Path | None = option(f"folder for the surface (default: {SURFACE}/ in the run directory)", default=None)
     again: bool = option("replace an existing surface", default=False)
     trust: tuple[str, ...] = trust_option()
 
     def __post_init__(self) -> None:
-        for name, least in (("points", 2), ("samples", 2), ("batch_size", 1), ("together", 1)):
-            value, most = getattr(self, name), MOST_POINTS if name == "points" else 2**31 - 1
-            if value is not None and not least <= value <= most:
-                raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more, {most:,} at most")
         if not 0 < self.radius <= _LARGEST_RADIUS:
             raise UserError(f"--radius is {self.radius}; allowed: above 0, up to {_LARGEST_RADIUS:g}")
         if not 0 <= self.seed < 2**63:
@@ -173,14 +176,10 @@ def _values(
     columns: dict[int, list[int]] = {}
     for point in mine:
         columns.setdefault(point % request.points, []).append(point)
-    started = time.perf_counter()
-    for done, (column, points) in enumerate(columns.items(), 1):
+    for column, points in tqdm(columns.items(), unit="column", leave=False, disable=not sys.stderr.isatty()):
         rows = [point // request.points for point in points]
         values = look(torch.stack([axis[column].expand(len(rows)), axis[rows]], 1))
         yield points, [(loss, errors) for loss, errors in values.tolist()]
-        if sys.stderr.isatty():
-            left = (time.perf_counter() - started) / done * (len(columns) - done)
-            print(f"{done}/{len(columns)} columns, {left:.0f} s left ", end="\r", file=sys.stderr, flush=True)
 
 
 def _plane(

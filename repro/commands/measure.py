@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.config import MeasureConfig, docs
-from repro.errors import UserError, refusing
+from repro.errors import UserError, first_line, refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.kappa import BEYOND, FINITE, NON_FINITE, OVER, PERFECTLY, SINGULAR
 from repro.measurements.registry import listing
@@ -59,26 +59,26 @@ class Measure(Request):
     """A request to measure a network; options that `repro fit` has too are named as there."""
 
     target: str = argument("a run directory, one of its checkpoints, or a network's name (timm/resnet50)")
-    images: Path | None = option("folder of images, for a network's name", default=None, metavar="DIR")
-    held_out: Path | None = option("folder of as many others, for amplification", default=None, metavar="DIR")
-    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None, metavar="DIR")
+    images: Path | None = option("folder of images; needed if TARGET is a network's name", default=None)
+    held_out: Path | None = option("folder with as many other images, for the measurement amplification", default=None)
+    out: Path | None = option("folder for the results (default: measured/TARGET)", default=None)
     measurements: tuple[str, ...] = option(
         f"what to measure, of {', '.join(MEASUREMENTS)}", default=DEFAULT, metavar="NAME"
     )
     layers: tuple[int, ...] = _like("layers")
     spectra: bool = option("keep all singular values, in spectra.jsonl, for `repro spectra`", default=False)
-    probe_size: int = option("images of the probe", default=MeasureConfig.probe_size)
+    probe_size: int = option("number of images that are measured on", default=MeasureConfig.probe_size, least=2)
     probe_mode: Literal["eval", "train"] = _like("probe_mode")
     device: str = option("auto, cpu, cuda", default="auto")
-    pretrained: bool = option("a timm network's pretrained weights", default=False)
-    num_classes: int | None = option("classes of a network's name (default: its own, or 1000)", default=None)
-    seed: int = option("seed of weights that are not pretrained", default=0)
+    pretrained: bool = option("use the pretrained weights of a timm network", default=False)
+    num_classes: int | None = option(
+        "number of classes, if TARGET is a network's name (default: its own, or 1000)", default=None
+    )
+    seed: int = option("seed of random initial weights", default=0)
     trust: tuple[str, ...] = trust_option()
 
     def __post_init__(self) -> None:
         check(self.measurements)
-        if self.probe_size < 2:
-            raise UserError(f"--probe-size is {self.probe_size}; allowed: 2 or more")
         if self.is_run and self.images:
             raise UserError("--images goes with a network's name; a run is measured on its own data")
 
@@ -166,8 +166,7 @@ def device_named(name: str) -> Any:
             raise UserError(f"--device {name} is not available; allowed: auto, cpu, cuda")
         return torch.zeros(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name} is not available ({reason}); allowed: auto, cpu, cuda") from error
+        raise UserError(f"--device {name} is not available ({first_line(error)}); allowed: auto, cpu, cuda") from error
 
 
 def _of_run(request: Measure) -> Subject:
@@ -189,7 +188,9 @@ def _of_run(request: Measure) -> Subject:
         optimizer = module.configure_optimizers()
         optimizer.load_state_dict(content["optimizer_states"][0])
     elif "updates" in request.measurements:
-        raise UserError(f"'{checkpoint}' has weights alone, and updates hang on the momentum; name a run's checkpoint")
+        raise UserError(
+            f"'{checkpoint}' has weights alone, and updates depend on the momentum; name a run's checkpoint"
+        )
     step = int(content["global_step"])
     return Subject(
         label=f"{run.name}-step{step}",

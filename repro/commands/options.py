@@ -17,13 +17,10 @@ from repro.errors import UserError, unknown
 
 
 def option(text: str, *, default: Any, **settings: Any) -> Any:
-    """A flag, named as its field.
+    """A flag, named as its field; the help says its default, too.
 
-    Args:
-        text: What it is for; the default is added.
-        default: The field's where the flag is not given.
-        settings: `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; and
-            ``read``, what makes the field's value of the text.
+    Settings are `argparse`'s, in place of those that the field's type stands for; ``flag``, another name; ``read``,
+    what makes the field's value of the text; ``least`` and ``most``, between which a number has to be.
     """
     return field(default=default, metadata={"help": text, **settings})
 
@@ -36,7 +33,7 @@ def argument(text: str, *, default: Any = dataclasses.MISSING, **settings: Any) 
 def trust_option() -> Any:
     """``--trust NAMES``, which may be repeated."""
     return option(
-        "code that may be imported although a file names it: packages, modules, package.module:Name",
+        "import this code when a file names it; a package, a module or package.module:Name (repro help trust)",
         default=(),
         action="append",
         metavar="NAME[,NAME]",
@@ -140,7 +137,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type[Request]) -> None:
     for entry in sorted(dataclasses.fields(kind), key=lambda entry: entry.name == "trust"):
         if not entry.metadata:
             continue
-        told = {name: value for name, value in entry.metadata.items() if name != "read"}
+        told = {name: value for name, value in entry.metadata.items() if name not in ("read", "least", "most")}
         settings = told if "action" in told or "read" in entry.metadata else {**_settings(types[entry.name]), **told}
         flag = settings.pop("flag", f"--{entry.name.replace('_', '-')}")
         usual = None if "read" in entry.metadata else entry.default
@@ -162,7 +159,7 @@ def _settings(hint: Any) -> dict[str, Any]:
         return {"choices": get_args(kind)}
     if get_origin(kind) is tuple:
         return {**_settings(get_args(kind)[0]), "nargs": "+"}
-    return {"type": kind, "metavar": {int: "N", float: "X", Path: "PATH"}.get(kind)}
+    return {"type": kind, "metavar": {int: "N", float: "X", Path: "DIR"}.get(kind)}
 
 
 def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
@@ -172,4 +169,11 @@ def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
         if (value := values.get(entry.name)) not in (None, []):
             read = entry.metadata.get("read", tuple if isinstance(value, list) else lambda text: text)
             fields[entry.name] = read(value)
+            _require_within(entry.name, value, **entry.metadata)
     return kind(**fields, **more)
+
+
+def _require_within(name: str, value: Any, *, least: int | None = None, most: int | None = None, **_: Any) -> None:
+    if least is not None and not least <= value <= (most or value):
+        bound = f", {most:,} at most" if most else ""
+        raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more{bound}")

@@ -13,12 +13,10 @@ EXAMPLES = ("runs/demo runs/single --out page", "--all --out page")
 
 
 class _Report(Request):
-    paths: tuple[Path, ...] = argument(
-        "run directories, or folders that hold some", nargs="*", default=(), metavar="DIR"
-    )
-    all: bool = option("every study of both papers, from --runs and --results", default=False)
-    runs: Path = option("for --all: folder of runs", default=Path("runs"))
-    results: Path = option("for --all: kept records", default=RESULTS)
+    paths: tuple[Path, ...] = argument("run directories, or folders of runs", nargs="*", default=(), metavar="DIR")
+    all: bool = option("report every study for which --runs or --results has runs", default=False)
+    runs: Path = option("for --all: folder of all run directories", default=Path("runs"))
+    results: Path = option("for --all: folder of kept records", default=RESULTS)
     out: Path = option("folder for index.html, tables.md and figures", default=None, required=True)
 
 

@@ -26,11 +26,11 @@ class _Shown(Request):
 
 
 class _Compared(Request):
-    paths: tuple[Path, ...] = argument("run directories, or folders that hold some", nargs="+", metavar="RUN")
+    paths: tuple[Path, ...] = argument("run directories, or folders of runs", nargs="+", metavar="RUN")
 
 
 class _Cleaned(_Listed):
-    keep: int = option("newest checkpoints of a run to keep", default=1)
+    keep: int = option("newest checkpoints of a run to keep", default=1, least=0)
     delete: bool = option("delete; without it, only say what would be deleted", default=False)
 
 
@@ -120,8 +120,6 @@ def _compare(request: _Compared) -> int:
 
 
 def _clean(request: _Cleaned) -> int:
-    if request.keep < 0:
-        raise UserError(f"--keep is {request.keep}; allowed: 0 or more")
     total = 0
     for run in _runs(request.paths):
         saved = run.saved_checkpoints()
@@ -142,9 +140,9 @@ def _clean(request: _Cleaned) -> int:
 
 
 _ACTIONS = {
-    "list": Action(_Listed, _list, "every run with its state"),
-    "show": Action(_Shown, _show, "one run: configuration, state, lives, disk"),
-    "compare": Action(_Compared, _compare, "in what runs differ"),
-    "clean": Action(_Cleaned, _clean, "delete checkpoints and kept features that may go"),
+    "list": Action(_Listed, _list, "list every run with its state"),
+    "show": Action(_Shown, _show, "show one run: configuration, state, starts, disk"),
+    "compare": Action(_Compared, _compare, "list the settings and results in which runs differ"),
+    "clean": Action(_Cleaned, _clean, "delete checkpoints and stored features that are no longer needed"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class _Spectra(Request):
     run: Path = argument("a run directory, or a folder of `repro measure --spectra`")
     tolerance: float = option("singular values up to this share of σmax count as zero", default=2.0**-23)
-    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None, metavar="DIR")
+    out: Path | None = option("folder for spectra.csv and a figure of each mode", default=None)
 
 
 def main(request: _Spectra) -> int:
@@ -30,7 +30,7 @@ def main(request: _Spectra) -> int:
     table, name = spectra(path), path.resolve().name
     if not len(table):
         again = shell("repro", "fit", "--measure.spectra", "true")
-        raise UserError(f"'{path}' kept no singular values; train it with {again} ...")
+        raise UserError(f"'{path}' has no singular values; train it with {again} ...")
     measures = derived(table, tolerance)
     last = measures[(measures["step"] == measures["step"].max()) & (measures["layer"] >= 1)]
     medians = last.groupby(["measurement", "mode"], sort=False).median(numeric_only=True)

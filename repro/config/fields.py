@@ -70,9 +70,9 @@ def allowed(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
 
 
-def takes_mapping(kind: Any) -> bool:
-    """Whether a field of this type takes keys and values."""
-    return any(get_origin(part) is dict for part in (kind, *get_args(kind)))
+def takes(kind: Any, container: type) -> bool:
+    """Whether a field of this type takes a `tuple` (a list), or a `dict` (keys and values)."""
+    return any(get_origin(part) is container for part in (kind, *get_args(kind)))
 
 
 def placeholder(kind: Any) -> str:
@@ -82,7 +82,7 @@ def placeholder(kind: Any) -> str:
     if get_origin(kind) in (Union, UnionType):
         return "|".join(placeholder(choice) for choice in get_args(kind) if choice is not NoneType)
     if get_origin(kind) is tuple:
-        return f"[{placeholder(get_args(kind)[0])},...]"
+        return f"{placeholder(get_args(kind)[0])} [...]"
     if get_origin(kind) is dict:
         return "{NAME: VALUE}"
     return {int: "N", float: "X", bool: "{true,false}"}.get(kind, "TEXT")

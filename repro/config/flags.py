@@ -24,12 +24,10 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = MappingProxyType({})) -> ArgumentParser:
     """A parser of every key of a configuration as a flag, to which a command may add its own.
 
-    Args:
-        prog: The command, as it is typed.
-        notes: What is to be added to the help of some keys, such as the names that there are.
+    `notes` are added to the help of some keys, such as the names that there are.
     """
     parser = ArgumentParser(prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, exit_on_error=False)
-    parser.add_argument("--config", metavar="FILE", help="YAML file; several may be given, later ones win, flags too")
+    parser.add_argument("--config", metavar="FILE", help="YAML file; may be repeated. Later files win, and flags win")
     parser.add_class_arguments(Config, as_group=False)
     defaults = parser.get_defaults()
     for action in parser._actions:
@@ -39,7 +37,7 @@ def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = Map
             if action.dest == "training.stop_when":
                 action.option_strings = [*action.option_strings, "--stop-when"]
                 parser._option_string_actions["--stop-when"] = action
-            action.metavar = placeholder(field_type(action.dest))
+            action.metavar = "DIR" if action.dest in ("runs", "data.root") else placeholder(field_type(action.dest))
             text, usual = f"{action.help} {notes.get(action.dest, '')}".strip(), defaults[action.dest]
             if usual is not None and "Default:" not in text:
                 text += f" (default: {usual if isinstance(usual, str) else json.dumps(usual)})"
@@ -59,11 +57,7 @@ def checker() -> ArgumentParser:
 
 
 def typed(kind: type, values: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Values for fields of a dataclass, as their types have them.
-
-    Raises:
-        UserError: If one is of another kind, such as text where a list is due.
-    """
+    """Values for fields of a dataclass, as their types have them; `UserError` if one is of another kind."""
     for name, value in values.items():
         if value is None and type(None) not in get_args(hints(kind)[name]):
             raise UserError(f"{source}: '{name}' is empty; give it a value, or leave it out")

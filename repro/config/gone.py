@@ -14,14 +14,7 @@ GONE = {
 
 
 def refuse_gone(name: str) -> None:
-    """Raise for what there is no longer.
-
-    Args:
-        name: As in `GONE`; a key may be given as a flag.
-
-    Raises:
-        UserError: Says what to use.
-    """
+    """Raise, saying what to use, for a name in `GONE`; a key may be given as a flag."""
     key = name.removeprefix("--") if name.removeprefix("--") in GONE else name
     if key in GONE:
-        raise UserError(f"{name} has gone; {GONE[key]}")
+        raise UserError(f"{name} was removed; {GONE[key]}")

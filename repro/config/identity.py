@@ -54,14 +54,10 @@ def signature(config: Config) -> str:
 
 
 def identity(config: Config, fingerprint: str) -> str:
-    """Eight hexadecimal digits that name the result.
+    """Eight hexadecimal digits that name a run, by its configuration and a checksum of its data and the user's code.
 
-    Made of what differs from the defaults, so that an option which a later version adds changes no run's identity
-    while it is not used. (A default must therefore never change its meaning.)
-
-    Args:
-        config: The configuration.
-        fingerprint: A checksum of the data set, and of the user's own code.
+    Made of what differs from the defaults, so that an option which a later version adds changes no run's identity while
+    it is not used. (A default must therefore never change its meaning.)
     """
     return _digest(_differing(config), fingerprint)
 

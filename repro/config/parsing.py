@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from repro.config.fields import GROUPS, allowed, field_type, hints, keys, plain_kinds, takes_mapping
+from repro.config.fields import GROUPS, allowed, field_type, hints, keys, plain_kinds, takes
 from repro.config.flags import checker, configuration_parser, is_a_group, one_line
 from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
@@ -92,11 +93,7 @@ def _plain(key: str, value: Any) -> bool:
 
 
 def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -> Config:
-    """A `Config` from a nested or dotted mapping, checked like a file.
-
-    Raises:
-        UserError: For an unknown key or a value of the wrong kind.
-    """
+    """A `Config` from a nested or dotted mapping, checked like a file."""
     config = _build(Config, _nested(_as_fields(flatten(mapping, source=source), source)))
     assert isinstance(config, Config)
     return config
@@ -134,18 +131,13 @@ def parse(
     *,
     start: Callable[[Mapping[str, Any]], Config | None] = lambda _own: None,
 ) -> Written:
-    """Flags and ``--config`` files into a configuration.
+    """Flags and ``--config`` files, by a command's parser (`configuration_parser`), into a configuration.
 
-    Args:
-        arguments: The command line after the command's name.
-        parser: The command's (`configuration_parser`).
-        start: What files and flags build on, by the command's own options. Default: the defaults of the schema.
-
-    Raises:
-        UserError: One line for any mistake. ``--help`` prints and raises `SystemExit` with status 0.
+    `start` makes what they build on of the command's own options; without it, the schema's defaults. ``--help`` prints
+    and raises `SystemExit`.
     """
     parser = parser or configuration_parser()
-    files, rest = _split(arguments)
+    files, rest = _split(_lists(arguments))
     _check_mappings(rest)
     fields = {entry.name for entry in dataclasses.fields(Config)}
     try:
@@ -160,6 +152,20 @@ def parse(
     config = _build(Config, {name: value for name, value in values.items() if name in fields})
     flags = {name: value for name, value in typed.items() if name in fields}
     return Written(config, _build(Config, _nested(base)), own, flatten(flags))
+
+
+def _lists(arguments: Sequence[str]) -> list[str]:
+    """A command line with its lists as the parser takes them: ``--measure.layers 1 -3`` as ``[1,-3]``."""
+    words: list[str] = []
+    pending = list(arguments)
+    while pending:
+        words.append(flag := pending.pop(0))
+        if flag.startswith("--") and flag[2:] in keys() and takes(field_type(flag[2:]), tuple):
+            values = list(itertools.takewhile(lambda word: not word.startswith("--") and word != "-h", pending))
+            if values and all(values) and values[0] not in ("log", "null") and not values[0].startswith("["):
+                words.append(f"[{','.join(values)}]")
+                del pending[: len(values)]
+    return words
 
 
 def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -186,7 +192,7 @@ def _check_mappings(arguments: Sequence[str]) -> None:
     """Refuse flags whose value is a mapping with a key twice: the parser would take the last without a word."""
     for number, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
-        if flag.startswith("--") and flag[2:] in keys() and takes_mapping(field_type(flag[2:])):
+        if flag.startswith("--") and flag[2:] in keys() and takes(field_type(flag[2:]), dict):
             parse_yaml(value if equals else "".join(arguments[number + 1 : number + 2]), flag)
 
 

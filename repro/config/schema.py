@@ -24,11 +24,7 @@ LONGEST_NAME = 150
 
 
 def require_name(text: str, key: str) -> None:
-    """Refuse what is no plain name of a folder: such names enter paths, scripts, pages and command lines.
-
-    Raises:
-        UserError: It is empty, too long, begins with a hyphen, or holds slashes or characters that cannot be seen.
-    """
+    """Refuse what is no plain name of a folder: such names enter paths, scripts, pages and command lines."""
     plain = text not in ("", ".", "..") and not set(text) & set("/\\") and not text.startswith("-")
     if not plain or unseen(text):
         raise UserError(
@@ -76,20 +72,21 @@ class _Named:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(NetworkOptions, _Named):  # the fields of the last base come first
-    """The network: one flag swaps one thing and keeps the rest."""
+    """The network. Each flag changes one thing and keeps the rest."""
 
     skip_neurons: int | Literal["train"] | None = None
-    """Connect so many hidden neurons, chosen at random, to the output (Nguyen); train: as many as training images."""
+    """Connect this many random hidden neurons to the output (Nguyen); train: one for each training image."""
     skip_seed: int = 0
-    """Seed of the choice of the neurons."""
+    """Seed of the random choice of these neurons."""
     skip_head: Literal["add", "replace", "fill"] = "add"
-    """Keep the output layer beside them; only them; or fill up to that number, counting what the output layer reads."""
+    """Output from the output layer and these neurons (add), from these neurons alone (replace), or from what the output
+    layer reads, filled up to skip_neurons (fill)."""
     skip_scale: Dial | None = None
-    """What multiplies their part of the output, from 0 to 1, or learned (from 1). Default: 1."""
+    """Factor of the skip connections to the output: 0 to 1, or learned (starts at 1). Default: 1."""
     train: Literal["all", "output"] = "all"
-    """Train all weights, or only those of the output on features that are computed once (Nguyen's "rand")."""
+    """Train all weights, or only the output layer on features that are computed once (Nguyen's "rand")."""
     solver: Literal["sgd", "exact"] = "sgd"
-    """How the output is trained alone: by SGD, or as the least-norm solution for one-hot targets, in float64."""
+    """How train output works: by SGD, or by the least-norm solution for one-hot targets, in float64 (exact)."""
 
     def __post_init__(self) -> None:
         _at_least(self, "model", **{name: 1 for name in CHOSEN if kind(name) is int})
@@ -110,13 +107,13 @@ class DataConfig:
     """The images and the batches."""
 
     name: str = "MNIST5k"
-    """Data set by name, or package.module:Name."""
+    """Data set: a name, or package.module:Name."""
     root: str = "data"
     """Folder that holds prepared data sets (`repro data prepare`)."""
     batch_size: int | Literal["full"] = 128
-    """Images in one step over all ranks together; full: all training images, so that an epoch is one step."""
+    """Images in one training step, over all processes together; full: all training images in one step."""
     evaluation_batch_size: int = 500
-    """Images in one evaluation step of one rank; never changes a result beyond rounding."""
+    """Images in one evaluation step of one process; changes results by rounding only."""
     train_size: int | None = None
     """Keep this many training images. Default: all."""
     validation_size: int = 0
@@ -124,25 +121,25 @@ class DataConfig:
     test_size: int | None = None
     """Evaluate on this many of the test images (ImageNet: of its validation images). Default: all."""
     split: Literal["balanced", "random", "first"] = "balanced"
-    """How the subsets are drawn, with `seed`: class-balanced, or at random; or the first images of the files."""
+    """How subsets are chosen: class-balanced or at random (both with data.seed), or the first images of the files."""
     seed: int = 0
-    """Seed of these draws; the run's own seed does not change which images are used."""
+    """Seed of the choice of subsets; the run's own seed does not change which images are used."""
     normalization: Literal["mean_deviation", "none", "raw"] = "mean_deviation"
-    """Subtract the training set's mean and divide by its deviation, per channel; leave them in [0, 1]; or 0 to 255."""
+    """Pixels minus the training set's mean, over its deviation, by channel; or in [0, 1] (none); or 0 to 255 (raw)."""
     augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
-    """Random crop after 4 pixels of padding and random flip; ImageNet: crop of random area and shape, and flip."""
+    """Random flip and random crop after 4 pixels of padding; or, for photographs, a crop of random area and shape."""
     padding: Literal["zero", "reflect"] = "zero"
     """What surrounds a small image that is cropped: zeros, or its reflection."""
     residence: Literal["auto", "device", "host"] = "auto"
-    """Where small images live as uint8: on the training device (auto: if they fit), or on the host."""
+    """Where small images are kept as uint8: on the training device (auto: if they fit), or in the host's memory."""
     image_size: int | None = None
     """Side of the square images of ImageNet and ImageFolder. Default: 224."""
     resize_size: int | None = None
-    """Their shorter side before the centre is cropped for evaluation. Default: image_size · 256 / 224."""
+    """Shorter side of these images before the centre is cropped for evaluation. Default: image_size · 256 / 224."""
     orientation: Literal["stored", "exif"] = "stored"
-    """Photographs as their pixels are stored, as torchvision reads them; or turned as their EXIF data say."""
+    """Photographs as they are stored, which is how torchvision reads them, or rotated by their EXIF data."""
     workers: int | None = None
-    """Processes of each rank that decode them; 0: none. Default: this machine's processors divided by its ranks."""
+    """Processes that decode photographs, for each training process; 0: none. Default: its share of the processors."""
     arguments: dict[str, Any] | None = None
     """Further keyword arguments for package.module:Name."""
 
@@ -157,7 +154,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What the optimiser does, at which learning rate, and when it ends."""
+    """The optimiser, the learning rate, and when training ends."""
 
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     """SGD; AdamW; or Muon for hidden matrices and kernels, with AdamW for the rest (docs/training.md)."""
@@ -166,31 +163,31 @@ class TrainingConfig:
     learning_rate: float = 0.1
     """Learning rate after the warm-up (Oyedotun 6.1: 0.1 to 0.0001)."""
     momentum: float = 0.9
-    """Momentum of SGD (Oyedotun 6.1: 0.1 to 0.9) and Muon; of AdamW alone, the decay of the mean gradient (β1)."""
+    """Momentum of SGD (Oyedotun 6.1: 0.1 to 0.9) and Muon; with adamw β1, the decay of the mean gradient."""
     nesterov: bool = False
     """Nesterov's momentum (Nguyen, section 4)."""
     weight_decay: float = 1e-4
-    """SGD: the objective has weight_decay / 2 times the sum of squared parameters; others: they shrink at each step."""
+    """sgd: the objective has weight_decay / 2 times the sum of squared parameters; adamw, muon: decoupled decay."""
     spectral_penalty: float = 0.0
     """Weight of a penalty on unequal singular values, summed over layers (Oyedotun 6.5 (b)); 0: none."""
     warmup_steps: int = 400
-    """Steps at `warmup_learning_rate` before the first of `learning_rate`."""
+    """Number of steps with warmup_learning_rate at the start."""
     warmup_learning_rate: float = 0.01
     """Learning rate during the warm-up."""
     schedule: Literal["milestones", "cosine", "constant"] = "milestones"
-    """After the warm-up: stepwise decay at `milestones`, half a cosine down to 0 at the end, or the same rate."""
+    """After the warm-up: a step down at each milestone, half a cosine down to 0, or a constant rate."""
     milestones: tuple[float, ...] = (0.5, 0.75)
-    """Where the learning rate is multiplied by `factor`, as shares of all steps; read by that schedule alone."""
+    """When schedule milestones multiplies the learning rate by factor, as shares of all steps."""
     factor: float = 0.1
-    """What the learning rate is multiplied by at each milestone."""
+    """Factor of the learning rate at each milestone."""
     clip_gradients: float | None = None
-    """Scale a step's gradients down to this norm, over all parameters together, where it is larger."""
+    """Largest norm of the gradient of all parameters together; a larger one is scaled down. Default: no limit."""
     max_steps: int | None = None
-    """End after so many steps, in the middle of an epoch too, if `trainer.max_epochs` do not end before."""
+    """End after this many steps, even within an epoch. Default: trainer.max_epochs alone decides."""
     stop_when: str | None = None
-    """End when this holds of what is recorded and measured: "train_accuracy < 12 and step >= 100"."""
+    """End the run when this condition on recorded numbers holds, such as "train_accuracy < 12 and step >= 100"."""
     batch_statistics: Literal["synchronised", "local"] = "synchronised"
-    """Batch normalisation over the whole batch, or over each process's part (faster); the same with one process."""
+    """Batch normalisation over the whole batch, or over each process's part of it (faster); for several processes."""
 
     def __post_init__(self) -> None:
         for key in ("learning_rate", "warmup_learning_rate", "factor"):
@@ -211,24 +208,24 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureConfig:
-    """What is looked at on the network while it trains. Never changes the training."""
+    """What is measured on the network while it trains. Measuring never changes the training."""
 
     measurements: tuple[str, ...] = ("weights", "representations")
-    """Measurements by name (what each is stands below); an empty list measures nothing."""
+    """Names of measurements (explained at the end of this help); [] measures nothing."""
     every_n_epochs: int = 1
-    """Measure at the end of every n-th epoch (and of the last)."""
+    """Measure at the end of every n-th epoch and of the last one."""
     at_steps: tuple[int, ...] | Literal["log"] = ()
-    """Measure after these steps as well (log: after 1, 2, 4, 8, ...); step 0 and the end are always measured."""
+    """Measure after these steps, too (log: after 1, 2, 4, 8, ...); the start and the end are always measured."""
     every_n_steps: dict[str, int] = field(default_factory=dict)
-    """Measurements by name that are taken after every so many steps, too: {distributions: 50}."""
+    """Measurements that are taken every n steps, too, such as {distributions: 50}."""
     layers: tuple[int, ...] = (1, -3)
-    """Layers whose distributions are taken, from 1; negative ones count from the end (-3 is 108 of 110)."""
+    """Layers for distributions and curvature, counted from 1, or from the end if negative (-3 is layer 108 of 110)."""
     probe_size: int = 128
-    """Images of the fixed probe: the first training images, unaugmented (N in Oyedotun's Definition 2)."""
+    """Size of the probe: the first training images, not augmented (N in Oyedotun's Definition 2)."""
     spectra: bool = False
-    """Keep all singular values of what is measured, for `repro spectra` (operators: megabytes each time)."""
+    """Keep all singular values, for repro spectra (megabytes at each measurement of operators)."""
     probe_mode: Literal["eval", "train"] = "eval"
-    """Normalisation statistics while measuring: the running ones (eval) or the probe's own (train)."""
+    """Normalise with the running statistics (eval) or with the probe's own (train) while measuring."""
 
     def __post_init__(self) -> None:
         _at_least(self, "measure", every_n_epochs=1, probe_size=2)
@@ -242,34 +239,34 @@ class MeasureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How and how long: handed to Lightning's Trainer."""
+    """How long and on which devices to train, and when to save (Lightning's Trainer)."""
 
     max_epochs: int = 10
-    """Epochs in all. Another number is another run."""
+    """Number of epochs. Another number makes another run."""
     precision: Literal["32", "tf32", "bf16"] = "32"
     """float32; float32 with TF32 products on a GPU; or bfloat16 autocast. Part of the run's identity."""
     compile: Literal["none", "blocks", "network"] = "none"
-    """Compile the training pass: each kind of block that repeats once, or the whole network; differs by rounding."""
+    """Compile the training pass: each kind of repeated block, or the whole network. Results differ by rounding."""
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
-    """What torch.compile aims at: reduce-overhead launches a pass as CUDA graphs, max-autotune tries kernels."""
+    """Mode of torch.compile: reduce-overhead uses CUDA graphs, max-autotune times several kernels."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to train."""
+    """Kind of device to train on."""
     devices: int | Literal["auto"] = "auto"
-    """Devices of a node; auto takes one process on a CPU and every visible GPU otherwise."""
+    """Devices on each node; auto: all visible GPUs, or one process on a CPU."""
     num_nodes: int = 1
-    """Nodes."""
+    """Number of nodes."""
     checkpoint_every_n_epochs: int = 1
-    """Save a checkpoint at the end of every n-th epoch (and of the last)."""
+    """Save a checkpoint at the end of every n-th epoch and of the last one."""
     checkpoint_every_n_steps: int | None = None
-    """Save one after every n-th step, too."""
+    """Save a checkpoint after every n-th step, too."""
     checkpoint_every_n_minutes: float | None = 10.0
-    """Save one in mid-epoch when the last is this old; null: never."""
+    """Save a checkpoint within an epoch when the last one is this old; null: never."""
     keep_checkpoints: int = 2
-    """Newest checkpoints to keep."""
+    """How many of the newest checkpoints to keep."""
     evaluate_every_n_epochs: int = 1
-    """Evaluate on held-out data at the end of every n-th epoch; the end of the training always is."""
+    """Evaluate on held-out data at the end of every n-th epoch and of the last one."""
     progress: Literal["auto", "bar", "lines", "none"] = "auto"
-    """A progress bar, one line an epoch, or nothing; auto takes the bar on a terminal."""
+    """A progress bar, one line for each epoch, or nothing; auto: a bar on a terminal, otherwise lines."""
 
     def __post_init__(self) -> None:
         epochs = self.max_epochs
@@ -287,20 +284,20 @@ OTHER_LOGGERS = ("tensorboard", "csv", "mlflow")
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
-    """Where numbers go besides the run directory, which always has all of them."""
+    """Where numbers are sent; the run directory always has all of them."""
 
     wandb: Literal["offline", "online", "disabled"] | None = None
-    """Weights & Biases mode. Default: WANDB_MODE, else offline; a login alone does not send anything."""
+    """Weights & Biases mode. Default: WANDB_MODE, or else offline, even if you are logged in."""
     project: str | None = None
-    """W&B project. Default: WANDB_PROJECT, else repro."""
+    """W&B project. Default: WANDB_PROJECT, or else repro."""
     entity: str | None = None
-    """W&B user or team. Default: WANDB_ENTITY, else the account's own."""
+    """W&B user or team. Default: WANDB_ENTITY, or else the account's default."""
     pictures: bool = False
-    """Send W&B the figures as pictures too, beside its own charts."""
+    """Also send our figures to W&B, as pictures."""
     places: bool = False
-    """Tell W&B the git remote, the program, its machine's details and absolute paths too."""
+    """Also send the git remote, the program, details of the machine and absolute paths to W&B."""
     also: str | None = None
-    """Loggers of Lightning's own beside it, by name: tensorboard, csv, mlflow; several with commas."""
+    """Further loggers of Lightning: tensorboard, csv, mlflow; several are separated by commas."""
     every_n_steps: int = 10
     """Record the training loss every n steps."""
 
@@ -327,11 +324,11 @@ class Config:
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     log: LogConfig = field(default_factory=LogConfig)
     seed: int = 0
-    """Seed of the weights and of the order and augmentation of the batches."""
+    """Seed of the initial weights, and of the order and augmentation of the images."""
     runs: str = "runs"
     """Folder of all run directories."""
     study: str = "single"
-    """Folder of this run inside `runs`; studies set it to their own name."""
+    """Folder of this run within the folder of --runs; a study uses its own name."""
     name: str | None = None
     """First part of the run's name. Default: the network and what differs from the configuration file."""
 

@@ -63,12 +63,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; of ``configs/`` the package's own copy, where there is no such file.
-
-    Raises:
-        UserError: There is no such file, it is not YAML, a key is there twice, it is too large, or it holds something
-            else.
-    """
+    """The mapping in a YAML file; of ``configs/`` the package's own copy, where there is no such file."""
     try:
         with no_pipe(path := existing(path)).open("rb") as file:
             text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
@@ -87,11 +82,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The value that a YAML text stands for.
-
-    Raises:
-        UserError: It is not YAML, or none that we take.
-    """
+    """The value that a YAML text stands for; `UserError` if it is not YAML, or none that we take."""
     try:
         content = yaml.load(text, Loader=_Loader)  # a safe loader
         _values(content, {})

@@ -16,13 +16,13 @@ from repro.importing import load, load_own, makes
 
 
 def create_data(name: str, **options: Any) -> ImageData:
-    """The DataModule of a data set.
+    """Make the DataModule of a data set.
 
     Args:
         name: A name in `DATASETS`, or the import path ``package.module:Name`` of a class that takes (some of) the same
             options and has the attributes and methods of `ImageData`, or of a torch `Dataset` (see
             `repro.data.sources.of_dataset`).
-        options: See `repro.data.module.ImageDataModule`; ``arguments`` are further ones for a class of your own.
+        options: See `repro.data.module.ImageDataModule`; ``arguments`` are arguments of your own class.
 
     Raises:
         UserError: If there is no such data set, or the class does not take the options.
@@ -56,14 +56,15 @@ def fingerprint(name: str, root: str | Path, arguments: Mapping[str, Any] | None
 
     That of a set given by import path is what its ``fingerprint(root, **arguments)`` says, if it has one; else a
     checksum of the arrays that its ``load()`` gives, if it has that; else its path and arguments alone.
-
-    Raises:
-        UserError: If the data are missing or damaged, or the import path leads nowhere.
     """
     if ":" in name:
         own: Callable[..., str] | None = getattr(load_own(name, "dataset", of=OWN), "fingerprint", None)
         return own(root, **(arguments or {})) if own else _of_own(name, root, dict(arguments or {}))
-    return str(load(dataset(name).check)(Path(root)))
+    entry = dataset(name)
+    if entry.check is not None:
+        return str(load(entry.check)(Path(root)))
+    assert entry.tree is not None
+    return str(load(entry.tree)(Path(root)).fingerprint)
 
 
 def _of_own(name: str, root: str | Path, arguments: dict[str, Any]) -> str:

@@ -129,7 +129,10 @@ class SplitDataModule(LightningDataModule):
                 raise UserError(f"data.train_size is {self.train_size}; there are {len(kept)} training images")
             kept = kept[self._chosen(labels[kept], self.train_size, self.split_seed + 1)]
         if self.batch_size > len(kept):
-            raise UserError(f"data.batch_size is {self.batch_size}; allowed: up to the {len(kept)} training images")
+            raise UserError(
+                f"data.batch_size is {self.batch_size}; allowed, as for measure.probe_size: "
+                f"up to the {len(kept)} training images"
+            )
         return kept, held_out
 
     def _tested(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
@@ -146,22 +149,14 @@ class SplitDataModule(LightningDataModule):
         return np.arange(size) if self.split == "first" else balanced_choice(labels, size, seed)
 
     def probe(self, size: int) -> tuple[Float[Tensor, "size channels height width"], Int[Tensor, " size"]]:
-        """The first `size` training images as the network reads them, unaugmented: the same ones always.
-
-        Raises:
-            UserError: If there are fewer.
-        """
+        """The first `size` training images as the network reads them, unaugmented: the same ones always."""
         if size > (count := self.samples("train")):
             raise UserError(f"measure.probe_size is {size}; allowed: up to the {count} training images")
         pixels, labels = self._first("train", size)
         return self.batches("train").normalise(pixels), labels
 
     def held_out_probe(self, size: int) -> Float[Tensor, "size channels height width"]:
-        """The first `size` held-out images (validation before test) as the network reads them.
-
-        Raises:
-            UserError: If there are fewer.
-        """
+        """The first `size` held-out images (validation before test) as the network reads them."""
         if not self.evaluated:
             raise UserError("amplification needs held-out images; set data.validation_size")
         part = self.evaluated[0]

@@ -1,4 +1,4 @@
-"""What a run asks of a data set: the seam for one's own."""
+"""The interface of a data set that a run can use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class ImageData(Protocol):
-    """A `LightningDataModule` whose training set has a number of images, and gives some of them as a probe.
+    """The interface of a `LightningDataModule` that ``repro fit`` can train and measure on.
 
-    `repro.data.module.ImageDataModule` has all of it: a subclass gives its facts as class attributes, and its arrays by
-    one method, ``load``.
+    `repro.data.module.ImageDataModule` implements it: a subclass only needs some class attributes and the method
+    ``load``.
     """
 
     num_classes: int
@@ -32,13 +32,13 @@ class ImageData(Protocol):
         """The held-out parts, ``validation`` and ``test``, in the order of ``val_dataloader``."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the images; Lightning calls it before the training."""
+        """Load the images; Lightning calls it before training."""
 
     def teardown(self, stage: str) -> None:
-        """End what `setup` has begun; called once more than needed, if the training fails."""
+        """Release what `setup` opened; may be called twice if training fails."""
 
     def samples(self, part: str) -> int:
-        """Number of images in a part: train, validation or test."""
+        """Number of images in a part: ``train``, ``validation`` or ``test``."""
 
     def batches(self, part: str, *, training: bool = False) -> Any:
         """Batches of a part, for evaluation or for training: images and labels."""
@@ -51,15 +51,13 @@ class ImageData(Protocol):
 
 
 def require_image_data(data: Any, name: str) -> ImageData:
-    """A DataModule of one's own, if it has what a run asks for.
-
-    Raises:
-        UserError: It lacks something; all of it is named.
-    """
+    """A DataModule of one's own, if it has all that a run asks for; the error names what it lacks."""
     if isinstance(data, ImageData):
         return data
     lacks = [member for member in _MEMBERS if not hasattr(data, member)]
-    raise UserError(f"'{name}' lacks {', '.join(lacks)}; repro.data.module.ImageDataModule, as its base, has all of it")
+    raise UserError(
+        f"'{name}' lacks {', '.join(lacks)}; its base class repro.data.module.ImageDataModule would have all of it"
+    )
 
 
 _MEMBERS = [*ImageData.__annotations__, *(member for member in vars(ImageData) if not member.startswith("_"))]

@@ -35,8 +35,9 @@ class Dataset:
     """Mean of the training pixels by channel, in [0, 1]."""
     deviation: tuple[float, ...]
     """Standard deviation of the training pixels by channel, in [0, 1]."""
-    check: str
-    """Import path of ``check(root) -> str``: the data's fingerprint; `UserError` if a file is missing or damaged."""
+    check: str | None = None
+    """Import path of ``check(root) -> str``: the data's fingerprint; `UserError` if a file is missing or damaged. None
+    for a set with a ``tree``, which has one."""
     prepare: str | None = None
     """Import path of ``prepare(root, source, download)``; None for a set that needs no preparing."""
     source: str | None = None
@@ -48,7 +49,7 @@ class Dataset:
     """For a set that is decoded from files, import path of ``tree(root)``, which counts them: the numbers above are
     those of the whole set, or 0 where there is no such thing."""
     verify: str | None = None
-    """Import path of ``verify(root) -> str`` for a set whose ``check`` does not read every file."""
+    """Import path of ``verify(root) -> str`` for a set whose fingerprint is not of every file's content."""
 
 
 DATASETS: dict[str, Dataset] = {
@@ -110,7 +111,6 @@ DATASETS: dict[str, Dataset] = {
         test=50_000,
         mean=(0.485, 0.456, 0.406),  # torchvision's
         deviation=(0.229, 0.224, 0.225),
-        check="repro.data.sources.imagenet:check_imagenet",
         prepare="repro.data.sources.imagenet:prepare_imagenet",
         augmentations=("none", "resized_crop_flip"),
         tree="repro.data.sources.imagenet:imagenet_tree",
@@ -125,7 +125,6 @@ DATASETS: dict[str, Dataset] = {
         test=0,
         mean=(0.485, 0.456, 0.406),
         deviation=(0.229, 0.224, 0.225),
-        check="repro.data.sources.imagenet:check_folder",
         prepare="repro.data.sources.imagenet:prepare_folder",
         augmentations=("none", "resized_crop_flip"),
         tree="repro.data.sources.imagenet:folder_tree",
@@ -143,11 +142,7 @@ def dataset(name: str) -> Dataset:
 
 
 def counted(name: str, root: str | Path) -> Dataset:
-    """A data set of this package; if it is read from files, with the numbers of classes and images found on disk.
-
-    Raises:
-        UserError: There is no such data set, or it is one of files that are not there.
-    """
+    """A data set of this package; if it is read from files, with the numbers of classes and images found on disk."""
     entry = dataset(name)
     if entry.tree is None:
         return entry
@@ -157,11 +152,7 @@ def counted(name: str, root: str | Path) -> Dataset:
 
 
 def provenance(name: str, root: str | Path) -> dict[str, Any]:
-    """What a run records of its data: where they came from and whether the pixels are the published ones.
-
-    Raises:
-        UserError: If the data are not prepared.
-    """
+    """What a run records of its data: where they came from and whether the pixels are the published ones."""
     if ":" in name:
         return {"name": name}
     entry = dataset(name)

@@ -16,11 +16,7 @@ class Gone(Exception):
 
 
 class Connection:
-    """One end of a connection.
-
-    Args:
-        end: The connected socket.
-    """
+    """One end of a connected socket."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
@@ -28,11 +24,7 @@ class Connection:
         self._in = self._out = b""
 
     def send(self, **message: Any) -> None:
-        """Send a message, as far as the other end takes it now; the rest goes with the next one.
-
-        Raises:
-            Gone: Nobody is there.
-        """
+        """Send a message, as far as the other end takes it now; the rest goes with the next one. Raises `Gone`."""
         self._out += json.dumps(message).encode() + b"\n"
         try:
             while self._out:
@@ -43,11 +35,7 @@ class Connection:
             raise Gone(error.strerror) from error
 
     def receive(self) -> Iterator[dict[str, Any]]:
-        """What has come.
-
-        Raises:
-            Gone: After the last message, if nothing more can come.
-        """
+        """What has come; `Gone` after the last message, if nothing more can come."""
         closed = False
         try:
             while (chunk := self.socket.recv(2**16)) and len(self._in) < _LONGEST:

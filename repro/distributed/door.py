@@ -18,7 +18,7 @@ from typing import Any
 from repro.distributed.connection import Connection, Gone
 from repro.errors import PeerLost, UserError
 from repro.machine import this_process
-from repro.text import stretches
+from repro.text import ranges
 from repro.waiting import Wait
 
 PATIENCE_SECONDS = 600.0
@@ -72,17 +72,10 @@ class Met:
 
 
 def meet(place: Place, facts: Facts, *, checkpoint: str | None = None, look: Callable[[], None] = lambda: None) -> Met:
-    """Wait for all processes of a run.
+    """Wait for all processes of a run; `look` is called time and again, and raises to end the wait.
 
-    Args:
-        place: This process's.
-        facts: What it was told.
-        checkpoint: What it would go on from; rank 0's counts, which others may not see yet.
-        look: Called time and again; raises to end the wait.
-
-    Raises:
-        UserError: They were told different things, did not come, or all ports are taken.
-        PeerLost: Rank 0 has gone meanwhile.
+    The checkpoint is what this one would go on from; rank 0's counts, which others may not see yet. `UserError` where
+    they were told different things, did not come, or all ports are taken; `PeerLost` where rank 0 has gone meanwhile.
     """
     if place.rank == 0:
         return dataclasses.replace(_receive(place, facts, look), checkpoint=checkpoint)
@@ -136,8 +129,7 @@ def _receive(place: Place, facts: Facts, look: Callable[[], None]) -> Met:
     patience, hall = _Patience(place, look), _Hall(place, facts)
     try:
         while missing := hall.missing():
-            shown = ", ".join("-".join(map(str, ends)) for ends in stretches(missing))
-            patience.look(f"rank {shown}" if len(missing) == 1 else f"ranks {shown}")
+            patience.look(f"rank{'s' * (len(missing) > 1)} {ranges(missing)}")
         hall.require_agreement()
     except BaseException:
         hall.close([*hall.inside.values()])

@@ -33,11 +33,8 @@ _OF_OTHERS = re.compile("gloo|nccl|c10d|store|connection|timed out|broken pipe",
 class Peers:
     """Watches the other processes from `start` to `leave`.
 
-    Args:
-        rank: This process's.
-        connections: To each of the others on rank 0, to rank 0 on the others.
-        names: Each rank in words.
-        break_off: Ends what torch exchanges with them, so that the main thread comes out of it.
+    Rank 0 has a connection to each of the others, these to rank 0. `break_off` ends what torch exchanges with them, so
+    that the main thread comes out of it.
     """
 
     def __init__(
@@ -68,11 +65,7 @@ class Peers:
         self._thread.start()
 
     def leave(self, why: str | None) -> None:
-        """End the watch, and say so to the others.
-
-        Args:
-            why: What ended this process, for the others to say; None if they end likewise.
-        """
+        """End the watch, and tell the others why this process ends; None if they end likewise."""
         self._left.set()
         self._thread.join(_LEAVE_SECONDS)
         why = self._why or why

@@ -58,12 +58,9 @@ def several(config: Config) -> bool:
 
 
 def require_others(config: Config, environment: Mapping[str, str] = os.environ) -> None:
-    """See that somebody starts the processes of the other nodes: without them this one would wait in vain.
+    """Refuse more than one node where nobody says where the first is: this process would wait for the others in vain.
 
     Of a SLURM job whose tasks nobody has started it is said that this process trains without them.
-
-    Raises:
-        UserError: For more than one node outside of a SLURM step, torchrun and whatever else says where the first is.
     """
     if slurm.step(environment) is not None or any(name in environment for name in _RENDEZVOUS):
         return
@@ -89,14 +86,7 @@ def _require_processors(wanted: int | str) -> None:
 
 
 def check_layout(config: Config, environment: Mapping[str, str] = os.environ) -> str:
-    """Hold the tasks of the SLURM step against the devices that are asked for.
-
-    Returns:
-        The layout in words.
-
-    Raises:
-        UserError: srun has started another number of tasks or nodes: the processes would wait for each other in vain.
-    """
+    """The layout in words, if srun has started as many tasks as there are devices; else they would wait in vain."""
     trainer, step = config.trainer, slurm.step(environment)
     if step is None:
         _require_processors(trainer.devices)

@@ -72,12 +72,7 @@ class Ranks:
         return values
 
     def gather_sorted(self, items: list[Item], order: Callable[[Item], int]) -> list[Item]:
-        """All ranks' items, on every rank, sorted; each rank's own order is kept among equals.
-
-        Args:
-            items: This rank's; they are pickled.
-            order: What to sort them by.
-        """
+        """All ranks' items (pickled), on every rank, sorted; each rank's own order is kept among equals."""
         if self.size == 1:
             return items
         return sorted((item for part in self.gather(items) for item in part), key=order)

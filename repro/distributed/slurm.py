@@ -46,9 +46,6 @@ def step(environment: Mapping[str, str] = os.environ) -> Step | None:
     """The step that this process is a task of; None outside of SLURM, without srun, and for processes of torchrun's.
 
     A batch script that was submitted from within a step has that one's variables, but its own job's SLURM_NTASKS.
-
-    Raises:
-        UserError: SLURM's variables hold something else than numbers.
     """
     tasks = number("SLURM_STEP_NUM_TASKS", 0, environment)
     started = tasks and tasks == number("SLURM_NTASKS", 0, environment) and "SLURM_PROCID" in environment
@@ -73,11 +70,6 @@ def _counts(text: str) -> tuple[int, ...]:
 
 
 def first_host(nodes: str) -> str:
-    """The first node of a list as SLURM writes it.
-
-    Example:
-        >>> first_host("r[1-2]n[03-04],s7")
-        'r1n03'
-    """
+    """The first node of a list as SLURM writes it: ``r1n03`` of ``r[1-2]n[03-04],s7``."""
     first = re.match(r"(?:\[[^\]]*\]|[^,\[])*", nodes)
     return re.sub(r"\[(\d+)[^\]]*\]", r"\1", first[0] if first else nodes)

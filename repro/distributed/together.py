@@ -29,11 +29,7 @@ _END_SECONDS = 10.0  # for the processes that this one has started, once it fail
 
 
 class StepEnvironment(ClusterEnvironment):
-    """The SLURM step as Lightning's plugins see it: its own takes the allocation for the step.
-
-    Args:
-        step: The step.
-    """
+    """The SLURM step as Lightning's plugins see it: its own takes the allocation for the step."""
 
     def __init__(self, step: slurm.Step) -> None:
         super().__init__()
@@ -84,11 +80,7 @@ def cluster_environment() -> ClusterEnvironment | None:
 
 
 class Together(DDPStrategy):
-    """DDP among processes that were told the same.
-
-    Args:
-        facts: What this process was told.
-    """
+    """DDP among processes that were told the same facts."""
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
@@ -103,11 +95,7 @@ class Together(DDPStrategy):
     def begin(self, checkpoint: str | None) -> str | None:
         """Start the others, where nobody else does, and meet them; torch connects only those that agree.
 
-        Args:
-            checkpoint: What this process would go on from.
-
-        Returns:
-            What rank 0 goes on from.
+        Takes the checkpoint that this process would go on from, and returns what rank 0 goes on from.
         """
         self.set_world_ranks()
         environment = self.cluster_environment
@@ -185,17 +173,9 @@ def attended(
 ) -> Iterator[str | None]:
     """Meet the run's other processes, if there are any, and part from them at the end, whatever that is.
 
-    Args:
-        strategy: The trainer's.
-        checkpoint: The name of the checkpoint that this process would go on from.
-        alike: Exceptions that end all processes at the same place.
-
-    Yields:
-        The name of the checkpoint that rank 0 goes on from.
-
-    Raises:
-        UserError: The others were told different things, or did not come.
-        PeerLost: In place of torch's error, where another process has gone.
+    Takes the name of the checkpoint that this process would go on from, and yields that of rank 0. Exceptions that are
+    `alike` end all processes at the same place. `UserError` if the others were told different things or did not come;
+    `PeerLost` in place of torch's error, where another process has gone.
     """
     if not isinstance(strategy, Together):
         yield checkpoint

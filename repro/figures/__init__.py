@@ -33,10 +33,6 @@ Runs = Sequence[RunRecords]
 _Drawn = dict[str, tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]]
 
 
-def _has_surface(runs: Runs) -> bool:
-    return any(run.surface is not None for run in runs)
-
-
 def _surfaces(runs: Runs) -> Figure:
     """Of several seeds the first that has one."""
     first = {run.label: run.surface for run in reversed(runs) if run.surface is not None}
@@ -46,7 +42,7 @@ def _surfaces(runs: Runs) -> Figure:
 _OF_A_RUN: _Drawn = {
     "training-curves": (training.has_curves, training.training_curves),
     "first-layer": (training.has_first_layer, training.first_layer),
-    "landscape": (_has_surface, _surfaces),
+    "landscape": (lambda runs: any(run.surface is not None for run in runs), _surfaces),
     **{
         f"{measurement}-spectra": (
             partial(spectrum.has_spectra, measurement=measurement),
@@ -97,7 +93,7 @@ def draw_one(name: str, runs: Runs) -> Figure:
 
 
 def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
-    """Every figure that is `chosen`.
+    """Draw all figures for which these runs have records, or those of them in `names`.
 
     Example:
         >>> from repro.records import RunDirectory

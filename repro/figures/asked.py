@@ -68,13 +68,9 @@ def answers(
     *,
     reach: float = _REACH,
 ) -> Answers:
-    """Answers from what stands where.
+    """Answers from what stands where: by panel its title and series, on axes that stay where they are.
 
-    Args:
-        figure: The figure, with its axes where they stay.
-        networks: How each label looks.
-        panels: Titles, and what stands in each.
-        reach: Points from a value at which pointing still means it.
+    `reach`: points from a value at which pointing still means it.
     """
     lists, labels = _Lists(), list(networks)
     width, height = figure.get_size_inches() * 72

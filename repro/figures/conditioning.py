@@ -55,7 +55,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
             axes.set_xlabel("step (above), in epoch")
         for axes in grid[:, 0]:
             axes.set_ylabel("layer, from the input")
-            axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
             axes.yaxis.set_major_formatter(FuncFormatter(whole))
         entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
         above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1

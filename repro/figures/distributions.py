@@ -42,12 +42,7 @@ def _table(run: RunRecords, kind: str) -> pd.DataFrame:
 
 
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
-    """Percentiles against step: a column for each network (of several seeds the first), a row for each chosen layer.
-
-    Args:
-        runs: Whose records.
-        kind: A name in `KINDS`.
-    """
+    """Percentiles of a kind in `KINDS` against step: a column a network (its first seed), a row a chosen layer."""
     tables: dict[str, pd.DataFrame] = {}
     for run in runs:
         table = _table(run, kind)
@@ -129,7 +124,7 @@ def _cell(axes: Axes, table: pd.DataFrame, color: str, threshold: float) -> None
     for step in steps[_broken(table)]:
         axes.axvline(step, color=SINGULAR, lw=2.5, zorder=0)
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(whole))
     _label_decades(axes, threshold)
 

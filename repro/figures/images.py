@@ -17,13 +17,7 @@ _INCHES = 1.05
 def grid(
     rows: Sequence[tuple[str, UInt8[np.ndarray, "images height width channels"]]], names: Sequence[str], heading: str
 ) -> Figure:
-    """Images in bands of eight columns; each band shows the same images in every one of the rows, under their names.
-
-    Args:
-        rows: What each row shows, and its images.
-        names: One for each image.
-        heading: Above all.
-    """
+    """Images in bands of eight columns; each band shows the same images in every one of the rows, under their names."""
     bands = -(-len(names) // _COLUMNS)
     height = 0.9 + bands * (len(rows) * _INCHES + 0.45)
     with styled():

@@ -88,14 +88,7 @@ class PanelFigure(Figure):
 def draw_panels(
     panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Line2D] = ()
 ) -> Figure:
-    """Panels side by side under one legend.
-
-    Args:
-        panels: What to draw.
-        look: How each label looks.
-        size: Width and height in inches.
-        notes: Further legend entries, after the networks'.
-    """
+    """Panels side by side, of a size in inches, under one legend: first the networks, then the notes."""
     figure = PanelFigure(figsize=size)
     stacks = [_draw(figure, panel, look) for panel in panels]
     figure.panels, figure.stacks = panels, stacks
@@ -191,7 +184,7 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             dots.set_gid(f"alone-{trace.label}-{trace.kind}")
     axes.set(xlabel=panel.x, ylabel=panel.y, yscale=panel.y_scale)
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole, min_n_ticks=1))
     if panel.whole:
         axes.xaxis.set_major_formatter(FuncFormatter(whole))
     if panel.x_scale == "symlog":

@@ -56,13 +56,7 @@ def legend_above(figure: Figure, entries: Sequence[Any], columns: int, **propert
 
 
 def place(figure: Figure, stacks: Sequence[Stack], *, above: float) -> None:
-    """Set the stacks beside each other, equally wide.
-
-    Args:
-        figure: Holds them.
-        stacks: From the left.
-        above: Inches to leave free at the top, for legend and title.
-    """
+    """Set the stacks beside each other, equally wide, with so many inches free above for legend and title."""
     wide, high = figure.get_size_inches()
     ticks = [widest(stack.main.yaxis) + _TICK for stack in stacks]
     lefts = [_LABEL + width for width in ticks]
@@ -84,15 +78,8 @@ def place(figure: Figure, stacks: Sequence[Stack], *, above: float) -> None:
 def place_grid(figure: Figure, grid: np.ndarray, *, above: float, between: float, right: float) -> Bbox:
     """Set axes that share y in rows and columns, with two lines of tick labels below each.
 
-    Args:
-        figure: Holds them.
-        grid: The axes by row and column.
-        above: Inches to leave free at the top, for legend and title.
-        between: Inches for the titles between two rows.
-        right: Inches to leave free at the right.
-
-    Returns:
-        What they cover, in fractions of the figure.
+    Inches stay free `above` for legend and title, `between` rows for titles, and at the `right`. Returns what the axes
+    cover, in fractions of the figure.
     """
     wide, high = figure.get_size_inches()
     rows, columns = grid.shape

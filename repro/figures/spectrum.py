@@ -42,11 +42,8 @@ def of_runs(runs: Sequence[RunRecords], measurement: str) -> Figure:
 def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *, times: int = 4) -> Figure:
     """σ over the layer's largest as colour: layers to the right, their singular values downwards; a row a run.
 
-    Args:
-        spectra: What `repro.records.spectra` returns of runs, by what they are called.
-        measurement: Of which of them.
-        mode: In which mode.
-        times: How many of the measured steps at most, evenly spaced, the first and the last among them.
+    Takes by name what `repro.records.spectra` returns of runs. Of the measured steps at most `times` are shown, evenly
+    spaced, the first and the last among them.
     """
     tables = {label: _of(table, measurement, mode) for label, table in spectra.items()}
     shown = {label: _some(sorted(set(table["step"].tolist())), times) for label, table in tables.items()}
@@ -80,7 +77,7 @@ def _some(steps: Sequence[int], count: int) -> list[int]:
 def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
     columns = [_column(values) for values in table["singular_values"]]
     axes.set_xlabel("layer, from the input")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(whole))
     axes.grid(visible=False)
     return axes.imshow(

@@ -54,18 +54,11 @@ def filter_normalised(center: Parameters, generator: torch.Generator) -> dict[st
 def principal(
     center: Parameters, visited: Sequence[Parameters]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Float[Tensor, "steps 2"], float]:
-    """The two principal directions of a training path about its end (Li et al. 2018).
+    """The two principal directions of a training path of earlier points about its end (Li et al. 2018).
 
-    Args:
-        center: The end.
-        visited: Earlier points, two or more.
-
-    Returns:
-        Two orthogonal directions, scaled so that the farthest visited point has a coordinate of 1 in absolute value;
-        the coordinates of the visited points; and the share of the path's squared length that lies in the plane.
-
-    Raises:
-        ValueError: Fewer than two points that differ from the end.
+    They are orthogonal, and scaled so that the farthest visited point has a coordinate of 1 in absolute value. With
+    them come the visited points' coordinates, and the share of the path's squared length that lies in the plane.
+    `ValueError` where fewer than two points differ from the end.
     """
     rows = torch.stack(
         [torch.cat([(point[name] - tensor).flatten().double() for name, tensor in center.items()]) for point in visited]

@@ -61,23 +61,16 @@ def evaluate(
 ) -> Float[Tensor, "points 2"]:
     """Mean loss and share of errors at points of a plane, in eval mode; the network is left as it was.
 
-    Args:
-        network: Any network from images to class scores.
-        plane: Holds a tensor for each parameter that moves.
-        coordinates: a and b of each point, on the CPU. Points of equal a one after the other cost a little less.
-        batches: Images and labels, on the network's device; results do not depend on how they are cut, but for
-            rounding.
-        loss: A mean over samples.
-        together: Points that go through the network in one call (for a GPU, which a small network leaves idle).
-            One at a time where skips to the output read convolutions, which `torch.vmap` cannot follow.
-        linear: Use that the first layer's outputs are linear in the coordinates, where it reads the images themselves.
-
-    Returns:
-        In float64 on the CPU.
+    They come in float64 on the CPU. The coordinates are a and b of each point; points of equal a one after the other
+    cost a little less. `loss` is a mean over samples. How the batches are cut changes nothing but rounding. `together`
+    points go through the network in one call (for a GPU, which a small network leaves idle); one at a time where skips
+    to the output read convolutions, which `torch.vmap` cannot follow. `linear` uses that the first layer's outputs are
+    linear in the coordinates, where it reads the images themselves.
     """
     total = torch.zeros(len(coordinates), 2, dtype=torch.float64)
     samples = sum(len(labels) for _, labels in batches)
-    together = together if _can_go_together(network) else 1
+    if isinstance(network, SkipToOutput) and any(len(site.shape) == 3 for site in network.sites):
+        together = 1
     with preserve_state(network):
         network.eval()
         first = _first_layer(network, batches[0][0][:1]) if linear else None
@@ -111,10 +104,6 @@ def point_by_point(
     return torch.stack(values)
 
 
-def _can_go_together(network: nn.Module) -> bool:
-    return not (isinstance(network, SkipToOutput) and any(len(site.shape) == 3 for site in network.sites))
-
-
 @dataclass(frozen=True, eq=False)
 class _FirstLayer:
     """The first weight layer, which reads the images themselves, and the names of its parameters."""
@@ -122,6 +111,8 @@ class _FirstLayer:
     module: nn.Module
     names: dict[str, str]
     """The module's names of its parameters, by their names in the network."""
+    reads: tuple[int, ...]
+    """The shape in which it reads an image."""
 
 
 def _first_layer(network: nn.Module, image: Tensor) -> _FirstLayer | None:
@@ -138,7 +129,8 @@ def _first_layer(network: nn.Module, image: Tensor) -> _FirstLayer | None:
     if len(read) != 1 or read[0].shape.numel() != image.numel() or not torch.equal(read[0].flatten(), image.flatten()):
         return None
     inner = {id(parameter): name for name, parameter in layer.module.named_parameters()}
-    return _FirstLayer(layer.module, {n: inner[id(p)] for n, p in network.named_parameters() if id(p) in inner})
+    names = {name: inner[id(own)] for name, own in network.named_parameters() if id(own) in inner}
+    return _FirstLayer(layer.module, names, tuple(read[0].shape[1:]))
 
 
 def _scores(
@@ -162,13 +154,7 @@ def _scores(
 
 def _first_outputs(network: nn.Module, first: _FirstLayer, plane: Plane, images: Tensor) -> list[Tensor]:
     """Z₀, Z₁ and Z₂: the first layer's outputs for the start and for each direction, biases included."""
-    read: list[Tensor] = []
-    hook = first.module.register_forward_pre_hook(lambda _module, args: read.append(args[0]))
-    try:
-        network(images[:1])  # how the network shapes what the layer reads
-    finally:
-        hook.remove()
-    inputs = images.reshape(len(images), *read[0].shape[1:])
+    inputs = images.reshape(len(images), *first.reads)
     own = dict(network.named_parameters())
 
     def outputs(part: Parameters, *, start: bool) -> Tensor:

@@ -18,9 +18,7 @@ class Group(NamedTuple):
 def groups(controller: str, root: Path = Path("/")) -> Iterator[Group]:
     """The control groups that limit this process, from its own up to the topmost that can be seen from here.
 
-    Args:
-        controller: Whose hierarchies: ``cpu``, ``memory``. Version 2 has one for all.
-        root: Where `/proc` and `/sys` are.
+    `controller` is ``cpu`` or ``memory``; version 2 has one hierarchy for all.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()

@@ -16,9 +16,6 @@ def available_memory(root: Path = Path("/")) -> int:
 
     The host's, page cache that can be dropped included, or what its control group (a SLURM job's memory limit, a
     container's) leaves, where that is less.
-
-    Args:
-        root: Where `/proc` and `/sys` are.
     """
     return min([_of_host(root), *_of_groups(root)])
 

@@ -14,10 +14,6 @@ def processors(root: Path = Path("/"), environment: Mapping[str, str] = os.envir
     """Processors that this process may use: what its affinity, its SLURM task and its control groups leave.
 
     Parts of a processor do not count, but for the first: half a processor is one.
-
-    Args:
-        root: Where `/proc` and `/sys` are.
-        environment: The environment variables, SLURM's among them.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([count, *_of_slurm(environment), *_of_groups(root)])))

@@ -23,9 +23,6 @@ def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
     """Begin this process with one thread, and have threads wait without spinning where the user has not said how.
 
     For the command line alone: whoever imports the package keeps the environment as it is.
-
-    Raises:
-        UserError: The user has set a variable to what it does not take.
     """
     global _most
     most = limit(environment)
@@ -37,11 +34,7 @@ def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def limit(environment: Mapping[str, str] = os.environ) -> int:
-    """The most threads that may be used: one a processor, and no more than the user has set.
-
-    Raises:
-        UserError: The user has set what is no number of threads.
-    """
+    """The most threads that may be used: one a processor, and no more than the user has set."""
     setting = environment.get(NUMBER)
     if setting is None:
         return processors(environment=environment)

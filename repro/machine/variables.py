@@ -9,11 +9,7 @@ from repro.errors import UserError
 
 
 def number(name: str, default: int, environment: Mapping[str, str] = os.environ) -> int:
-    """The whole number in a variable, or the default if it is not set.
-
-    Raises:
-        UserError: It holds something else.
-    """
+    """The whole number in a variable, or the default if it is not set; `UserError` if it holds something else."""
     text = environment.get(name)
     if text is None:
         return default

@@ -50,13 +50,9 @@ class Kappa:
     x: str = "layer, from the input"
 
     def table(self, readings: pd.DataFrame) -> pd.DataFrame:
-        """κ of every layer at every measured step.
+        """κ of every layer at every measured step: step, epoch, layer, name, mode, kappa and its `kind`.
 
-        Args:
-            readings: A run's readings, as `repro.records.readings` returns them.
-
-        Returns:
-            Columns step, epoch, layer, name, mode, kappa, kind; sorted by step and layer. Kinds are those of `kind`.
+        Sorted by step and layer.
         """
         readings = readings[(readings["measurement"] == self.measurement) & readings["mode"].isin(self.modes)]
         rows = readings.assign(kind=kind(readings))
@@ -106,11 +102,7 @@ def at_end(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def kind(readings: pd.DataFrame) -> pd.Series[str]:
-    """Of every row that is a κ, what it is: singular, beyond float32, finite, or non-finite in its entries.
-
-    Args:
-        readings: Of a run (`repro.records.readings`), or what `repro.measure` returns; other rows have an empty text.
-    """
+    """Of every row that is a κ, what it is: singular, beyond float32, finite, or non-finite in its entries."""
     import numpy as np
     import pandas as pd
 

@@ -31,16 +31,10 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[Callable[[], None]]:
-    """Look at a network in a mode, with float32 products, and leave everything as it was.
+    """Look at a network, in ``eval`` mode or ``train`` (the probe's own statistics), with float32 products.
 
-    What a pass does to buffers (running statistics) is taken back; yields what does so at once.
-
-    Args:
-        network: Any network.
-        mode: ``eval``, or ``train`` to normalise by the probe's own statistics.
-
-    Raises:
-        UserError: It is neither.
+    Everything is left as it was; what a pass does to buffers (running statistics) is taken back. Yields what does so at
+    once.
     """
     if mode not in ("eval", "train"):
         raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")

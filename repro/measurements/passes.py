@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from repro.networks import WeightLayer
 from repro.networks.layers import ListsWeightLayers
 from repro.networks.passing import Inputs, call, samples
-from repro.networks.products import KERNEL
-from repro.networks.sites.layout import rows_of, samples_first
+from repro.networks.products import KERNEL, Product
+from repro.networks.sites.layout import batch_first, rows_of, samples_first
 from repro.networks.tracer import Tracer, Use
 
 See = Callable[[WeightLayer, Tensor], None]
@@ -27,6 +28,7 @@ def run(
     write: See | None = None,
     error: See | None = None,
     weight: See | None = None,
+    multiply: Callable[[WeightLayer, Product], None] | None = None,
     others: Callable[[str], None] | None = None,
     function: Callable[..., Any] | None = None,
     parameters: Mapping[str, Tensor] | None = None,
@@ -43,7 +45,8 @@ def run(
         read: Shown what each reads, with the samples first.
         write: Shown what each returns, before any normalisation or activation.
         error: Shown the gradient of what each reads, in a backward pass.
-        weight: Shown the weight that acts, with its graph.
+        weight: Shown the weight that acts.
+        multiply: Shown the product.
         others: Told the names of products that are none of these layers.
         function: What stands for the network in this pass.
         parameters: What stands for its parameters in this pass, by name.
@@ -58,7 +61,7 @@ def run(
         return partial(samples_first, layout=layer.layout, count=count, batch=use.product.batch)
 
     def by_rows(layer: WeightLayer, use: Use, tensor: Tensor) -> bool:
-        return tensor.ndim > 0 and rows_of(tensor, layer.layout, count, batch=use.product.batch)
+        return tensor.ndim > 0 and rows_of(batch_first(tensor, use.product.batch), layer.layout, count)
 
     def before(use: Use) -> None:
         layer = by_name.get(use.name)
@@ -68,6 +71,8 @@ def run(
             return
         if weight is not None:
             weight(layer, use.product.weight)
+        if multiply is not None:
+            multiply(layer, use.product)
         tensor = use.product.read
         if tensor is None or not by_rows(layer, use, tensor):
             return
@@ -81,7 +86,7 @@ def run(
         read = use.product.read
         if layer is None or write is None or read is None or not by_rows(layer, use, read):
             return
-        axis = 1 if layer.layout == "second" and not use.product.batch else 0
+        axis = 1 if layer.layout == "second" else 0
         if result.ndim > axis and result.shape[axis] == read.shape[axis]:
             write(layer, order(layer, use)(result))
 
@@ -102,18 +107,14 @@ def by_sample(tensor: Tensor, samples: int) -> Tensor:
 
 
 def modes(layer: WeightLayer, axes: int, *, folded: bool = False) -> list[str]:
-    """Names of the unfoldings of a tensor that this layer reads or writes, by axis; the first is the samples'.
+    """Names of the unfoldings of a tensor of so many axes that this layer reads or writes; the first is the samples'.
 
     The mode of the samples is the matrix of Definition 2, n × N with one column a sample: an unfolding and its
     transpose have the same singular values. A linear layer's channels are its last axis, a convolution's its second.
-
-    Args:
-        layer: The layer.
-        axes: Axes of the tensor.
-        folded: Whether its second axis was folded into the first (`by_sample`).
+    `folded`: the second axis was folded into the first (`by_sample`), as it is where samples are innermost.
     """
-    if folded:
-        return ["matrix", "window", *modes(layer, axes - 1)[1:]]
+    if folded or layer.layout == "inner":
+        return ["matrix", "window", *modes(replace(layer, layout="first"), axes - 1)[1:]]
     if layer.channel == -1:
         between = {3: ["token"], 4: ["height", "width"]}.get(axes, [f"axis{axis}" for axis in range(1, axes - 1)])
         return ["matrix", *between, "channel"][-axes:]

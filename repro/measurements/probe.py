@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +15,28 @@ from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.distributed.ranks import Ranks
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import passes
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
-from repro.networks.passing import Inputs, call, described, few, samples
+from repro.networks.passing import Inputs, call, described, few, refusing, samples
 from repro.networks.preserve_state import preserve_state
+from repro.networks.products import Product
+
+_OTHER = "made in this pass with other axes than before: the weights of"
+
+
+@dataclass(frozen=True)
+class _Acts:
+    """What is multiplied in a pass, and the axes along which it only repeats the weight."""
+
+    tensor: Tensor
+    repeated: tuple[int, ...] = ()
+
+    def own(self, gradient: Tensor) -> Tensor:
+        """The gradient of the weight: of all its copies."""
+        return gradient.sum(self.repeated) if self.repeated else gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +69,8 @@ class Probe:
     """What a measurement could not give, and why: names of layers by the reason."""
     aside: frozenset[str] | None = None
     """Names of the network's products that are no weight layers, if they are known."""
+    told: bool = False
+    """Whether it has been said what of the network is seen, and what of that is frozen."""
     put_back: Callable[[], None] = lambda: None
     """Puts back the buffers that a pass has changed, so that every pass begins alike."""
 
@@ -66,11 +83,7 @@ class Probe:
 
     @property
     def images(self) -> Tensor:
-        """The inputs, where they are one tensor.
-
-        Raises:
-            UserError: The inputs are not one tensor.
-        """
+        """The inputs, where they are one tensor; else `UserError`."""
         if not isinstance(self.inputs, Tensor):
             raise UserError(f"this measurement takes inputs that are one tensor, not {described(self.inputs)}")
         return self.inputs
@@ -87,56 +100,62 @@ class Probe:
         write: See | None = None,
         error: See | None = None,
         weight: See | None = None,
+        multiply: Callable[[WeightLayer, Product], None] | None = None,
         layers: Sequence[WeightLayer] | None = None,
         inputs: Inputs = None,
     ) -> Any:
-        """The network's output for the inputs, in its present mode; layers are listened to as in `passes.run`.
-
-        Args:
-            read: Shown what each layer reads.
-            write: Shown what each layer returns.
-            error: Shown the gradient of what each layer reads.
-            weight: Shown the weight that acts.
-            layers: The layers that are listened to; all if None.
-            inputs: Other ones than the probe's.
-        """
+        """The network's output for the inputs (or others), in its present mode; with listeners as in `passes.run`."""
         inputs = self.inputs if inputs is None else inputs
         layers = self.layers if layers is None else layers
         graph = torch.is_grad_enabled()  # it holds buffers as they are; `training` puts them back
-        with preserve_state(self.network) if self.network.training and not graph else nullcontext():
-            if read or write or error or weight:
-                result = self._listen(inputs, layers, read=read, write=write, error=error, weight=weight)
+        own = preserve_state(self.network) if self.network.training and not graph else nullcontext()
+        with own, refusing(self.network, inputs):
+            if read or write or error or weight or multiply:
+                listeners = {"read": read, "write": write, "error": error, "weight": weight}
+                result = self._listen(inputs, layers, multiply=multiply, **listeners)
             else:
                 result = call(self.network, inputs)
         if not graph:
             self.put_back()
         return result
 
-    def _listen(self, inputs: Inputs, layers: Sequence[WeightLayer], *, weight: See | None, **listeners: Any) -> Any:
+    def run_few(self, layers: Sequence[WeightLayer], came: Container[int], **listeners: Any) -> None:
+        """Listen to a pass of one sample, and to one of all if some layers, by number, have not come by then."""
+        if layers and not self.network.training:
+            with suppress(Exception):  # it may take whole batches only
+                passes.run(self.network, few(self.inputs), layers, **listeners)
+            self.put_back()
+        if any(layer.index not in came for layer in layers):
+            self.run(layers=layers, **listeners)
+
+    def _listen(
+        self,
+        inputs: Inputs,
+        layers: Sequence[WeightLayer],
+        *,
+        multiply: Callable[[WeightLayer, Product], None] | None,
+        **listeners: Any,
+    ) -> Any:
         came: set[str] = set()
         names = {layer.name for layer in self.layers}
 
-        def note(layer: WeightLayer, tensor: Tensor) -> None:
+        def note(layer: WeightLayer, product: Product) -> None:
             came.add(layer.name)
-            if weight is not None:
-                weight(layer, tensor)
+            if multiply is not None:
+                multiply(layer, product)
 
         def other(name: str) -> None:
             if self.aside is not None and name not in self.aside and name not in names:
                 self.leave_out("the network changes from pass to pass, and at first had not", name)
 
-        result = passes.run(self.network, inputs, layers, weight=note, others=other, **listeners)
+        result = passes.run(self.network, inputs, layers, multiply=note, others=other, **listeners)
         for layer in layers:
             if layer.name not in came:
                 self.leave_out("the network changes from pass to pass, and this time had not", layer)
         return result
 
     def scores(self) -> Tensor:
-        """The class scores of the probe.
-
-        Raises:
-            UserError: The network returns something else, and ``output`` does not say which part they are.
-        """
+        """The class scores; `UserError` if ``output`` does not say which part of the network's they are."""
         return scores(self.run(), self.output)
 
     @cached_property
@@ -149,14 +168,12 @@ class Probe:
         rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            weights[layer.index] = tensor.detach().clone()
+            if tensor.ndim == len(layer.modes):
+                weights[layer.index] = tensor.detach().clone()
+            else:
+                self.leave_out(_OTHER, layer)
 
-        if rest and not self.network.training:
-            with suppress(Exception):  # it may take whole batches only
-                passes.run(self.network, few(self.inputs), rest, weight=keep)
-            self.put_back()
-        if any(layer.index not in weights for layer in rest):
-            self.run(weight=keep, layers=rest)
+        self.run_few(rest, weights, weight=keep)
         return {layer.index: weights[layer.index] for layer in self.firsts if layer.index in weights}
 
     @property
@@ -181,9 +198,6 @@ class Probe:
         """The gradient of each layer's weight, by the layer's number; a weight without one (frozen) is left out.
 
         Of the loss over the probe, in training mode, as a training step takes it.
-
-        Raises:
-            UserError: The probe has no labels.
         """
         with self.training() as loss:
             return self.gradients_of(loss, self.layers)
@@ -196,25 +210,26 @@ class Probe:
         numbers = {layer.first for layer in layers}
         firsts = [layer for layer in self.firsts if layer.index in numbers]
         acted = {layer.index: self._acted_by(layer) for layer in firsts}
-        tensors_by_id = {id(tensor): tensor for tensors in acted.values() for tensor in tensors if tensor.requires_grad}
-        by_id = dict(zip(tensors_by_id, gradients(loss, list(tensors_by_id.values())), strict=True))
+        operands = {
+            id(acts.tensor): acts.tensor for each in acted.values() for acts in each if acts.tensor.requires_grad
+        }
+        by_id = dict(zip(operands, gradients(loss, list(operands.values())), strict=True))
         by_layer = {}
         for layer in firsts:
-            parts = [by_id[id(tensor)] for tensor in acted[layer.index] if id(tensor) in by_id]
-            reached = [part for part in parts if part is not None]
+            parts = [(by_id[id(acts.tensor)], acts) for acts in acted[layer.index] if id(acts.tensor) in by_id]
+            reached = [acts.own(part) for part, acts in parts if part is not None]
             if reached:
-                total = reached[0] if len(reached) == 1 else torch.stack(reached).sum(0)
-                by_layer[layer.index] = layer.part(total)
+                by_layer[layer.index] = layer.part(reached[0] if len(reached) == 1 else torch.stack(reached).sum(0))
             elif parts:
                 self.leave_out("no gradient reaches the weights of", layer)
-            elif acted[layer.index]:
+            elif acted[layer.index] and not (self.told and layer.frozen):
                 self.leave_out("gradients: frozen, as nothing in it requires one, are the weights of", layer)
         return by_layer
 
-    def _acted_by(self, layer: WeightLayer) -> list[Tensor]:
+    def _acted_by(self, layer: WeightLayer) -> list[_Acts]:
         parameter = trained_parameter(layer)
         if parameter is not None:
-            return [parameter]
+            return [_Acts(parameter)]
         return [
             self._acted[other.index]
             for other in self.layers
@@ -222,7 +237,7 @@ class Probe:
         ]
 
     @cached_property
-    def _acted(self) -> dict[int, Tensor]:
+    def _acted(self) -> dict[int, _Acts]:
         return {}
 
     @contextmanager
@@ -232,22 +247,23 @@ class Probe:
         """The loss of a forward pass in training mode, with its graph; afterwards the network is in its mode again.
 
         Gradients are to be asked for by `torch.autograd.grad`, which leaves ``.grad`` alone. Layers can be listened to
-        as in `run`.
-
-        Raises:
-            UserError: The probe has no labels, or no loss fits what the network returns.
+        as in `run`. `UserError` if the probe has no labels, or no loss fits what the network returns.
         """
         if self.labels is None and self.objective is None:
             raise UserError("gradients need the classes of the probe's images; pass labels")
         self._acted.clear()
 
-        def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            self._acted[layer.index] = tensor
+        def keep(layer: WeightLayer, product: Product) -> None:
+            if product.modes == layer.modes:
+                operand = product.weight if product.operand is None else product.operand
+                self._acted[layer.index] = _Acts(operand, product.repeated)
+            else:
+                self.leave_out(_OTHER, layer)
 
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
         with preserve_state(self.network), torch.enable_grad(), parametrize.cached():
             self.network.train()
-            yield self.loss(self.run(read=read, write=write, error=error, weight=keep))
+            yield self.loss(self.run(read=read, write=write, error=error, multiply=keep))
         self._acted.clear()
 
     def loss(self, output: Any) -> Float[Tensor, ""]:
@@ -274,15 +290,10 @@ def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
 
 
 def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Gradients of a loss, None for what it does not depend on.
-
-    Raises:
-        UserError: The backward pass fails.
-    """
+    """Gradients of a loss, None for what it does not depend on; `UserError` if the backward pass fails."""
     if not tensors or not loss.requires_grad:
         return [None] * len(tensors)
     try:
         return torch.autograd.grad(loss, tensors, allow_unused=True)
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise UserError(f"the backward pass fails ({reason}); measure what needs no gradient") from error
+        raise UserError(f"the backward pass fails ({first_line(error)}); measure what needs no gradient") from error

@@ -28,13 +28,17 @@ class Records(Protocol):
         """Steps and values of the first of these metrics that was recorded."""
 
 
+TRAINS = 2
+"""A run trains whose final training accuracy is at least so many times chance."""
+
 _OF_TRAINING = {
     "train_accuracy": "training accuracy (%)",
     "test_accuracy": "test accuracy (%)",
+    "trained": "trained, to twice chance or more (1 or 0)",
     "train_loss": "training cross-entropy",
     "test_loss": "test cross-entropy",
-    "largest_loss": "largest cross-entropy of a training batch",
-    "largest_objective": "largest objective (with the L2 penalty) of a training batch",
+    "largest_loss": "largest cross-entropy of a training batch, over training",
+    "largest_objective": "largest objective (with the L2 penalty) of a training batch, over training",
     "seconds": "seconds",
 }
 _SO_FAR = {
@@ -79,12 +83,7 @@ def names_so_far(measured: Collection[str]) -> list[str]:
 
 
 def so_far(records: Records, step: int) -> dict[str, float]:
-    """Every quantity that is known after `step` steps: the last value of each.
-
-    Args:
-        records: The run's metrics and readings until then.
-        step: Steps taken.
-    """
+    """Every quantity that is known after `step` steps, of the records until then: the last value of each."""
     values = {"step": float(step)}
     for name, metric in _SO_FAR.items():
         _, found = records.series(metric)
@@ -109,13 +108,22 @@ def check(quantity: str, where: str) -> None:
         raise unknown("quantity", quantity, [*_OF_TRAINING, *measured], extra=where)
 
 
-def quantities(final: Mapping[str, float], seconds: float | None, records: Records | None) -> dict[str, float]:
+def quantities(
+    final: Mapping[str, float],
+    seconds: float | None,
+    records: Records | None,
+    *,
+    classes: int | None = None,
+    diverged: bool = False,
+) -> dict[str, float]:
     """Every quantity that a run's records suffice for, accuracies in per cent.
 
     Args:
         final: Accuracies (fractions) and cross-entropies over whole sets after the final epoch.
         seconds: How long the run took.
         records: Its metrics and readings.
+        classes: Number of classes, for what is told by chance.
+        diverged: Whether it ended since its loss was not finite: it has nothing that speaks of an end.
     """
     values: dict[str, float] = {}
     for subset in ("train", "test"):
@@ -125,7 +133,14 @@ def quantities(final: Mapping[str, float], seconds: float | None, records: Recor
             values[f"{subset}_loss"] = loss
     if seconds is not None:
         values["seconds"] = seconds
-    return values if records is None else values | _of_metrics(records) | _of_readings(records)
+    if diverged:
+        values["trained"] = 0.0
+    elif classes and "train_accuracy" in values:
+        values["trained"] = float(values["train_accuracy"] >= TRAINS * 100 / classes)
+    recorded = {} if records is None else _of_metrics(records) | _of_readings(records)
+    if diverged:
+        recorded = {name: value for name, value in recorded.items() if "over training" in (in_words(name) or "")}
+    return values | recorded
 
 
 def _of_metrics(records: Records) -> dict[str, float]:

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one measurement says of one layer, in one mode."""
+    """The values of one measurement for one layer in one mode."""
 
     measurement: str
     """The measurement's name in `MEASUREMENTS`."""
     layer: int
-    """Number of the weight layer, 1..L in forward order; a representation l is what layer l + 1 reads, 0 the input."""
+    """Number of the weight layer, 1..L in forward order. Representation l is the input of layer l + 1."""
     name: str
-    """The weight layer's module; for a representation, the module that reads it."""
+    """Name of the weight layer's module; for a representation, of the module that reads it."""
     mode: str
-    """Which unfolding; empty where there is none."""
+    """Which unfolding of the tensor; empty if there is none."""
     values: Mapping[str, float]
-    """Quantities by name; infinite and NaN values are values."""
+    """Values by quantity; they may be infinite or NaN."""
     spectrum: np.ndarray | None = field(default=None, compare=False, repr=False)
-    """All singular values, descending, where they are kept."""
+    """All singular values, descending, if they are kept."""
 
     def as_dict(self) -> dict[str, Any]:
         """The reading as plain values, in the order of the record; the spectrum has a file of its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import fill
 
-from repro.errors import UserError, unknown
+from repro.errors import UserError, first_line, unknown
 from repro.importing import check_path, load
 from repro.measurements.description import FigureSpec, Measurement
 from repro.measurements.kinds import (
@@ -53,11 +53,7 @@ def check(names: Iterable[str]) -> None:
 
 
 def named(names: Iterable[str]) -> tuple[str, ...]:
-    """The measurements' names; one's own, given by the import path of a `Measurement`, is among them from now on.
-
-    Raises:
-        UserError: As `check`; it cannot be imported, is something else, or has another one's name.
-    """
+    """The measurements' names; one's own, given by the import path of a `Measurement`, is among them from now on."""
     names = tuple(names)
     check(names)
     return tuple(_own(name) if ":" in name else name for name in names)
@@ -67,7 +63,7 @@ def _own(path: str) -> str:
     try:
         own = load(path)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "no message")
+        reason = first_line(error)
         raise UserError(f"cannot import the measurement {path} ({type(error).__name__}: {reason})") from error
     if not isinstance(own, Measurement):
         raise UserError(f"{path} is a {type(own).__name__}; a measurement is a repro.measurements.Measurement")

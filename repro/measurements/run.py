@@ -48,28 +48,29 @@ def take(
     ranks: Ranks | None = None,
     known: Survey | None = None,
 ) -> list[Reading]:
-    """Take measurements on a network, which they leave as it was.
+    """Take measurements on a network. They do not change it.
 
     Args:
-        network: Any network; what torch.compile, DataParallel and DDP wrap is measured without them.
+        network: Any network. Wrappers of torch.compile, DataParallel and DDP are removed.
         inputs: The probe, on the network's device, as the network takes it: a tensor, a tuple (by position) or a dict
-            (by name). Numbers go in the precision of the network's parameters.
-        labels: The probe's classes, or what the loss takes in their place. Needed for gradients, updates and errors.
-        output: Which part of what the network returns is scored: a key, a place, or a function of it.
-        loss: The loss that is trained, a function of the output and the labels; the mean cross-entropy if None.
-        held_out: As many inputs that the network is not trained on. Needed for amplification.
-        optimizer: The network's optimiser, for the update that it would make; it is not touched.
-        measurements: Names in `MEASUREMENTS`.
-        layers: Numbers of the weight layers whose distributions are taken, from 1; negative ones count from the end.
-        mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
-        spectra: Whether readings keep all singular values (`Reading.spectrum`), of weights, gradients and updates,
+            (by name). They are converted to the precision of the network's parameters.
+        labels: The classes of the probe, or other targets of the loss. Needed for gradients, updates and errors.
+        output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
+        loss: The loss that is trained, a function of that output and the labels. Default: the mean cross-entropy.
+        held_out: The same number of inputs that the network is not trained on. Needed for amplification.
+        optimizer: The network's optimiser. Needed for updates; it is not changed.
+        measurements: Names in `MEASUREMENTS`, or import paths of your own.
+        layers: Numbers of the weight layers for distributions and curvature, from 1, or from the end if negative.
+        mode: Normalise with running statistics (``eval``) or with the probe's own (``train``).
+        spectra: Whether readings keep all singular values (`Reading.spectrum`): of weights, gradients, updates,
             representations, outputs and errors in every mode, and of operators.
-        ranks: This rank's part of the work where several hold the same network; every rank gets all readings.
-        known: What `repro.networks.survey` says of the network, if it is known and still holds: spares a pass.
+        ranks: This process's part of the work, if several have the same network; all get all readings.
+        known: The result of `repro.networks.survey` for this network, if you have it and it still holds: saves a
+            forward pass, and the warning of weights that were frozen then.
 
     Raises:
-        UserError: For an unknown measurement or mode, one that lacks what it needs, another network's optimiser, or a
-            layer that does not exist.
+        UserError: A measurement or mode is unknown, a measurement lacks an argument that it needs, the optimiser is
+            another network's, or a layer does not exist.
 
     Example:
         >>> import torch
@@ -83,7 +84,8 @@ def take(
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
     with measurement_mode(network, mode) as own, _same_buffers(ranks, network, own) as put_back:
-        layer_survey = known if known is not None and known.holds(network) else survey(network, inputs)
+        told = known is not None and known.holds(network)
+        layer_survey = known if known is not None and told else survey(network, inputs)
         probe = Probe(
             network=network,
             layers=layer_survey.layers,
@@ -97,6 +99,7 @@ def take(
             spectra=spectra,
             ranks=ranks,
             aside=layer_survey.aside,
+            told=told,
             put_back=put_back,
         )
         for name in measurements:
@@ -109,21 +112,21 @@ def take(
 
 
 def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: Any) -> pd.DataFrame:
-    """Measure any network: conditioning of its weights and representations, or what is asked for.
+    """Measure any network: by default the conditioning of its weights and representations.
 
-    The network is left as it was: parameters, buffers, gradients, modes and random generators. What share of its
-    matrix parameters was seen is said on stderr and stands in ``frame.attrs["seen"]``.
+    Nothing of the network changes: parameters, buffers, gradients, modes and random generators. A line on stderr, and
+    ``frame.attrs["seen"]``, say which share of its matrix parameters was measured.
 
     Args:
         network: Any network.
         inputs: What it takes, on its device: a tensor, a tuple (by position) or a dict (by name).
-        labels: Their classes, or what the loss takes in their place. Needed for gradients, updates and errors.
-        **options: As of `take`: ``measurements``, ``output``, ``loss``, ``held_out``, ``optimizer``, ``layers``,
-            ``mode``.
+        labels: The classes of the inputs, or other targets of the loss. Needed for gradients, updates and errors.
+        **options: Options of `repro.measurements.take`: ``measurements``, ``output``, ``loss``, ``held_out``,
+            ``optimizer``, ``layers``, ``mode``.
 
     Returns:
-        Columns measurement, layer, name, mode, quantity, value, kind; one row a number. The kind of a κ is finite,
-        singular (perfectly: σmin ≤ 1e-12 σmax), beyond float32 (infinite, too, but not that), or non-finite.
+        Columns measurement, layer, name, mode, quantity, value, kind; one row for each number. The kind of a κ is
+        finite, singular (σmin ≤ 1e-12 σmax), beyond float32 (σmin ≤ 1.2e-7 σmax, infinite as well), or non-finite.
 
     Raises:
         UserError: As `take` and `repro.networks.survey`.

@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.networks.passing import described
 
 Pick = Callable[[Any], Any] | str | int | None
@@ -21,11 +21,7 @@ _EVIDENT = ("logits", "out", "scores")
 
 
 def pick(output: Any, how: Pick) -> Any:
-    """The part that is scored.
-
-    Raises:
-        UserError: There is no such part.
-    """
+    """The part that is scored; `UserError` if there is no such part."""
     try:
         if callable(how):
             return how(output)
@@ -38,11 +34,7 @@ def pick(output: Any, how: Pick) -> Any:
 
 
 def scores(output: Any, how: Pick) -> Tensor:
-    """The tensor of scores: what is picked, or what is named logits, out or scores.
-
-    Raises:
-        UserError: It is not one tensor.
-    """
+    """The tensor of scores: what is picked, or what is named logits, out or scores."""
     picked = pick(output, how)
     if not isinstance(picked, Tensor) and how is None:
         for name in _EVIDENT:
@@ -58,11 +50,7 @@ def scores(output: Any, how: Pick) -> Tensor:
 
 
 def cross_entropy(output: Tensor, labels: Any) -> Tensor:
-    """The mean cross-entropy, of classes on the second axis (images, segmentation) or the last (tokens).
-
-    Raises:
-        UserError: The shapes do not fit.
-    """
+    """The mean cross-entropy, of classes on the second axis (images, segmentation) or the last (tokens)."""
     fits = isinstance(labels, Tensor) and output.is_floating_point() and output.ndim > 1
     if fits and output.dtype.itemsize < 4:
         output = output.float()
@@ -80,12 +68,18 @@ def cross_entropy(output: Tensor, labels: Any) -> Tensor:
 
 
 def loss_of(output: Any, labels: Any, how: Pick, loss: Loss | None) -> Tensor:
-    """The loss of what the network returns.
-
-    Raises:
-        UserError: It has none.
-    """
-    value = cross_entropy(scores(output, how), labels) if loss is None else loss(pick(output, how), labels)
+    """The loss of what the network returns; `UserError` if it has none."""
+    if loss is None:
+        return cross_entropy(scores(output, how), labels)
+    picked = pick(output, how)
+    try:
+        value = loss(picked, labels)
+    except Exception as error:
+        raise UserError(
+            f"the loss ({getattr(loss, '__name__', type(loss).__name__)}) refuses what the network returns "
+            f"({described(picked)}) and the labels ({described(labels)}) with {type(error).__name__}: "
+            f"{first_line(error)}; pass loss= (any function of the two), and output= for a part of what is returned"
+        ) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise UserError(f"loss= returns {described(value)}; it has to return a tensor of one number")
     return value.squeeze() if value.ndim else value

@@ -22,14 +22,9 @@ class StopRule:
 
     @classmethod
     def of(cls, text: str, measured: Collection[str]) -> StopRule:
-        """Read a rule.
+        """Read a rule: comparisons of what is measured, in the grammar of claims, without cells, joined by ``and``.
 
-        Args:
-            text: Comparisons in the grammar of claims, without a cell, joined by ``and``.
-            measured: The measurements that the run takes.
-
-        Raises:
-            UserError: It cannot be read, or speaks of what is not known while the run goes on.
+        `UserError` if it cannot be read, or speaks of what is not known while the run goes on.
         """
         comparisons: list[tuple[float | str, str, float | str]] = []
         for part in re.split(r"\s+and\s+", text.strip()):
@@ -47,11 +42,7 @@ class StopRule:
         return cls(text, tuple(comparisons))
 
     def met(self, values: Mapping[str, float]) -> str | None:
-        """The rule and the values that fulfil it, in words; None while they do not.
-
-        Args:
-            values: By quantity, as `repro.measurements.quantities.so_far` returns them.
-        """
+        """The rule and the values (of `repro.measurements.quantities.so_far`) that fulfil it, in words; else None."""
 
         def value(side: float | str) -> float:
             return side if isinstance(side, float) else values.get(side, float("nan"))

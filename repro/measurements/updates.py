@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import passes
 from repro.measurements.probe import Probe, gradients, trained_parameter
 from repro.networks import WeightLayer
-from repro.networks.passing import mapped
+from repro.networks.nested import mapped
 from repro.networks.preserve_state import preserve_state
 
 Step = Mapping[int, tuple[Tensor, Tensor]]
@@ -27,10 +27,8 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
 
     The step is made by a copy of the optimiser, with its momentum and penalty, on copies of the parameters in float64,
     so that rounding of W does not hide a singular update. A weight that is made of parameters (normalised,
-    parametrised) is made anew of both, in float64.
-
-    Raises:
-        UserError: The optimiser is another network's, or its step needs more than gradients.
+    parametrised) is made anew of both, in float64. `UserError` if the optimiser is another network's, or its step needs
+    more than gradients.
     """
     optimizer = probe.optimizer
     assert optimizer is not None
@@ -71,7 +69,14 @@ def _by_parameter(probe: Probe, direct: Mapping[int, nn.Parameter], needed: set[
 
 
 def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
-    twin = copy.deepcopy(optimizer)
+    try:
+        return _stepped(optimizer, copy.deepcopy(optimizer), by_parameter)
+    except Exception as error:  # it wants a closure, takes no float64, or has more than its state and groups
+        kind = type(optimizer).__name__
+        raise UserError(f"updates cannot be taken of {kind} ({first_line(error)}); measure gradients") from error
+
+
+def _stepped(optimizer: Optimizer, twin: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
     before: dict[int, tuple[Tensor, Tensor]] = {}
     for group, of_twin in zip(optimizer.param_groups, twin.param_groups, strict=True):
         for parameter, double in zip(group["params"], of_twin["params"], strict=True):
@@ -85,11 +90,7 @@ def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
                 if isinstance(value, Tensor) and value.is_floating_point() and value.shape == double.shape:
                     state[key] = value.double()
             before[id(parameter)] = double.detach().clone(), double
-    try:
-        twin.step()
-    except (TypeError, RuntimeError) as error:  # it wants a closure, or takes no float64
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise UserError(f"updates cannot be taken of {type(twin).__name__} ({reason}); measure gradients") from error
+    twin.step()
     return {number: (old, after.detach()) for number, (old, after) in before.items()}
 
 

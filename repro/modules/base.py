@@ -22,37 +22,38 @@ class NamedClassifier(Classifier):
     """A network by name, trained by one of torch's optimisers.
 
     Args:
-        name: As `repro.networks.create_network` takes it: ``resnet110``, ``timm/NAME``.
+        name: A network's name, such as ``resnet110`` or ``timm/NAME`` (`repro.networks.create_network`).
         options: The network's own options.
         own: What the class's constructor takes beside the arguments below, for checkpoints. Default: the options.
-        num_classes: The data's classes.
-        in_channels: The images' channels.
-        image_size: Their height and width.
-        activation: Activation.
+        num_classes: Number of classes.
+        in_channels: Number of channels of the images.
+        image_size: Height and width of the images.
+        activation: Activation function.
         gamma: Softplus is (1/gamma) log(1 + exp(gamma t)).
-        initialization: Gaussian of variance 2 / fan-in (he); cut off at two deviations; with that corrected; Glorot's;
-            orthogonal in the unfolded kernel, or at its centre (`repro.networks.initialization`).
-        loss: What is trained on, beside the penalties.
+        initialization: Gaussian of variance 2 / fan-in (he); the same, truncated, without or with a corrected variance;
+            Glorot's; orthogonal unfolded kernel, or orthogonal centre (`repro.networks.initialization`).
+        loss: The loss, without penalties.
         optimizer: SGD; AdamW; or Muon for hidden matrices and kernels, with AdamW for the rest.
-        learning_rate: After the warm-up.
-        momentum: Of SGD and Muon; of AdamW alone, β1.
-        nesterov: Take Nesterov's momentum.
-        weight_decay: SGD: the objective is the loss + weight_decay / 2 times the sum of all squared parameters; others:
-            they shrink by the learning rate times this at each step.
+        learning_rate: Learning rate after the warm-up.
+        momentum: Momentum of SGD and Muon; with adamw, β1.
+        nesterov: Use Nesterov's momentum.
+        weight_decay: sgd: the objective is the loss + weight_decay / 2 times the sum of all squared parameters;
+            adamw and muon: decoupled weight decay.
         spectral_penalty: Weight of a penalty on unequal singular values; 0: none.
-        warmup_steps: Steps at `warmup_learning_rate` before the first of `learning_rate`.
+        warmup_steps: Number of steps with `warmup_learning_rate` at the start.
         warmup_learning_rate: The learning rate of the warm-up.
-        schedule: After the warm-up: stepwise decay at `milestones`, half a cosine down to 0, or the same rate.
-        milestones: Where the learning rate is multiplied by `factor`, as shares of all steps.
-        factor: What it is multiplied by.
-        every_n_steps: How often ``step/...`` metrics are recorded.
-        neurons: Connect so many hidden neurons, chosen at random, to the output.
-        skip_seed: Seed of that choice.
-        skip_head: Keep the output layer beside them; only them; or fill up to that number.
-        skip_scale: What multiplies their part of the output: above 0 to 1, or ``learned``.
+        schedule: After the warm-up: a step down at each milestone, half a cosine down to 0, or a constant rate.
+        milestones: When the learning rate is multiplied by `factor`, as shares of all steps.
+        factor: Factor of the learning rate at each milestone.
+        every_n_steps: Record ``step/...`` metrics every n steps.
+        neurons: Number of hidden neurons, chosen at random, to connect to the output.
+        skip_seed: Seed of this choice.
+        skip_head: Output from the output layer and these neurons (add), from these neurons alone (replace), or from
+            what the output layer reads, filled up to `neurons` (fill).
+        skip_scale: Factor of the skip connections to the output: above 0 and at most 1, or ``learned``.
 
     Raises:
-        UserError: For an unknown network, depth or option, or what the network does not take.
+        UserError: The network, its depth or an option is unknown, or the network does not take the option.
     """
 
     def __init__(

@@ -10,17 +10,17 @@ from repro.networks.options import Block, Diagonal, Dial, Form, Normalization, R
 
 
 class ResidualForm(NamedClassifier):
-    """A network of the skeleton that the four families have in common.
+    """What PlainNet, ResNet, ResNeXt and DiracNet have in common.
 
     Args:
         name: The family.
-        depth: Weight layers.
+        depth: Number of weight layers.
         options: The family's own options.
-        form: For small images (3x3 stem, three stages), or ImageNet's (7x7 stem, four stages).
-        width: Channels of the first stage. Default: 16, or 64.
-        normalization: After each convolution: batch normalisation; none; of each image, over groups of channels or all.
-        normalization_groups: Groups of the channels for normalization ``group``. Default: 8, or 32.
-        preactivation: Normalise and activate before each convolution of a block, not after it.
+        form: ``small`` (3x3 stem, three stages) or ``imagenet`` (7x7 stem, four stages).
+        width: Channels of the first stage. Default: 16 for ``small``, 64 for ``imagenet``.
+        normalization: Over the batch; none; or over each image, by groups of channels or all channels.
+        normalization_groups: Number of groups for ``group``. Default: 8 for ``small``, 32 for ``imagenet``.
+        preactivation: Normalise and activate before each convolution of a block instead of after it.
         common: See `NamedClassifier`.
     """
 
@@ -46,8 +46,8 @@ class PlainNet(ResidualForm):
     """ResNet without its skip connections (Oyedotun).
 
     Args:
-        depth: Weight layers: 6 n + 2 of basic blocks, 9 n + 2 of bottlenecks.
-        block: Two 3x3 convolutions, or 1x1, 3x3, 1x1. Default: by depth.
+        depth: Number of weight layers: 6 n + 2 with basic blocks, 9 n + 2 with bottlenecks.
+        block: Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the one that fits the depth.
         common: See `ResidualForm`.
 
     Example:
@@ -64,11 +64,11 @@ class ResNet(ResidualForm):
     """A residual network (He et al. 2016).
 
     Args:
-        depth: Weight layers: 6 n + 2 of basic blocks, 9 n + 2 of bottlenecks.
-        block: Two 3x3 convolutions, or 1x1, 3x3, 1x1. Default: by depth.
-        shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
+        depth: Number of weight layers: 6 n + 2 with basic blocks, 9 n + 2 with bottlenecks.
+        block: Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the one that fits the depth.
+        shortcut: Shortcut where the shape changes. Default: identity for ``small``, projection for ``imagenet``.
         skip_strength: α of path + α · shortcut: a number from 0 to 1, or ``learned``. Default: 1.
-        residual: What joins the two: the sum; ReZero's; Fixup's.
+        residual: How path and shortcut are added: standard, ReZero or Fixup.
         common: See `ResidualForm`.
 
     Example:
@@ -95,11 +95,11 @@ class ResNeXt(ResidualForm):
     """A residual network whose blocks aggregate several paths (Xie et al. 2017).
 
     Args:
-        depth: Weight layers, 9 n + 2.
-        groups: Paths. Default: 8, or 32.
-        shortcut: Where the shape changes. Default: identity for small images, projection for ImageNet's form.
+        depth: Number of weight layers, 9 n + 2.
+        groups: Number of paths in a block. Default: 8 for ``small``, 32 for ``imagenet``.
+        shortcut: Shortcut where the shape changes. Default: identity for ``small``, projection for ``imagenet``.
         skip_strength: α of path + α · shortcut: a number from 0 to 1, or ``learned``. Default: 1.
-        residual: What joins the two: the sum; ReZero's; Fixup's.
+        residual: How path and shortcut are added: standard, ReZero or Fixup.
         common: See `ResidualForm`.
 
     Example:
@@ -123,11 +123,11 @@ class ResNeXt(ResidualForm):
 
 
 class DiracNet(ResidualForm):
-    """A network whose convolutions have the identity added to them in place of skip connections (Oyedotun, Eq. 28).
+    """A network without skip connections whose kernels have the identity added (Oyedotun, Eq. 28).
 
     Args:
-        depth: Weight layers, 6 n + 2.
-        diagonal: What multiplies the identity: trained from 1, held at 1, or as in the published DiracNets.
+        depth: Number of weight layers, 6 n + 2.
+        diagonal: The factor of the identity: trained from 1, held at 1, or as in the published DiracNets.
         common: See `ResidualForm`.
 
     Example:

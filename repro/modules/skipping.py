@@ -15,7 +15,7 @@ class CNN13(NamedClassifier):
     Args:
         width: Channels of the first layer. Default: the paper's.
         pooling: Convolutions of stride 2, or max-pooling. Default: stride.
-        printed: As its table is printed, with a convolution more than its text and number of neurons say.
+        printed: As the paper's Table 3 is printed, with one convolution more than its caption counts.
         common: See `NamedClassifier`; ``neurons`` are its skip connections to the output.
 
     Example:
@@ -30,7 +30,7 @@ class CNN13(NamedClassifier):
 
 
 class VGG(NamedClassifier):
-    """VGG for small images, as Nguyen's Table 2 has it.
+    """VGG for small images, as in Nguyen's Table 2.
 
     Args:
         depth: 11, 13 or 16.
@@ -60,7 +60,7 @@ class DenseNet121(NamedClassifier):
     """DenseNet-121 (Huang et al. 2017).
 
     Args:
-        form: For small images, or ImageNet's.
+        form: ``small`` or ``imagenet``.
         common: See `NamedClassifier`; ``neurons`` are its skip connections to the output.
 
     Example:
@@ -73,11 +73,11 @@ class DenseNet121(NamedClassifier):
 
 
 class SkipToOutput(NamedClassifier):
-    """Any network whose output also reads N hidden neurons, chosen at random (Nguyen, section 2).
+    """Any network with N of its hidden neurons, chosen at random, connected to the output (Nguyen, section 2).
 
     Args:
-        network: By name: ``cnn13``, ``vgg11``, ``resnet20``, ``timm/NAME``.
-        neurons: N.
+        network: Its name: ``cnn13``, ``vgg11``, ``resnet20``, ``timm/NAME``.
+        neurons: Number N of neurons.
         options: The network's own options.
         common: See `NamedClassifier`.
 

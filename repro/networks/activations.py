@@ -22,13 +22,9 @@ ACTIVATIONS: dict[Activation, str] = {
 
 
 def create_activation(name: Activation, *, gamma: float) -> nn.Module:
-    """A new activation module.
+    """A new activation module; softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4).
 
     It never works in place: hooks keep tensors that layers read and wrote, and those must stay as they were.
-
-    Args:
-        name: A key of `ACTIVATIONS`.
-        gamma: Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4); the others do not read it.
     """
     factory = load(ACTIVATIONS[name])
     module: nn.Module = factory(beta=gamma) if name == "softplus" else factory()

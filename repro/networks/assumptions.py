@@ -18,12 +18,8 @@ def unmet(
 ) -> list[str]:
     """What the theorems ask for (Assumption 3.1) and this network, on these images, does not give: a sentence each.
 
-    The assumption is sufficient, not necessary: training goes on without it.
-
-    Args:
-        model: The network.
-        images: Some training images, for the condition on their patches.
-        trained: Whether the hidden layers are trained, so that batch normalisation is in training mode.
+    The assumption is sufficient, not necessary: training goes on without it. `trained`: the hidden layers are, so that
+    batch normalisation is in training mode.
     """
     modules = dict(model.network.named_modules())
     kinds = {type(modules[site.name]).__name__: modules[site.name] for site in model.sites}

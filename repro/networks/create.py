@@ -22,18 +22,19 @@ _USUAL = 128
 
 
 def create_network(name: str, **options: Any) -> nn.Module:
-    """Build a network, initialised from torch's global generator (seed it first).
+    """Build a network. Its weights are drawn from torch's global generator, so seed that first.
 
     Args:
         name: A family of `repro.networks.NETWORKS` and its depth (``resnet110``), ``timm/NAME``, or
-            ``package.module:Name`` for a class or function of one's own.
+            ``package.module:Name`` for your own class or function.
         **options: The fields of `repro.networks.Options`, by name.
 
     Returns:
-        A module from images, batch x in_channels x image_size x image_size, to logits, batch x num_classes.
+        A module that maps images (batch x in_channels x image_size x image_size) to logits (batch x num_classes).
 
     Raises:
-        UserError: As `repro.networks.check`; also where a foreign network cannot be imported, fetched or called.
+        UserError: The name or an option is unknown, or a network of timm or your own cannot be imported, downloaded or
+            called.
 
     Example:
         >>> create_network("resnext29", width=8, groups=2)(torch.zeros(2, 3, 32, 32)).shape
@@ -43,8 +44,8 @@ def create_network(name: str, **options: Any) -> nn.Module:
     if foreign.is_foreign(name):
         foreign.check(name, parsed)
         return foreign.create(name, parsed)
-    family, depth = find(name, parsed)
-    build: Callable[[], nn.Module] = partial(load(family.builder), depth, parsed)
+    family, depth, spec = find(name, parsed)
+    build: Callable[[], nn.Module] = partial(load(family.builder), spec, parsed)
     if max(parsed.width or 0, parsed.groups or 0, *(parsed.hidden or ()), (depth or 0) // 10) > _USUAL:
         _require_memory(name, build)
     return build()

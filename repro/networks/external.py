@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.importing import check_path, load_own
 from repro.networks.options import CHOSEN, UNIVERSAL, Options, refuse_options
 
@@ -47,12 +47,7 @@ def note_left_out(name: str, told: str) -> None:
 
 
 def check(name: str, options: Options) -> None:
-    """What can be said without building the network. Only ``timm/`` names import timm.
-
-    Raises:
-        UserError: Unknown timm network or tag, malformed import path, package that does not exist, option that is not
-            passed on.
-    """
+    """What can be said without building the network: unknown names and options. Only ``timm/`` names import timm."""
     refuse_options(name, options, takes(name))
     if name.startswith(TIMM):
         _check_timm(name, options)
@@ -66,10 +61,8 @@ def create(name: str, options: Options) -> nn.Module:
     A timm network gets ``num_classes``, ``in_chans`` and ``pretrained``, and ``img_size`` where timm says that it is
     tied to one image size. A network by import path gets those of ``num_classes``, ``in_channels`` and ``image_size``
     that its signature names (a bare ``**kwargs`` gets ``num_classes`` only, since almost every classifier knows it).
-    The option ``arguments`` is added to both, and wins.
-
-    Raises:
-        UserError: The weights cannot be had, the import fails, or the arguments do not fit.
+    The option ``arguments`` is added to both, and wins. `UserError` if the weights cannot be had, the import fails, or
+    the arguments do not fit.
     """
     return _create_timm(name, options) if name.startswith(TIMM) else _create_imported(name, options)
 
@@ -111,7 +104,7 @@ def _create_timm(name: str, options: Options) -> nn.Module:
         if not options.pretrained:
             raise
         raise UserError(
-            f"could not get the pretrained weights of {name} ({type(error).__name__}: {_first_line(error)}); create it"
+            f"could not get the pretrained weights of {name} ({type(error).__name__}: {first_line(error)}); create it"
             " once on a machine with network access, so that they lie in the cache (HF_HOME), or leave pretrained off"
         ) from error
     return network
@@ -138,7 +131,3 @@ def _create_imported(name: str, options: Options) -> nn.Module:
 
 def _listing(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "no message")

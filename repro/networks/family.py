@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from repro.networks.options import Options
 
@@ -22,8 +23,8 @@ class Depths:
         return self.values[max(above - 1, 0) : above + 1]
 
 
-def _no_further_check(_depth: int | None, _options: Options) -> None:
-    return None
+def _depth_alone(depth: int | None, _options: Options) -> int | None:
+    return depth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,15 @@ class Family:
     """One entry of `repro.networks.NETWORKS`."""
 
     builder: str
-    """Import path of the callable that builds a network, ``builder(depth, options) -> nn.Module``. It is imported, and
+    """Import path of the callable that builds a network, ``builder(spec, options) -> nn.Module``. It is imported, and
     torch with it, when a network is built."""
     takes: Collection[str]
     """The options that the family reads, beside those that all networks accept (`repro.networks.options.UNIVERSAL`)."""
     depths: Callable[[Options], Depths] | None = None
     """The rule for the depth in the name, which may depend on the options; None where the name has no depth."""
-    check: Callable[[int | None, Options], object] = _no_further_check
-    """Raises UserError for what depth and options alone do not exclude; free of torch; what it returns is not used."""
+    spec: Callable[[int | None, Options], Any] = _depth_alone
+    """Works out, free of torch, what the builder is to build: by default the depth alone. Raises UserError for what
+    cannot be built. Its docstring's first line says in the help what the family is."""
 
     def example(self, name: str) -> str:
         """The shortest network of the family called ``name``, with default options."""

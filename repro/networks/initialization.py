@@ -21,10 +21,7 @@ Layer = nn.Conv2d | nn.Linear
 def initialise(network: nn.Module, name: str, *, activation: str = "identity") -> None:
     """Draw the weights of convolutions and linear layers, zero their biases; normalisation keeps torch's start.
 
-    Args:
-        network: The network.
-        name: A key of `INITIALIZATIONS`.
-        activation: What follows its layers, for the gain of the orthogonal ones.
+    The activation is what follows the layers, for the gain of the orthogonal ones.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from repro.errors import UserError
 from repro.networks.passing import Inputs, call, few, fitted, refuse, refusing, samples, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import weight_modes
-from repro.networks.sites.layout import Layout, layouts
+from repro.networks.sites.layout import Layout, batch_first, layouts
 from repro.networks.sites.seen import SHORTCUT, Seen, look_over
 from repro.networks.sites.slices import View, acting
 from repro.networks.tracer import Tracer, Use
@@ -52,6 +52,10 @@ class WeightLayer:
     """Where the samples are in what it reads and returns."""
     sources: frozenset[int] = frozenset()
     """Identities of the parameters that the weight is made of."""
+    tokens_first: bool = False
+    """Whether the operation takes the tokens before the samples; `layout` is then of its operands turned about."""
+    frozen: bool = False
+    """Whether no matrix that the weight is made of trained when the network was surveyed."""
 
     def part(self, tensor: Tensor) -> Tensor:
         """What is this layer's of a tensor like its parameter (the parameter itself, its gradient, its update)."""
@@ -66,7 +70,7 @@ class WeightLayer:
 
 @runtime_checkable
 class ListsWeightLayers(Protocol):
-    """A network that knows its weight layers, so that none of its images are needed to find them."""
+    """A network that names its weight layers, so that no forward pass is needed to find them."""
 
     def weight_layer_names(self) -> list[str]:
         """Names of the weight layers' modules in forward order."""
@@ -81,8 +85,8 @@ class Survey:
     seen: Seen
     aside: frozenset[str] | None
     """Names of the products that are no weight layers: projections of shortcuts. None: not known."""
-    parameters: tuple[int, ...]
-    """Identities of the network's parameters when it was surveyed."""
+    parameters: tuple[tuple[str, int], ...]
+    """Names and identities of the modules' parameters when it was surveyed."""
 
     def holds(self, network: nn.Module) -> bool:
         """Whether the network still has the same parameters."""
@@ -90,7 +94,7 @@ class Survey:
 
 
 def weight_layers(network: nn.Module, inputs: Inputs | None = None) -> list[WeightLayer]:
-    """The products with a weight in the order of a forward pass; see `survey`.
+    """List the products with a weight in the order of a forward pass; see `survey`.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 10))
@@ -103,12 +107,12 @@ def weight_layers(network: nn.Module, inputs: Inputs | None = None) -> list[Weig
 def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
     """Find the weight layers of a network: every product with a weight, in the order of a forward pass.
 
-    Shortcut projections are left out. In a network that does not list its layers itself (timm's, a user's), a
-    projection is whatever lies inside a submodule named ``downsample`` or ``shortcut`` that reads the very tensor which
-    a weight layer outside of it reads, too; ConvNeXt's downsampling layers, which stand in the main path, stay in.
+    Shortcut projections are left out. In a network that does not list its layers itself (timm's or your own), these are
+    the layers in a submodule named ``downsample`` or ``shortcut`` whose input is also the input of a weight layer
+    outside of it. ConvNeXt's downsampling layers, which are in the main path, are not left out.
 
     Args:
-        network: Any network. Modes, buffers and the random generators are left as they were.
+        network: Any network. Its modes and buffers, and the random generators, do not change.
         inputs: What it takes, on its device: a tensor, a tuple (by position) or a dict (by name), for a forward pass in
             eval mode. Needed for networks that do not list their layers.
 
@@ -123,8 +127,12 @@ def survey(network: nn.Module, inputs: Inputs | None = None) -> Survey:
         modules = dict(network.named_modules())
         layers = [_listed(index, name, modules[name]) for index, name in enumerate(network.weight_layer_names(), 1)]
         firsts = {id(layer.parameter): layer.index for layer in reversed(layers) if layer.parameter is not None}
-        layers = [replace(layer, first=firsts.get(id(layer.parameter), layer.index)) for layer in layers]
-        seen, aside = look_over(network, _sources(layers), {}, None, ()), None
+        own = _own(network)
+        layers = [
+            replace(layer, first=firsts.get(id(layer.parameter), layer.index), frozen=_frozen(layer.sources, own))
+            for layer in layers
+        ]
+        seen, aside = look_over(network, _sources(layers), {}, None, (), trained=_trained(layers)), None
     elif inputs is None:
         raise UserError(f"the layers of {type(network).__name__} show their order in a forward pass only; pass images")
     else:
@@ -150,18 +158,22 @@ def _by_a_pass(network: nn.Module, inputs: Inputs) -> tuple[list[WeightLayer], S
     return _traced(network, inputs, inputs)
 
 
-def _identities(network: nn.Module) -> tuple[int, ...]:
-    return tuple(id(each) for module in network.modules() for each in module._parameters.values())
+def _identities(network: nn.Module) -> tuple[tuple[str, int], ...]:
+    return tuple((key, id(each)) for module in network.modules() for key, each in module._parameters.items())
 
 
 def _sources(layers: Sequence[WeightLayer]) -> frozenset[int]:
     return frozenset().union(*(layer.sources for layer in layers))
 
 
+def _trained(layers: Sequence[WeightLayer]) -> frozenset[int]:
+    return _sources([layer for layer in layers if not layer.frozen])
+
+
 def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     weight = module._parameters.get("weight")
-    as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and not module._forward_pre_hooks
-    plain = as_it_is and weight is not None
+    as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and "forward" not in vars(module)
+    plain = as_it_is and weight is not None and not module._forward_pre_hooks
     held = module._parameters.values() if plain else module.parameters()
     sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
     layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
@@ -180,7 +192,7 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
         network.eval()
         call(network, inputs, tracer)
     left_out = _shortcuts(tracer, [use for use, _ in uses])
-    own = {id(parameter): parameter for parameter in network.parameters()}
+    own = _own(network)
     layers: list[WeightLayer] = []
     weights: list[Tensor] = []
     for use, weight in uses:
@@ -191,31 +203,38 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
         weights.append(weight)
     if any(_unclear(use, samples(inputs)) for use, _ in uses):
         known = layouts(partial(_show, network), batch)
-        layers = [
-            replace(layer, layout=known.get(layer.name, layer.layout)) if layer.layout != "none" else layer
-            for layer in layers
-        ]
+        layers = [replace(layer, layout=_known(layer, known)) for layer in layers]
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     parts = acting((layer.parameter, layer.view) for layer in layers if layer.parameter is not None)
-    seen = look_over(network, _sources(layers), aside, set(tracer.touched), tracer.dynamic, tracer.touched, parts)
+    made = tracer.dynamic, tracer.foreign
+    seen = look_over(
+        network, _sources(layers), aside, set(tracer.touched), *made, tracer.touched, parts, _trained(layers)
+    )
     return layers, seen, frozenset(left_out)
+
+
+def _known(layer: WeightLayer, known: Mapping[str, Layout]) -> Layout:
+    layout = known.get(layer.name, layer.layout)
+    return "none" if layer.layout == "none" or (layout == "second" and layer.tokens_first) else layout
 
 
 def _unclear(use: Use, count: int) -> bool:
     """Whether the samples may not be the first axis of what is read."""
     read = use.product.read
-    if read is None or use.product.batch or not read.ndim:
+    if read is None or not read.ndim:
         return False
+    if use.product.batch:
+        return use.product.batch != count or len(read) == count
     image = use.product.kind in ("convolution", "transposed")
     return len(read) != count or (read.ndim > 2 and not image and read.shape[1] == count)
 
 
 def _show(network: nn.Module, inputs: Inputs, see: Callable[[str, Tensor], None]) -> None:
-    """A pass in eval mode that shows what each product reads, where it is not known how."""
+    """A pass in eval mode that shows what each product reads."""
 
     def before(use: Use) -> None:
-        if use.product.read is not None and not use.product.batch:
-            see(use.name, use.product.read)
+        if use.product.read is not None:
+            see(use.name, batch_first(use.product.read, use.product.batch))
 
     with preserve_state(network), torch.compiler.set_stance("force_eager"):
         network.eval()
@@ -229,7 +248,7 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
         product.kind in ("convolution", "transposed") and product.channel == 0
     )  # an image without an axis of samples
     base = weight if weight._base is None else weight._base
-    if id(base) in own:
+    if id(base) in own and base.dtype == weight.dtype:  # not the real part of a complex one
         parameter = own[id(base)]
         if weight.shape != base.shape or weight.stride() != base.stride():
             view = tuple(weight.shape), weight.stride(), int(weight.storage_offset() - base.storage_offset())
@@ -246,7 +265,18 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
         index,
         "none" if alone else "first",
         use.sources,
+        bool(product.batch),
+        _frozen(use.sources, own),
     )
+
+
+def _own(network: nn.Module) -> dict[int, nn.Parameter]:
+    return {id(parameter): parameter for parameter in network.parameters()}
+
+
+def _frozen(sources: Iterable[int], own: Mapping[int, nn.Parameter]) -> bool:
+    matrices = [own[number] for number in sources if number in own and own[number].ndim > 1]
+    return bool(matrices) and not any(parameter.requires_grad for parameter in matrices)
 
 
 def _first(layer: WeightLayer, weight: Tensor, layers: Sequence[WeightLayer], weights: Sequence[Tensor]) -> int:

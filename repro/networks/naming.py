@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from repro.errors import UserError, unknown
 from repro.networks import external as foreign
@@ -28,19 +29,14 @@ def check(name: str, **options: object) -> None:
         find(name, parsed)
 
 
-def find(name: str, options: Options) -> tuple[Family, int | None]:
-    """The family and depth that one of our names stands for, checked against the options.
-
-    Raises:
-        UserError: As `check`.
-    """
+def find(name: str, options: Options) -> tuple[Family, int | None, Any]:
+    """The family and depth that one of our names stands for, and what is to be built, checked as by `check`."""
     stem, depth = _split(name)
     family = NETWORKS[stem]
     refuse_options(stem, options, family.takes)
     if depth is not None:
         _check_depth(stem, family, depth, options)
-    family.check(depth, options)
-    return family, depth
+    return family, depth, family.spec(depth, options)
 
 
 def _split(name: str) -> tuple[str, int | None]:

@@ -35,44 +35,46 @@ class NetworkOptions:
     form: Form = "small"
     """Small images (3x3 stem, three stages) or ImageNet (7x7 stem, pool, four stages)."""
     width: int | None = None
-    """Base width: channels of the first stage. Default: the form's own, 16 for small and 64 for imagenet."""
+    """Base width: channels of the first stage. Default: 16 for form small, 64 for imagenet."""
     activation: Activation = "relu"
-    """Activation; identity gives the linear networks of Oyedotun 6.4."""
+    """Activation function; identity gives the linear networks of Oyedotun 6.4."""
     gamma: float = 20.0
     """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
     normalization: Normalization = "batch"
-    """After each convolution: batch normalisation; none (convolutions then have a bias); of each image alone, over
-    groups of channels (Wu and He 2018) or over all of them."""
+    """Normalisation after each convolution: over the batch; none (convolutions then have a bias); or over each image
+    alone, by groups of channels (group, Wu and He 2018) or over all channels (layer)."""
     normalization_groups: int | None = None
-    """Groups of the channels for normalization group. Default: 8 for small, 32 for imagenet."""
+    """Number of channel groups for normalization group. Default: 8 for form small, 32 for imagenet."""
     shortcut: Shortcut | None = None
-    """Shortcut where the shape changes: subsampling and channels of zeros, or a strided 1x1 convolution. Default: the
-    form's own, identity for small and projection for imagenet."""
+    """Shortcut where the shape changes: subsampling with channels of zeros added, or a strided 1x1 convolution.
+    Default: identity for form small, projection for imagenet."""
     preactivation: bool = False
-    """In blocks, normalise and activate before each convolution and not after it, and do nothing after the addition
-    (He et al. 2016, "Identity mappings"); once more behind the last block."""
+    """Normalise and activate before each convolution of a block instead of after it (He et al. 2016, "Identity
+    mappings"), and once more after the last block."""
     skip_strength: Dial | None = None
-    """α of path(h) + α · shortcut(h): a number from 0 to 1, or learned, one for each block, from 1. Default: 1."""
+    """α in path(h) + α · shortcut(h): a number from 0 to 1, or learned for each block (starts at 1). Default: 1."""
     residual: Residual = "standard"
-    """What joins the path to the shortcut: standard, path + shortcut; rezero, a learned scale from 0 on each path;
-    fixup, Fixup's scalars and initial weights, without normalisation."""
+    """How path and shortcut are added: standard; rezero, with a learned scale of each path that starts at 0; fixup,
+    with Fixup's scalars and initial weights, without normalisation."""
     block: Block | None = None
-    """Blocks of two 3x3 convolutions, or of 1x1, 3x3, 1x1. Default: the family's own."""
+    """Convolutions of a block: two of 3x3, or 1x1, 3x3, 1x1. Default: the family's own."""
     groups: int | None = None
-    """Paths of a ResNeXt block. Default: 8 for small, 32 for imagenet."""
+    """Number of paths of a ResNeXt block. Default: 8 for form small, 32 for imagenet."""
     diagonal: Diagonal = "free"
-    """DiracNet's a (Oyedotun Eq. 28): trained from 1; held at 1; published: trained, W normalised, scaled by 0.1."""
+    """DiracNet's a (Oyedotun Eq. 28): trained, starting at 1; held at 1; or as published: trained, with W normalised
+    and scaled by 0.1."""
     initialization: Initialization = "he"
-    """Gaussian of variance 2 / fan-in (he); cut off at two deviations (Nguyen); with that corrected for; Glorot's;
-    orthogonal in the unfolded kernel; orthogonal at the kernel's centre, zero around it (Xiao et al. 2018)."""
+    """Gaussian of variance 2 / fan-in (he); the same, truncated at two deviations (Nguyen), without or with a corrected
+    variance; Glorot's (xavier); an orthogonal unfolded kernel; or orthogonal at the kernel's centre and zero elsewhere
+    (Xiao et al. 2018)."""
     pooling: Pooling | None = None
-    """Max-pooling or convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
+    """Downsampling by max-pooling or by convolutions of stride 2. Default: maxpool for VGG, stride for CNN13."""
     printed: bool = False
-    """CNN13 as its table is printed: one convolution and 25,088 neurons more than the paper counts."""
+    """CNN13 as Nguyen's Table 3 prints it: one convolution and 25,088 neurons more than its caption counts."""
     hidden: tuple[int, ...] | None = None
     """Widths of the hidden layers of mlp. Default: 784 and 300 (Nguyen, Fig. 3)."""
     pretrained: bool = False
-    """Start timm/NAME from its published weights."""
+    """Load the pretrained weights of timm/NAME."""
     arguments: dict[str, Any] | None = None
     """Further keyword arguments for timm/NAME or package.module:Name."""
 
@@ -115,11 +117,7 @@ def choices(name: str) -> tuple[str, ...]:
 
 
 def parse_options(options: Mapping[str, object]) -> Options:
-    """The record for keyword arguments, every name and value checked.
-
-    Raises:
-        UserError: A name that is no option, or a value that the option does not allow.
-    """
+    """The record for keyword arguments, every name and value checked."""
     for name, value in options.items():
         if name not in _DEFAULTS:
             raise unknown("network option", name, _DEFAULTS)
@@ -169,16 +167,7 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def refuse_options(network: str, options: Options, takes: Collection[str]) -> None:
-    """Raise where an option that ``network`` would ignore is set.
-
-    Args:
-        network: The network's name, for the message.
-        options: All options.
-        takes: The options that the network reads, `UNIVERSAL` apart.
-
-    Raises:
-        UserError: Names the option and those that the network takes.
-    """
+    """Raise where an option is set that the network of this name does not take, `UNIVERSAL` apart."""
     for name, default in _DEFAULTS.items():
         if name not in UNIVERSAL and name not in takes and getattr(options, name) != default:
             allowed = ", ".join(option for option in _DEFAULTS if option in UNIVERSAL or option in takes)

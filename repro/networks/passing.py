@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.rnn import PackedSequence
 
-from repro.errors import UserError
-from repro.networks.tracer import Tracer, clean, tensors
+from repro.errors import UserError, first_line
+from repro.networks.nested import mapped, parts, tensors
+from repro.networks.preserve_state import preserve_state
+from repro.networks.sites.parameters import clean
+from repro.networks.tracer import Tracer
 
 Inputs = Any
 """A tensor, a tuple (by position), a dict (by name); anything else is the one argument."""
@@ -28,11 +33,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def refuse(network: nn.Module) -> None:
-    """Refuse a network whose parameters have no values.
-
-    Raises:
-        UserError: It is lazy, lies on ``meta``, or is TorchScript, whose products are not seen.
-    """
+    """Refuse a network without values (lazy, on ``meta``), or of TorchScript, whose products are not seen."""
     kind = type(network).__name__
     if isinstance(network, torch.jit.ScriptModule):
         raise UserError(f"{kind} is TorchScript, whose products are not seen; pass the module that it was made of")
@@ -47,30 +48,25 @@ def refuse(network: nn.Module) -> None:
                 raise UserError(f"{kind} has no values: {which} lies on the device meta; load its weights first")
 
 
-def mapped(function: Callable[[Tensor], Any], inputs: Inputs) -> Inputs:
-    """The inputs with a function of each tensor in its place; what is one tensor stays one: attention asks for that."""
-    return _mapped(function, inputs, {})
-
-
-def _mapped(function: Callable[[Tensor], Any], inputs: Inputs, results: dict[int, Any]) -> Inputs:
-    if isinstance(inputs, Tensor):
-        if id(inputs) not in results:
-            results[id(inputs)] = function(inputs)
-        return results[id(inputs)]
-    if isinstance(inputs, dict):
-        return type(inputs)({key: _mapped(function, value, results) for key, value in inputs.items()})
-    if isinstance(inputs, list | tuple):
-        values = [_mapped(function, value, results) for value in inputs]
-        return type(inputs)(*values) if hasattr(inputs, "_fields") else type(inputs)(values)
-    return inputs
-
-
 def fitted(network: nn.Module, inputs: Inputs) -> Inputs:
-    """Float32 inputs in the precision of the parameters: half, bfloat16 or float64."""
-    dtype = next((tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()), torch.float32)
-    if dtype == torch.float32:
+    """Float32 inputs in the precision of the parameters: half, bfloat16 or float64.
+
+    A network in several precisions gets them as they are if it takes them.
+    """
+    dtypes = dict.fromkeys(tensor.dtype for tensor in network.parameters() if tensor.is_floating_point())
+    dtype = next(iter(dtypes), torch.float32)
+    if dtype == torch.float32 or (len(dtypes) > 1 and _takes(network, inputs)):
         return inputs
     return mapped(lambda tensor: tensor.to(dtype) if tensor.dtype == torch.float32 else tensor, inputs)
+
+
+def _takes(network: nn.Module, inputs: Inputs) -> bool:
+    try:
+        with preserve_state(network), torch.compiler.set_stance("force_eager"):
+            call(network.eval(), few(inputs))
+    except Exception:
+        return False
+    return True
 
 
 def few(inputs: Inputs) -> Inputs:
@@ -79,20 +75,31 @@ def few(inputs: Inputs) -> Inputs:
 
 
 def samples(inputs: Inputs) -> int:
-    """How many samples there are: the length of the first tensor, or of a list of images."""
+    """How many samples there are: the commonest length of the tensors, or that of a list of images.
+
+    Of lengths that are as common it is that of the tensor with the most axes, which masks are not, or else the first.
+    """
     if isinstance(inputs, list) and inputs and isinstance(inputs[0], Tensor):
         return len(inputs)
-    return next((len(tensor) for tensor in tensors(inputs) if tensor.ndim), 0)
+    if (packed := next(_packed(inputs), None)) is not None:
+        return int(packed.batch_sizes[0])
+    axes: defaultdict[int, list[int]] = defaultdict(list)
+    for tensor in tensors(inputs):
+        if tensor.ndim:
+            axes[len(tensor)].append(tensor.ndim)
+    return max(axes, key=lambda length: (len(axes[length]), max(axes[length])), default=0)
+
+
+def _packed(inputs: Inputs) -> Iterator[PackedSequence]:
+    if isinstance(inputs, PackedSequence):
+        yield inputs
+    elif isinstance(inputs, dict | list | tuple):
+        for each in parts(inputs).values():
+            yield from _packed(each)
 
 
 def call(network: Callable[..., Any], inputs: Inputs, tracer: Tracer | None = None) -> Any:
-    """What the network makes of a copy of the inputs, since some networks change what they read.
-
-    Args:
-        network: The network, or what stands for it.
-        inputs: What it takes.
-        tracer: Looks on.
-    """
+    """What the network makes of a copy of the inputs, as some networks change what they read; the tracer looks on."""
     inputs = mapped(torch.clone, inputs)
     if tracer is not None:
         tracer.start(inputs)
@@ -104,29 +111,21 @@ def call(network: Callable[..., Any], inputs: Inputs, tracer: Tracer | None = No
 
 @contextmanager
 def refusing(network: nn.Module, inputs: Inputs) -> Iterator[None]:
-    """Tell in one line that the network does not take the inputs.
-
-    Raises:
-        UserError: It does not.
-    """
+    """Tell in one line that the network does not take the inputs."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise UserError(
-            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: {reason}; "
-            "pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its device"
+            f"{type(network).__name__} refuses the inputs ({described(inputs)}) with {type(error).__name__}: "
+            f"{first_line(error)}; pass what it takes: a tensor, a tuple (by position) or a dict (by name), on its "
+            "device"
         ) from error
 
 
 def joined(one: Inputs, other: Inputs) -> Inputs:
-    """Two batches as one.
-
-    Raises:
-        UserError: They are not alike.
-    """
+    """Two batches as one; `UserError` if they are not alike."""
     of_one, of_other = list(tensors(one)), list(tensors(other))
     pairs = {id(a): (a, b) for a, b in zip(of_one, of_other, strict=False)}
     if len(of_one) != len(of_other) or any(a.shape[1:] != b.shape[1:] for a, b in pairs.values()):

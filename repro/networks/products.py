@@ -27,7 +27,16 @@ LINEAR = {
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
 _GENERAL = ("input", "weight", "bias", "stride", "padding", "dilation", "transposed", "output_padding", "groups")
-_FIRST = {"matmul": 0, "__matmul__": 0, "mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "addbmm": 1}
+_PAIRS = {
+    **dict.fromkeys(("matmul", "__matmul__", "__rmatmul__", "inner"), ("input", "other")),
+    **dict.fromkeys(("mm", "bmm"), ("input", "mat2")),
+    "mv": ("input", "vec"),
+    "addmm": ("", "mat1", "mat2"),
+    "addmv": ("", "mat", "vec"),
+    **dict.fromkeys(("baddbmm", "addbmm"), ("", "batch1", "batch2")),
+}
+"""Operands of products of two tensors, which may be called by name; before them what is added."""
+
 _CELLS = {"lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
 _RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 
@@ -54,6 +63,10 @@ class Product:
     """A convolution's stride, padding, dilation, groups and output_padding, as it is called."""
     batch: int = 0
     """Of what is read and written with the tokens before the samples: how many samples; 0 where the samples lead."""
+    repeated: tuple[int, ...] = ()
+    """Axes along which the operand only repeats the weight, for each sample or each group."""
+    operand: Tensor | None = None
+    """What is multiplied, where it has such axes."""
 
 
 def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
@@ -66,18 +79,23 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
     """The weights at work in one operation, by its name; none if it is not a product with a weight."""
     if name == "linear":
         bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
-        if bound["weight"].ndim == 2:
+        if role(bound["input"]) == "parameters" and role(bound["weight"]) == "data":
+            yield from _inner(bound["input"], bound["weight"], role=role)
+        elif bound["weight"].ndim == 2:
             yield Product("linear", bound["weight"], weight_modes(2), bound["input"])
     elif name in LINEAR:
         yield _convolution(name, args, kwargs)
-    elif name in _FIRST or name == "__rmatmul__":
-        pair = [*args, *kwargs.values()][_FIRST.get(name, 0) :][:2]
-        yield from _matmul(*(reversed(pair) if name == "__rmatmul__" else pair), role=role)
+    elif name in _PAIRS:
+        bound = {**dict(zip(_PAIRS[name], args, strict=False)), **kwargs}
+        pair = [bound[key] for key in _PAIRS[name][-2:]]
+        multiply = _inner if name == "inner" else _matmul
+        yield from multiply(*(reversed(pair) if name == "__rmatmul__" else pair), role=role)
     elif name in ("einsum", "tensordot"):
         found = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
         yield from _summed(*found, role=role) if found is not None else ()
     elif name == "bilinear":
-        yield Product("product", args[2], ("output", "input", "input 2"), args[0])
+        bound = {**dict(zip(("input1", "input2", "weight"), args, strict=False)), **kwargs}
+        yield Product("product", bound["weight"], ("output", "input", "input 2"), bound["input1"])
     elif name in _CELLS:
         state = args[1] if isinstance(args[1], Tensor) else args[1][0]
         yield Product("recurrent", args[2], weight_modes(2), args[0], written=False)
@@ -118,6 +136,16 @@ def _matmul(left: Any, right: Any, *, role: Role) -> Iterator[Product]:
         yield replace(_plain(left, modes, right, -2 if right.ndim > 1 else -1), written=covered)
 
 
+def _inner(left: Any, right: Any, *, role: Role) -> Iterator[Product]:
+    """Sums over the last axes of both: x wᵀ, or w xᵀ, whose samples come last."""
+    if not all(isinstance(each, Tensor) and each.ndim == 2 for each in (left, right)):
+        return
+    if (role(left), role(right)) == ("data", "parameters"):
+        yield Product("product", right, weight_modes(2), left)
+    elif (role(left), role(right)) == ("parameters", "data"):
+        yield Product("product", left, weight_modes(2), right, written=False)
+
+
 def _groups(count: int) -> list[str]:
     return _numbered(["group"] * count)
 
@@ -131,14 +159,27 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 def _plain(weight: Tensor, modes: Sequence[str], read: Tensor, channel: int) -> Product:
     """Without the axes along which the weight is only repeated."""
-    kept = []
+    operand, kept, repeated = weight, [], []
     for axis in reversed(range(weight.ndim)):
         group = modes[axis].startswith("group")
         if (weight.shape[axis] > 1 and weight.stride(axis) == 0) or (group and weight.shape[axis] == 1):
             weight = weight.select(axis, 0)
+            repeated.append(axis)
         else:
             kept.append(modes[axis])
-    return Product("product", weight, tuple(reversed(kept)), read, channel)
+    made = tuple(reversed(kept))
+    return Product("product", weight, made, read, channel, repeated=tuple(repeated), operand=operand)
+
+
+def without_copies(product: Product, numbers: int) -> Product:
+    """One of the copies of a weight that is made of so many numbers and copied for every sample or group."""
+    weight = product.weight
+    if product.operand is None or not product.modes[0].startswith("group") or len(weight) * numbers > weight.numel():
+        return product
+    if not weight.numel() or bool((weight != weight[:1]).any()):
+        return product
+    axis = next(axis for axis in range(product.operand.ndim) if axis not in product.repeated)
+    return replace(product, weight=weight[0], modes=product.modes[1:], repeated=(*product.repeated, axis))
 
 
 def _einsum(equation: Any, *operands: Any) -> tuple[str, str, str, Tensor, Tensor] | None:
@@ -173,7 +214,9 @@ def _summed(one: str, other: str, output: str, a: Tensor, b: Tensor, *, role: Ro
     if {role(a), role(b)} != {"data", "parameters"}:
         return
     weight, labels, read, theirs = (a, one, b, other) if role(b) == "data" else (b, other, a, one)
-    if "." in labels or len(labels) < 2 or len(labels) != weight.ndim:
+    if "." in labels or len(labels) < 2 or len(set(labels)) != weight.ndim or weight.ndim != len(labels):
+        return
+    if any(label not in theirs and label not in output for label in labels):  # what acts is the weight's own sum
         return
     kinds = ["output" if label not in theirs else "group" if label in output else "input" for label in labels]
     summed = next((theirs.index(label) for label, kind in zip(labels, kinds, strict=True) if kind == "input"), None)

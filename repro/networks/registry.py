@@ -1,6 +1,6 @@
 """The families of networks, without torch.
 
-A new family is a file in this folder with a callable ``(depth, options) -> nn.Module``, and an entry here that says
+A new family is a file in `families` with a callable ``(depth, options) -> nn.Module``, and an entry here that says
 where that is, which depths it has and which options it reads. `tests/networks/test_registry.py` then tests it. An
 option that no family has yet is a field of `repro.networks.options.NetworkOptions`: the configuration's key, the flag
 and its help are made from that. A network may list its weight layers in
@@ -25,61 +25,65 @@ _DENSENET_LEAST = {"small": 8, "imagenet": 29}
 """Sides of the images that three transitions, and ImageNet's stem, leave a pixel of."""
 
 
-def _densenet(depth: int | None, options: Options) -> None:
+def _densenet(depth: int | None, options: Options) -> int | None:
+    """DenseNet (Huang et al. 2017): dense blocks with transitions that halve channels and image."""
     if options.image_size < (least := _DENSENET_LEAST[options.form]):
         raise UserError(f"image_size {options.image_size} is too small for densenet{depth}; it needs {least} or more")
-    plans.densenet(depth, options)
+    plans.check_densenet(options)
+    return depth
 
 
 NETWORKS: dict[str, Family] = {
     "plainnet": Family(
-        builder="repro.networks.families.residual:plainnet",
+        builder="repro.networks.families.residual:ResidualNetwork",
         takes=_COMMON | {"block"},
         depths=layout.depths,
-        check=layout.plainnet,
+        spec=layout.plainnet,
     ),
     "resnet": Family(
-        builder="repro.networks.families.residual:resnet",
+        builder="repro.networks.families.residual:ResidualNetwork",
         takes=_COMMON | _SKIPS,
         depths=layout.depths,
-        check=layout.resnet,
+        spec=layout.resnet,
     ),
     "resnext": Family(
-        builder="repro.networks.families.residual:resnext",
+        builder="repro.networks.families.residual:ResidualNetwork",
         takes=_COMMON | _SKIPS | {"groups"},
         depths=partial(layout.depths, block="bottleneck"),
-        check=layout.resnext,
+        spec=layout.resnext,
     ),
     "diracnet": Family(
-        builder="repro.networks.families.residual:diracnet",
+        builder="repro.networks.families.residual:ResidualNetwork",
         takes=_COMMON | {"diagonal"},
         depths=partial(layout.depths, block="basic"),
-        check=layout.diracnet,
+        spec=layout.diracnet,
     ),
     "cnn": Family(
-        builder="repro.networks.families.sequential:cnn",
+        builder="repro.networks.families.sequential:SequentialNet",
         takes=_STACK | {"width", "pooling", "printed"},
         depths=lambda _options: plans.CNN_DEPTHS,
-        check=plans.cnn,
+        spec=plans.cnn,
     ),
     "vgg": Family(
-        builder="repro.networks.families.sequential:vgg",
+        builder="repro.networks.families.sequential:SequentialNet",
         takes=_STACK | {"width", "pooling"},
         depths=lambda _options: plans.VGG_DEPTHS,
-        check=plans.vgg,
+        spec=plans.vgg,
     ),
     "densenet": Family(
         builder="repro.networks.families.densenet:DenseNet",
         takes=_STACK | {"form"},
         depths=lambda _options: DENSENET_DEPTHS,
-        check=_densenet,
+        spec=_densenet,
     ),
     "fc": Family(
-        builder="repro.networks.families.sequential:fc",
+        builder="repro.networks.families.sequential:SequentialNet",
         takes=_STACK | {"width"},
         depths=lambda _options: plans.FC_DEPTHS,
-        check=plans.fc,
+        spec=plans.fc,
     ),
-    "mlp": Family(builder="repro.networks.families.sequential:mlp", takes=_STACK | {"hidden"}, check=plans.mlp),
+    "mlp": Family(
+        builder="repro.networks.families.sequential:SequentialNet", takes=_STACK | {"hidden"}, spec=plans.mlp
+    ),
 }
 """The families by name. A network's name is the family's and its depth: ``resnet110``."""

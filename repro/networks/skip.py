@@ -24,7 +24,7 @@ _NO_ACTIVATION = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, 
 
 @runtime_checkable
 class NamesSkipLayers(Protocol):
-    """A network that says which of its activations' outputs may be connected to the output."""
+    """A network that names the activations whose outputs may be connected to the output."""
 
     def skip_layer_names(self) -> list[str]:
         """Names of the activation modules whose outputs may be connected."""
@@ -61,11 +61,7 @@ def activation_names(network: nn.Module) -> list[str]:
 
 
 def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) -> list[ActivationSite]:
-    """All hidden neurons, call by call in forward order, by a pass of one image in eval mode that disturbs nothing.
-
-    Raises:
-        UserError: A layer that the network names does not exist, or none is called.
-    """
+    """All hidden neurons, call by call in forward order, by a pass of one image in eval mode that disturbs nothing."""
     sites: list[ActivationSite] = []
     hooks = []
     modules = dict(network.named_modules())
@@ -93,25 +89,17 @@ def pool(network: nn.Module, image: Float[Tensor, "one channels height width"]) 
 
 
 class SkipToOutput(nn.Module):
-    """A network whose output also reads N neurons chosen at random from its hidden layers: G = Ψ V.
+    """A network, whose activations are modules, whose output also reads N of its hidden neurons: G = Ψ V.
 
     The N neurons are drawn uniformly without replacement from all scalar outputs of all activations (or of those that
-    the network names), by a generator of their own. The choice is a buffer, so a checkpoint has it, and one made with
+    the network names), by a generator of their own: the same on every rank and in every process. One `image` shows the
+    activations and their sizes, by a forward pass. The choice is a buffer, so a checkpoint has it, and one made with
     another choice is refused. In a pass each layer's chosen neurons are taken by one gather.
 
-    Args:
-        network: Any network from images to logits whose activations are modules.
-        neurons: N; for the head ``fill`` counting the last hidden layer's.
-        seed: Seed of the choice; the same neurons on every rank and in every process.
-        image: One image, to find the activations and their sizes by a forward pass.
-        num_classes: Logits.
-        head: ``add`` keeps the network's output layer, logits = W h + b + V ψ; ``replace`` leaves only V ψ, as the
-            paper writes G = Ψ V; ``fill`` keeps it and adds N − L neurons of the layers below, where L are the ones
-            that the output layer reads (section 2).
-        scale: What multiplies V ψ: a number from 0 to 1, or ``learned``, from 1.
-
-    Raises:
-        UserError: More neurons than there are, or the network calls no activation.
+    The head ``add`` keeps the network's output layer, logits = W h + b + V ψ; ``replace`` leaves only V ψ, as the paper
+    writes G = Ψ V; ``fill`` keeps it and adds N − L neurons of the layers below, where L are the ones that the output
+    layer reads (section 2). `scale` multiplies V ψ: a number from 0 to 1, or ``learned``, from 1. `UserError` where
+    there are fewer neurons, or the network calls no activation.
     """
 
     chosen: Tensor
@@ -262,12 +250,7 @@ class SkipToOutput(nn.Module):
 def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str = "he", **options: Any) -> SkipToOutput:
     """A network with its randomly chosen neurons connected to the output by weights that are drawn.
 
-    Args:
-        network: See `SkipToOutput`.
-        neurons: N.
-        seed: Seed of the choice; the weights are drawn from torch's global generator.
-        initialization: A key of `repro.networks.initialization.INITIALIZATIONS`.
-        options: ``image``, ``num_classes``, ``head`` and ``scale``, as `SkipToOutput` takes them.
+    As `SkipToOutput`, which takes the options; the weights are drawn from torch's global generator.
     """
     connected = SkipToOutput(network, neurons, seed, **options)
     initialise(connected.skip, initialization)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,12 +15,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from repro.errors import UserError
-from repro.networks.products import LINEAR, Product, products
+from repro.networks.nested import tensors
+from repro.networks.products import LINEAR, Product, products, without_copies
+from repro.networks.sites.parameters import Parameters, clean, held
 
-_WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
-_MADE_OF = re.compile(r"(\.parametrizations\.(\w+)\.original\d*$)|((?<=\w)_(orig|g|v)$)")
 _DATA = frozenset({-1})
 """The sources of what the network computes from its inputs."""
+_SHAPED = {"to", "type_as", "view_as", "expand_as", "reshape_as"}
+"""Operations whose result has the first operand's values and another's form."""
 _ASSIGNING = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__"}
 _HARMLESS = {"requires_grad_", "detach_", "share_memory_", "resize_"}
 _ACTIVATIONS = {"linear", "convolution", "transposed", "recurrent"}
@@ -50,33 +51,6 @@ class Use:
     """Identities of the parameters that the weight is made of."""
     reads: frozenset[int]
     """Numbers, in this pass, of the tensors that the product and its module read."""
-
-
-def clean(name: str) -> str:
-    """A module's or parameter's name without the names of wrappers around modules."""
-    return _WRAPPERS.sub("", name).lstrip(".")
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists, tuples, dicts and objects with attributes."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors(each)
-    elif isinstance(value, list | tuple | set):
-        for each in value:
-            yield from tensors(each)
-    elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
-        yield from tensors([getattr(value, name, None) for name in value.__dataclass_fields__])
-
-
-def _address(tensor: Tensor) -> int | None:
-    """Where a tensor's numbers lie; None for one without storage of its own: sparse, or sharded by FSDP."""
-    try:
-        return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else None
-    except (RuntimeError, NotImplementedError):
-        return None
 
 
 class Tracer(TorchFunctionMode):
@@ -109,20 +83,13 @@ class Tracer(TorchFunctionMode):
             for name, module in network.named_modules()
             if multiplying is None or module in multiplying
         }
-        self._names: dict[int, list[str]] = {}
-        self._sizes: dict[int, int] = {}
-        if parameters is None:
-            parameters = dict(network.named_parameters(remove_duplicate=False))
-        for name, parameter in parameters.items():
-            self._names.setdefault(id(parameter), []).append(clean(name))
-            self._sizes[id(parameter)] = parameter.numel()
-        self._places = {
-            id(parameter): address for parameter in parameters.values() if (address := _address(parameter)) is not None
-        }
+        self._parameters = Parameters(network, parameters)
         self.touched: dict[int, set[str]] = {}
         """Operations that took a parameter, by its identity."""
         self.dynamic: dict[str, None] = {}
         """Names of modules with weights that are made of the data."""
+        self.foreign: dict[str, None] = {}
+        """Names of weights that are no parameters and made of none: buffers, or those of modules that hold them."""
         self.module_reads: dict[str, set[int]] = {}
         """What each module reads, as numbers of tensors, by its name."""
         self._made: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -130,7 +97,7 @@ class Tracer(TorchFunctionMode):
         self._counted = 0
         self._calls: Counter[str] = Counter()
         self._hooks: list[Any] = []
-        self._continued: dict[nn.Module, Tensor] = {}
+        self._continued: WeakTensorKeyDictionary = WeakTensorKeyDictionary()  # images by what continues their borders
         self._stack: list[tuple[nn.Module, bool]] = []
         self._batch = 0  # of the attention that is being computed, which has the tokens first
 
@@ -138,7 +105,6 @@ class Tracer(TorchFunctionMode):
         """Begin a pass over these inputs."""
         self._calls.clear()
         self._stack.clear()
-        self._continued.clear()
         self.module_reads.clear()
         for tensor in tensors(inputs) if self._follow else ():
             self._made[tensor] = _DATA
@@ -165,14 +131,11 @@ class Tracer(TorchFunctionMode):
         data = first is not None and self._sources(first) is _DATA
         self._stack.append((module, data))
         if first is not None:
-            if getattr(module, "padding_mode", "zeros") != "zeros":
-                self._continued[module] = first  # not as the module continues it at its borders
             self.module_reads.setdefault(self._modules[module], set()).add(self._number(first))
 
     def _leave(self, module: nn.Module, _args: object, output: Any) -> None:
         while self._stack:
             last, data = self._stack.pop()
-            self._continued.pop(last, None)
             if last is module:
                 break
         else:
@@ -187,19 +150,26 @@ class Tracer(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.multi_head_attention_forward:
             return self._attend(args, kwargs)
-        name = getattr(func, "__name__", "")
+        name = getattr(func, "__name__", "").partition(".")[0]  # torch.ops.aten.mm.default
         if not self._follow:
             return self._multiply(func, name, args, kwargs)[0] if name in LINEAR else func(*args, **kwargs)
         given = list(tensors((args, kwargs)))
         if not given:
             return func(*args, **kwargs)
+        if getattr(func, "__module__", "") == "torch._ops.quantized" and self._stack:
+            self._note_foreign(self._stack[-1][0])
         used = "index" if name == "__getitem__" and len(given) > 1 else name
         for tensor in given:
-            if id(tensor) in self._names and name != "__get__":
+            if tensor in self._parameters and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
-        if (target := _changed(name, args)) is not None:
-            self._refuse_change(target)
+        if func != Tensor.data.__set__ or not self._parameters.sharded:  # type: ignore[attr-defined]
+            for target in _changed(func, name, args):
+                self._refuse_change(target)
         result, activation = self._multiply(func, name, args, kwargs)
+        if name == "pad" and self._stack and getattr(self._stack[-1][0], "padding_mode", "zeros") != "zeros":
+            self._continued[result] = given[0]  # what a convolution reads is the image, not what it makes of borders
+        if name in _SHAPED or name.startswith("new_") or name.endswith("_like"):
+            given = given[: name in _SHAPED]
         self._mark(given, result, args, in_place=name.endswith("_") and name != "__get__", activation=activation)
         return result
 
@@ -218,11 +188,11 @@ class Tracer(TorchFunctionMode):
     def _refuse_change(self, target: Tensor) -> None:
         """A network that overwrites its own parameters would be trained by being looked at."""
         for number in self._sources(target):
-            place = self._places.get(number)
-            if place is not None and place == _address(target):
+            if self._parameters.lies(number, target):
+                name = self._parameters.names[number][0]
                 raise UserError(
-                    f"the network overwrites its own parameter '{self._names[number][0]}' in a pass, so that measuring "
-                    "would change it; move that to the training loop, or do it in training mode and measure in eval"
+                    f"the network overwrites its own parameter '{name}' in a pass, so that measuring would change it; "
+                    "move that to the training loop, or do it in training mode and measure in eval"
                 )
 
     def _attend(self, args: Any, kwargs: Any) -> Any:
@@ -243,12 +213,13 @@ class Tracer(TorchFunctionMode):
             return
         of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
+        changed += [each._base for each in changed if each._base is not None and of is _DATA]
         for tensor in [*tensors(result), *changed]:
-            if id(tensor) not in self._names:
+            if tensor not in self._parameters:
                 self._made[tensor] = of
 
     def _sources(self, tensor: Tensor) -> frozenset[int]:
-        if id(tensor) in self._names:
+        if tensor in self._parameters:
             return frozenset({id(tensor)})
         known: frozenset[int] = self._made.get(tensor, frozenset())
         return known
@@ -268,10 +239,10 @@ class Tracer(TorchFunctionMode):
         module = self._stack[-1][0] if self._stack else None
         if module is None:
             return None
-        if product.weight.layout != torch.strided or _vmapped(product.weight):
+        if product.weight.layout != torch.strided or product.weight.is_complex() or _vmapped(product.weight):
             return None
-        if product.read is not None and module in self._continued:
-            product = replace(product, read=self._continued[module])
+        if product.read is not None and product.read in self._continued:
+            product = replace(product, read=self._continued[product.read])
         if product.read is not None and _vmapped(product.read):
             product = replace(product, read=None, written=False)
         sources = self._sources(product.weight)
@@ -281,15 +252,16 @@ class Tracer(TorchFunctionMode):
         if sources is _DATA:
             self.dynamic[inside[-1]] = None
             return None
-        name = self._name(sources) if sources else None
+        name = self._parameters.name(sources, reversed(inside)) if sources else None
         if name is None or name.endswith("_flat_param"):  # FSDP's, of which the weights are parts
-            name = self._by_attribute(module, inside[-1], product.weight) or name
+            guess = not self._follow
+            name = self._parameters.by_attribute(module, inside[-1], product.weight, guess=guess) or name
         if name is None:  # made of no parameter, as a filter that blurs
+            self._note_foreign(module, product.weight)
             return None
         if not sources:
-            sources = frozenset(
-                number for number, names in self._names.items() if any(_plain(each) == name for each in names)
-            )
+            sources = self._parameters.called(name)
+        product = without_copies(product, self._parameters.numbers(sources))
         self._calls[name] += 1
         count = self._calls[name]
         if self._batch:
@@ -299,25 +271,12 @@ class Tracer(TorchFunctionMode):
             reads.add(self._number(product.read))
         return Use(name if count == 1 else f"{name}#{count}", module, inside, product, sources, frozenset(reads))
 
-    def _name(self, sources: Iterable[int]) -> str:
-        largest = max(sources, key=lambda number: self._sizes[number])
-        names = self._names[largest]
-        for module, _ in reversed(self._stack):
-            prefix = self._modules.get(module)
-            own = [name for name in names if prefix is not None and (not prefix or name.startswith(f"{prefix}."))]
-            if own:
-                return _plain(own[0])
-        return _plain(names[0])
-
-    def _by_attribute(self, module: nn.Module, name: str, weight: Tensor) -> str | None:
-        """Of a weight whose making was not seen: the module's own attribute, or its parameter of that size."""
-        for key, value in [*module._parameters.items(), *vars(module).items()]:
-            if value is weight:
-                return _plain(f"{name}.{key}" if name else key)
-        for key, parameter in module.named_parameters():
-            if parameter.shape == weight.shape:
-                return _plain(clean(f"{name}.{key}" if name else key))
-        return None
+    def _note_foreign(self, module: nn.Module, weight: Tensor | None = None) -> None:
+        """A weight is no parameter and made of none: a buffer, packed, or of a layer that nobody registered."""
+        name = self._modules.get(module, "")
+        own = [key for key, value in held(module) if value is weight and weight is not None]
+        told = f"{name}.{own[0]}".lstrip(".") if own else f"weights in {name or 'the network itself'}"
+        self.foreign[told] = None
 
 
 def _vmapped(tensor: Tensor) -> bool:
@@ -325,13 +284,8 @@ def _vmapped(tensor: Tensor) -> bool:
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
-def _changed(name: str, args: Any) -> Tensor | None:
-    """The tensor whose numbers an operation overwrites."""
+def _changed(func: Any, name: str, args: Any) -> Iterator[Tensor]:
+    """The tensors whose numbers an operation overwrites."""
     overwrites = (name.endswith("_") and not name.startswith("__") and name not in _HARMLESS) or name in _ASSIGNING
-    return args[0] if overwrites and args and isinstance(args[0], Tensor) else None
-
-
-def _plain(name: str) -> str:
-    """What is measured: the parameter that is made, not what it is made of; a module's weight by the module."""
-    name = _MADE_OF.sub(lambda match: f".{match[2]}" if match[2] else "", name)
-    return name.removesuffix(".weight")
+    if args and (overwrites or func == Tensor.data.__set__):  # type: ignore[attr-defined]
+        yield from tensors(args[0])

@@ -21,13 +21,19 @@ _NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
+    """`replace_bytes` of UTF-8, also if the machine crashes right afterwards."""
+    replace_bytes(path, text.encode(), lasting=True)
+
+
+def replace_bytes(path: Path, content: bytes, *, lasting: bool = False) -> None:
+    """Write to `path` so that a reader sees the old content or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        with temporary.open("wb") as file:
+            file.write(content)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

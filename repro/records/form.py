@@ -49,11 +49,7 @@ _OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
 
 
 def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = False) -> None:
-    """Hold an entry of a record against what it should hold.
-
-    Raises:
-        UserError: It is no mapping, lacks something, or has it of another kind.
-    """
+    """Hold an entry of a record against what it should hold."""
     if not isinstance(content, dict):
         raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
@@ -82,11 +78,7 @@ def _is_impossible(name: str, value: float) -> bool:
 
 
 def read_json(path: Path, default: Content) -> Content:
-    """The content of a file, of the default's type; the default if there is no file.
-
-    Raises:
-        UserError: It cannot be read, or holds something else.
-    """
+    """The content of a file, which is of the default's type; the default if there is no file."""
     try:
         content = parse_json(no_pipe(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -108,15 +100,9 @@ def renew_reading(line: Any) -> None:
 
 
 def lines(path: Path, kinds: Kinds, renewed: Callable[[Any], None] = lambda _line: None) -> Iterator[dict[str, Any]]:
-    """The lines of a record file, each as it should be; nothing if there is no file.
+    """The lines of a record file, each as it should be; nothing if there is no file. What a crash tore is passed over.
 
-    Args:
-        path: The file.
-        kinds: What each line has to hold.
-        renewed: Brings a line of an older version into today's form, in place.
-
-    Raises:
-        UserError: The file cannot be read, or a line is of another form. What a crash tore is passed over.
+    `kinds` is what each line has to hold; `renewed` brings one of an older version into today's form, in place.
     """
     try:
         for number, line in enumerate(read_lines(path), 1):

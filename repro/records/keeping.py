@@ -10,24 +10,18 @@ from typing import Any
 
 import yaml
 
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, no_pipe, refusing
 from repro.records.run_directory import RunDirectory
 from repro.records.spectrum import FILE
 from repro.records.surface import PLAN, SURFACE
 
 
 def keep(run: RunDirectory, target: Path) -> int:
-    """Copy a run's records: configuration, environment, state, metrics, and readings compressed.
+    """Copy a run's records, readings compressed, and return the bytes: `RunDirectory` reads the copy like the run.
 
-    The host's name, paths and W&B's id are left out; `RunDirectory` reads the copy like the run itself.
-
-    Returns:
-        Bytes of the copy.
-
-    Raises:
-        UserError: If it cannot be written.
+    The host's name, paths and W&B's id are left out.
     """
-    try:
+    with refusing(f"cannot write '{target}'"):
         target.mkdir(parents=True, exist_ok=True)
         configuration = yaml.safe_load(_own(run, "config.yaml").read_text(encoding="utf-8"))
         configuration["runs"], configuration["data"]["root"] = "runs", "data"
@@ -36,10 +30,8 @@ def keep(run: RunDirectory, target: Path) -> int:
         lives = [_anonymous(life) for life in run.lives]
         (target / "environment.json").write_text(json.dumps(lives, indent=1) + "\n", encoding="utf-8")
         state = json.loads(_own(run, "state.json").read_text(encoding="utf-8"))
-        state.pop("wandb_id", None)
-        state.pop("wandb_live", None)
-        state.pop("wandb", None)
-        state.pop("mlflow_run_id", None)
+        for name in ("wandb_id", "wandb_live", "wandb", "mlflow_run_id"):
+            state.pop(name, None)
         (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         if (run.path / "metrics.jsonl").exists():
             shutil.copyfile(_own(run, "metrics.jsonl"), target / "metrics.jsonl")
@@ -50,8 +42,6 @@ def keep(run: RunDirectory, target: Path) -> int:
             (target / SURFACE).mkdir(exist_ok=True)
             for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
                 shutil.copyfile(_own(run, f"{SURFACE}/{path.name}"), target / SURFACE / path.name)
-    except OSError as error:
-        raise UserError(f"cannot write '{target}': {error.strerror}") from error
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 

@@ -31,20 +31,13 @@ def _owner() -> dict[str, Any]:
 
 
 class Lock:
-    """The lock of a run directory; a context manager.
+    """The lock of a run directory; a context manager, which raises `UserError` while another process holds it.
 
     The file holds the process (`repro.machine.this_process`), SLURM job and a token, and its time is renewed as a
     heartbeat. Another start refuses while the owner lives and takes the lock over when it is dead: its process is gone
     from this machine, its SLURM job was restarted, or it gave no sign for two minutes (by the file server's clock; if
     that has been set back since, it is watched for a while). Should the owner live after all (a node that was cut off
-    and taken for dead), it learns so at its next heartbeat.
-
-    Args:
-        path: The lock file.
-        lost: Called once, from another thread, when the lock turns out to be another process's.
-
-    Raises:
-        UserError: On entering, while another process holds the lock.
+    and taken for dead), it learns so at its next heartbeat: `lost` is called once, from another thread.
     """
 
     def __init__(self, path: Path, lost: Callable[[], None] | None = None) -> None:
@@ -165,11 +158,7 @@ class Lock:
 
 
 def _put(temporary: Path, path: Path) -> None:
-    """Make `path` the file `temporary`, unless it is there: by a link, which is atomic on NFS too.
-
-    Raises:
-        FileExistsError: The lock exists.
-    """
+    """Make `path` the file `temporary`, unless it is there (`FileExistsError`): by a link, atomic on NFS too."""
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -81,11 +81,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """An existing run.
-
-        Raises:
-            UserError: If `path` is not a run directory.
-        """
+        """An existing run; `UserError` if `path` is no run directory."""
         run = cls(path)
         if not run.config_path.is_file():
             fault = "is not a run directory (it has no config.yaml)" if run.path.exists() else "does not exist"
@@ -94,11 +90,7 @@ class RunDirectory:
 
     @classmethod
     def prepare(cls, path: str | Path, config: str) -> RunDirectory:
-        """Make the directory of a new run, or return the existing one as it is.
-
-        Raises:
-            UserError: If it cannot be written or holds something else than a run.
-        """
+        """Make the directory of a new run, or return the existing one as it is."""
         run = cls(path)
         if run.config_path.exists():
             return run
@@ -118,8 +110,7 @@ class RunDirectory:
     def lock(self, lost: Callable[[], None] | None = None) -> Lock:
         """A context manager: this process alone writes here. `UserError` while another does.
 
-        Args:
-            lost: Called when another start has taken the run over.
+        `lost` is called when another start has taken the run over.
         """
         return Lock(self.path / "lock", lost)
 
@@ -273,11 +264,7 @@ def _decode(value: Any) -> Any:
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
-    """Every run directory at or below the given paths, by name.
-
-    Raises:
-        UserError: If a path does not exist.
-    """
+    """Every run directory at or below the given paths, by name; `UserError` if a path does not exist."""
     runs: dict[Path, RunDirectory] = {}
     for path in map(Path, paths):
         if not path.exists():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from repro.errors import UserError
+from repro.errors import UserError, refusing, unlike
 from repro.records import form
 from repro.records.files import append_lines, dump_json, replace_text
 
@@ -73,29 +73,22 @@ class SurfaceRecord:
         return content
 
     def prepare(self, plan: Mapping[str, Any], *, again: bool = False) -> None:
-        """Write the plan, or check that the one there is the same.
-
-        Raises:
-            UserError: Another surface's record is there, or the folder cannot be written.
-        """
+        """Write the plan, or check that the one there is the same; another's is refused."""
         plan = json.loads(dump_json(plan))
         if self.exists and not again:
-            saved = self.plan
-            different = [f"{key} is {saved.get(key)} there and {plan[key]} here" for key in _different(saved, plan)]
-            if different:
+            own = {key: value for key, value in plan.items() if key != "path"}  # which follows, up to last bits
+            if different := unlike({**dict.fromkeys(own), **self.plan}, own):
                 raise UserError(
-                    f"'{self.path}' holds another surface: {'; '.join(different)}; name another folder with --out, or "
-                    "replace it with --again"
+                    f"'{self.path}' holds another surface: {different}; name another folder with --out, or replace it "
+                    "with --again"
                 )
             return
-        try:
+        with refusing(f"cannot write '{self.path}'", "name another folder with --out"):
             self.path.mkdir(parents=True, exist_ok=True)
             if again:  # otherwise other parts may have begun
                 for old in self.path.glob("values-*.jsonl"):
                     old.unlink()
             replace_text(self.path / PLAN, json.dumps(plan, indent=1) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write '{self.path}': {error.strerror}; name another folder with --out") from error
 
     def append(self, part: str, points: Iterable[int], values: Sequence[tuple[float, float]]) -> None:
         """Record the loss and the share of errors of some points."""
@@ -136,8 +129,3 @@ class SurfaceRecord:
             samples=int(plan["samples"]),
             path=np.array(plan.get("path") or np.empty((0, 2)), dtype=float).reshape(-1, 2),
         )
-
-
-def _different(saved: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """Keys with other values; the path follows from the rest, up to another machine's last bits."""
-    return [key for key in plan if key != "path" and saved.get(key) != plan[key]]

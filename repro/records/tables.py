@@ -17,7 +17,7 @@ READING_COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "qua
 
 
 def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
-    """The metrics of a run or of the run at a path, one row each; for a repeated key the last one written.
+    """Read the metrics of a run, one row for each; of repeated ones the last.
 
     Example:
         >>> frame = metrics("runs/single/RUN")
@@ -35,9 +35,9 @@ def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
 
 
 def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
-    """The readings of a run or of the run at a path, one row each: step, epoch, measurement, layer, ... value.
+    """Read the readings of a run, one row for each value: step, epoch, measurement, layer, ..., value.
 
-    The epoch is 0 before the training, then 1, 2, ...
+    Epoch 0 is before training, then 1, 2, ...
 
     Example:
         >>> frame = readings("runs/single/RUN")

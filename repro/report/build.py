@@ -22,15 +22,14 @@ _MANY = 200
 
 
 def build(paths: Sequence[Path], out: Path) -> Path:
-    """`write` of what there is at some paths.
+    """Make a report of the runs at some paths.
 
     Args:
-        paths: Folders of studies, run directories, or folders that hold any of them.
+        paths: Run directories, folders of studies, or folders that have any of these.
         out: Folder for the report; made if missing.
 
     Raises:
-        UserError: If no run is found at `paths`, a path does not exist, a manifest cannot be read, or `out` cannot be
-            written.
+        UserError: A path does not exist, there is no run, a manifest cannot be read, or `out` cannot be written.
 
     Example:
         >>> print(build([Path("runs/single")], Path("page")))
@@ -45,12 +44,7 @@ def build(paths: Sequence[Path], out: Path) -> Path:
 
 
 def build_all(folders: Sequence[Path], out: Path) -> Path:
-    """`write` of every study: an overview of all of them, a section for each of which there are runs, the theory.
-
-    Args:
-        folders: Of run directories, such as ``runs`` and ``results``.
-        out: Folder for the report; made if missing.
-    """
+    """`write` of every study that has runs in some folders: an overview, a section for each, the theory."""
     from repro.report import cause, overview, sources, theory
 
     rows = overview.entries(folders)
@@ -76,21 +70,8 @@ def write(
     Of several sections ``index.html`` is the overview, and each has a page of its own in ``parts/``.
 
     Everything is drawn before anything is written, and each file replaces its predecessor in one step, the page last.
-    The same records give the same bytes. What an earlier report in this folder was made of is not made again.
-
-    Args:
-        sections: What to report on.
-        out: Folder for the report; made if missing.
-        entries: Of the overview that stands above it.
-        proven: Parts of the theory's page; none if there is none.
-        told: What first readings foretell, for the page on causes.
-        memory: Of this folder, if it was read already.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        UserError: If `out` cannot be written, or a process that draws was killed.
+    The same records give the same bytes. What an earlier report in this folder was made of is not made again; `memory`
+    is that of the folder, if it was read already. The other arguments are those of `files`. Returns the page's path.
     """
     memory = memory or Memory(out)
     made = files(sections, entries, proven, told, memory=memory)
@@ -110,13 +91,8 @@ def files(
 ) -> dict[str, bytes]:
     """The report's files by their path in the folder, the page last.
 
-    Args:
-        sections: What to report on.
-        entries: Of the overview that stands above it.
-        proven: Parts of the theory's page; none if there is none.
-        told: What first readings foretell, for the page on causes.
-        memory: What earlier reports made.
-        pictures: Whether figures come as PNG too.
+    The overview above the sections has `entries`; `proven` are parts of the theory's page, `told` is what first
+    readings foretell, for the page on causes. `pictures`: figures come as PNG too.
     """
     from repro.report.pages.document import document
     from repro.report.pages.svg import fill

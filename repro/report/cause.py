@@ -1,4 +1,4 @@
-"""What is cause, what is company: the figures in which something was turned, and what first readings foretell."""
+"""Cause or correlation: figures of studies in which one thing was varied, and what the first readings predict."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.figures.style import title
+from repro.measurements.quantities import TRAINS
 from repro.records import find_runs
 from repro.report.identity import Prints, code, of
 from repro.report.memory import Memory
@@ -18,31 +19,26 @@ from repro.report.pages.section import figure
 from repro.report.sources import Section
 from repro.report.tables import Column, Table, digits, to_html, to_markdown
 from repro.report.words import caption, heading
-from repro.studies.forecast import EARLY, LAYERS, LOSS, TRAINS, Case, Forecast, cases, forecasts
+from repro.studies.forecast import EARLY, LAYERS, LOSS, Case, Forecast, cases, forecasts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "What is cause, what is company"
+TITLE = "Cause or correlation"
 _TURNED = ("dial", "trainable-depth", "learning-rates")
 _FORECAST = f"""Do a run's first readings tell whether it will train? Every kept run that was measured before training
-    counts once; it trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
-    correlation of the reading with the final training accuracy above chance: {chr(8722)}1 if small readings always went
-    with high accuracy. The threshold is found over the runs of all other studies, and precision and recall are of what
-    it says of the study that was left out; a share of runs trains anyway. p is of one reading alone and takes runs as
-    independent. Several studies hold the same networks on
-    the same digits, so that what is left out is not all new."""
-_PLOTTED = """Final training accuracy above chance against a reading, a point a run: of each time the reading of the
-    strongest rank correlation. Dotted: the threshold over all runs, up to which a run is said to train."""
+    counts once. A run trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
+    correlation of the reading with the final training accuracy above chance; it is {chr(8722)}1 if smaller readings
+    always come with higher accuracy. The threshold is found on the runs of all other studies; precision and recall say
+    how well it predicts the runs of the study that was left out. p is of one reading alone and treats runs as
+    independent. Several studies have the same networks on the same digits, so the runs left out are not all new."""
+_PLOTTED = """Final training accuracy above chance against a reading, one point for each run. For each time the reading
+    with the strongest rank correlation is shown. Dotted: the threshold over all runs, up to which a run is predicted to
+    train."""
 
 
 def foretold(folders: Sequence[Path], memory: Memory) -> list[Forecast]:
-    """What the first readings of the runs in some folders foretell.
-
-    Args:
-        folders: Folders that exist.
-        memory: Keeps what was read of the runs.
-    """
+    """What the first readings of runs in these folders foretell; the memory keeps what was read of them."""
     prints = Prints()
     key = of(code(), "cases", [(run.name, prints.of(run).whole) for run in find_runs(folders)])
     if (kept := memory.get(key)) is None:
@@ -67,7 +63,7 @@ def table(told: Sequence[Forecast]) -> Table:
             f"{each.rho:.2f}".replace("-", chr(8722)),
             f"{each.p:.2g}",
             "none" if math.isinf(each.threshold) else f"≤ {digits(each.threshold)}",
-            "none said to" if math.isnan(each.precision) else f"{each.precision:.2f}",
+            "none predicted" if math.isnan(each.precision) else f"{each.precision:.2f}",
             f"{each.recall:.2f}",
         ]
         for each in told
@@ -105,10 +101,7 @@ def page(
 ) -> tuple[str, str]:
     """The page and its table as Markdown; both empty if there is nothing to show.
 
-    Args:
-        figures: Sections with their figures' keys by name.
-        told: What first readings foretell.
-        known: The sections' figures by key.
+    Of sections with their figures' keys by name, of what first readings foretell, and of the figures by key.
     """
     parts = []
     for name in _TURNED:

@@ -18,21 +18,17 @@ _MOST = 40
 def told_apart(
     configurations: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """A label for each run, and by label what differs, by heading.
+    """A label for each run, by its configuration and its folder's name, and by label what differs, by heading.
 
-    A run that was given a name has it as its label; of others it is made of the network and what differs beside it.
-    Runs that differ in their seed alone share a label: they are several seeds of one.
-
-    Args:
-        configurations: Of the runs, as written.
-        names: Of their folders.
+    The label of a run is the name that its user gave it, or else its network and the settings that differ, without
+    those that are not set. Runs that differ in their seed alone share a label: they are several seeds of one.
     """
     settings = [_flat(configuration) for configuration in configurations]
     differing = [key for key in determining(Config()) if len({repr(each.get(key)) for each in settings}) > 1]
     differing = [key for key in differing if key not in ("seed", _NETWORK)]
     labels, columns = [], {}
     for configuration, flat, name in zip(configurations, settings, names, strict=True):
-        values = {_heading(key): str(flat.get(key))[:_MOST] for key in differing}
+        values = {_heading(key): str(flat[key])[:_MOST] for key in differing if flat.get(key) is not None}
         network = str(flat.get(_NETWORK, name))
         given = configuration.get("name")
         label = str(given) if given else ", ".join([network, *(f"{key} {value}" for key, value in values.items())])
@@ -48,7 +44,7 @@ def told_apart(
 
 
 def _heading(key: str) -> str:
-    return key.rpartition(".")[2].replace("_", " ")
+    return "data set" if key == "data.name" else key.rpartition(".")[2].replace("_", " ")
 
 
 def _flat(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,9 +62,7 @@ def of(*things: Any) -> str:
 def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
     """A hash of what a figure is drawn from, and of the code that draws it.
 
-    Args:
-        name: Which.
-        runs: Label, number of classes and `Print.drawn` of each, in order.
+    Of each run its label, number of classes and `Print.drawn` count, in order.
     """
     return of(code("errors.py", "figures", "measurements", "records"), name, list(runs))
 
@@ -75,7 +73,7 @@ def code(*parts: str) -> str:
     root = Path(str(resources.files("repro")))
     roots = [root / part for part in parts] or [root]
     paths = [path for path in roots for path in ([path] if path.is_file() else path.rglob("*"))]
-    files = sorted(path for path in paths if path.suffix in (".py", ".css", ".js"))
+    files = sorted(path for path in paths if path.suffix in (".py", ".css", ".js", ".yaml"))
     return of(_of_files(files), [(name, metadata.version(name)) for name in _PACKAGES])
 
 

@@ -27,10 +27,8 @@ class Memory:
 
     A key is a hash of all that a thing was made from, code included, so nothing is ever shown that was made from
     something else. A memory that is missing, damaged, or was not written by this user is an empty one: a study's folder
-    may come from a stranger, and what is remembered goes into the page as it is.
-
-    Args:
-        folder: Of the report; None remembers nothing beyond this build.
+    may come from a stranger, and what is remembered goes into the page as it is. Without a folder nothing is remembered
+    beyond this build.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

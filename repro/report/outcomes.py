@@ -12,7 +12,7 @@ from repro.figures import RunRecords
 from repro.measurements.quantities import quantities
 from repro.records import RunDirectory
 from repro.report.sources import ReportCell, Section, configuration
-from repro.studies.claims import Verdict, evaluate
+from repro.studies.verdict import Verdict, evaluate
 
 MOST_DRAWN = 24
 """Networks in a figure: of more it has the first, and says so."""
@@ -33,6 +33,8 @@ class RunResult:
     """Accuracies (fractions) and cross-entropies over whole sets after the final epoch; empty without a result."""
     seconds: float | None
     records: RunRecords | None
+    diverged: bool = False
+    """Whether it ended since its loss was not finite."""
 
     quantities: dict[str, float] = field(default_factory=dict)
     """What claims and tables may speak of (`repro.measurements.quantities`); empty without a result."""
@@ -60,11 +62,8 @@ class RunResult:
 def outcomes(section: Section, read: dict[Hashable, RunResult] | None = None) -> list[RunResult]:
     """The outcome of every cell, in order; runs are read here and nowhere else.
 
-    Records are those of the first `MOST_DRAWN` labels.
-
-    Args:
-        section: Whose cells.
-        read: Outcomes that other sections have read, which stand for equal cells; new ones are put in.
+    Records are those of the first `MOST_DRAWN` labels. What other sections have `read` stands for equal cells; new
+    outcomes are put in.
     """
     read = {} if read is None else read
     drawn = set(section.labels[:MOST_DRAWN])
@@ -92,12 +91,14 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
         )
     config, state = configuration(run), run.state
     dataset = DATASETS.get(config.get("data", {}).get("name", ""))
+    classes = dataset.classes if dataset else None
     try:
-        records = RunRecords.read(run, label=cell.label, classes=dataset.classes if dataset else None)
+        records = RunRecords.read(run, label=cell.label, classes=classes)
     except UserError as error:  # one must not hide the others
         return _outcome(replace(cell, run=None, damage=f"damaged: {error}"), None)
     final = {name: float(value) for name, value in state.get("final", {}).items()} if run.ended else {}
     seconds = float(state["seconds"]) if "seconds" in state else None
+    diverged = run.status == "diverged"
     return RunResult(
         cell=cell,
         network=config.get("model", {}).get("network", cell.label),
@@ -106,7 +107,8 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
         final=final,
         seconds=seconds,
         records=records,
-        quantities=quantities(final, seconds, records) if run.ended else {},
+        diverged=diverged,
+        quantities=quantities(final, seconds, records, classes=classes, diverged=diverged) if run.ended else {},
     )
 
 
@@ -120,7 +122,13 @@ def _status(run: RunDirectory) -> str:
 def verdicts(section: Section, results: Sequence[RunResult]) -> list[Verdict]:
     """The verdict on each of the section's claims, by the runs that have ended."""
     values: dict[str, dict[str, dict[int, float]]] = {}
+    asked: dict[str, list[int]] = {}
+    diverged: dict[str, list[int]] = {}
     for outcome in results:
+        label, seed = outcome.cell.label, outcome.cell.seed
+        asked.setdefault(label, []).append(seed)
+        if outcome.diverged:
+            diverged.setdefault(label, []).append(seed)
         for quantity, value in outcome.quantities.items():
-            values.setdefault(outcome.cell.label, {}).setdefault(quantity, {})[outcome.cell.seed] = value
-    return [evaluate(claim, values) for claim in section.claims]
+            values.setdefault(label, {}).setdefault(quantity, {})[seed] = value
+    return [evaluate(claim, values, asked=asked, diverged=diverged) for claim in section.claims]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.report.cause import TITLE as CAUSE
 from repro.report.pages.document import document
-from repro.report.pages.scorecard import VERDICTS, Card, card, overview
+from repro.report.pages.scorecard import COUNTED, VERDICTS, Card, card, overview
 from repro.report.sources import ReportCell, Section, found, of_study
 from repro.report.tables import Column, Table, to_markdown
 from repro.report.theory import TITLE as THEORY
@@ -32,11 +32,7 @@ class Entry:
 
 
 def entries(folders: Sequence[Path]) -> list[Entry]:
-    """Every study at every preset of which there are runs; at its first where there are none.
-
-    Args:
-        folders: Of run directories; the first that holds a cell's run gives it.
-    """
+    """Every study at every preset of which there are runs in these folders (the first counts), else at its first."""
     seen: dict[tuple[str, bool], tuple[list[ReportCell], list[str]]] = {}
 
     def section(study: Study, preset: str, command: str, *, run: bool) -> Section:
@@ -84,17 +80,11 @@ def pages(
     proven: Sequence[str],
     of_causes: str = "",
 ) -> tuple[str, str, dict[str, str]]:
-    """The overview and a page for each section, that lead to each other.
+    """The overview's heading, its table as Markdown, and pages that lead to each other, the overview last, by path.
 
-    Args:
-        cards: Of the sections that have a part, by key.
-        parts: Title and HTML of each.
-        entries: Of the overview; where there are none, the sections are all that it has.
-        proven: Parts of the theory's page.
-        of_causes: The page on causes; none if there is none.
-
-    Returns:
-        The overview's heading, its table as Markdown, and the pages by their path, the overview last.
+    Cards and parts (title and HTML) are those of the sections, by key. Where there are no entries, the sections are all
+    that the overview has. `proven` are the parts of the theory's page; `of_causes` is the page on causes, if there is
+    one.
     """
     heading = TITLE if entries else "Report"
     cards = {entry.section.key: cards.get(entry.section.key) or card(entry.section) for entry in entries} or cards
@@ -120,7 +110,7 @@ def pages(
 def table(cards: Mapping[str, Card], studies: Mapping[str, str]) -> Table:
     """A row for each card, for those who read text."""
     columns = [Column("", name, numeric=False) for name in ("artefact", "what", "size")]
-    columns += [Column("", "runs"), *(Column("claims", name) for name in ("hold", "mixed", "fail", "not run"))]
+    columns += [Column("", "runs"), *(Column("claims", COUNTED[kind]) for kind in VERDICTS)]
     columns += [Column("", "study", numeric=False)]
     rows = [
         [

@@ -45,10 +45,7 @@ class Rendered:
 class Studio:
     """Reads each run once and draws each figure once, for the sections of one process.
 
-    Args:
-        prints: Of all runs.
-        kept: Figures by key that need not be drawn.
-        pictures: Whether to draw PNG as well.
+    Figures that are `kept` need not be drawn. `pictures`: PNG are drawn as well.
     """
 
     prints: Prints
@@ -61,12 +58,9 @@ class Studio:
     _read: dict[Hashable, RunResult] = field(default_factory=dict)
 
     def render(self, section: Section, level: int, elsewhere: Mapping[str, str]) -> Rendered:
-        """Write a section.
+        """Write a section, with Markdown headings from a level on: 1 if the report holds nothing else, 2 otherwise.
 
-        Args:
-            section: What to write of.
-            level: Of its heading in Markdown: 1 if the report holds nothing else, 2 otherwise.
-            elsewhere: Where runs are that another section's page describes, by name.
+        `elsewhere`: where runs are that another section's page describes, by name.
         """
         results = outcomes(section, self._read)
         runs = [outcome for outcome in results if outcome.records is not None]

@@ -15,10 +15,10 @@ from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.records.form import read_json
 from repro.report.differences import told_apart
-from repro.studies.claims import Summary, published
 from repro.studies.description import SizedDescription
 from repro.studies.manifest import description
 from repro.studies.match import match
+from repro.studies.spread import Summary, published
 from repro.studies.study import Study, StudyCell
 
 _SPOKEN_OF = {"seed": int, "name": str, "model.network": str, "data.name": str}
@@ -70,9 +70,6 @@ def sections(paths: Sequence[Path]) -> list[Section]:
 
     A run directory that is named itself is reported on its own even if it belongs to a study. Runs in a study's folder
     that its manifest does not name (such as those set aside by ``--again``) are left out.
-
-    Raises:
-        UserError: If a path does not exist, no run is found, or a manifest cannot be read.
     """
     runs = find_runs(paths)
     if not runs:
@@ -134,12 +131,7 @@ def of_cells(
 ) -> Section:
     """The section of a study as its file has it now, whatever manifests say.
 
-    Args:
-        study: The study.
-        preset: Its preset; None for the first.
-        cells: Its cells.
-        folders: Where to look for runs, in this order.
-        command: What makes it.
+    Runs are looked for in the folders, in this order; without a preset it is the first. The command makes the runs.
     """
     return of_study(study.at(preset, command), *found(cells, folders))
 
@@ -181,7 +173,7 @@ def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
         name=folder.name,
         key=_slug(folder.name),
         title=f"Runs in {folder.name}",
-        question=f"{number} outside of any study, so without the values of a paper and without claims.",
+        question=f"{number} outside of the studies, so there are no claims and no values of a paper.",
         cells=[
             _cell(label, each.get("seed", 0), run)
             for run, each, label in zip(runs, configurations, labels, strict=True)

@@ -16,8 +16,9 @@ from repro.measurements.quantities import in_words
 from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.sources import Section
 from repro.report.words import claim_in_words, missing, reservations
-from repro.studies.claims import Summary, Verdict, summary, welch
 from repro.studies.plan import duration
+from repro.studies.spread import Summary, chance, summary, welch
+from repro.studies.verdict import Verdict
 from repro.text import no_formula
 
 _NONE = "–"
@@ -123,7 +124,7 @@ def _compared(section: Section, quantity: str, label: str, ours: Sequence[float]
     row.append(signed(mean - paper.mean) if quantity in ACCURACIES else factor(mean / paper.mean))
     if tested:
         p = welch(summary(ours), paper)
-        row.append(_NONE if math.isnan(p) else f"{p:.2g}")
+        row.append(_NONE if math.isnan(p) else chance(p))
     return row
 
 

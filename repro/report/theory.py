@@ -40,18 +40,8 @@ _INTRODUCTION = """Each statement, in the paper's words, was made an experiment 
 def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, kept: Path | None = None) -> Path:
     """Write ``index.html``, ``statements.md``, and for each statement ``numbers/NAME.json`` and ``figures/NAME-*``.
 
-    Args:
-        results: By statement.
-        out: Folder; made if missing.
-        seed: That they were computed with.
-        command: What makes them.
-        kept: Another folder, for numbers and vector figures alone, from which `section` makes a part of a page.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        UserError: If a folder cannot be written.
+    Numbers and vector figures alone go to the folder `kept` too, of which `sections` makes parts of a page. Returns the
+    page's path.
     """
     from repro.figures import to_png, to_svg
 
@@ -81,11 +71,7 @@ def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, 
 
 
 def sections(kept: Path) -> list[str]:
-    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there.
-
-    Raises:
-        UserError: A file is damaged.
-    """
+    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there."""
     records: dict[str, Record] = {}
     drawn: dict[str, list[str]] = {}
     try:

@@ -39,13 +39,9 @@ class Made:
 
 
 def render(sections: Sequence[Section], level: int, memory: Memory, *, pictures: bool = False) -> Made:
-    """Every section, and the figures that they show.
+    """Every section, from a level of headings on, and the figures that they show.
 
-    Args:
-        sections: The sections.
-        level: Of their headings in Markdown: 1 if the report holds nothing else, 2 otherwise.
-        memory: Gives what was made before, and keeps what is made now.
-        pictures: See `repro.report.render.Studio`; these are not remembered.
+    The memory gives what was made before, and keeps what is made now; PNG (`pictures`) are not remembered.
     """
     prints = Prints()
     jobs = [_Job(section, level, elsewhere) for section, elsewhere in zip(sections, _elsewhere(sections), strict=True)]

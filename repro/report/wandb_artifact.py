@@ -48,16 +48,10 @@ class StudyReport:
 def study_report(
     folder: Path, service: Service | None, *, project: str | None = None, entity: str | None = None
 ) -> StudyReport:
-    """The report of a study as its records are now.
+    """The report of a study as its records are now; without a service nobody asks what W&B has.
 
-    Args:
-        folder: The study's folder of runs.
-        service: W&B; None: nobody asks what it has.
-        project: W&B's project. Default: that of the study's runs.
-        entity: W&B's user or team, likewise.
-
-    Raises:
-        UserError: If the records cannot be read, W&B has no such project, cannot be reached or refuses.
+    Project and entity (user or team) are by default those of the study's runs. `UserError` if the records cannot be
+    read, W&B has no such project, cannot be reached or refuses.
     """
     from repro.config import load
     from repro.report.build import files
@@ -90,11 +84,7 @@ def study_report(
 
 
 def send(report: StudyReport) -> None:
-    """Log the artifact ``study-NAME`` of type ``study``, from a run of its own in the study's group.
-
-    Raises:
-        UserError: If W&B fails.
-    """
+    """Log the artifact ``study-NAME`` of type ``study``, from a run of its own in the study's group."""
     import wandb
 
     from repro.tracking.wandb_run import finish, replaying

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,43 +25,43 @@ from repro.measurements.kappa import (
 from repro.measurements.quantities import in_words
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
-from repro.text import stretches
+from repro.text import ranges
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
 _KINDS = {
-    SINGULAR: f"infinite by being {PERFECTLY}",
-    BEYOND: f"infinite by being {OVER}",
+    SINGULAR: f"infinite ({PERFECTLY.replace(' (', ', ')}",
+    BEYOND: f"infinite ({OVER.replace(' (', ', ')}",
     NON_FINITE: "non-finite in its entries",
 }
 
 _OF_A_RUN = {
     "dial": (
         "The dial",
-        """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %), the median
-        over the layers of κ of kernels and of the maps of images that they stand for, and the share of layers whose
-        representation has infinite κ (thick: both kinds of infinite). A learned α is no number, and is left out.""",
+        """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %); the median
+        over the layers of κ of the kernels, and of the linear maps of images that they define; and the share of layers
+        whose representation has infinite κ (thick: both kinds of infinite). Runs with a learned α are left out.""",
     ),
     "trainable-depth": (
         "Trainable depth",
-        """Against the number of weight layers, a line for each remedy: accuracy on the held-out images (dotted: 50 %,
-        from where on a network is said to train), and the share of layers whose representation has infinite κ as a
+        """Against the number of weight layers, one line for each remedy: accuracy on the held-out images (dotted: 50 %,
+        above which we say that a network trains), and the share of layers whose representation has infinite κ as a
         matrix of samples (thick: both kinds of infinite).""",
     ),
     "learning-rates": (
         "Learning rates",
-        """Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up, a line
-        for each optimiser; its best rate is where the line is lowest.""",
+        """Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up, one
+        line for each optimiser; the best rate is where the line is lowest.""",
     ),
     "training-curves": (
         "Training",
         """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy against the
-        optimiser step. Lines are training batches, marks the whole held-out set at the ends of epochs.""",
+        optimiser step. Lines show training batches; marks show the whole held-out set after each epoch.""",
     ),
     "first-layer": (
         "The first layer's weights during training",
-        """Largest singular value of the first layer's weights against the optimiser step, both axes logarithmic (step
-        0, before training, stands at the left).""",
+        """Largest singular value of the first layer's weights against the optimiser step; both axes are logarithmic,
+        and step 0, before training, is at the left.""",
     ),
     "landscape": (
         "The loss around the solution",
@@ -71,9 +72,9 @@ _OF_A_RUN = {
     **{
         f"{measurement}-spectra": (
             f"All singular values of the {measurement}",
-            f"""Singular values of every layer's {words} over the layer's largest, as colour: layers to the right, in
-            each the largest at the top; at the first and the last measurement and between them. What is pink is under
-            float32's precision (1.2e-7).""",
+            f"""Singular values of every layer's {words}, divided by the layer's largest, as colour. Each column is a
+            layer, with its largest singular value at the top. The panels are the first measurement, the last, and some
+            between them. Pink values are below float32's precision (1.2e-7).""",
         )
         for measurement, words in (("weights", "weights"), ("representations", "representation of the fixed probe"))
     },
@@ -145,7 +146,7 @@ def claim_in_words(claim: str) -> str:
         label, _, quantity = word.rpartition(".")
         name = in_words(quantity) if label else None
         words.append(f"{title(label)} {name}" if name else _SIGNS.get(word, word))
-    source = [rest[0].replace(" (", ", ").removesuffix(")")] if rest else []
+    source = [re.sub(r" \(([^()]{2,})\)$", r", \1", rest[0])] if rest else []  # 6.5 (c) stays
     return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
 
 
@@ -155,8 +156,8 @@ def _growth(runs: Sequence[RunRecords]) -> str:
         growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
             factors.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
-    parts = [f"{name} {_span(values)}" for name, values in factors.items()]
-    return f"From the first to the last measurement it was multiplied by: {', '.join(parts)}." if parts else ""
+    parts = [f"{_span(values)} ({name})" for name, values in factors.items()]
+    return f"From the first to the last measurement it was multiplied by {', '.join(parts)}." if parts else ""
 
 
 def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
@@ -171,7 +172,7 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
         for name, tables in by_label.items():
             layers = [table.index[table["kind"] == kind].tolist() for table in tables]
             if any(layers):
-                where = ranges(layers[0]) if len(tables) == 1 else f"{len(tables)} runs"
+                where = ranges(layers[0], most=4) if len(tables) == 1 else f"{len(tables)} runs"
                 counts = _span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
     sound = [name for name, tables in by_label.items() if all((table["kind"] == FINITE).all() for table in tables)]
@@ -187,9 +188,3 @@ def _span(values: Sequence[float | int]) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def ranges(layers: Sequence[int]) -> str:
-    """``[1, 2, 3, 7]`` as ``1 to 3, 7``; of more than four stretches the first three and the last."""
-    texts = [" to ".join(map(str, ends)) for ends in stretches(layers)]
-    return ", ".join(texts if len(texts) <= 4 else [*texts[:3], "…", texts[-1]])

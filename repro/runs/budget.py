@@ -25,11 +25,7 @@ class Budget:
 
     @classmethod
     def of(cls, text: str) -> Budget:
-        """A budget that begins now.
-
-        Raises:
-            UserError: It is no number of minutes above 0.
-        """
+        """A budget that begins now; `UserError` for what is no number of minutes above 0."""
         try:
             minutes = float(text)
         except ValueError:
@@ -42,9 +38,7 @@ class Budget:
 def known_stop(run: RunDirectory, *, here: bool = False) -> dict[str, float]:
     """The longest that a run's last lives had to wait until a request was heard, and for a checkpoint, in seconds.
 
-    Args:
-        run: The run; there may be none yet.
-        here: Return the times only if the run's last life was on this machine.
+    There may be no run yet. `here`: only if its last life was on this machine.
     """
     if here and (not run.lives or run.lives[-1].get("host") != socket.gethostname()):
         return {}

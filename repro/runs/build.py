@@ -18,7 +18,7 @@ from repro.config import Config, signature, to_flat
 from repro.data import ImageData, create_data
 from repro.distributed.processes import check_layout, devices, require_others, several
 from repro.distributed.together import Together, attended, cluster_environment
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput, connect
@@ -60,19 +60,12 @@ def build(
     folder: Path | None = None,
     **trainer_options: Any,
 ) -> Experiment:
-    """Build the network, the data and the trainer of a configuration; seeds every generator first.
+    """Build network, data and trainer of a configuration, whose batch size is a number; seeds every generator.
 
     Nothing is attached to them or replaced afterwards: what a callback needs of the data it fetches in its ``setup``.
-
-    Args:
-        config: The configuration, checked; its batch size is a number.
-        loggers: The trainer's.
-        callbacks: The trainer's.
-        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
-        **trainer_options: In place of the configuration's, as `lightning.pytorch.Trainer` takes them.
-
-    Raises:
-        UserError: If the data are missing, damaged or too few, or the network cannot be built.
+    Features that do not fit into memory are kept in `folder`, by default the trainer's ``default_root_dir``. The
+    trainer's options go in place of the configuration's. `UserError` where the data are missing, damaged or too few, or
+    the network cannot be built.
     """
     quiet()
     require_trusted(config)
@@ -166,7 +159,7 @@ def _trainer(
     except MisconfigurationException as error:  # no such accelerator here, or fewer devices
         raise UserError(
             f"trainer.accelerator is {config.trainer.accelerator} and trainer.devices {config.trainer.devices}, which "
-            f"this machine does not have ({next(iter(str(error).splitlines()), '')})"
+            f"this machine does not have ({first_line(error)})"
         ) from error
 
 
@@ -193,11 +186,8 @@ def _connected(config: Config, network: nn.Module, data: ImageData) -> SkipToOut
 def restore(config: Config, checkpoint: Path, **trainer_options: Any) -> tuple[Experiment, dict[str, Any]]:
     """Build a configuration's experiment with a checkpoint's weights; options as for `build`.
 
-    Returns:
-        The experiment, and the checkpoint's content; of a card's weights those, with epoch and global_step.
-
-    Raises:
-        UserError: If the checkpoint cannot be read, is another network's, or the data are missing.
+    Returns the experiment and the checkpoint's content; of a card's weights those, with epoch and global_step.
+    `UserError` if the checkpoint cannot be read, is another network's, or the data are missing.
     """
     experiment = build(config, **trainer_options)
     alone = checkpoint.suffix == ".safetensors"
@@ -211,14 +201,10 @@ def restore(config: Config, checkpoint: Path, **trainer_options: Any) -> tuple[E
 
 
 def evaluate(config: Config, checkpoint: Path) -> dict[str, float]:
-    """Evaluate a checkpoint on the training set and every held-out part.
+    """Evaluate a checkpoint on the training set and every held-out part: ``train_accuracy``, ``test_cross_entropy`` ...
 
-    Returns:
-        ``train_accuracy``, ``train_cross_entropy``, ``test_accuracy`` ...
-
-    Raises:
-        UserError: As `restore`, and where the processes are others than the configuration asks for.
-        PeerLost: Another process has gone.
+    `UserError` as from `restore`, and where the processes are others than the configuration asks for; `PeerLost` if
+    another process has gone.
     """
     check_layout(config)
     require_others(config)

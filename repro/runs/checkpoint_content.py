@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.errors import UserError, no_pipe, refusing
+from repro.errors import UserError, first_line, no_pipe, refusing
 
 _KINDS: dict[str, type] = {
     "state_dict": dict,
@@ -24,15 +24,11 @@ _KINDS: dict[str, type] = {
 
 
 def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint that this package has written.
-
-    Raises:
-        UserError: It cannot be read, or is something else.
-    """
+    """The content of a checkpoint that this package has written; `UserError` if it cannot be read or is none."""
     try:
         content = torch.load(no_pipe(path), map_location=map_location, weights_only=True)
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise _unusable(path, reason) from error
     if wrong := _wrong(content):
         raise _unusable(path, f"it is none of ours: {wrong}")
@@ -86,11 +82,7 @@ _NETWORK = "network."
 
 
 def write_weights(checkpoint: Path, path: Path) -> None:
-    """Write the network's weights of a checkpoint as safetensors, named as in the network's ``state_dict``.
-
-    Raises:
-        UserError: The checkpoint cannot be read, or the file cannot be written.
-    """
+    """Write the network's weights of a checkpoint as safetensors, named as in the network's ``state_dict``."""
     from safetensors.torch import save
 
     content = read_weights(checkpoint) if checkpoint.suffix == path.suffix else read(checkpoint)
@@ -104,11 +96,7 @@ def write_weights(checkpoint: Path, path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """What `write_weights` wrote: ``state_dict``, ``epoch``, ``global_step``; safetensors hold no code.
-
-    Raises:
-        UserError: It cannot be read, or is something else.
-    """
+    """What `write_weights` wrote: ``state_dict``, ``epoch``, ``global_step``; safetensors hold no code."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -117,4 +105,4 @@ def read_weights(path: Path) -> dict[str, Any]:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
             return {"state_dict": weights, **{key: int(facts.get(key, 0)) for key in ("epoch", "global_step")}}
     except (OSError, SafetensorError, ValueError) as error:
-        raise _unusable(path, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+        raise _unusable(path, first_line(error)) from error

@@ -19,18 +19,15 @@ from torch import nn
 
 from repro.config import Config, signature
 from repro.distributed.processes import is_first_rank
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, no_pipe, unlike
 from repro.records import RunDirectory
 from repro.runs.checkpoint_content import other_weights, read
 
 
 class CheckpointFile(CheckpointIO):
-    """How Lightning writes and reads the checkpoints of a run.
+    """How Lightning writes and reads the checkpoints of a run, which carry the `signature` of its result.
 
     The file is a zip archive, as torch writes it, whose entries carry CRC-32 checksums.
-
-    Args:
-        signature: What determines the run's result (`signature`).
     """
 
     def __init__(self, signature: str) -> None:
@@ -59,11 +56,7 @@ class CheckpointFile(CheckpointIO):
                 temporary.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-        """Read a checkpoint without running any code that the file might hold.
-
-        Raises:
-            UserError: The checkpoint cannot be used, or is another run's.
-        """
+        """Read a checkpoint without running any code that it might hold; `UserError` if it is another run's."""
         assert weights_only
         content = read(Path(path), map_location or "cpu")
         refuse_foreign(content, self.signature, Path(path))
@@ -78,19 +71,14 @@ class CheckpointFile(CheckpointIO):
 
 def refuse_foreign(content: dict[str, Any], signature: str, path: Path) -> None:
     """Raise `UserError` if a checkpoint says that it belongs to another configuration; options it lacks are new."""
-    saved, own = json.loads(content.get("signature", "{}")), json.loads(signature)
-    different = [
-        f"{key} is {saved[key]} there and {own[key]} here" for key in own if saved.get(key, own[key]) != own[key]
-    ]
-    if different:
-        raise UserError(f"checkpoint '{path}' is another run's: {'; '.join(different)}; move it out of the way")
+    if different := unlike(json.loads(content.get("signature", "{}")), json.loads(signature)):
+        raise UserError(f"checkpoint '{path}' is another run's: {different}; move it out of the way")
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint file, by its checksums; None if it is sound.
 
-    Raises:
-        UserError: It cannot be read, now: that says nothing of what it holds.
+    `UserError` if it cannot be read now: that says nothing of what it holds.
     """
     try:
         with zipfile.ZipFile(no_pipe(path)) as archive:
@@ -132,12 +120,7 @@ def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Pat
 
 
 def adopt(path: Path, folder: Path, config: Config) -> None:
-    """Copy another run's checkpoint as one of this configuration's.
-
-    Raises:
-        OSError: It cannot be written.
-        UserError: It cannot be read.
-    """
+    """Copy another run's checkpoint as one of this configuration's; `OSError` if it cannot be written."""
     file = CheckpointFile(signature(config))
     file.save_checkpoint(read(path), folder / path.name)
     if file.error is not None:

@@ -32,12 +32,7 @@ class RunCheckpoints(Checkpoint):
 
     The newest ones are kept, and ``best.ckpt``, of the best validation accuracy at an epoch's end, if there is a
     validation split. As a `Checkpoint` it comes after all other callbacks, so that what they record at an epoch's end
-    is recorded before the epoch counts as done.
-
-    Args:
-        run: The run's directory.
-        intervals: How often, and how many are kept.
-        stop: The request to stop, looked at after each batch.
+    is recorded before the epoch counts as done. The request to stop is looked at after each batch.
     """
 
     def __init__(self, run: RunDirectory, intervals: TrainerConfig, *, stop: StopRequest) -> None:
@@ -130,9 +125,7 @@ class RunCheckpoints(Checkpoint):
         """Leave an evaluation that takes too long."""
         self._leave(trainer)
 
-    def on_test_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
-        """Leave an evaluation that takes too long."""
-        self._leave(trainer)
+    on_test_batch_end = on_validation_batch_end
 
     def _look(self) -> None:
         """Note the longest time between two looks for a request to stop: a step, a measurement, an epoch's end."""
@@ -189,11 +182,7 @@ class RunCheckpoints(Checkpoint):
             raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=signal)
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:
-        """Save a checkpoint, on all ranks at once; rank 0 writes.
-
-        Raises:
-            CannotSave: The disk is full, or refuses otherwise; the earlier checkpoint is there.
-        """
+        """Save a checkpoint, on all ranks at once; rank 0 writes. `CannotSave` if the disk is full or refuses."""
         began = time.monotonic()
         path = self._path(trainer.global_step)
         trainer.save_checkpoint(path)

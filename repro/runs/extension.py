@@ -19,12 +19,7 @@ def longest_shorter(run: RunDirectory, config: Config, fingerprint: str) -> RunD
 
     None where the learning rate depends on the number of epochs: the steps that both have would differ; or where the
     shorter one may have ended before its last epoch's end. None for several processes: they start at once, and would
-    not all find the checkpoint.
-
-    Args:
-        run: The longer run's directory.
-        config: Its configuration.
-        fingerprint: Fingerprint of its data and of the user's own code.
+    not all find the checkpoint. The fingerprint is that of data and of the user's own code.
     """
     training = config.training
     by_length = training.schedule == "cosine" or (training.schedule == "milestones" and training.milestones)

@@ -74,13 +74,7 @@ def requeue(number: int) -> Answer | None:
     """Put this process's SLURM job back into the queue, if the signal that stopped it asks for that.
 
     SIGUSR1 and SIGUSR2 do: the time limit is near. SIGTERM does if the job makes room for another and would not come
-    back by itself.
-
-    Args:
-        number: The signal.
-
-    Returns:
-        What became of it; None if nothing was to be done.
+    back by itself. Returns what became of it; None if nothing was to be done.
     """
     name = job(os.environ)
     if name is None or number not in (*USER_SIGNALS, signal.SIGTERM):

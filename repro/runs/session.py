@@ -50,18 +50,11 @@ def fit(
     anew: bool = False,
     label: str | None = None,
 ) -> dict[str, Any]:
-    """Train to the end, going on from the newest checkpoint if there is one, and evaluate.
+    """Train to the end, going on from the newest checkpoint if there is one, and evaluate; returns the run's state.
 
-    Args:
-        config: The run's configuration, checked.
-        run: Its directory, prepared, locked by the caller's process until this returns.
-        stop: The request to stop, which listens already.
-        fingerprint: Of the data and of the user's own code.
-        anew: Look for no checkpoint: rank 0 may not have set an earlier run aside yet.
-        label: What progress is shown under. Default: the run's name.
-
-    Returns:
-        The run's state.
+    The directory is prepared, and locked by the caller's process until this returns; the request to stop listens
+    already. The fingerprint is of the data and of the user's own code. `anew` looks for no checkpoint: rank 0 may not
+    have set an earlier run aside yet. Progress is shown under `label`, by default the run's name.
 
     Raises:
         Interrupted: The run was asked to stop; its checkpoint is saved.
@@ -140,14 +133,7 @@ def _measuring(config: Config) -> MeasureCallback:
 
 
 class RunSession(Callback):
-    """Records one session of a run: that it runs, on what, and how it ended.
-
-    Args:
-        config: The run's configuration, checked.
-        run: Its directory, prepared and locked.
-        stop: The request to stop.
-        checkpoint: Where it goes on from.
-    """
+    """Records one session of a run: that it runs, on what, from which checkpoint, and how it ended."""
 
     def __init__(self, config: Config, run: RunDirectory, stop: StopRequest, *, checkpoint: Path | None) -> None:
         self.config, self.run = config, run
@@ -177,11 +163,7 @@ class RunSession(Callback):
         return None if self.checkpoint is None else self.checkpoint.name
 
     def follow(self, name: str | None) -> None:
-        """Go on from the checkpoint that rank 0 goes on from.
-
-        Raises:
-            UserError: This process does not see it.
-        """
+        """Go on from the checkpoint that rank 0 goes on from; `UserError` if this process does not see it."""
         if name == self.start_name:
             return
         path = None if name is None else self.run.checkpoints / name

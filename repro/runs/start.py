@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from repro.config import Config, determining, former_identity, identity, load, run_name, to_flat, to_yaml
 from repro.distributed.processes import check_layout, is_first_rank, require_others
-from repro.errors import UserError
+from repro.errors import UserError, unlike
 from repro.records import NO_SPACE, RunDirectory
 from repro.runs.extension import go_on_from, longest_shorter
 from repro.runs.stop import CannotSave, StopRequest
@@ -44,14 +44,8 @@ def resolve(config: Config, base: Config | None = None) -> ResolvedRun:
     """Check a configuration, once, and find its run.
 
     A run is found by its identity, so that the same configuration written in another way is the same run; one that an
-    older version made is found by the identity that it gave.
-
-    Args:
-        config: The run's configuration.
-        base: What it builds on, for the readable part of a new name.
-
-    Raises:
-        UserError: For anything that `repro.runs.validation.check` refuses.
+    older version made is found by the identity that it gave. A new name's readable part is what differs from `base`.
+    `UserError` for anything that `repro.runs.validation.check` refuses.
     """
     config, base = full_batch(config), base or Config()
     if base.data.batch_size == "full":
@@ -88,21 +82,12 @@ def is_result_of(run: RunDirectory, config: Config) -> bool:
 def start(
     run: Config | ResolvedRun, *, again: bool = False, label: str | None = None, ends: float = math.inf
 ) -> StartOutcome:
-    """Run a configuration to its end.
+    """Run a configuration to its end; or, by `ends` of `time.monotonic`, until shortly before, with a checkpoint.
 
-    A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless
-    `again` asks for a new one (the old directory is renamed, not overwritten). Another number of epochs is another run;
-    where no milestone depends on that number, it goes on from where a shorter one ended.
-
-    Args:
-        run: Its configuration, resolved or not.
-        again: Start anew even if the run is finished.
-        label: What progress is shown under.
-        ends: When all has to be over, by `time.monotonic`: it stops before, with a checkpoint.
-
-    Raises:
-        UserError: For a mistake in the configuration, missing data, or a directory in use; a directory made for
-            nothing is removed.
+    A new run begins; an unfinished one goes on from its newest checkpoint; a finished one is left alone, unless `again`
+    asks for a new one (the old directory is renamed, not overwritten). Another number of epochs is another run; where
+    no milestone depends on that number, it goes on from where a shorter one ended. `UserError` for a mistake in the
+    configuration, missing data, or a directory in use; a directory made for nothing is removed.
     """
     stop = StopRequest(ends)
     with stop.listening():
@@ -124,8 +109,7 @@ def start(
 def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterator[bool]:
     """The run's directory, made if it is new, and locked; the errors of what is done there put into words.
 
-    Yields:
-        Whether there is anything to do.
+    Yields whether there is anything to do.
     """
     config, run = resolved.config, resolved.directory
     check_layout(config)
@@ -205,32 +189,19 @@ def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
 
 def _same(run: RunDirectory, config: Config) -> None:
     """Refuse a directory whose configuration is another run's."""
-    recorded, wanted = determining(load(run.config_path)), determining(config)
-    recorded, wanted = {**wanted, **recorded}, {**recorded, **wanted}  # some keys belong to some configurations alone
-    different = [
-        f"{key} is {recorded[key]} there and {wanted[key]} here" for key in wanted if recorded[key] != wanted[key]
-    ]
-    if different:
-        raise UserError(f"'{run.path}' is another run's: {'; '.join(different)}; name another with --name or --study")
+    if different := unlike(determining(load(run.config_path)), determining(config)):
+        raise UserError(f"'{run.path}' is another run's: {different}; name another with --name or --study")
 
 
 def stored(path: str | Path) -> tuple[RunDirectory, Config]:
-    """An existing run with its configuration, which says where it lies now.
-
-    Raises:
-        UserError: If `path` is not a run directory or its configuration cannot be read.
-    """
+    """An existing run with its configuration, which says where it lies now."""
     run = RunDirectory.open(path)
     config = load(run.config_path)
     return run, dataclasses.replace(config, runs=str(run.path.parent.parent), study=run.study)
 
 
 def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
-    """A run with its configuration and one of its checkpoints: the one at `path`, or the newest of a directory's.
-
-    Raises:
-        UserError: As `stored`, and if there is no such checkpoint or none at all.
-    """
+    """A run with its configuration and one of its checkpoints: the one at `path`, or the newest of a directory's."""
     path = Path(path)
     if path.suffix == ".ckpt" or path.name == RunDirectory.WEIGHTS:
         if not path.is_file():
@@ -242,11 +213,7 @@ def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:
 
 
 def newest_checkpoint(run: RunDirectory) -> Path:
-    """The newest of a run's checkpoints; of a card's folder its weights.
-
-    Raises:
-        UserError: It has none.
-    """
+    """The newest of a run's checkpoints, of a card's folder its weights; `UserError` if it has none."""
     if not (saved := run.saved_checkpoints() or [path for path in [run.weights_path] if path.is_file()]):
         raise UserError(f"'{run.path}' has no checkpoint; repro fit makes one")
     return saved[-1]

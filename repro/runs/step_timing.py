@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor
 
 from repro.config import Config
@@ -29,16 +29,16 @@ class _Clock(Callback):
         self.training: list[float] = []
         self.evaluation: list[float] = []
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, *_: object) -> None:
         self.training.append(_now())
 
-    def on_train_batch_end(self, *args: object) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, *_: object) -> None:
         self.training.append(_now())
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_test_start(self, *_: object) -> None:
         self.evaluation.append(_now())
 
-    def on_test_batch_end(self, *args: object) -> None:  # noqa: ARG002
+    def on_test_batch_end(self, *_: object) -> None:
         self.evaluation.append(_now())
 
 
@@ -57,13 +57,9 @@ def _typical(moments: list[float]) -> float:
 def time_run(config: Config, steps: int) -> tuple[float, str, int]:
     """How long each step of a run of `steps` steps takes on this machine.
 
-    Returns:
-        Seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the GPU's
-        name; bytes of a checkpoint.
-
-    Raises:
-        UserError: For a mistake in the configuration, missing data, or a run whose steps cannot be timed alone:
-            random features are computed for all images before the first step.
+    Returns seconds of a step, its share of the evaluations included, its measurements not; the device, ``CPU`` or the
+    GPU's name; bytes of a checkpoint. `UserError` for a run whose steps cannot be timed alone: random features are
+    computed for all images before the first step.
     """
     if config.model.train == "output":
         raise UserError("random features are computed for all images before the first step; run the cell to know")

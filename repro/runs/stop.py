@@ -38,11 +38,9 @@ def defer_user_signals() -> None:
 
 
 class Interrupted(Exception):
-    """The run was asked to stop and did so, with a checkpoint.
+    """The run was asked to stop, by a signal (its number), `TAKEN_OVER` or `OUT_OF_TIME`, and did so at a checkpoint.
 
-    Args:
-        message: Where it stopped, for the user.
-        signal: What asked: a signal's number, `TAKEN_OVER` or `OUT_OF_TIME`.
+    The message says where it stopped.
     """
 
     def __init__(self, message: str, *, signal: int = signal.SIGINT) -> None:
@@ -57,8 +55,7 @@ class CannotSave(Exception):
 class StopRequest:
     """Whether a signal came, or the time is up. The handler only sets a flag: anything more hangs under DDP.
 
-    Args:
-        ends: When all has to be over, by `time.monotonic`; infinite: whenever it is.
+    All has to be over when `time.monotonic` is at `ends`; infinite: whenever it is.
     """
 
     def __init__(self, ends: float = math.inf) -> None:

@@ -22,11 +22,6 @@ class StopWhen(Checkpoint):
     It saves nothing: as a `Checkpoint` it comes after the module has recorded an epoch. The training ends as at its
     last step, measured and evaluated. The rule reads the record as anyone could, so that a run that was killed ends at
     the same step.
-
-    Args:
-        rule: The rule.
-        run: The run's directory, whose record it reads.
-        measuring: The measuring callback, if anything is measured.
     """
 
     def __init__(self, rule: StopRule, run: RunDirectory, measuring: MeasureCallback | None) -> None:

@@ -38,10 +38,7 @@ _MOST_IMAGES = 256
 def is_wide(network: nn.Module, image: Tensor, batch_size: int) -> bool:
     """Whether the layers of a network have so much to do for a batch that threads could share it.
 
-    Args:
-        network: Any network; left as it was.
-        image: One image, on the network's device.
-        batch_size: Images of a batch.
+    The image is on the network's device; the network is left as it was.
     """
     image = fitted(network, image)
     with preserve_state(network), FlopCounterMode(display=False) as counter:
@@ -54,12 +51,7 @@ def is_wide(network: nn.Module, image: Tensor, batch_size: int) -> bool:
 def set_threads_to_look(network: nn.Module, image: Tensor, batch_size: int) -> None:
     """Set the number of threads for evaluating and measuring: all for a wide network, else one; nothing is timed.
 
-    Leaves a script's or notebook's threads alone.
-
-    Args:
-        network: What is looked at.
-        image: One image, on its device.
-        batch_size: Images of a batch.
+    Leaves a script's or notebook's threads alone. The image is on the network's device.
     """
     if prepared():
         elsewhere = image.device.type != "cpu"
@@ -70,11 +62,8 @@ def set_threads_to_look(network: nn.Module, image: Tensor, batch_size: int) -> N
 class Threads(Callback):
     """Sets the number of threads of a run when its data are there, unless a script or notebook trains it; says it.
 
-    Results depend on the number in their last bits, so that a run that goes on takes the one that it began with.
-
-    Args:
-        batch_size: Images of a training batch.
-        recorded: The number of threads of the run's last session, and the device's name.
+    Results depend on the number in their last bits, so that a run that goes on takes the one that it began with:
+    `recorded` is that of the run's last session, and the device's name.
     """
 
     def __init__(self, batch_size: int, recorded: tuple[int, str] | None = None) -> None:

@@ -24,15 +24,10 @@ def network_options(config: Config) -> dict[str, object]:
 def train_samples(config: Config, asking: str) -> int:
     """How many training images the configuration leaves.
 
-    Args:
-        config: The configuration.
-        asking: The option that needs to know, for the error.
-
-    Raises:
-        UserError: For a data set by import path, whose number is not known beforehand.
+    `UserError` names the option that asks, for a data set by import path, whose number is not known beforehand.
     """
     if ":" in config.data.name:
-        raise UserError(f"{asking} needs one of the data sets by name; give a number for '{config.data.name}'")
+        raise UserError(f"{asking} works only with data sets of this package; give a number for '{config.data.name}'")
     if config.data.train_size:
         return config.data.train_size
     count = data.counted(config.data.name, config.data.root).train
@@ -42,11 +37,7 @@ def train_samples(config: Config, asking: str) -> int:
 
 
 def full_batch(config: Config) -> Config:
-    """The configuration with the batch size ``full`` replaced by its number, so that both are the same run.
-
-    Raises:
-        UserError: For a data set by import path, whose number of images is not known beforehand.
-    """
+    """The configuration with the batch size ``full`` replaced by its number, so that both are the same run."""
     if config.data.batch_size != "full":
         return config
     return with_batch_size(config, train_samples(config, "data.batch_size full"))
@@ -83,11 +74,7 @@ def _measures(config: Config) -> bool:
 
 
 def require_trusted(config: Config) -> None:
-    """Refuse a configuration that names untrusted code; call it before anything that it names is imported.
-
-    Raises:
-        UserError: It says what would be imported, and how to trust it.
-    """
+    """Refuse a configuration that names untrusted code; call it before anything that it names is imported."""
     for key, name, arguments in zip(
         CODE_KEYS,
         (config.model.network, config.data.name),
@@ -110,11 +97,7 @@ def own_code(config: Config) -> dict[str, str]:
 
 
 def check_names(config: Config) -> None:
-    """Check what can be checked without looking at data, which may be elsewhere.
-
-    Raises:
-        UserError: For an unknown network, depth, data set or measurement, or options that a data set does not take.
-    """
+    """Check what can be checked without looking at data, which may be elsewhere."""
     require_trusted(config)
     if ":" not in config.data.name:
         _check_data_options(config, data.dataset(config.data.name))
@@ -126,15 +109,7 @@ def check_names(config: Config) -> None:
 
 
 def check(config: Config) -> str:
-    """Check names, combinations and data files.
-
-    Returns:
-        The data's fingerprint, and that of the user's own code.
-
-    Raises:
-        UserError: As `check_names`, and for options that do not go together, missing or damaged data, or sizes that the
-            data do not have.
-    """
+    """Check names, combinations and data files; returns the data's fingerprint, with that of the user's own code."""
     check_names(config)
     _check_combinations(config)
     if ":" not in config.data.name:
@@ -152,20 +127,22 @@ def check(config: Config) -> str:
 
 
 def _check_sizes(config: Config, dataset: data.Dataset) -> None:
-    """Refuse parts, batches and probes that are larger than what the data have."""
-    name, wanted = config.data.name, config.data
+    """Refuse parts, batches and probes that are larger than what the data have, all of them at once."""
+    name, wanted, wrong = config.data.name, config.data, []
     kept = dataset.train - wanted.validation_size
     if wanted.train_size is not None and wanted.train_size > kept:
-        raise UserError(f"data.train_size is {wanted.train_size}; {name} leaves {kept} images")
-    kept = wanted.train_size or kept
+        wrong.append(f"data.train_size is {wanted.train_size}; {name} leaves {kept} images")
+    kept = min(kept, wanted.train_size or kept)
     if wanted.test_size is not None and wanted.test_size > dataset.test:
-        raise UserError(f"data.test_size is {wanted.test_size}; {name} has {dataset.test} images")
-    for key, size in (
-        ("data.batch_size", int(full_batch(config).data.batch_size)),
-        ("measure.probe_size", config.measure.probe_size if _measures(config) else 0),
-    ):
-        if size > kept:
-            raise UserError(f"{key} is {size}; allowed: up to the {kept} training images")
+        wrong.append(f"data.test_size is {wanted.test_size}; {name} has {dataset.test} images")
+    sizes = {
+        "data.batch_size": int(full_batch(config).data.batch_size),
+        "measure.probe_size": config.measure.probe_size if _measures(config) else 0,
+    }
+    if larger := [f"{key} is {size}" for key, size in sizes.items() if size > kept]:
+        wrong.append(f"{', '.join(larger)}; allowed: up to the {kept} training images")
+    if wrong:
+        raise UserError("; ".join(wrong))
 
 
 def _check_combinations(config: Config) -> None:
@@ -177,9 +154,9 @@ def _check_combinations(config: Config) -> None:
             "take sgd or adamw"
         )
     if model.solver == "exact" and optimizer != "sgd":
-        raise UserError(f"model.solver exact takes no step; leave training.optimizer {optimizer} out")
+        raise UserError(f"model.solver exact makes no training steps; leave training.optimizer {optimizer} out")
     if model.solver == "exact" and config.training.stop_when is not None:
-        raise UserError("model.solver exact takes no step; leave training.stop_when out")
+        raise UserError("model.solver exact makes no training steps; leave training.stop_when out")
     if model.train == "output" and config.data.augmentation != "none":
         raise UserError(
             "model.train output computes each image's features once, and data.augmentation "
@@ -189,7 +166,7 @@ def _check_combinations(config: Config) -> None:
         raise UserError("model.skip_scale is for skip connections to the output; set model.skip_neurons with it")
     if model.skip_scale is not None and model.train == "output":
         raise UserError(
-            "model.skip_scale is for networks trained whole: weights of the output alone take up any factor"
+            "model.skip_scale needs model.train all: if only the output trains, its weights absorb any factor"
         )
     if model.skip_scale == 0 and model.skip_head == "replace":
         raise UserError("model.skip_scale 0 with model.skip_head replace leaves no output; take skip_head add")

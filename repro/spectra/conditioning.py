@@ -19,20 +19,20 @@ from repro.spectra.unfold import distinct_modes, unfolded_shape
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """What is known of some matrices: five vectors on the CPU, one entry a matrix, in the order in which they came."""
+    """Results for several matrices: vectors on the CPU with one entry for each matrix, in the given order."""
 
     sigma_max: Float[Tensor, " matrices"]
     """Largest singular value. NaN for a matrix with NaN or infinite entries and for one without entries."""
     sigma_min: Float[Tensor, " matrices"]
-    """The min(rows, columns)-th singular value as it was computed, whatever the infinity rule says. NaN as above."""
+    """Smallest of the min(rows, columns) singular values, as computed, also of a singular matrix. NaN as above."""
     condition_number: Float[Tensor, " matrices"]
-    """σmax/σmin (Oyedotun, Eq. 8), infinite where the matrix counts as singular. NaN as above."""
+    """σmax/σmin (Oyedotun, Eq. 8); infinite if the matrix counts as singular. NaN as above."""
     rank: Float[Tensor, " matrices"]
-    """How many singular values are over tolerance · σmax; floating, since NaN where entries are not finite."""
+    """Number of singular values over tolerance · σmax; floating point, since it is NaN if entries are not finite."""
     finite: Bool[Tensor, " matrices"]
     """Whether all entries of the matrix are finite."""
     values: tuple[Float[Tensor, " _"], ...] | None = None
-    """All singular values of each matrix, descending, if they were asked for."""
+    """All singular values of each matrix, descending, if they are kept."""
 
     def split(self, lengths: Sequence[int]) -> list[Conditioning]:
         """Consecutive parts with the given numbers of entries."""
@@ -58,9 +58,9 @@ def default_tolerance(dtype: torch.dtype, shape: Sequence[int]) -> float:
 def conditioning(
     matrices: Sequence[Tensor], *, tolerance: float | None = None, block: int | None = None
 ) -> Conditioning:
-    """Conditioning of matrices of mixed shapes, dtypes and devices; those of one shape, turned or not, go together.
+    """Compute the conditioning of matrices of any shapes, dtypes and devices; equal shapes are computed together.
 
-    A matrix counts as singular, and its condition number is infinite, where σmin ≤ tolerance · σmax; its rank is the
+    A matrix counts as singular, and its condition number is infinite, if σmin ≤ tolerance · σmax. Its rank is the
     number of singular values over tolerance · σmax. So a zero matrix has κ = inf and rank 0, a single row or column has
     κ = 1 unless it is zero, and a matrix without entries has rank 0 and no singular value (NaN).
 

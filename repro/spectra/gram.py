@@ -19,12 +19,9 @@ _BAND = 24
 
 
 def add_grams(group: list[Tensor], grams: Mapping[int, Float[Tensor, "group short short"]], elements: int) -> None:
-    """Add the Gram matrices (their lower triangles) of the unfoldings of tensors of one shape to what is there.
+    """Add the Gram matrices (their lower triangles) of the unfoldings of tensors of one shape to those of each mode.
 
-    Args:
-        group: The tensors.
-        grams: The matrices of each mode, to add to: float64, on the tensors' device if that has float64.
-        elements: How many elements are in float64 at one time.
+    These are float64, on the tensors' device if that has float64; so many elements are in float64 at one time.
     """
     if group[0].numel() > elements:
         for mode, gram in grams.items():

@@ -24,13 +24,8 @@ def lanczos(product: Product, start: Float[Tensor, " side"], *, steps: int, tole
 
     It ends early where the largest and the smallest are within tolerance · |the largest in magnitude|, and where the
     vectors reach no further: the values are then eigenvalues. Ends that are clustered converge slowly; `Ritz.errors`
-    says how far they are off. As many vectors as steps are held. NaN alone where a product is not finite.
-
-    Args:
-        product: The matrix times a vector.
-        start: Not zero; an eigenvector that it has no part of is not found.
-        steps: At most.
-        tolerance: See above.
+    says how far they are off. As many vectors as steps are held. NaN alone where a product is not finite. The start is
+    not zero; an eigenvector that it has no part of is not found.
     """
     vector = start / start.norm()
     basis: list[Tensor] = []
@@ -63,13 +58,9 @@ def lanczos(product: Product, start: Float[Tensor, " side"], *, steps: int, tole
 
 
 def signs(side: int, count: int, generator: torch.Generator, like: Tensor) -> Iterator[Float[Tensor, " side"]]:
-    """Random vectors of ±1 (Hutchinson 1990): the mean of v·Av over them is the trace of A, exactly if A is diagonal.
+    """Random vectors of ±1 (Hutchinson 1990), as many as `count`, of a side, of the dtype and device of `like`.
 
-    Args:
-        side: Side of the matrix.
-        count: How many.
-        generator: On the CPU.
-        like: Whose dtype and device they have.
+    The mean of v·Av over them is the trace of A, exactly if A is diagonal. The generator is on the CPU.
     """
     for _ in range(count):
         bits = torch.randint(2, (side,), generator=generator, dtype=torch.int8)

@@ -15,7 +15,7 @@ from repro.spectra.singular_values import singular_values
 
 @torch.no_grad()
 def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = None) -> list[Float[Tensor, " values"]]:
-    """Singular values of every mode-n unfolding, as the higher-order SVD of a tensor has them.
+    """Compute the singular values of every mode-n unfolding of a tensor, as in the higher-order SVD.
 
     De Lathauwer, De Moor and Vandewalle, "A multilinear singular value decomposition" (2000); what Oyedotun means by
     singular values "of model tensors".
@@ -44,18 +44,18 @@ def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = 
 def mode_conditioning(
     tensor: Shaped[Tensor, "..."], *, tolerance: float | None = None, block: int | None = None, keep: bool = False
 ) -> Conditioning:
-    """Conditioning of every mode-n unfolding of one tensor, in the order of its dimensions.
+    """Compute the conditioning of every mode-n unfolding of one tensor, in the order of its dimensions.
 
-    What `conditioning([unfold(tensor, mode) for mode in range(tensor.ndim)])` gives, without the unfoldings: a tensor
-    larger than a block is read block by block, so that beside it there are a few blocks and, for one mode at a time,
-    a few matrices of the mode's short side squared. The exact path reads it a second time in the same way.
+    The result is that of `conditioning([unfold(tensor, mode) for mode in range(tensor.ndim)])`, with less memory: a
+    large tensor is read block by block, so that only a few blocks are needed, and for one mode at a time a few square
+    matrices of the mode's short side. The exact path reads the tensor a second time in the same way.
 
     Args:
         tensor: A real tensor, such as the weights of a convolution or a representation (images × channels × height ×
             width).
         tolerance: As for `conditioning`.
         block: As for `conditioning`.
-        keep: Whether all singular values are wanted, as `Conditioning.values`.
+        keep: Whether to keep all singular values in `Conditioning.values`.
 
     Raises:
         UserError: The tensor is complex or has no dimension.
@@ -74,7 +74,7 @@ def mode_conditionings(
     block: int | None = None,
     keep: bool = False,
 ) -> list[Conditioning]:
-    """`mode_conditioning` of many tensors: those of the same shape are converted once and go through together.
+    """`mode_conditioning` of many tensors; those of the same shape are computed together.
 
     Example:
         >>> one, other = mode_conditionings([torch.eye(3), torch.randn(8, 4, 3, 3)])

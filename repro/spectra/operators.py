@@ -99,14 +99,11 @@ class _Frequencies(NamedTuple):
 def operator_conditionings(
     convolutions: Sequence[Convolution], *, tolerance: float | None = None
 ) -> list[Conditioning]:
-    """Conditioning of each convolution's map, one entry each.
+    """Conditioning of each convolution's map, one entry each, computed on the host.
 
     As for matrices, σmin is the min(rows, columns)-th singular value of the map, the rank counts those over tolerance ·
-    σmax, and κ is infinite where σmin is not; NaN where the weight has NaN or infinite entries.
-
-    Args:
-        convolutions: On any device; computed on the host.
-        tolerance: Relative size up to which a singular value counts as zero; `default_tolerance` of a block if None.
+    σmax, and κ is infinite where σmin is not; NaN where the weight has NaN or infinite entries. Without a tolerance
+    each block has its `default_tolerance`.
     """
     table = torch.full((4, len(convolutions)), torch.nan, dtype=torch.float64)
 
@@ -232,7 +229,7 @@ def _fold(
     one, layers = alike[0], len(alike)
     weights = torch.stack([layer.weight.detach().to("cpu", torch.float64) for layer in alike])
     scales = weights.flatten(1).abs().amax(1)
-    scales = torch.where(scales > 0, 2.0 ** torch.frexp(scales).exponent, 1.0)
+    scales = torch.where(scales > 0, scales / (2 * torch.frexp(scales).mantissa), 1.0)  # 2.0 ** exponent is float32
     axes = len(one.image)
     stride, dilation = one.stride or (1,) * axes, one.dilation or (1,) * axes
     sides = [step * size for step, size in zip(stride, one.grid, strict=True)]

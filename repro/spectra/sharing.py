@@ -21,11 +21,7 @@ _AS_GOOD = 1.05
 
 
 class Dealer:
-    """Gives items that show up one at a time to whoever has least so far, as Graham's rule (1969) has it.
-
-    Args:
-        parts: How many there are to give to.
-    """
+    """Gives items that show up one at a time to the one of `parts` that has least so far, by Graham's rule (1969)."""
 
     def __init__(self, parts: int) -> None:
         self._loads = [0.0] * parts
@@ -61,11 +57,8 @@ def in_threads(work: Callable[[list[int]], None], costs: Sequence[float]) -> Non
 
     LAPACK takes matrices one after the other, and small products gain little from a team of threads: as many items at a
     time as there are threads keep all processors busy. An item that is dearer than a thread's fair share goes before
-    the others, with torch's whole team.
-
-    Args:
-        work: Does the items with these indices, in the caller's no_grad or inference mode.
-        costs: The cost of each item, as `repro.spectra.cost` estimates it.
+    the others, with torch's whole team. `work` does the items with these indices, in the caller's no_grad or inference
+    mode; costs are those of `repro.spectra.cost`.
     """
     team = torch.get_num_threads()
     threads = min(team, MOST_THREADS, len(costs))

@@ -63,16 +63,11 @@ class Unfoldings:
 def singular_values(
     tensors: Sequence[Tensor], *, modes: int | None, block: int | None
 ) -> Iterator[tuple[list[Unfoldings], Float[Tensor, "matrices short"]]]:
-    """Singular values of unfoldings of many tensors; small matrices of one side go together.
+    """Singular values of the unfoldings along the leading `modes` (None: all) of any real tensors.
 
-    Args:
-        tensors: Real tensors of any shapes, dtypes and devices.
-        modes: How many leading modes of each tensor to unfold; all of them if None.
-        block: Elements that are in float64 at one time; `HOST_BLOCK` or `DEVICE_BLOCK` if None.
-
-    Yields:
-        Unfoldings, and a row for each tensor of each: the singular values in float64 on the CPU, descending; NaN
-        throughout for a tensor with NaN or infinite entries, rows without length for tensors without entries.
+    Small matrices of one side go together; `block` elements are in float64 at one time (None: `HOST_BLOCK` or
+    `DEVICE_BLOCK`). Yields unfoldings, and a row for each tensor of each: the values in float64 on the CPU, descending;
+    NaN throughout for a tensor with NaN or infinite entries, rows without length for tensors without entries.
     """
     alike: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, tensor in enumerate(tensors):

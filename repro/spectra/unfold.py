@@ -38,12 +38,9 @@ def unfold(tensor: Shaped[Tensor, "..."], mode: int) -> Shaped[Tensor, "rows col
 
 
 def short_unfoldings(stack: Shaped[Tensor, "batch ..."], mode: int, room: Tensor) -> Shaped[Tensor, "batch short long"]:
-    """The mode-n unfolding of each tensor in a stack, transposed where it has more rows than columns.
+    """The mode-n unfolding of each tensor in a contiguous stack, transposed where it has more rows than columns.
 
-    Args:
-        stack: Tensors of one shape, contiguous.
-        mode: Which dimension gives the rows before transposition.
-        room: A contiguous tensor like it, used where the unfolding is no view.
+    `room` is a contiguous tensor like it, used where the unfolding is no view.
     """
     turned = stack.movedim(mode + 1, 1)
     if 0 < mode < stack.ndim - 2:
@@ -57,15 +54,10 @@ def short_blocks(
 ) -> Iterator[Float[Tensor, "short columns"]]:
     """The mode-n unfolding, transposed where it has more rows than columns, a block of columns at a time in float64.
 
-    Each block is valid until the next is taken. The columns come in the order of the memory, whatever the strides are
-    (a channels-last tensor, a transposed matrix), since singular values do not depend on it; a tensor whose memory has
-    gaps is copied first, in its own dtype.
-
-    Args:
-        tensor: The tensor, of any real dtype.
-        mode: Which dimension gives the rows before transposition.
-        elements: Target size of a block. A block never has fewer than twice as many columns as rows (except the
-            last), since folding blocks into a QR factor would be wasteful otherwise.
+    Each block, of about so many elements, is valid until the next is taken; but for the last it has twice as many
+    columns as rows at least, since folding blocks into a QR factor would be wasteful otherwise. The columns come in the
+    order of the memory, whatever the strides are (a channels-last tensor, a transposed matrix), since singular values
+    do not depend on it; a tensor whose memory has gaps is copied first, in its own dtype.
     """
     order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
     contiguous = tensor.permute(order).contiguous()

@@ -70,15 +70,8 @@ class AtOnce:
     """Runs cells in processes, so many at a time; they share the processors, and each takes a GPU that is free.
 
     What a process prints goes to ``FOLDER/logs/LABEL-seedN.log``; here stands when each begins and ends, and how far
-    those at hand are: a bar each on a terminal, lines elsewhere. Each is told at its start when it has to be over.
-
-    Args:
-        cells: What to run, in this order.
-        jobs: How many at a time.
-        folder: Of the study's runs.
-        again: Run finished cells anew.
-        ends: When all has to be over, by `time.monotonic`.
-        command: What trains a cell whose configuration lies in a file.
+    those at hand are: a bar each on a terminal, lines elsewhere. Each is told at its start when it has to be over, by
+    `time.monotonic`. `command` trains a cell whose configuration lies in a file.
     """
 
     def __init__(
@@ -102,14 +95,9 @@ class AtOnce:
         self._cut = False  # by the budget
 
     def run(self) -> list[StudyCell]:
-        """Run all cells.
+        """Run all cells, and return those that failed (the ends of their logs have been printed).
 
-        Returns:
-            The cells that failed (the ends of their logs have been printed).
-
-        Raises:
-            Interrupted: When asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
-            UserError: If the logs cannot be written.
+        `Interrupted` when asked to stop, or there is no time for the rest; every cell at hand has its checkpoint.
         """
         with refusing(f"cannot write '{self._logs}'", "choose another --runs"):
             self._logs.mkdir(parents=True, exist_ok=True)

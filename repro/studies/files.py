@@ -14,6 +14,7 @@ from repro.config import configurations, flatten, read_yaml, require_name, typed
 from repro.errors import UserError, unknown
 from repro.measurements import quantities
 from repro.studies import claims
+from repro.studies.spread import published
 from repro.studies.study import Adjustment, Preset, Study, require_once
 
 MOST_RUNS = 10_000
@@ -68,16 +69,7 @@ def _list(value: object, what: str) -> Sequence[Any]:
 
 
 def load(name: str, *, above: Sequence[Path] = ()) -> Study:
-    """A study by name, or by the path of a file that ends in .yaml.
-
-    Args:
-        name: Name or path.
-        above: Files of studies that take this one's runs.
-
-    Raises:
-        UserError: For an unknown study, an unknown or missing key, a grid without runs, or a claim about a cell that
-            the study does not have.
-    """
+    """A study by name, or by the path of a file that ends in .yaml; `above` are files of studies that take its runs."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else configurations() / "studies" / f"{name}.yaml"
     if not path.is_file():
         raise unknown("study", name, names(), extra="or the path of a .yaml file")
@@ -133,7 +125,8 @@ def _of_other_runs(content: Mapping[str, Any], theirs: Study, where: str) -> Stu
         if key in content:
             raise UserError(f"{where} takes the runs of {theirs.name}, and with them its {key}; leave that out")
     own = {entry.name: getattr(theirs, entry.name) for entry in dataclasses.fields(Study)}
-    own |= {"paper_values": {}, "claims": [], "preset_claims": {}, "figures": None, "paper_shows": {}, "adjust": []}
+    own |= {"paper_values": {}, "paper_within": None, "claims": [], "preset_claims": {}}
+    own |= {"figures": None, "paper_shows": {}, "adjust": []}
     study: Study = _fill(Study, {**own, **content}, where)
     study = dataclasses.replace(study, adjust=theirs.adjust, runs_of=theirs.runs_of or theirs.name)
     _check(study, where)
@@ -170,4 +163,4 @@ def _check(study: Study, where: str) -> None:
             raise unknown("cell", label, labels, extra=f"in paper_values of {where}")
         for quantity, value in values.items():
             quantities.check(quantity, f"in paper_values of {where}")
-            claims.published(value, study.paper_runs)
+            published(value, study.paper_runs)

@@ -15,12 +15,11 @@ from repro.errors import UserError
 from repro.figures import RunRecords
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end, first_layer_growth
+from repro.measurements.quantities import TRAINS
 from repro.records import RunDirectory, find_runs
 
 EARLY = 20
 """Steps: the last measurement within them is the early one."""
-TRAINS = 2
-"""A run trains whose final training accuracy is at least so many times chance."""
 _FEWEST = 8
 LOSS, LAYERS = "loss so far / log(classes)", "number of layers"
 """What needs no condition number, to compare with."""
@@ -68,9 +67,6 @@ def cases(folders: Sequence[Path]) -> list[Case]:
 
     Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
     nothing.
-
-    Raises:
-        UserError: A folder does not exist.
     """
     found: dict[str, Case] = {}
     for run in find_runs(folders):
@@ -86,7 +82,8 @@ def cases(folders: Sequence[Path]) -> list[Case]:
 
 def _case(run: RunDirectory) -> Case | None:
     config = load(run.config_path)
-    if (dataset := DATASETS.get(config.data.name)) is None:
+    dataset = DATASETS.get(config.data.name)
+    if dataset is None or not dataset.classes:  # the number of classes, and so chance, is not known
         return None
     records = RunRecords.read(run, classes=dataset.classes)
     before = _readings(records, 0)

@@ -54,11 +54,7 @@ def description(content: Mapping[str, Any]) -> SizedDescription:
 
 
 def write(folder: Path, values: dict[str, Any]) -> None:
-    """Put the manifest into the study's folder.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Put the manifest into the study's folder."""
     with refusing(f"cannot write '{folder}'", "choose another --runs"):
         folder.mkdir(parents=True, exist_ok=True)
         replace_text(folder / MANIFEST, json.dumps(values, indent=1))

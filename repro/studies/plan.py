@@ -138,11 +138,7 @@ def _mean(values: Sequence[Rate]) -> Rate:
 
 
 def remember(runs: Path, config: Config, rate: Rate) -> None:
-    """Note a measured step time, in a file in the folder of runs.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Note a measured step time, in a file in the folder of runs."""
     noted = {**_remembered(runs), kind(config): rate}
     with refusing(f"cannot write '{runs}'", "choose another --runs"):
         runs.mkdir(parents=True, exist_ok=True)

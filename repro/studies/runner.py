@@ -17,11 +17,7 @@ from repro.studies.study import StudyCell
 
 
 def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
-    """Refuse a budget that is too short for runs to get further in it.
-
-    Raises:
-        UserError: It is under `LEAST_MINUTES`, the time between two checkpoints, or what a run is known to need.
-    """
+    """Refuse a budget under `LEAST_MINUTES`, the time between two checkpoints, or what a run is known to need."""
     text = f"--budget is {budget.minutes:g} minutes"
     if budget.minutes < LEAST_MINUTES:
         raise UserError(f"{text}; allowed: {LEAST_MINUTES:g} or more, to start, train some steps and save them")
@@ -45,15 +41,9 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
 
 
 def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = math.inf) -> list[StudyCell]:
-    """Run every cell in turn, here; go on after a failure.
+    """Run every cell in turn, here, and go on after a failure; returns those that failed.
 
-    Args:
-        cells: What to run.
-        again: Run finished cells anew.
-        ends: When all has to be over, by `time.monotonic`. None begins shortly before.
-
-    Returns:
-        The cells that failed (their tracebacks have been printed).
+    Their tracebacks have been printed. By `ends` of `time.monotonic` all has to be over; none begins shortly before.
 
     Raises:
         Interrupted: When asked to stop, or there is no time for the rest; what is at hand has its checkpoint.

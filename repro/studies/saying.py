@@ -40,13 +40,7 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> list[str]:
 
 
 class Bar:
-    """A progress bar over a cell's steps.
-
-    Args:
-        name: What it is shown under.
-        cell: The cell.
-        run: Its run.
-    """
+    """A progress bar over a cell's steps."""
 
     def __init__(self, name: str, cell: StudyCell, run: RunDirectory) -> None:
         self._run = run
@@ -68,11 +62,7 @@ class Bar:
 
 
 class Lines:
-    """The last line of a cell's log, twice a minute.
-
-    Args:
-        log: The log.
-    """
+    """The last line of a cell's log, twice a minute."""
 
     def __init__(self, log: Path) -> None:
         self._log = log

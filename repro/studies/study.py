@@ -23,6 +23,7 @@ from repro.errors import UserError, unknown
 from repro.networks.external import note_left_out, untaken
 from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
+from repro.studies import claims
 from repro.studies.description import Description, SizedDescription
 
 
@@ -80,6 +81,8 @@ class Study(Description):
     """Sizes; the first is the default. A study without a paper may leave them out, and has one, ``default``."""
     preset_claims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further ones by the preset at which alone they are claimed."""
+    paper_within: float | None = None
+    """At preset full every accuracy of the paper's is claimed as well, give or take so many points."""
     adjust: Sequence[Adjustment] = ()
     """What is different for some cells."""
     seed_key: str = "seed"
@@ -102,16 +105,18 @@ class Study(Description):
         return self.presets[name]
 
     def at(self, preset: str | None, command: str) -> SizedDescription:
-        """What the study says of itself at a preset.
-
-        Args:
-            preset: Its name; None for the first.
-            command: What makes it.
-        """
+        """What the study says of itself at a preset (None: the first), made by a command."""
         name, size = preset or self.default_preset, self.preset(preset)
         fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
-        fields["claims"] = [*self.claims, *self.preset_claims.get(name, ())]
+        fields["claims"] = self.claims_at(name)
         return SizedDescription(**fields, preset=name, reductions=list(size.reductions), command=command)
+
+    def claims_at(self, preset: str) -> list[str]:
+        """What is claimed at a preset."""
+        stated = [*self.claims, *self.preset_claims.get(preset, ())]
+        if preset != "full" or self.paper_within is None:
+            return stated
+        return stated + claims.near(self.paper_values, self.paper_within, self.artefact, stated)
 
     def folder(self, preset: str | None) -> str:
         """Name of the folder of this study's runs at a preset."""
@@ -178,11 +183,7 @@ def require_once(values: Sequence[object], what: str) -> None:
 
 
 def _require_different(cells: Sequence[StudyCell], source: str) -> None:
-    """Refuse two cells that are one run: it would be compared with itself, or count as two.
-
-    Raises:
-        UserError: Names both.
-    """
+    """Refuse two cells that are one run: it would be compared with itself, or count as two."""
     by_key: dict[str, StudyCell] = {}
     for cell in cells:
         key = json.dumps(_acting(cell.config), sort_keys=True, default=str)

@@ -22,19 +22,10 @@ Flat = dict[str, Any]
 
 
 def write(cells: Sequence[StudyCell], folder: Path, *, name: str) -> Path:
-    """Write the files of a sweep.
+    """Write the files of a sweep, whose runs are a study's cells, and return the sweep's own.
 
-    Args:
-        cells: The study's cells, which are its runs.
-        folder: Where to: ``sweep.yaml`` for W&B, ``base.yaml`` with what all share, and where the cells are no grid
-            of configuration keys, a file for each.
-        name: The sweep's name at W&B.
-
-    Returns:
-        The sweep's file.
-
-    Raises:
-        UserError: There is no cell, or the folder cannot be written.
+    ``sweep.yaml`` for W&B, ``base.yaml`` with what all share, and where the cells are no grid of configuration keys, a
+    file for each.
     """
     if not cells:
         raise UserError(f"{name} has no runs at this size; name another --preset")

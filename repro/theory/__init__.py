@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from repro.theory.registry import PAPERS, STATEMENTS, chosen, examine
-from repro.theory.statement import Condition, Statement
+from repro.theory.registry import PAPERS, chosen, examine
+from repro.theory.statement import STATEMENTS, Condition, Statement
 
 if TYPE_CHECKING:
     from repro.theory.result import Case, Result

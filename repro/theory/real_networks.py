@@ -54,12 +54,7 @@ class Trained(NamedTuple):
 
 @cache
 def trained(family: str, seed: int) -> Trained:
-    """A network of 56 layers and base width 4 after 80 steps of SGD with momentum on 32 digits each.
-
-    Args:
-        family: A key of `FAMILIES`.
-        seed: Of weights and batches.
-    """
+    """A network of `FAMILIES`, 56 layers and base width 4, after 80 steps of SGD with momentum on 32 digits each."""
     images, labels = digits(BATCH * STEPS)
     with seeded(seed):
         network = create_network(f"{family}{DEPTH}", width=WIDTH, in_channels=1, image_size=28, num_classes=10)

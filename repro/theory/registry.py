@@ -1,4 +1,4 @@
-"""The statements by name; what is known of them before torch is imported."""
+"""The statements that are asked for, and their experiments, which are imported when they are run."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from typing import TYPE_CHECKING
 
 from repro.errors import unknown
 from repro.importing import load
-from repro.theory.nguyen.statements import STATEMENTS as OF_NGUYEN
-from repro.theory.oyedotun.statements import STATEMENTS as OF_OYEDOTUN
-from repro.theory.statement import Statement
+from repro.theory.statement import STATEMENTS
 
 if TYPE_CHECKING:
     from repro.theory.result import Result
-
-STATEMENTS: dict[str, Statement] = {**OF_OYEDOTUN, **OF_NGUYEN}
-"""In reading order. Adding one takes a function and an entry in its paper's `statements`."""
 
 PAPERS = ("oyedotun", "nguyen")
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """The statements that are asked for, in reading order: by name, or all of a paper's; all of them if none is named.
-
-    Raises:
-        UserError: For a name that is neither; the nearest are named.
-    """
+    """The statements that are asked for, in reading order: by name, or a paper's; all if none is named."""
     for name in names:
         if name not in STATEMENTS and name not in PAPERS:
             raise unknown("statement", name, [*PAPERS, *STATEMENTS], extra="repro theory --list shows all")

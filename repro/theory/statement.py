@@ -1,12 +1,13 @@
-"""What a paper states, in its own words: the statement, its conditions, and the experiment on it. Free of torch."""
+"""What the papers state, read from ``statements.yaml``: statements, conditions, experiments on them. Free of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
-Paper = Literal["Oyedotun", "Nguyen"]
+import yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,6 @@ class Condition:
 class Statement:
     """A statement of one of the papers."""
 
-    paper: Paper
     place: str
     """Where in the paper."""
     text: str
@@ -33,12 +33,23 @@ class Statement:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     """What it asks for and what it needs beyond that, by names of ours."""
 
+    @property
+    def paper(self) -> str:
+        """Oyedotun or Nguyen."""
+        return self.experiment.partition(".")[0].capitalize()
 
-def said(place: str, text: str) -> Condition:
-    """A condition that the paper states."""
-    return Condition(text=text, place=place)
+
+def _statement(entry: Mapping[str, Any]) -> Statement:
+    conditions = {
+        name: Condition(text=said) if isinstance(said, str) else Condition(place=said[0], text=said[1])
+        for name, said in entry.get("conditions", {}).items()
+    }
+    return Statement(**{**entry, "conditions": conditions})
 
 
-def unsaid(text: str) -> Condition:
-    """A condition that the paper leaves out."""
-    return Condition(text=text)
+_FILE = Path(__file__).with_name("statements.yaml").read_text(encoding="utf-8")
+STATEMENTS = {
+    name: _statement(entry)
+    for name, entry in yaml.load(_FILE, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).items()  # as fast as it can
+}
+"""In reading order."""

@@ -20,12 +20,7 @@ INFINITE_AT = {BEYOND: 8.0, SINGULAR: 12.0}
 
 
 class Charts:
-    """The tables and charts of one run, measurement after measurement.
-
-    Args:
-        label: What the run is called in pictures.
-        pictures: Whether to draw our own figures too.
-    """
+    """The tables and charts of one run, measurement after measurement; with `pictures` our own figures too."""
 
     def __init__(self, label: str, *, pictures: bool = False) -> None:
         self._label, self._pictures = label, pictures
@@ -40,12 +35,9 @@ class Charts:
             self._untrained = frame[~often]
 
     def content(self, frame: pd.DataFrame) -> dict[str, Any]:
-        """What W&B gets for one step: histograms, of each measurement a table, of each κ a chart.
+        """What W&B gets for the readings of one step: histograms, of each measurement a table, of each κ a chart.
 
         A step at which only distributions are taken, as they may be often, gets histograms alone.
-
-        Args:
-            frame: The readings of the step: step, epoch, measurement, layer, name, mode, quantity, value.
         """
         import wandb
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
@@ -17,6 +15,7 @@ from repro.errors import UserError
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
 from repro.tracking.charts import summary
+from repro.tracking.record_logger import RunLogger
 
 _NEEDS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
 
@@ -24,8 +23,7 @@ _NEEDS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}
 def other_loggers(run: RunDirectory, config: Config) -> list[BesideLogger]:
     """The loggers that a configuration asks for beside the record; each begins when the run does.
 
-    Raises:
-        UserError: The package of one is not installed; says which.
+    `UserError` says which package is not installed.
     """
     for name in config.log.other_loggers:
         packages = _NEEDS.get(name, ())
@@ -34,18 +32,15 @@ def other_loggers(run: RunDirectory, config: Config) -> list[BesideLogger]:
     return [BesideLogger(name, run, config) for name in config.log.other_loggers]
 
 
-class BesideLogger(Logger):
+class BesideLogger(RunLogger):
     """One of Lightning's loggers: metrics, and of readings medians and maxima, from rank 0, each life of a run anew.
 
-    Args:
-        kind: ``tensorboard``, ``csv`` or ``mlflow``.
-        run: The run's directory, which has a folder of that name for its files.
-        config: Its configuration.
+    Its kind is ``tensorboard``, ``csv`` or ``mlflow``; its files lie in a folder of that name in the run's directory.
     """
 
     def __init__(self, kind: str, run: RunDirectory, config: Config) -> None:
-        super().__init__()
-        self._kind, self._run, self._config = kind, run, config
+        super().__init__(run)
+        self._kind, self._config = kind, config
         self._logger: Logger | None = None
         self._broken = False
 
@@ -54,14 +49,9 @@ class BesideLogger(Logger):
         """Which it is."""
         return self._kind
 
-    @property
-    def version(self) -> str:
-        """The run's name."""
-        return self._run.name
-
     def _open(self) -> Logger:
         if self._logger is None:
-            self._logger = {"tensorboard": _tensorboard, "csv": _csv, "mlflow": _mlflow}[self._kind](self._run)
+            self._logger = {"tensorboard": _tensorboard, "csv": _csv, "mlflow": _mlflow}[self._kind](self.run)
             self._logger.log_hyperparams(to_flat(self._config))
         return self._logger
 
@@ -89,10 +79,6 @@ class BesideLogger(Logger):
         """Log what charts over time can show of them."""
         values = summary(table(readings).assign(step=step, epoch=epoch))
         self._attempt(lambda logger: logger.log_metrics(values, step))
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the whole configuration is given at the start."""
 
     @rank_zero_only
     def save(self) -> None:

@@ -13,8 +13,8 @@ from repro.measurements import Reading
 from repro.records import RunDirectory, append_spectra
 
 
-class RecordLogger(Logger):
-    """Appends metrics and readings to a run directory, flushed each time, from rank 0."""
+class RunLogger(Logger):
+    """A logger of a run, which knows the whole configuration from the start."""
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__()
@@ -31,16 +31,20 @@ class RecordLogger(Logger):
         return self.run.name
 
     @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do."""
+
+
+class RecordLogger(RunLogger):
+    """Appends metrics and readings to a run directory, flushed each time, from rank 0."""
+
+    @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append metrics recorded after `step` steps."""
         values = dict(metrics)
         epoch = int(values.pop("epoch", 0))
         if values:
             self.run.append_metrics(step or 0, epoch, values)
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: ``config.yaml`` is complete before training starts."""
 
     @rank_zero_only
     def log_readings(self, readings: Sequence[Reading], *, step: int, epoch: int) -> None:

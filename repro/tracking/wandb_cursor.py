@@ -86,13 +86,10 @@ class Position:
 
 
 class Cursor:
-    """Goes through a record and tells what of it is new.
+    """Goes through a record, which has been sent up to a position, and tells what of it is new.
 
     Steps never go back: what is offered of an earlier step than the last, as by a run that was killed and repeats some
     steps from its checkpoint, has been sent before. Within a step the order in which things are recorded tells.
-
-    Args:
-        position: How far the record has been sent before.
     """
 
     def __init__(self, position: Position) -> None:

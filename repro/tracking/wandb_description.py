@@ -43,10 +43,7 @@ def identifier(run: RunDirectory) -> str:
 def describe(run: RunDirectory, config: Config, *, key: str | None = None) -> Description:
     """What W&B is told of a run; its labels are those of W&B's environment variables, now or when it trained, if any.
 
-    Args:
-        run: The run's directory.
-        config: Its configuration.
-        key: Its id at W&B. Default: `identifier`.
+    The key is its id at W&B, by default its `identifier`.
     """
     study, lives, labels = manifest(run.path.parent), run.lives, {**run.state.get("wandb", {}), **said()}
     kind = {"all": "train", "output": "train-output"}[config.model.train]

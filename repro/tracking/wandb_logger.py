@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from repro.config import Config, LogConfig
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
 from repro.text import shell
+from repro.tracking.record_logger import RunLogger
 from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
 from repro.tracking.wandb_environment import Mode, asked_mode, ignored, said
 from repro.tracking.wandb_run import Sender, close_run, confirm, finish, open_run
-from repro.tracking.wandb_service import MissingProject, Service, available, place, reason
+from repro.tracking.wandb_service import MissingProject, Service, available, place
 
 P = ParamSpec("P")
 
@@ -42,11 +41,7 @@ def wandb_logger(run: RunDirectory, *, config: Config, identifier: str) -> RunWa
 
 
 class WandbIdentifier(Callback):
-    """Carries W&B's id of the run in its checkpoints.
-
-    Args:
-        identifier: The id.
-    """
+    """Carries W&B's id of the run in its checkpoints."""
 
     def __init__(self, identifier: str) -> None:
         self.identifier = identifier
@@ -65,34 +60,25 @@ class WandbIdentifier(Callback):
             return None
 
 
-class RunWandbLogger(Logger):
+class RunWandbLogger(RunLogger):
     """Sends what a run records to W&B's run: its metrics, and of readings a table and charts of κ against layer.
 
     Online the run that has this id goes on where W&B has it: first comes what the record has and W&B lacks, and what a
     restarted run repeats is left out. Offline each life of the run writes its own log of what is new. The first failure
-    of W&B's is told in one line; the training and its record go on without.
-
-    Args:
-        run: The run's directory; W&B's own files lie in its folder ``wandb``, or in WANDB_DIR.
-        config: The run's configuration.
-        identifier: W&B's id of the run, the same in all its lives.
+    of W&B's is told in one line; the training and its record go on without. The id is the same in all lives; W&B's own
+    files lie in the run's folder ``wandb``, or in WANDB_DIR.
     """
 
     def __init__(self, run: RunDirectory, *, config: Config, identifier: str) -> None:
-        super().__init__()
-        self._run, self._config, self._identifier = run, config, identifier
+        super().__init__(run)
+        self._config, self._identifier = config, identifier
         self._remote: Any = None
         self._service: Service | None = None  # online
         self._sender = self._new_sender(Position())
         self._broken: str | None = None
 
     def _new_sender(self, position: Position) -> Sender:
-        return Sender(self._run.name, Cursor(position), patient=False, pictures=self._config.log.pictures)
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return self._run.study
+        return Sender(self.run.name, Cursor(position), patient=False, pictures=self._config.log.pictures)
 
     @property
     def live(self) -> bool:
@@ -105,7 +91,7 @@ class RunWandbLogger(Logger):
         return self._identifier
 
     def _place(self, service: Service) -> tuple[str, str]:
-        project, entity = place(self._config.log, self._run.state.get("wandb", {}))
+        project, entity = place(self._config.log, self.run.state.get("wandb", {}))
         return project, entity or service.entity
 
     def _sent(self, service: Service) -> Position:
@@ -123,10 +109,10 @@ class RunWandbLogger(Logger):
         try:
             action(*args, **kwargs)
         except Exception as error:  # whatever W&B raises, the run goes on
-            self._broken = reason(error)
+            self._broken = first_line(error)
             _say(
                 f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
-                f"`{_sync(self._run)}` sends it"
+                f"`{_sync(self.run)}` sends it"
             )
 
     @rank_zero_only
@@ -142,24 +128,24 @@ class RunWandbLogger(Logger):
                 position = self._sent(self._service)
             except UserError as refusal:
                 self._service = None
-                _say(f"{refusal}; this run logs offline, `{_sync(self._run)}` sends it")
+                _say(f"{refusal}; this run logs offline, `{_sync(self.run)}` sends it")
                 online = False
         if odd := ignored():
             _say(f"{' and '.join(odd)} not taken: each run has an id of its own at W&B, and goes on by itself")
         if labels := said():
-            self._run.update_state(wandb=labels)  # for whoever sends the record later
+            self.run.update_state(wandb=labels)  # for whoever sends the record later
         self._sender = self._new_sender(position)
-        project, entity = place(log, self._run.state.get("wandb", {}))
+        project, entity = place(log, self.run.state.get("wandb", {}))
         self._remote = open_run(
-            describe(self._run, self._config, key=self._identifier),
+            describe(self.run, self._config, key=self._identifier),
             mode="online" if online else "offline",
             project=project,
             entity=entity,
-            folder=Path(os.environ.get("WANDB_DIR") or self._run.path),
+            folder=Path(os.environ.get("WANDB_DIR") or self.run.path),
             training=True,
             places=log.places,
         )
-        for row in rows(self._run):
+        for row in rows(self.run):
             if online:
                 self._sender.send(self._remote, row)
             else:
@@ -183,15 +169,10 @@ class RunWandbLogger(Logger):
             self._sender.send(self._remote, row)
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the whole configuration is given at the start."""
-
-    @rank_zero_only
     def close(self, status: str) -> None:
         """Close W&B's run, a finished one with its figures: each run of a study in the same process has its own.
 
-        Args:
-            status: The run's; unless it has ended or failed, it is to be continued.
+        Unless its status is that it has ended or failed, it is to be continued.
         """
         if self._remote is None:
             return
@@ -203,8 +184,8 @@ class RunWandbLogger(Logger):
 
     def _close(self, status: str) -> None:
         if status in ("finished", "stopped"):
-            self._sender.send_figures(self._remote, self._run)
-        close_run(self._remote, self._run.state, status)
+            self._sender.send_figures(self._remote, self.run)
+        close_run(self._remote, self.run.state, status)
         if self._service is not None and status in ENDED:
             project, entity = self._place(self._service)
             confirm(self._service, entity, project, self._identifier, self._sender.cursor.position, status)

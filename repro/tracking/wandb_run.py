@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repro import waiting
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.figures import RunRecords, draw
 from repro.records import ENDED, RunDirectory
 from repro.tracking.charts import Charts, image, summary
 from repro.tracking.wandb_cursor import STATUS, STEP, Cursor, Position, Row
 from repro.tracking.wandb_description import Description
-from repro.tracking.wandb_service import Service, reason
+from repro.tracking.wandb_service import Service
 
 _PATIENCE_SECONDS = (0.0, 1.0, 2.0, 4.0, 8.0)
 _QUIET = {  # what W&B finds out by itself: the git remote, the program's path, the user's folders
@@ -56,16 +56,11 @@ def open_run(
     training: bool,
     places: bool = False,
 ) -> Any:
-    """Open W&B's run: a new one, or, online, the one that already has this id.
+    """Open W&B's run: a new one, or, online, the one that already has this id; without an entity the account's own.
 
-    Args:
-        description: What it is.
-        mode: Send everything at once, or write it below `folder`.
-        project: W&B's project.
-        entity: W&B's user or team; None: the account's own.
-        folder: Where W&B keeps files of its own.
-        training: Whether this process trains: then the machine is watched, and W&B may not hold it up.
-        places: Whether W&B may tell of the git remote, the program and its machine, as it finds them.
+    Its own files are kept below `folder`, all of them when offline. Where this process trains, the machine is watched,
+    and W&B may not hold it up. With `places` W&B tells of the git remote, the program and its machine, as it finds
+    them.
     """
     import wandb
 
@@ -105,8 +100,7 @@ def open_run(
 def replaying(description: Description, *, project: str, entity: str, of: Path) -> Iterator[Any]:
     """W&B's run of something that is recorded in the folder `of`, online; closed if anything fails.
 
-    Raises:
-        UserError: If W&B fails; what it has taken until then it keeps.
+    If W&B fails, it keeps what it has taken until then.
     """
     remote = None
     with tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
@@ -120,18 +114,14 @@ def replaying(description: Description, *, project: str, entity: str, of: Path) 
                 with contextlib.suppress(Exception):
                     finish(remote, exit_code=1)
             raise UserError(
-                f"W&B failed for '{of}': {reason(error)}; the same command goes on where it stopped"
+                f"W&B failed for '{of}': {first_line(error)}; the same command goes on where it stopped"
             ) from error
 
 
 class Sender:
-    """Sends rows of a record to W&B's run.
+    """Sends rows of a record to W&B's run: of what is new, by the cursor, charts and tables under the run's label.
 
-    Args:
-        label: What the run is called in charts.
-        cursor: Knows what is new.
-        patient: Wait for W&B as long as it takes.
-        pictures: Whether to send our own figures too.
+    `patient`: wait for W&B as long as it takes. `pictures`: send our own figures too.
     """
 
     def __init__(self, label: str, cursor: Cursor, *, patient: bool, pictures: bool = False) -> None:
@@ -150,8 +140,7 @@ class Sender:
     def send(self, remote: Any, row: Row) -> bool:
         """Send what is new of a row; returns whether anything is.
 
-        Raises:
-            TimeoutError: If W&B takes too long with it, as it does with tables while it cannot be reached.
+        `TimeoutError` if W&B takes too long with it, as it does with tables while it cannot be reached.
         """
         new = self.cursor.advance(row)
         if new is None:
@@ -165,12 +154,9 @@ class Sender:
         return True
 
     def send_again(self, remote: Any, record: Sequence[Row], names: Collection[str]) -> None:
-        """Send charts and tables of these names again, from the newest readings that give them.
+        """Send charts and tables of these names again, from the newest readings of the whole record that give them.
 
-        Args:
-            remote: W&B's run.
-            record: The whole record.
-            names: As W&B's run has them; those of `send_figures` are left to it.
+        Names are as W&B's run has them; those of `send_figures` are left to it.
         """
         measured = [(row, row.readings) for row in record if row.readings is not None]
         last = {tuple(row.measurements): row.step for row, _ in measured}.values()
@@ -218,11 +204,7 @@ def finish(remote: Any, *, exit_code: int) -> None:
 
 
 def confirm(service: Service, entity: str, project: str, identifier: str, position: Position, status: str) -> None:
-    """Check that W&B has the whole record and the newest charts: its client gives up without a word.
-
-    Raises:
-        UserError: If it has not within some seconds, which W&B may take, or the service does not answer.
-    """
+    """Check that W&B has the whole record and the newest charts, within seconds: its client gives up without a word."""
     lacks = ""
     for seconds in _PATIENCE_SECONDS:
         waiting.until(lambda: False, "W&B to show what it has taken", seconds=seconds)

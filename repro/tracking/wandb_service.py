@@ -45,21 +45,12 @@ def available() -> bool:
     return importlib.util.find_spec("wandb") is not None
 
 
-def reason(error: Exception) -> str:
-    """The first line of an error's text."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 def place(
     log: LogConfig, labels: Mapping[str, Any], *, project: str | None = None, entity: str | None = None
 ) -> tuple[str, str | None]:
-    """Project and entity of a run, the latter None for the account's own.
+    """Project and entity of a run: as named here, else by its configuration, else by W&B's variables when it trained.
 
-    Args:
-        log: What the run's configuration says; it counts next.
-        labels: What W&B's environment variables said when it trained; they count last.
-        project: As named here, which counts most.
-        entity: Likewise.
+    An entity of None is the account's own.
     """
     now = said()
     agent = now if sweep_run() else {}  # W&B puts the runs of a sweep where the sweep is
@@ -71,10 +62,8 @@ def place(
 class Service:
     """W&B's service at the address that W&B itself is configured for (``WANDB_BASE_URL``, ``wandb login --host``).
 
-    Asked over plain HTTP: W&B's own client retries for minutes and does not tell a refusal from an outage.
-
-    Raises:
-        UserError: If W&B is not installed, or nobody is logged in.
+    Asked over plain HTTP: W&B's own client retries for minutes and does not tell a refusal from an outage. Whatever
+    asks raises `UserError` if it cannot be reached or refuses.
     """
 
     def __init__(self) -> None:
@@ -103,11 +92,7 @@ class Service:
 
     @property
     def entity(self) -> str:
-        """The account's own user or team.
-
-        Raises:
-            UserError: If the service cannot be reached or refuses the login.
-        """
+        """The account's own user or team."""
         if self._entity is None:
             viewer = self.query(_VIEWER, {}).get("viewer")
             if not viewer:
@@ -116,12 +101,7 @@ class Service:
         return self._entity
 
     def run_summary(self, entity: str, project: str, identifier: str) -> dict[str, Any] | None:
-        """The summary of a run, None if there is no such run.
-
-        Raises:
-            MissingProject: If there is no such project.
-            UserError: If the service cannot be reached or refuses.
-        """
+        """The summary of a run, None if there is no such run; `MissingProject` if there is no such project."""
         answer = self.query(_RUN, {"entity": entity, "project": project, "run": identifier}).get("project")
         if answer is None:
             raise MissingProject(
@@ -135,9 +115,6 @@ class Service:
 
         Files travel apart from the rows that name them, and W&B's client gives them up without a word. The summary
         names the newest of each.
-
-        Raises:
-            UserError: If the service cannot be reached or refuses.
         """
         paths = {
             name: str(value["path"])
@@ -154,11 +131,7 @@ class Service:
         return [name for name, path in paths.items() if path not in arrived]
 
     def query(self, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """The data that a GraphQL query yields.
-
-        Raises:
-            UserError: If the service cannot be reached or refuses.
-        """
+        """The data that a GraphQL query yields."""
         request = urllib.request.Request(
             f"{self.url}/graphql",
             data=json.dumps({"query": text, "variables": variables}).encode(),

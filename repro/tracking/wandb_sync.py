@@ -54,19 +54,11 @@ def pending(
     entity: str | None = None,
     key: str | None = None,
 ) -> Pending:
-    """What of a run W&B lacks.
+    """What of a run, which is only read, W&B lacks.
 
-    Of a run that trains right now the last step is left for later: it may not be complete.
-
-    Args:
-        run: The run's directory, which is only read.
-        service: W&B; None: nobody asks what it has, and all counts as new.
-        project: W&B's project. Default: as `repro.tracking.wandb_service.place`.
-        entity: W&B's user or team, likewise.
-        key: W&B's id of the run. Default: its own.
-
-    Raises:
-        UserError: If the configuration cannot be read, W&B has no such project, cannot be reached or refuses.
+    Of a run that trains right now the last step is left for later: it may not be complete. Without a service nobody
+    asks what W&B has, and all counts as new. Project and entity are by default as `repro.tracking.wandb_service.place`
+    has them; the key is W&B's id of the run, by default its own.
     """
     config, status = load(run.config_path), run.status
     key = key or identifier(run)
@@ -95,14 +87,9 @@ def pending(
 
 
 def send(run: Pending, service: Service) -> None:
-    """Send what W&B lacks of a run; an ended one with its figures.
+    """Send what W&B lacks of a run, an ended one with its figures, and ask the service whether it has everything.
 
-    Args:
-        run: See `pending`.
-        service: W&B, which is asked afterwards whether it has everything.
-
-    Raises:
-        UserError: If W&B fails; what has been sent is not sent again.
+    If W&B fails, what has been sent is not sent again.
     """
     from repro.tracking.wandb_run import Sender, close_run, confirm, replaying
 

@@ -33,19 +33,10 @@ class Classifier(EvaluatedModule):
 
     Records, through the trainer's loggers: ``step/...`` every `every_n_steps` steps (the batch's loss and accuracy,
     before the step), ``train/...`` at epoch ends (means over the epoch, while the network changed;
-    ``train/largest_...`` are those of its batches), ``validation/...``
-    and ``test/...`` after evaluations. ``.../objective`` is what the optimiser descends: the loss (recorded as
-    ``.../loss`` if it is not the cross-entropy) plus, of SGD, weight_decay / 2 times the sum of all squared parameters,
-    plus spectral_penalty times the sum over layers of how unequal their singular values are.
-
-    Args:
-        network: Any network.
-        num_classes: Its classes.
-        training: Rates, momentum, penalty.
-        every_n_steps: How often step metrics are recorded.
-
-    Raises:
-        UserError: The optimiser is Muon and the network has no hidden matrices.
+    ``train/largest_...`` are those of its batches), ``validation/...`` and ``test/...`` after evaluations.
+    ``.../objective`` is what the optimiser descends: the loss (recorded as ``.../loss`` if it is not the cross-entropy)
+    plus, of SGD, weight_decay / 2 times the sum of all squared parameters, plus spectral_penalty times the sum over
+    layers of how unequal their singular values are. `UserError` for Muon where the network has no hidden matrices.
     """
 
     def __init__(
@@ -162,13 +153,10 @@ class Classifier(EvaluatedModule):
         return loss + penalty if self.training_config.spectral_penalty else loss
 
     def _note(self, loss: Tensor, cross_entropy: Tensor, penalty: Tensor | float, size: int) -> tuple[Tensor, Tensor]:
-        """Take the whole batch's loss, cross-entropy and objective before the step.
+        """Take the whole batch's loss, cross-entropy and objective before the step, the same on every rank.
 
-        Every rank takes the same. Of batches after the first that is not finite nothing is taken: how many there are
-        hangs on when that one is seen.
-
-        Returns:
-            The batch's number of images, and what the objective adds to the loss.
+        Of batches after the first that is not finite nothing is taken: how many there are hangs on when that one is
+        seen. Returns the batch's number of images, and what the objective adds to the loss.
         """
         sums = torch.stack([loss.detach().double() * size, cross_entropy.detach().double() * size])
         sums = torch.cat([sums, torch.full((1,), float(size), dtype=sums.dtype, device=sums.device)])
@@ -184,13 +172,9 @@ class Classifier(EvaluatedModule):
         return sums[2], added
 
     def require_convergence(self, *, now: bool = False) -> None:
-        """Look, at steps that are recorded and every so many others, whether a step's loss was not finite.
+        """Look, at steps that are recorded and every so many others, or `now`, whether a step's loss was not finite.
 
-        Args:
-            now: Look in any case.
-
-        Raises:
-            Diverged: It was; on every rank alike.
+        Every rank raises `Diverged` alike.
         """
         step = self.trainer.global_step
         if now or step % self.every_n_steps == 0 or step % CHECK_EVERY == 0:

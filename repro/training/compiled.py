@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.lightning_compat import compiled, take_compiled_call
 from repro.networks.skip import SkipToOutput
 from repro.training.sync_batchnorm import is_synchronised
@@ -31,15 +31,9 @@ class Compiled:
     """A network whose pass is compiled for the largest batch seen so far; smaller ones go through it as it is written.
 
     So the last, smaller batch of an epoch costs no second compilation. The result differs from the plain network's by
-    rounding, as another device's does; random numbers are the same.
-
-    Args:
-        network: On its device when it is called; its parameters keep their names.
-        what: Each kind of block that repeats, compiled once for all of its places; or the whole network at once.
-        mode: torch.compile's.
-
-    Raises:
-        UserError: The network has no block that repeats, or has batch normalisation over several processes.
+    rounding, as another device's does; random numbers are the same. Compiled is each kind of block that repeats, once
+    for all of its places, or the whole network. It is on its device when it is called; its parameters keep their names.
+    `UserError` where it has no block that repeats, or has batch normalisation over several processes.
     """
 
     def __init__(self, network: nn.Module, what: Literal["blocks", "network"], *, mode: str = "default") -> None:
@@ -64,11 +58,7 @@ class Compiled:
         self._largest = 0
 
     def __call__(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
-        """Class scores.
-
-        Raises:
-            UserError: torch cannot compile the network.
-        """
+        """Class scores; `UserError` if torch cannot compile the network."""
         if len(images) < self._largest:
             scores: Tensor = self._network(images)
             return scores
@@ -85,19 +75,14 @@ class Compiled:
         try:
             yield
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UserError(
                 f"trainer.compile {self._what} cannot compile {type(self._network).__name__}: "
-                f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}; set --trainer.compile none"
+                f"{type(error).__name__}: {first_line(error)}; set --trainer.compile none"
             ) from error
 
 
 def require_compiler(device: torch.device) -> None:
-    """Refuse before the training what the first step would find missing.
-
-    Raises:
-        UserError: There is no C++ compiler for a CPU, or no Triton for a GPU.
-    """
+    """Refuse before the training what the first step would find missing: a C++ compiler for a CPU, Triton for a GPU."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
@@ -120,9 +105,6 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
 
     A block is a module with parts that stands in a row with others of its class. One that is listened to, as for skip
     connections to the output, stays as it is: what listens is another function in each block.
-
-    Raises:
-        UserError: Nothing repeats.
     """
     blocks: list[tuple[str, nn.Module]] = []  # row, block
 
@@ -150,6 +132,6 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
     else:
         reason = "it is no row of blocks"
     raise UserError(
-        f"trainer.compile blocks compiles what repeats, and nothing does in {type(inner).__name__}: {reason}; "
+        f"trainer.compile blocks compiles repeated blocks, and {type(inner).__name__} has none: {reason}; "
         "take --trainer.compile network, or none"
     )

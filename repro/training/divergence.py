@@ -18,9 +18,7 @@ _NEVER = 2**62
 class Diverged(Exception):
     """The training loss is NaN or infinite: the run has its result.
 
-    Args:
-        message: What has diverged, and at which step.
-        step: How many steps had been taken by then, if that is not where the training stands now.
+    `step` is how many steps had been taken by then, if that is not where the training stands now.
     """
 
     def __init__(self, message: str, step: int | None = None) -> None:
@@ -29,11 +27,7 @@ class Diverged(Exception):
 
 
 class Divergence:
-    """The first step whose loss is NaN or infinite, kept on the device without waiting for it.
-
-    Args:
-        first: The step, if an earlier life of the run has seen it.
-    """
+    """The first step whose loss is NaN or infinite, kept on the device without waiting for it."""
 
     def __init__(self, first: int | None = None) -> None:
         self._first = torch.tensor(_NEVER if first is None else first)
@@ -55,31 +49,19 @@ class Divergence:
         return None if step == _NEVER else step
 
     def check(self) -> None:
-        """Raise if there is such a step.
-
-        Raises:
-            Diverged: Names the step.
-        """
+        """Raise `Diverged` if there is such a step."""
         if (step := self.first()) is not None:
             raise Diverged(f"the training loss is not finite at step {step}", step)
 
 
 def require_finite_weights(network: nn.Module, step: int) -> None:
-    """The last step's loss was computed before that step: what it made of the weights has to be looked at.
-
-    Raises:
-        Diverged: A weight is NaN or infinite.
-    """
+    """The last step's loss was computed before that step: raise `Diverged` if a weight is not finite after it."""
     for name, weight in network.named_parameters():
         if not weight.isfinite().all():
             raise Diverged(f"the weights are not finite after step {step} ({name})")
 
 
 def require_finite_result(final: Mapping[str, float]) -> None:
-    """Raise where the trained network gives no number for its own training images.
-
-    Raises:
-        Diverged: Their cross-entropy is NaN or infinite.
-    """
+    """Raise `Diverged` where the trained network gives no number for its own training images."""
     if not math.isfinite(loss := final.get("train_cross_entropy", 0.0)):
         raise Diverged(f"the cross-entropy of the training images is {loss} after the last step")

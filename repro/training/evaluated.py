@@ -19,12 +19,7 @@ Batch = tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]
 
 
 class EvaluatedModule(LightningModule):
-    """A module whose network is evaluated on whole parts: their mean cross-entropy and accuracy.
-
-    Args:
-        network: Any network that maps images to class scores.
-        num_classes: Its classes.
-    """
+    """A module whose network is evaluated on whole parts: their mean cross-entropy and accuracy."""
 
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()
@@ -73,11 +68,7 @@ class EvaluatedModule(LightningModule):
         return self._parts(() if held_out is None else ("train", *held_out), len(self.trainer.num_test_batches))
 
     def _parts(self, known: Sequence[str], loaders: int) -> Sequence[str]:
-        """DataModules of ours know their parts; anyone else's single loader counts as the test set.
-
-        Raises:
-            UserError: There are several loaders, of which nobody knows what they are.
-        """
+        """DataModules of ours know their parts; anyone else's single loader counts as the test set."""
         if len(known) == loaders:
             return known
         if loaders == 1:

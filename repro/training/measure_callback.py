@@ -16,7 +16,8 @@ from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, named, table, take
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
-from repro.networks.passing import Inputs, mapped
+from repro.networks.nested import mapped
+from repro.networks.passing import Inputs
 from repro.records import RunDirectory
 from repro.tracking.charts import Charts, summary
 from repro.tracking.record_logger import RecordLogger
@@ -43,40 +44,40 @@ class NotesDivergence(Protocol):
 
 
 class MeasureCallback(Callback):
-    """Takes measurements on a fixed probe: before the first step, at epoch ends, at named steps, at the end.
+    """Measures a network on a fixed probe: before the first step, after epochs, after given steps, and at the end.
 
-    The training goes on exactly as it would without it. It works in anyone's Trainer::
+    It does not change the training. It works in every Trainer of Lightning::
 
         images, labels = next(iter(loader))
         trainer = Trainer(callbacks=[repro.MeasureCallback(images, labels)])
 
-    What is looked at is the module's attribute ``network`` if it is a module, else the LightningModule itself, or the
-    module that ``network`` names. Loggers get medians and maxima of the condition numbers, and how many are infinite,
-    as metrics, W&B tables and charts as well; `table` has everything. With several processes each reduces a part of
-    the layers. The first time it says in a line on stderr how much of the network it sees, and whose loss the gradients
-    are of.
+    It measures the module's attribute ``network`` if that is a module, or else the LightningModule itself; the argument
+    ``network`` selects another part. Loggers get medians and maxima of the condition numbers, and how many are
+    infinite; W&B also gets tables and charts. `table` has all numbers. With several processes each measures a part of
+    the layers. At the start a line on stderr says which share of the network is measured, and of which loss the
+    gradients are.
 
     Args:
         inputs: The probe, as the network takes it: a tensor, a tuple (by position), a dict (by name). Default: the
             first `probe_size` training images of the trainer's DataModule, if it is one of `repro.data.ImageData`, and
             their labels.
-        labels: The probe's classes, or what the loss takes in their place; needed for gradients, updates and errors.
-        network: Name of the module's attribute that is looked at (``generator``, ``model.encoder``).
-        output: Which part of what the network returns is scored: a key, a place, or a function of it.
-        loss: A function of the output and the labels; the module's own if None, else the mean cross-entropy.
-        measurements: Names in `repro.measurements.MEASUREMENTS`, for epoch ends and named steps.
-        held_out: As many inputs that are not trained on; needed for amplification.
-        every_n_epochs: Measure at the end of every n-th epoch; the end of the training is always measured.
-        every_n_steps: Measurements by name that are also taken after every so many steps.
-        at_steps: Measure after these steps as well; ``log``: after 1, 2, 4, 8 and so on.
-        layers: Layers whose distributions are taken, from 1; negative ones count from the end.
-        mode: Normalise by running statistics (``eval``) or by the probe's own (``train``).
-        probe_size: How many images, where none are given.
+        labels: The classes of the probe, or other targets of the loss. Needed for gradients, updates and errors.
+        network: Name of the module's attribute to measure, such as ``generator`` or ``model.encoder``.
+        output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
+        loss: A function of that output and the labels. Default: the module's own, or else the mean cross-entropy.
+        measurements: Names in `repro.measurements.MEASUREMENTS`.
+        held_out: The same number of inputs that are not trained on. Needed for amplification.
+        every_n_epochs: Measure after every n-th epoch; the end of the training is always measured.
+        every_n_steps: Measurements that are also taken every n steps, such as ``{"distributions": 50}``.
+        at_steps: Measure after these steps, too; ``log``: after 1, 2, 4, 8 and so on.
+        layers: Layers for distributions and curvature, from 1, or from the end if negative.
+        mode: Normalise with running statistics (``eval``) or with the probe's own (``train``).
+        probe_size: Number of images of the probe, if no inputs are given.
         spectra: Keep all singular values, in ``spectra.jsonl`` (`repro.records.spectra`).
-        directory: Folder for ``readings.jsonl``, to which everything is appended; None writes no file.
+        directory: Folder for ``readings.jsonl``, to which readings are appended. Default: no file is written.
 
     Raises:
-        UserError: For an unknown measurement, or one that lacks what it needs.
+        UserError: A measurement is unknown, or lacks an argument that it needs.
 
     Example:
         >>> import repro
@@ -138,7 +139,7 @@ class MeasureCallback(Callback):
         return step in self._taken.values()
 
     def table(self) -> pd.DataFrame:
-        """Everything measured by this process so far: step, epoch, and the columns of `repro.measure`."""
+        """All that this process has measured so far: step, epoch, and the columns of `repro.measure`."""
         import pandas as pd
 
         return pd.concat(self._tables, ignore_index=True) if self._tables else table([])
@@ -151,7 +152,7 @@ class MeasureCallback(Callback):
         if not isinstance(data, ImageData):
             raise UserError(
                 f"MeasureCallback has no inputs, and the trainer has {'no' if data is None else 'another kind of'} "
-                "DataModule; pass it inputs, or the trainer one of repro.data.ImageData"
+                "DataModule; pass inputs, or give the trainer a repro.data.ImageData"
             )
         self.inputs, self.labels = data.probe(self.probe_size)
         if "amplification" in (*self.measurements, *self.every_n_steps) and self.held_out is None:

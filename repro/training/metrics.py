@@ -37,11 +37,7 @@ class MeanLoss(Metric):
 
 
 class Accuracy(MulticlassAccuracy):
-    """torchmetrics' accuracy over all samples: its states and their names, in half as many operations and in place.
-
-    Args:
-        num_classes: Classes.
-    """
+    """torchmetrics' accuracy over all samples: its states and their names, in half as many operations and in place."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, average="micro", validate_args=False)
@@ -62,10 +58,9 @@ class Accuracy(MulticlassAccuracy):
 
 
 class Largest:
-    """The largest values over an epoch's batches, kept on the device without waiting for it.
+    """The largest values over an epoch's batches, of which an earlier life may have seen some, kept on the device.
 
-    Args:
-        values: What an earlier life of the run has seen of the epoch.
+    Nobody waits for them.
     """
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:

@@ -18,9 +18,6 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
 
     Those are Muon's, "all the convolutional filters except the first one", as its author asks
     (github.com/KellerJordan/Muon). Skip connections to the output are output layers too.
-
-    Raises:
-        UserError: There is none.
     """
     inner = network.network if isinstance(network, SkipToOutput) else network
     kinds = nn.modules.conv._ConvNd | nn.Linear
@@ -40,20 +37,13 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
 
 
 class MuonWithAdamW(Optimizer):
-    """torch's Muon on matrices, torch's AdamW on everything else, with one learning rate.
+    """torch's Muon on `matrices`, of two dimensions or more, and torch's AdamW on the rest, with one learning rate.
 
     Muon takes matrices only. A kernel of out × in × height × width is shown to it as the matrix of out rows that lies
     in the same memory, and so is the kernel's momentum; the parameters and their state keep their shapes. The order of
-    the columns is that of the memory, which the orthogonalised matrix does not depend on. Updates are scaled by
-    0.2 · √(larger side), so that their entries are of AdamW's size (Liu et al. 2025, arXiv:2502.16982).
-
-    Args:
-        matrices: Muon's parameters, of two dimensions or more.
-        rest: AdamW's parameters.
-        lr: Learning rate of both.
-        momentum: Muon's; AdamW has torch's own β.
-        nesterov: Take Nesterov's momentum in Muon.
-        weight_decay: Of both: W ← (1 − lr · weight_decay) W at each step.
+    the columns is that of the memory, which the orthogonalised matrix does not depend on. Updates are scaled by 0.2 ·
+    √(larger side), so that their entries are of AdamW's size (Liu et al. 2025, arXiv:2502.16982). The momentum is
+    Muon's, AdamW has torch's own β; weight decay is of both, W ← (1 − lr · weight_decay) W at each step.
     """
 
     def __init__(

@@ -15,14 +15,8 @@ def create_optimizer(network: nn.Module, training: TrainingConfig) -> Optimizer:
     """The optimiser of all parameters that train; the learning rate is set at each step.
 
     On a GPU in one kernel for many parameters (``fused``; not Muon), whose result differs by rounding. On a CPU as
-    torch does it by default: its fused form differs in the last bit there, and would save 0.2 % of a step.
-
-    Args:
-        network: On the device where it trains.
-        training: Rates, momentum, penalty.
-
-    Raises:
-        UserError: As `hidden_matrices`.
+    torch does it by default: its fused form differs in the last bit there, and would save 0.2 % of a step. The network
+    is on the device where it trains.
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     fused = all(parameter.device.type == "cuda" for parameter in trained) or None

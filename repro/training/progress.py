@@ -28,12 +28,7 @@ def _steps(trainer: Trainer, module: LightningModule) -> int:
 
 
 class Progress(Callback):
-    """One bar over the whole run with the time that remains, or one line an epoch.
-
-    Args:
-        label: What is being trained.
-        style: ``auto`` takes the bar on a terminal and lines elsewhere.
-    """
+    """One bar over the whole run with the time that remains, or one line an epoch (``auto``: the bar on a terminal)."""
 
     def __init__(self, label: str, style: Literal["auto", "bar", "lines", "none"]) -> None:
         self.label = label

@@ -8,12 +8,9 @@ from repro.config import TrainingConfig
 
 
 def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:
-    """The learning rate of a step: a constant warm-up, then the schedule.
+    """The learning rate of the step after so many of all steps: a constant warm-up, then the schedule.
 
-    Args:
-        step: Steps taken before this one.
-        steps: All steps of the run; milestones are shares of it, and the cosine ends with it.
-        training: Rates, warm-up, schedule.
+    Milestones are shares of all steps, and the cosine ends with them.
     """
     if step < training.warmup_steps:
         return training.warmup_learning_rate

@@ -17,10 +17,8 @@ def spread(weights: Float[Tensor, "layers rows columns"]) -> Float[Tensor, " lay
 
     With the Gram matrix G of the n shorter rows, ‖G / (tr G / n) − I‖² / n = n · Σσ⁴ / (Σσ²)² − 1. It is 0 exactly
     where all n singular values are equal, n − 1 where all but one vanish, and does not change if the matrix is scaled:
-    it says nothing against large weights, only against some directions being larger than others.
-
-    Args:
-        weights: Matrices of one shape. A matrix of zeros gives NaN.
+    it says nothing against large weights, only against some directions being larger than others. A matrix of zeros
+    gives NaN.
     """
     short = weights if weights.shape[1] <= weights.shape[2] else weights.mT
     gram = short @ short.mT

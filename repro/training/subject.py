@@ -17,18 +17,14 @@ _LOSSES = ("criterion", "loss_fn", "loss_function", "loss_func", "loss")
 
 @runtime_checkable
 class KnowsItsObjective(Protocol):
-    """A module that names the objective that its training step differentiates."""
+    """A LightningModule that offers the objective that its training step minimises."""
 
     def objective(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The loss, and the penalties that are differentiated with it."""
+        """The loss with its penalties."""
 
 
 def network_of(module: LightningModule, name: str | None) -> nn.Module:
-    """The network to measure: the one named, the attribute ``network``, or the module itself.
-
-    Raises:
-        UserError: There is none by that name, or the module has no forward pass of its own.
-    """
+    """The network to measure: the one named, the attribute ``network``, or the module itself."""
     parts = [key for key, _ in module.named_children()]
     if name is not None:
         try:
@@ -62,11 +58,7 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
 
 
 def optimizer_of(trainer: Trainer, network: nn.Module) -> Optimizer | None:
-    """The optimiser that has the network's parameters.
-
-    Raises:
-        UserError: Several have.
-    """
+    """The optimiser that has the network's parameters; `UserError` if several have."""
     own = {id(parameter) for parameter in network.parameters()}
     having = [
         optimizer

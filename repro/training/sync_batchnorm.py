@@ -150,8 +150,7 @@ def is_synchronised(network: nn.Module) -> bool:
 def synchronise(network: nn.Module) -> None:
     """Let every batch normalisation of a network take its statistics over the parts of all ranks, in place.
 
-    Raises:
-        UserError: The network has a batch normalisation of its own kind, whose ``forward`` is not known.
+    `UserError` if one is of the network's own kind, whose ``forward`` is not known.
     """
     for name, module in network.named_modules():
         if type(module) in _SYNCHRONISED:

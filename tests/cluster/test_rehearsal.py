@@ -91,7 +91,7 @@ def test_a_job_that_does_not_run_here_is_told_by_the_end_of_its_log(cluster: Clu
         command, cwd=cluster.folder, env=cluster.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "the run that nothing happens to has not finished (FAILED); the end of its log" in done.stderr
+    assert "the reference run has not finished (FAILED); the end of its log" in done.stderr
     assert "/nowhere/python: No such file or directory" in done.stderr
     assert "no job of the rehearsal is left" in done.stdout
 

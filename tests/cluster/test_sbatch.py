@@ -98,13 +98,6 @@ def test_the_scripts_are_bash(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "text"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 2, 3, 7], "0,2-3,7"), ([4, 5, 9], "4-5,9")]
-)
-def test_numbers_of_an_array(chosen: list[int], text: str) -> None:
-    assert submission.numbers(chosen) == text
-
-
-@pytest.mark.parametrize(
     ("limit", "seconds"),
     [("30", 1800), ("10:30", 630), ("1:00:00", 3600), ("2-0", 172_800), ("1-2:30", 95_400), ("1-0:0:9", 86_409)],
 )

@@ -98,7 +98,7 @@ def test_a_study_goes_to_its_end_and_only_what_is_missing_is_submitted(
     assert "#SBATCH --array=2%2" in said
     second = said.split("submitted job ")[1].split(":")[0]
     assert repro(submit) == 0
-    assert "nothing to submit: all 3 runs are finished or on their way" in capsys.readouterr().out
+    assert "nothing to submit: all 3 runs are finished, running or queued" in capsys.readouterr().out
     cluster.wait_for_checkpoint("mine")  # they run, and the controller has written down what it knows
     cluster.call("bash", str(Path(__file__).with_name("cluster.sh")), "restart", str(cluster.daemons))
     for each in (f"{number}_0", f"{number}_1", f"{second}_2"):

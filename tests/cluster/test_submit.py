@@ -70,7 +70,7 @@ def test_each_configuration_is_a_job(files: Path, slurm: Path, capsys: pytest.Ca
     (slurm / "queue").write_text("7_N/A\n")
     (slurm / "script").unlink()
     assert run(asked) == 0
-    assert capsys.readouterr().out.count("on its way: not submitted again") == 2
+    assert capsys.readouterr().out.count("running or queued: not submitted again") == 2
     assert not (slurm / "script").exists()
 
 
@@ -107,9 +107,9 @@ def test_a_dry_run_shows_the_scripts_of_what_cannot_run(
     [
         (["absent.yaml"], "absent.yaml"),
         (["--config", "one.yaml"], "without --config"),
-        (["one.yaml", "one.yaml"], "is asked for twice"),
+        (["one.yaml", "one.yaml"], "is named twice"),
         (["one.yaml", "--setup", "absent.sh"], "cannot read --setup"),
-        (["one.yaml", "--gres", "gpu:1", "--sbatch=--gpus=2"], "SLURM would add them up"),
+        (["one.yaml", "--gres", "gpu:1", "--sbatch=--gpus=2"], "SLURM would add up --gres"),
         (["one.yaml", "--qos", "a\nb"], "cannot stand in a job script"),
         (["one.yaml", "--time", "soon"], "--time is 'soon'"),
     ],

@@ -38,5 +38,5 @@ def test_a_copy_that_is_not_exact_is_said_to_be(cifar_root: Path, capsys: pytest
 def test_what_has_gone_says_what_to_use(command: list[str], gone: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     error = capsys.readouterr().err
-    assert f"{gone} has gone; " in error
+    assert f"{gone} was removed; " in error
     assert len(error.splitlines()) == 1

@@ -59,7 +59,7 @@ def test_a_table_is_no_program_of_a_spreadsheet(kept: RunDirectory, tmp_path: Pa
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: RunDirectory) -> None:
     bare = RunDirectory.prepare(tmp_path / "runs" / "b", "seed: 0\n")
     assert run(["spectra", str(bare.path)]) == 2
-    assert "kept no singular values; train it with repro fit --measure.spectra true" in capsys.readouterr().err
+    assert "has no singular values; train it with repro fit --measure.spectra true" in capsys.readouterr().err
     assert run(["spectra", str(kept.path), "--tolerance", "2"]) == 2
     assert "allowed: 0 to below 1" in capsys.readouterr().err
     assert run(["spectra", str(tmp_path / "c")]) == 2

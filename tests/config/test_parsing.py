@@ -35,6 +35,23 @@ def test_flags_swap_one_thing_and_keep_the_rest() -> None:
     assert dataclasses.replace(config, model=base.model, training=base.training) == base == Config()
 
 
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        ("layers 1 -3 --seed 1", "layers", (1, -3)),
+        ("layers -1", "layers", (-1,)),
+        ("layers [1,-3]", "layers", (1, -3)),
+        ("measurements weights,errors norms:NORMS", "measurements", ("weights", "errors", "norms:NORMS")),
+        ("measurements []", "measurements", ()),
+        ("at_steps 20", "at_steps", (20,)),
+        ("at_steps log", "at_steps", "log"),
+    ],
+)
+def test_a_list_is_words_or_as_in_yaml(words: str, key: str, value: object) -> None:
+    assert getattr(parse(f"--measure.{words}".split()).config.measure, key) == value
+    assert "measurements is" in refused("--measure.measurements", "")
+
+
 def test_files_are_the_base_and_later_files_and_flags_win(tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     first.write_text("model: {network: plainnet20, width: 4}\nseed: 3\ntraining: {weight_decay: 1e-3}\n")
@@ -184,7 +201,7 @@ def test_what_has_gone_says_what_to_use(content: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(content)
     for arguments in (["--config", str(path)], ["--trainer.graph", "true"], ["--trainer.graph=true"]):
-        with pytest.raises(UserError, match=r"trainer.graph has gone; --trainer.compile network"):
+        with pytest.raises(UserError, match=r"trainer.graph was removed; --trainer.compile network"):
             parse(arguments)
     path.write_text(content.replace("true", "false"))
     parse(["--config", str(path)])

@@ -135,7 +135,7 @@ def test_choosing_more_of_a_class_than_there_is_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"batch_size": 31}, "data.batch_size is 31; allowed: up to the 30"),
+        ({"batch_size": 31}, "data.batch_size is 31; allowed, as for measure.probe_size: up to the 30"),
         ({"train_size": 31}, "data.train_size is 31; there are 30"),
         ({"batch_size": 4, "test_size": 7}, "data.test_size is 7; there are 6"),
     ],

@@ -90,9 +90,9 @@ def test_two_steps_at_one_port_do_not_mix(port: int) -> None:
 def test_who_does_not_come_is_named(port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(waiting, "SAY_SECONDS", 0.05)
     monkeypatch.setattr(door, "PATIENCE_SECONDS", 0.3)
-    with pytest.raises(UserError, match="ranks 1-3 did not come to 127.0.0.1:"):
+    with pytest.raises(UserError, match="ranks 1 to 3 did not come to 127.0.0.1:"):
         meet(place(0, port, size=4), {})
-    assert f"waiting for ranks 1-3 of 4 processes, at 127.0.0.1:{port}" in capsys.readouterr().err
+    assert f"waiting for ranks 1 to 3 of 4 processes, at 127.0.0.1:{port}" in capsys.readouterr().err
     with pytest.raises(UserError, match="rank 0 did not come"):
         meet(place(1, port), {})
 

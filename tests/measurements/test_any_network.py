@@ -16,8 +16,8 @@ from repro.measurements import take
 from repro.measurements.mode import measurement_mode
 from repro.measurements.passes import run
 from repro.networks.layers import Survey, WeightLayer, survey
-from repro.networks.passing import call, fitted, mapped, unwrapped
-from repro.networks.tracer import tensors
+from repro.networks.nested import mapped, tensors
+from repro.networks.passing import call, fitted, unwrapped
 from tests.measurements.zoo import ZOO
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections", "ignore:.*quantization is deprecated")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -152,12 +153,11 @@ def test_a_network_that_changes_from_call_to_call_is_told() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.one, self.two, self.three = (nn.Linear(12, 12) for _ in range(3))
-            self.calls = 0
 
         def forward(self, x: Tensor) -> Tensor:
-            self.calls += 1
-            return self.three((self.one if self.calls % 2 else self.two)(x))
+            return self.three((self.one if next(calls) % 2 else self.two)(x))
 
+    calls = itertools.count()
     network = Changes()
     with pytest.warns(UserWarning, match="not measured") as told:
         take(network, X, measurements=["representations"])

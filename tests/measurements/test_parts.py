@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import repro
+from repro.measurements import take
 from repro.networks import survey
 from tests.measurements.zoo import From, param
 
@@ -78,18 +79,22 @@ def test_how_many_numbers_act(forward, acting: int) -> None:  # type: ignore[no-
     assert bool(seen.missing) == (acting < 144)
 
 
-def test_frozen_weights_are_measured_and_said_to_have_no_gradient() -> None:
+def test_frozen_weights_are_measured_and_said_once_to_have_no_gradient() -> None:
     network = nn.Sequential(nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 3))
     network[0].weight.requires_grad_(requires_grad=False)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with pytest.warns(UserWarning, match="gradients: frozen, .* are the weights of 0$"):
-        frame = repro.measure(
-            network, X, LABELS, measurements=["weights", "gradients", "updates", "errors"], optimizer=optimizer
-        )
+    asked = {"measurements": ["weights", "gradients", "updates", "errors"], "optimizer": optimizer}
+    frame = repro.measure(network, X, LABELS, **asked)
     assert set(of(frame, "weights")) == {"0", "2"}
     assert set(of(frame, "gradients")) == set(of(frame, "updates")) == {"2"}
     assert frame.attrs["seen"]["frozen"] == ["0.weight"]
     assert frame.attrs["seen"]["line"].endswith("frozen, without gradients and updates: 0.weight")
+    with pytest.warns(UserWarning, match="gradients: frozen, .* are the weights of 0$"):  # nothing has said so
+        take(network, X, LABELS, **asked)
+    known = survey(network, X)
+    network[2].weight.requires_grad_(requires_grad=False)
+    with pytest.warns(UserWarning, match="gradients: frozen, .* are the weights of 2$"):  # since it was said
+        take(network, X, LABELS, **asked, known=known)
 
 
 def test_nothing_is_said_to_be_frozen_where_all_trains() -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 from safetensors.torch import load_file
 
 import repro
@@ -197,7 +198,7 @@ def test_what_a_stranger_wrote_is_shown_and_does_nothing(run: RunDirectory, tmp_
     assert ModelCard.load(tmp_path / "card" / "README.md").data.library_name == "repro"
     assert "\n---\n" not in body
     assert not re.search(r"(?<!\\)[<\[$@]", re.sub(r"(?s)(`{3,}).*?\n\1", "", body))
-    commonmark = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    commonmark = MarkdownIt("commonmark").enable("table")
     tokens = commonmark.parse(body)
     kinds = {child.type for token in tokens for child in (token.children or [])} | {token.type for token in tokens}
     assert not kinds & {"link_open", "html_inline", "html_block", "image", "hr"}
@@ -220,8 +221,8 @@ def test_mistakes_are_one_line(
 
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "README.md").write_text("# mine")
-    assert "holds something else than a card" in told(run.path, "--out", tmp_path / "taken")
-    assert "holds something else than a card" in told(run.path, "--out", run.path)
+    assert "has other files than those of a card" in told(run.path, "--out", tmp_path / "taken")
+    assert "has other files than those of a card" in told(run.path, "--out", run.path)
     assert "does not exist; `repro runs list` names the runs" in told(tmp_path / "runs" / "typo")
     unfinished = RunDirectory.prepare(tmp_path / "runs" / "r", to_yaml(from_mapping(SMALL)))
     assert "no run of runs has ended and has its checkpoint here" in told(unfinished.path, "--out", tmp_path / "no")

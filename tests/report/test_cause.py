@@ -42,7 +42,7 @@ FORECASTS = [told("before", "κ", 0.1, math.nan), told("early", LOSS, -0.99), to
 
 def test_the_table_has_a_row_for_each_reading_and_says_where_none_is_said_to_train() -> None:
     rows = to_markdown(cause.table(FORECASTS)).splitlines()[2:]
-    assert rows[0] == "| before | κ | 3 | 2 | 0.10 | 0.02 | ≤ 4 | none said to | 0.50 |"
+    assert rows[0] == "| before | κ | 3 | 2 | 0.10 | 0.02 | ≤ 4 | none predicted | 0.50 |"
     assert rows[2] == "| early | growth | 3 | 2 | −0.80 | 0.02 | ≤ 4 | 0.75 | 0.50 |"
 
 

@@ -61,3 +61,42 @@ def test_findings_counts_both_kinds_of_infinite_as_the_records_have_them(name: s
             *(counts[f"{kappa.key}_{kind}"] for kind in ("infinite", "singular")),
         ]
     assert [int(number) for number in row.groups()] == [*found[:3], *found[4:]]
+
+
+_COLUMNS = {
+    "test %": "test_accuracy",
+    "singular": "matrix_infinite",
+    "median κ as matrices": "matrix_median",
+    "median κ of the operators": "operators_median",
+    "first layer grows": "first_layer_growth",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith("beyond-")])
+def test_tables_of_our_own_studies_have_the_records_numbers_seed_by_seed(name: str) -> None:
+    text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
+    study = load(name)
+    section = of_cells(study, None, study.cells(), [ROOT / "results" / study.folder(None)], command="")
+    measured: dict[str, list[dict[str, float]]] = {}
+    for outcome in outcomes(section, {}):
+        if outcome.cell.run is not None:
+            measured.setdefault(outcome.cell.label, []).append(dict(outcome.quantities))
+    heading = f"(`repro study run {name}`)\n"
+    assert (heading in text) == bool(measured), "a study that was run has its part, and no other"
+    part = text.partition(heading)[2].partition("\n#")[0]
+    columns: list[str] = []
+    compared = 0
+    for line in re.findall(r"^\| (.+) \|$", part, re.MULTILINE):
+        values = line.split(" | ")
+        columns = values if "test %" in values else columns
+        for column, told in zip(columns, values, strict=True) if (label := re.search(r"`(.+)`", values[0])) else []:
+            if column in _COLUMNS and told != "–":
+                found = [quantities[_COLUMNS[column]] for quantities in measured[label[1]]]
+                shown = [_as_shown(value, number) for value, number in zip(found, told.split(", "), strict=True)]
+                assert shown == told.split(", "), (label[1], column, found)
+                compared += 1
+    assert compared or not measured
+
+
+def _as_shown(value: float, told: str) -> str:
+    return f"{value:,.{len(told.partition('.')[2])}f}"

@@ -131,6 +131,14 @@ def test_runs_of_ones_own_have_columns_for_what_differs_and_no_hashes() -> None:
 
     runs = [of("resnet20", 0.1), of("resnet20", 0.1, 1), of("plainnet20", 0.1), of("resnet20", 0.01, name="学习率")]
     runs += [of("plainnet20", 0.1, log={"every_n_steps": 3})]
+    sets = [
+        of("resnet20", 0.1, data={"name": name, "train_size": size}) for name, size in (("MNIST", 9), ("CIFAR10", None))
+    ]
+    labels, columns = told_apart(sets, ["a", "b"])
+    assert labels == ["resnet20, data set MNIST, train size 9", "resnet20, data set CIFAR10"], (
+        "what is not set is left out"
+    )
+    assert columns[labels[1]] == {"data set": "CIFAR10", "network": "ResNet-20"}
     labels, columns = told_apart(runs, ["a-0123abcd", "b", "c", "d", "c.1"])
     assert labels == [
         "resnet20, learning rate 0.1",

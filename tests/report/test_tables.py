@@ -95,7 +95,7 @@ def test_a_run_without_a_result_says_why(run, manifest, status: str | None, show
 def test_claims_are_judged_by_runs_that_ended(run, manifest) -> None:
     run("a", network="plainnet20", final={"train_accuracy": 0.1, "test_accuracy": 0.1}, growth=1000.0)
     run("b", final={"train_accuracy": 0.9, "test_accuracy": 0.8})
-    run("c", status="interrupted", step=8)
+    run("c", network="resnext20", status="interrupted", step=8)
     claims = {
         "plainnet20.test_accuracy <= 20": "holds",
         "plainnet20.first_layer_growth >= 100": "holds",

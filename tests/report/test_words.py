@@ -24,7 +24,7 @@ def test_a_caption_says_what_is_plotted_found_known_and_reduced(run, manifest) -
     plotted, found, paper, reduced = captions(folder, "representations")
     assert "channel mode" in plotted
     assert found == (
-        "At the last measurement, in the channel mode κ is infinite by being perfectly singular (σmin/σmax ≤ 1e-12) "
+        "At the last measurement, in the channel mode κ is infinite (perfectly singular, σmin/σmax ≤ 1e-12) "
         "in 2 of 2 layers of PlainNet-20 (1 to 2), "
         "non-finite in its entries in 2 of 2 layers of ResNet-20 (1 to 2) and finite in every layer of ResNeXt-20. "
         "As a matrix κ is finite in every layer of PlainNet-20, ResNet-20 and ResNeXt-20."
@@ -37,23 +37,15 @@ def test_several_seeds_are_one_entry_of_a_sentence(run, manifest) -> None:
     run("a", growth=2.0)
     run("b", seed=1, growth=20_000.0, channel=math.inf, sigma_min=1e-9)
     folder = manifest(("resnet20", 0, "a"), ("resnet20", 1, "b"))
-    assert "multiplied by: ResNet-20 2 to 20,000." in captions(folder, "first-layer")[1]
+    assert "multiplied by 2 to 20,000 (ResNet-20)." in captions(folder, "first-layer")[1]
     found = captions(folder, "representations")[1]
-    assert "κ is infinite by being beyond float32 (κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
+    assert "κ is infinite (beyond float32, κ > 8.4e6) in 0 to 2 of 2 layers of ResNet-20 (2 runs)." in found
 
 
 def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, manifest) -> None:
     run("a")
     folder = manifest(("resnet20", 0, "a"), reduced=False, reductions=[], paper="Nguyen")
     assert all("aper" not in sentence for sentence in captions(folder, "weights"))
-
-
-@pytest.mark.parametrize(
-    ("layers", "text"),
-    [([3], "3"), ([1, 2, 3, 7], "1 to 3, 7"), ([1, 3, 5, 7, 9, 10], "1, 3, 5, …, 9 to 10"), ([], "")],
-)
-def test_ranges(layers: list[int], text: str) -> None:
-    assert words.ranges(layers) == text
 
 
 @pytest.mark.parametrize(
@@ -65,6 +57,11 @@ def test_ranges(layers: list[int], text: str) -> None:
         (
             "90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)",
             "90 ≤ ResNet-110 test accuracy (%) ≤ 95 (Table 2, 93.29)",
+        ),
+        ("resnet110.seconds == 1 | section 6.5 (c)", "ResNet-110 seconds = 1 (section 6.5 (c))"),
+        (
+            "resnet110.seconds == 1 | section 6.5 (d) (x read as h)",
+            "ResNet-110 seconds = 1 (section 6.5 (d), x read as h)",
         ),
         (
             "resnet110.seconds == 1 | Fig. 9 | no number",
@@ -104,5 +101,11 @@ def test_a_claim_that_holds_in_some_seeds_is_mixed(run, manifest) -> None:
     cells = [("resnet20", seed, f"s{seed}") for seed in range(4)]
     (section,) = sections([manifest(*cells, claims=["resnet20.test_accuracy >= 90", "resnet20.test_accuracy > 80"])])
     mixed, holds = verdicts(section, outcomes(section))
-    assert (mixed.verdict, mixed.detail) == ("mixed", "95, 85, 92 >= 90; holds in 2 of 3 seeds")
-    assert (holds.verdict, holds.detail) == ("holds", "95, 85, 92 > 80; holds in 3 of 3 seeds")
+    assert (mixed.verdict, mixed.detail) == (
+        "mixed",
+        "95, 85, 92 >= 90; holds in 2 of 3 seeds; not run: seed 3 of resnet20",
+    )
+    assert (holds.verdict, holds.detail) == (
+        "holds",
+        "95, 85, 92 > 80; holds in 3 of 3 seeds; not run: seed 3 of resnet20",
+    )

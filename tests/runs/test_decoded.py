@@ -146,6 +146,10 @@ def test_a_damaged_image_ends_the_run_in_one_line(
         (["--data.augmentation", "crop_flip"], "data.augmentation is crop_flip; ImageFolder takes none, resized_crop"),
         (["--data.batch_size", "40"], "data.batch_size is 40; allowed: up to the 39 training images"),
         (["--data.train_size", "40"], "data.train_size is 40; ImageFolder leaves 39 images"),
+        (
+            ["--data.batch_size", "41", "--measure.probe_size", "42", "--data.test_size", "43"],
+            "has 15 images; data.batch_size is 41, measure.probe_size is 42; allowed: up to the 39",
+        ),
         (["--data.image_size", "4"], "data.image_size is 4; allowed: 8 or more"),
         (["--data.resize_size", "15"], "data.resize_size is 15; allowed: data.image_size 16 or more"),
         (["--data.workers", "-1"], "data.workers is -1; allowed: 0 or more"),

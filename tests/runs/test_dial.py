@@ -65,7 +65,7 @@ def test_an_option_that_is_not_used_changes_no_runs_identity() -> None:
     [
         ({"skip_scale": 0.5}, "set model.skip_neurons with it"),
         ({"skip_scale": 2, "skip_neurons": 5}, "model.skip_scale is 2.0; allowed: a number from 0 to 1, or learned"),
-        ({"skip_scale": 0.5, "skip_neurons": 5, "train": "output"}, "take up any factor"),
+        ({"skip_scale": 0.5, "skip_neurons": 5, "train": "output"}, "absorb any factor"),
         ({"skip_scale": 0, "skip_neurons": 5, "skip_head": "replace"}, "leaves no output"),
         ({"skip_strength": -0.1}, "model.skip_strength is -0.1; allowed: a number from 0 to 1, or learned"),
         ({"skip_strength": 0.5, "network": "plainnet14"}, "plainnet does not take skip_strength"),

@@ -198,7 +198,7 @@ def test_an_evaluation_that_did_not_fit_is_known_the_next_time(
         ),
         (["--budget", "3", "--task", "1", "--trainer.checkpoint_every_n_minutes", "4"], "and 4 lie between"),
         (["--trainer.checkpoint_every_n_minutes", "-1"], "allowed: above 0, or null"),
-        (["--budget", "3", "--again"], "--again begins anew with every call"),
+        (["--budget", "3", "--again"], "with --again every call starts from the beginning"),
     ],
 )
 def test_mistakes(study: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,11 @@ KAPPA = "median κ of the weights"
 BEFORE, EARLY = "before training", "after at most 20 steps"
 
 
-def write(folder: Path, study: str, seed: int, *, accuracy: float | None, kappas: dict[int, float]) -> None:
-    """A run of MNIST5k that ends at an accuracy (None: diverged), with one κ for its two layers at each step."""
-    config = from_mapping({"model.network": "resnet8", "seed": seed})
+def write(
+    folder: Path, study: str, seed: int, *, accuracy: float | None, kappas: dict[int, float], data: str = "MNIST5k"
+) -> None:
+    """A run that ends at an accuracy (None: diverged), with one κ for its two layers at each step."""
+    config = from_mapping({"model.network": "resnet8", "data.name": data, "seed": seed})
     run = RunDirectory.prepare(folder / study / f"run{study}{seed}", to_yaml(config))
     for step, kappa in kappas.items():
         values = {"condition_number": kappa, "sigma_max": 1.0, "sigma_min": 1 / kappa}
@@ -74,9 +76,10 @@ def test_a_run_counts_once_and_no_number_counts_as_singular(folder: Path) -> Non
         (folder / "a" / f"runa{seed}").rename(folder / "d" / f"runa{seed}")
     write(folder, "a", 0, accuracy=0.1, kappas={0: math.nan, 5: math.inf})
     write(folder, "a-smoke", 7, accuracy=0.9, kappas={0: 1.0})
+    write(folder, "own", 8, accuracy=0.9, kappas={0: 1.0}, data="ImageFolder")  # of classes that are not known
     (folder / "b" / "runb0").rename(folder / "b" / "runb0.1")
     write(folder, "b", 0, accuracy=None, kappas={0: 2.0, 5: 1000.0})
-    found = cases([folder / name for name in ("a", "b", "c", "d", "a-smoke")])
+    found = cases([folder / name for name in ("a", "b", "c", "d", "a-smoke", "own")])
     assert len(found) == 18, "runa0 is in two studies"
     (odd,) = [case for case in found if case.name == "runa0"]
     assert odd.study == "a"

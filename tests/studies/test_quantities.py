@@ -83,8 +83,9 @@ def test_gradients_bounds_and_distances() -> None:
         *of("amplification", "matrix", "bound", [3.0, math.inf, 7.0]),
         *of("amplification", "matrix", "relative_change", [0.1] * 3),
         *of("distance", "first", "relative_distance", [0.0, 0.5, 0.75]),
-        *of("distance", "first", "cka", [1.0, 0.5, 0.25]),
-        *of("distance", "input", "relative_distance", [4.0] * 3),
+        *of("distance", "first", "cka", [1.0, 0.75, 0.75]),
+        *of("distance", "input", "cka", [1.0, 0.5, 0.25]),
+        *of("distance", "input", "relative_distance", [9.0, 4.0, 6.0]),
     ]
     found = quantities({}, None, records(rows))
     assert [found[f"{name}_infinite"] for name in ("gradients", "updates", "errors")] == [2, 0, 1]
@@ -93,7 +94,8 @@ def test_gradients_bounds_and_distances() -> None:
     assert found["gradients_kappa[3]"] == 4.0
     assert found["updates_median"] == 6.0
     assert found["bound_median"] == 7.0
-    assert found["likeness_median"] == 0.375
+    assert found["likeness_median"] == 0.375, "to the input"
+    assert found["distance_input_median"] == 5
     assert found["distance_median"] == 0.625  # the first one's own is left out
     assert all(in_words(name) for name in found)
 
@@ -135,3 +137,30 @@ def test_names_that_mean_nothing() -> None:
     assert in_words("test_accuracy[3]") is None
     of_layers = [name for name, words in names().items() if "{}" in words]
     assert all("{}" not in str(in_words(f"{name}[3]")) for name in of_layers)
+
+
+def test_a_network_trained_or_did_not() -> None:
+    for accuracy, classes, trained in ((0.2, 10, 1), (0.19, 10, 0), (0.02, 100, 1), (0.019, 100, 0)):
+        assert quantities({"train_accuracy": accuracy}, None, None, classes=classes)["trained"] == trained
+    assert "trained" not in quantities({"train_accuracy": 0.9}, None, None), "chance is not known"
+
+
+def test_what_diverged_has_only_what_does_not_speak_of_its_end() -> None:
+    """Its last measurement is of before it diverged: not of a trained network."""
+    rows = [
+        *kappas("weights", "output", [2.0, 5.0], step=0),
+        *[
+            {**kappas("distributions", "weights", [value], step=0)[0], "quantity": quantity}
+            for quantity, value in (("p0", -3.0), ("p1", -1.0), ("p99", 1.0), ("p100", 2.0))
+        ],
+    ]
+    of_training = [(1, "train/largest_cross_entropy", 9.0)]
+    found = quantities({}, 3.0, records(rows, of_training), classes=10, diverged=True)
+    assert found == {
+        "seconds": 3,
+        "trained": 0,
+        "largest_loss": 9,
+        "weights_extreme[1]": 3,
+        "weights_most[1]": 1,
+    }
+    assert {"weights_median", "weights_final[1]"} <= set(quantities({}, 3.0, records(rows, of_training)))

@@ -10,8 +10,6 @@ import pytest
 from repro.cli import run
 from repro.studies.files import load, names
 
-# Random features are frozen, and a measurement of gradients says so.
-pytestmark = pytest.mark.filterwarnings("ignore:not measured. gradients. frozen")
 STUDIES = [name for name in names() if load(name).runs_of is None]
 
 

@@ -163,6 +163,20 @@ def test_some_claims_are_made_at_one_preset_only(tmp_path: Path) -> None:
     assert study.at("full", "").claims == [claim, more]
 
 
+def test_at_full_size_every_accuracy_of_the_papers_is_claimed(tmp_path: Path) -> None:
+    values = {"resnet8-64": {"train_accuracy": 99.5, "test_accuracy": "55.25 ± 0.3", "seconds": 4}}
+    study = load(write(tmp_path, paper_within=2, paper_values=values))
+    assert study.at("cpu", "").claims == study.claims
+    assert study.at("full", "").claims[1:] == [
+        "97.50 <= resnet8-64.train_accuracy <= 100.00 | Table 1 (99.5)",
+        "53.25 <= resnet8-64.test_accuracy <= 57.25 | Table 1 (55.25 ± 0.3)",
+    ]
+    study = load(
+        write(tmp_path, paper_within=2, paper_values=values, claims=["resnet8-64.train_accuracy == 99.5 | Table 1"])
+    )
+    assert len(study.at("full", "").claims) == 2, "one has it exactly"
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

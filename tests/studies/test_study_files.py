@@ -14,7 +14,7 @@ from repro import figures, measurements, networks
 from repro.config import Config, configurations
 from repro.data.registry import dataset
 from repro.runs.validation import network_options
-from repro.studies import claims
+from repro.studies import claims, spread, verdict
 from repro.studies.files import load as read
 from repro.studies.files import names
 from repro.studies.study import StudyCell
@@ -120,18 +120,18 @@ def test_figures_exist_and_claims_can_be_read(name: str) -> None:
 def test_the_papers_own_numbers_meet_its_claims(name: str) -> None:
     study = load(name)
     values = {
-        label: {quantity: {0: claims.published(value, study.paper_runs).mean} for quantity, value in of_cell.items()}
+        label: {quantity: {0: spread.published(value, study.paper_runs).mean} for quantity, value in of_cell.items()}
         for label, of_cell in study.paper_values.items()
     }
-    for claim in (*study.claims, *study.preset_claims.get("full", ())):
-        verdict = claims.evaluate(claim, values)
-        assert verdict.verdict != "fails", (claim, verdict.detail)
+    for claim in study.claims_at("full"):
+        judged = verdict.evaluate(claim, values)
+        assert judged.verdict != "fails", (claim, judged.detail)
 
 
 def test_every_claim_has_the_papers_bound_on_both_sides_or_says_why_there_is_one() -> None:
     one_sided: dict[str, str] = {}
     for study in filter(lambda study: study.paper, map(load, names())):
-        for text in (*study.claims, *study.preset_claims.get("full", ())):
+        for text in study.claims_at("full"):
             claim = claims.parse(text)
             assert claim.source, text
             if not claim.compares_cells and claim.sign != "==" and math.inf in map(abs, claim.bounds):
@@ -151,15 +151,18 @@ def test_every_claim_has_the_papers_bound_on_both_sides_or_says_why_there_is_one
 def test_crops_at_full_size_are_filled_with_reflections(name: str) -> None:
     for cell in cells(name, "full") if "full" in load(name).presets else []:
         data = cell.config.data
-        assert data.augmentation != "crop_flip" or data.padding == "reflect", cell.label
+        tried = cell.label.endswith("-zero")  # in what the paper leaves open
+        assert data.augmentation != "crop_flip" or data.padding == "reflect" or tried, cell.label
 
 
 @pytest.mark.parametrize("name", [name for name in OF_THEIR_OWN if "night" in load(name).presets])
 def test_a_night_has_our_full_width_and_all_images(name: str) -> None:
-    for one, other in zip(cells(name, "night"), load(name).cells("full", seeds=[0]), strict=True):
-        assert one.config.model == other.config.model
-        assert one.config.data == other.config.data
-        assert one.config.trainer.max_epochs >= 5
+    full = {cell.label: cell.config for cell in load(name).cells("full", seeds=[0])}
+    for cell in cells(name, "night"):
+        assert cell.config.model == full[cell.label].model
+        assert cell.config.data == full[cell.label].data
+        # Nguyen's networks are some times as large, and converge in few epochs or stay at chance.
+        assert cell.config.trainer.max_epochs >= (5 if load(name).paper == "Oyedotun" else 2)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repro.theory import STATEMENTS, Condition, Statement
+from repro.theory import STATEMENTS, Condition, Statement, examine
 
 QUOTATIONS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("quotations.yaml").read_text(encoding="utf-8"))
 
@@ -28,6 +28,14 @@ def not_quoted(statement: Statement, quotation: str) -> str | None:
 def test_a_statement_and_its_conditions_are_in_the_papers_words(name: str) -> None:
     assert not_quoted(STATEMENTS[name], QUOTATIONS[name]) is None
     assert len(STATEMENTS[name].text) < 500, "quoted, not copied out"
+
+
+@pytest.mark.parametrize("name", ["oyedotun-section-6.5b", "oyedotun-theorem-1"])
+def test_a_case_that_decides_meets_what_the_paper_asks_for(name: str) -> None:
+    """No case without a common basis, or whose dominance fades, decides."""
+    for case in examine(name).cases:
+        without = ("no common basis", "1 − 2^−(l+1)")
+        assert (case.conditions == "beside") >= any(word in case.setting for word in without), case.setting
 
 
 def test_every_passage_is_a_statements() -> None:

@@ -13,11 +13,7 @@ _STATE = ("state_dict", "optimizer_states", "lr_schedulers", "generators")
 
 
 def differences(run: RunDirectory, other: RunDirectory) -> list[str]:
-    """What differs between two finished runs: of the last checkpoint, the metrics, the readings, the final numbers.
-
-    Returns:
-        Names of what differs; empty if everything is the same bit for bit.
-    """
+    """Names of what differs between two finished runs, bit for bit: checkpoint, metrics, readings, final numbers."""
     ours, theirs = (torch.load(each.saved_checkpoints()[-1], weights_only=True) for each in (run, other))
     found = [
         name for key in _STATE if key in ours or key in theirs for name in _unequal(ours.get(key), theirs.get(key), key)

@@ -21,8 +21,7 @@ from repro.errors import UserError, refusing
 def rehearse(plan: Plan) -> list[Verdict]:
     """Play it; every job is cancelled at its end, and by Ctrl-C.
 
-    Raises:
-        UserError: SLURM refuses, does not answer, or the run that is left alone does not come to its end.
+    `UserError` if SLURM refuses, does not answer, or the run that is left alone does not come to its end.
     """
     alone, *others = together = scenes(plan)
     written = {scene.name: sbatch.text(scene.job) for scene in together}
@@ -39,7 +38,7 @@ def rehearse(plan: Plan) -> list[Verdict]:
     if run is None or run.status != "finished":
         end = " | ".join(alone.log.strip().split("\n")[-4:])
         raise UserError(
-            f"the run that nothing happens to has not finished ({alone.seen.gave_up or alone.seen.state}); "
+            f"the reference run has not finished ({alone.seen.gave_up or alone.seen.state}); "
             f"the end of its log, '{plan.folder / 'alone.out'}': {end or 'nothing'}"
         )
     for scene in others:

@@ -68,14 +68,7 @@ class Verdict:
 
 
 def judge(event: Event, seen: Seen, settings: Settings, step: float) -> Verdict:
-    """What an event has shown.
-
-    Args:
-        event: What happened.
-        seen: What became of the job.
-        settings: The cluster's.
-        step: Seconds of a step.
-    """
+    """What an event has shown, by what became of the job; `step` is in seconds."""
     if seen.differs is not None and seen.back:
         against, text = _finished(event, seen, settings, step)
     elif seen.held:

@@ -20,8 +20,8 @@ EXAMPLES = ("runs/single/RUN", "oyedotun-table1 --out cards/table1", "runs/singl
 class _Card(Part):
     name: str = argument("a run directory, or a study's name or file", metavar="RUN|STUDY")
     out: Path | None = option("folder for the card (default: cards/NAME)", default=None)
-    push: str | None = option("send it to the Hub, as this repository", default=None, metavar="OWNER/NAME")
-    private: bool = option("with --push: a new repository is private", default=False)
+    push: str | None = option("upload it to this repository of the Hub", default=None, metavar="OWNER/NAME")
+    private: bool = option("make a new repository private", default=False)
 
     @property
     def is_run(self) -> bool:

@@ -25,7 +25,7 @@ class _Sync(Request):
     )
     project: str | None = option("W&B project (default: each run's own)", default=None)
     entity: str | None = option("W&B user or team (default: each run's own)", default=None)
-    dry_run: bool = option("only say what would be sent; without a login, all of it", default=False)
+    dry_run: bool = option("only list what would be sent (all of it, if there is no login)", default=False)
 
 
 def main(request: _Sync) -> int:
@@ -55,7 +55,7 @@ def main(request: _Sync) -> int:
         done = "up to date" if not report.outdated else "to send" if request.dry_run else "sent"
         _say(f"{folder}: report {done} (artifact {report.entity}/{report.project}/{report.artifact})")
     verb = "would be sent" if request.dry_run else "sent"
-    print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent} as they are")
+    print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent} up to date")
     return 0
 
 
@@ -67,7 +67,7 @@ def _service(request: _Sync) -> Service | None:
     except UserError as refusal:
         if not request.dry_run:
             raise
-        _say(f"repro: note: {refusal}; what W&B has is not known, so all counts as to send")
+        _say(f"repro: note: {refusal}; it is not known what W&B has, so everything is listed")
         return None
     return service
 

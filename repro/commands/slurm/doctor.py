@@ -29,10 +29,10 @@ class _Doctor(Rehearsal):
         default=None,
         metavar="STUDY",
     )
-    preset: str | None = option("the study's size (default: its first)", default=None)
+    preset: str | None = option("the study's size (default: its first)", default=None, metavar="SIZE")
     rehearse: bool = option(
-        "small jobs that are requeued, terminated and meet their time limit (--time, default: 5 minutes), and a "
-        "verdict on each; the options of jobs are for them",
+        "submit small jobs, stop each in another way (requeue, SIGTERM, time limit), and report whether they resume; "
+        "the options of jobs are for these (--time: 5 minutes)",
         default=False,
     )
 

@@ -16,39 +16,38 @@ from repro.errors import UserError, no_pipe, refusing
 class OnSlurm(Request):
     """A request that ends in jobs of SLURM's."""
 
-    partition: str | None = option("SLURM's partition", default=None)
-    account: str | None = option("the account that pays", default=None)
+    partition: str | None = option("SLURM partition", default=None)
+    account: str | None = option("SLURM account", default=None)
     qos: str | None = option("quality of service", default=None)
-    constraint: str | None = option("features that nodes must have: a100, 'a100|h100'", default=None)
-    mem: str | None = option("memory of a node: 64G", default=None)
-    gres: str | None = option("GPUs as your cluster names them, gpu:a100:2, in place of --gpus-per-node", default=None)
+    constraint: str | None = option("features that nodes must have, such as a100 or 'a100|h100'", default=None)
+    mem: str | None = option("memory of a node, such as 64G", default=None)
+    gres: str | None = option(
+        "GPUs by the names of your cluster, such as gpu:a100:2, in place of --gpus-per-node", default=None
+    )
     time: str | None = option(
-        f"time limit of one life, as sbatch takes it (default of jobs: {Resources.time})", default=None
+        f"time limit of a job, as sbatch takes it (default: {Resources.time}); a run continues in the next job",
+        default=None,
     )
     setup: Path | None = option(
-        "file of shell lines that every job begins with: modules, a container, an activation", default=None
+        "file with shell lines that every job runs first, such as module load or source", default=None, metavar="FILE"
     )
     resubmit: bool = option(
-        "a job that SLURM cancels to make room for another (PreemptMode=CANCEL) submits itself again", default=False
+        "if SLURM cancels a job to make room for another (PreemptMode=CANCEL), submit it again", default=False
     )
     further: tuple[str, ...] = option(
-        "further option: --sbatch=--mail-type=END",
+        "another option of sbatch, such as --sbatch=--mail-type=END; may be repeated",
         default=(),
         flag="--sbatch",
         action="append",
         metavar="OPTION",
     )
-    dry_run: bool = option("show the scripts; write and submit nothing", default=False)
+    dry_run: bool = option("print the job scripts; write and submit nothing", default=False)
 
     def resources(self) -> Resources:
-        """What is asked of SLURM.
-
-        Raises:
-            UserError: An option cannot be taken, or the setup cannot be read.
-        """
+        """What is asked of SLURM; `UserError` if an option cannot be taken, or the setup cannot be read."""
         extra = of_sbatch("--sbatch", self.further)
         if self.gres is not None and any(word.startswith("--gpus") for word in extra):
-            raise UserError("--gres is there and --sbatch=--gpus...; SLURM would add them up; give one of the two")
+            raise UserError("SLURM would add up --gres and --sbatch=--gpus...; give one of the two")
         if replacing := sorted(name for name in os.environ if name.startswith("SBATCH_")):
             print(f"repro: {', '.join(replacing)} in your environment replace options of the scripts", file=sys.stderr)
         return Resources(

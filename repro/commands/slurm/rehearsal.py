@@ -19,27 +19,23 @@ class Rehearsal(ConfiguredRequest, OnSlurm):
     """A request to try a cluster."""
 
     events: tuple[str, ...] = option(
-        "what happens to the jobs: requeue, term, limit, preempt (default: the first three; preempt with --preempt-by)",
+        "how the jobs are stopped: requeue, term, limit, preempt (default: the first three; preempt with --preempt-by)",
         default=(),
         nargs="+",
     )
     preempt_by: tuple[str, ...] = option(
-        "options of a job that pushes one out, --preempt-by=--partition=urgent; ours then takes a whole node, so that "
-        "nobody else's job is pushed out with it",
+        "sbatch option of a job that preempts ours, such as --preempt-by=--partition=urgent; ours then takes a whole "
+        "node, so that it preempts no job of other people",
         default=(),
         action="append",
         metavar="OPTION",
     )
-    step: float = option("seconds that a step of your runs takes, in a rehearsal", default=1.0)
-    wait: float = option("minutes after which a rehearsal gives up", default=30.0)
+    step: float = option("seconds that a training step of your runs takes", default=1.0)
+    wait: float = option("minutes after which the rehearsal gives up", default=30.0)
 
 
 def rehearse(request: Rehearsal) -> int:
-    """Play it, and print a verdict a line; the status is 1 if a setting stands against one.
-
-    Raises:
-        UserError: A wrong option, or SLURM refuses.
-    """
+    """Play it, and print a verdict a line; the status is 1 if a setting stands against one."""
     from repro.cluster.rehearsal.plan import Plan, texts
     from repro.cluster.rehearsal.stage import rehearse as play
     from repro.cluster.rehearsal.verdict import Event

@@ -28,18 +28,14 @@ EXAMPLES = (
 
 class _Submit(ConfiguredRequest, OnSlurm):
     files: tuple[str, ...] = argument(
-        "YAML files, a run and a job each; the flags are those of all", nargs="*", default=(), metavar="CONFIG"
+        "YAML files: one run and one job for each; flags apply to all of them", nargs="*", default=(), metavar="CONFIG"
     )
 
 
 def main(request: _Submit) -> int:
-    """Submit what is neither finished nor on its way; the status is 1 if a check fails.
-
-    Raises:
-        UserError: A configuration or an option is wrong, or SLURM refuses.
-    """
+    """Submit what is neither finished nor on its way; the status is 1 if a check fails."""
     if request.base != Config():
-        raise UserError("repro submit takes configuration files as they are: repro submit FILE ..., without --config")
+        raise UserError("repro submit takes configuration files as arguments: repro submit FILE ..., without --config")
     resources = request.resources()
     asked = [[*(["--config", file] if file else []), *_flags(request.typed)] for file in request.files or ("",)]
     written = [parse(arguments) for arguments in asked]
@@ -81,10 +77,10 @@ def _missing(
             continue
         run = resolve(each.config, each.base).directory
         if run.path in seen:
-            raise UserError(f"'{run.path}' is asked for twice; one job trains a run")
+            raise UserError(f"'{run.path}' is named twice; name it once")
         seen.add(run.path)
         if run.ended or run.holder is not None or run.name in submission.queued(folder):
-            print(f"{run.path} is {run.status if run.ended else 'on its way'}: not submitted again")
+            print(f"{run.path} is {run.status if run.ended else 'running or queued'}: not submitted again")
             continue
         yield run, folder, arguments, each.config
 

@@ -22,7 +22,7 @@ EXAMPLES = ("list", "plan oyedotun-table2 --measure", "run oyedotun-linear --bud
 
 
 class _Keep(Part):
-    results: Path = option("folder to keep them in", default=RESULTS)
+    results: Path = option("folder of kept records", default=RESULTS)
 
 
 def lines() -> list[str]:
@@ -48,13 +48,13 @@ def _keep(request: _Keep) -> int:
 
 
 _ACTIONS = {
-    "list": Action(Request, _list, "the studies that there are"),
-    "plan": Action(Plan, plan, "the runs, their commands, their cost by measured step times"),
-    "run": Action(Run, run, "run what is missing here, then report it"),
-    "submit": Action(Submit, submit, "hand what is missing to SLURM, after a preflight"),
-    "status": Action(Part, status, "which runs are done, running, failed, missing; how long the rest takes"),
-    "report": Action(Report, report, "tables, figures and verdicts of what has been run"),
-    "forecast": Action(Forecasting, forecast, "do the first readings of kept runs tell which of them train?"),
+    "list": Action(Request, _list, "list the studies"),
+    "plan": Action(Plan, plan, "list the runs with their commands and expected cost"),
+    "run": Action(Run, run, "run what is missing on this machine, then write the report"),
+    "submit": Action(Submit, submit, "check this machine, then submit what is missing to SLURM"),
+    "status": Action(Part, status, "list which runs are done, running, failed or missing, and how long the rest takes"),
+    "report": Action(Report, report, "write tables, figures and verdicts of what has been run"),
+    "forecast": Action(Forecasting, forecast, "test whether the first readings of kept runs predict which runs train"),
     "keep": Action(_Keep, _keep, "copy the records of finished runs, without checkpoints, into results/"),
 }
 parser = partial(command_parser, examples=EXAMPLES, actions=_ACTIONS)

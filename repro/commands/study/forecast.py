@@ -13,7 +13,7 @@ class Forecasting(Request):
     """What `repro study forecast` is asked for."""
 
     paths: tuple[Path, ...] = argument("folders of runs", nargs="*", default=(RESULTS,), metavar="DIR")
-    out: Path | None = option("folder for forecast.md and forecast.svg", default=None, metavar="DIR")
+    out: Path | None = option("folder for forecast.md and forecast.svg", default=None)
 
 
 def forecast(request: Forecasting) -> int:

@@ -21,9 +21,9 @@ class Part(Request):
     """A request about some cells of a study."""
 
     name: str = argument("a study's name, or the path of a .yaml file")
-    preset: str | None = option("size (default: the study's first)", default=None)
-    seed: tuple[int, ...] | None = option("seeds instead of the preset's", default=None)
-    runs: str = option("folder of all run directories", default="runs")
+    preset: str | None = option("the study's size (default: its first)", default=None, metavar="SIZE")
+    seed: tuple[int, ...] | None = option("seeds (default: the preset's)", default=None)
+    runs: str = option("folder of all run directories", default="runs", metavar="DIR")
     trust: tuple[str, ...] = trust_option()
 
     @cached_property
@@ -49,17 +49,16 @@ class Part(Request):
     @property
     def size(self) -> list[str]:
         """Preset and seeds as they are typed."""
-        return [
-            *(["--preset", self.preset] if self.preset else []),
-            *(["--seed", *map(str, self.seed)] if self.seed else []),
-        ]
+        preset = ["--preset", self.preset] if self.preset else []
+        return [*preset, *(["--seed", *map(str, self.seed)] if self.seed else [])]
+
+    @property
+    def typed(self) -> list[str]:
+        """The same with the folder of the runs, if that is another than usual."""
+        return [*self.size, *(["--runs", self.runs] if self.runs != "runs" else [])]
 
     def progress(self, runs: Sequence[RunDirectory | None] | None = None) -> list[Progress]:
-        """How far the runs are, with what is known of step times here and in the kept records.
-
-        Args:
-            runs: The cells' runs, if they have been matched already.
-        """
+        """How far the runs are (`runs`: as `match` found them), by step times here and in the kept records."""
         runs = match(self.cells, self.folder)[0] if runs is None else runs
         return progress(self.cells, runs, rates([RESULTS, Path(self.runs)]))
 

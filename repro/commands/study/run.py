@@ -30,21 +30,22 @@ class Report(Part):
 class Run(Part):
     """A request to run a study's cells."""
 
-    again: bool = option("train finished runs again", default=False)
+    again: bool = option("train finished runs again; keep the old ones as NAME.1", default=False)
     jobs: int | None = option(
-        "runs at the same time, a process each (default: one a GPU, else one a processor; 1: in this process)",
+        "how many runs train at the same time (default: one on each GPU, or else on each processor)",
         default=None,
+        least=1,
     )
     budget: Budget = option(
-        "stop in time, with checkpoints; the same command goes on, here or where the runs are copied to",
+        "save checkpoints and stop within this time; the same command continues, also on another machine",
         default=Budget(),
         read=Budget.of,
         metavar="MINUTES",
     )
     minutes: float | None = option(
-        "for every run, instead of its own setting", default=None, flag=f"--{_INTERVAL}", metavar="M"
+        "time between checkpoints, for every run of the study", default=None, flag=f"--{_INTERVAL}", metavar="MINUTES"
     )
-    task: int | None = option("run only this one, counted from 0, without the report", default=None)
+    task: int | None = option("run only the run with this number, counted from 0, and make no report", default=None)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,7 +56,9 @@ class Run(Part):
 def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
     """Run what is missing, and report it as made by a command; `Interrupted` when asked to stop, with checkpoints."""
     if request.again and math.isfinite(request.budget.minutes):
-        raise UserError("--again begins anew with every call and --budget goes on with the next; give one of the two")
+        raise UserError(
+            "with --again every call starts from the beginning, so that --budget never finishes; give one of the two"
+        )
     if request.task is not None:
         return _run_task(request, request.task)
     from repro.distributed.processes import is_first_rank
@@ -86,8 +89,7 @@ def report(request: Report) -> int:
 
 def made_by(request: Part, *command: str) -> str:
     """The command that makes the runs, as it is typed."""
-    runs = [] if request.runs == "runs" else ["--runs", request.runs]
-    return shell(*(command or ("repro", "study", "run", request.name)), *request.size, *runs)
+    return shell(*(command or ("repro", "study", "run", request.name)), *request.typed)
 
 
 def _report(request: Part, command: str, out: Path | None) -> None:
@@ -119,8 +121,6 @@ def _run(request: Run, command: str) -> list[StudyCell]:
     from repro.studies.at_once import AtOnce, sensible_jobs
     from repro.studies.runner import require_useful, run_study
 
-    if request.jobs is not None and request.jobs < 1:
-        raise UserError(f"--jobs is {request.jobs}; allowed: 1 or more")
     study, cells, folder = request.study, request.cells, request.folder
     runs = [cell.resolved.directory for cell in cells]  # refuses what cannot be run before anything runs
     require_useful(request.budget, cells)

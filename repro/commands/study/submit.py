@@ -7,7 +7,6 @@ from repro.cluster.preflight import passes
 from repro.commands.options import option
 from repro.commands.slurm.jobs import OnSlurm
 from repro.commands.study.part import Part
-from repro.errors import UserError
 from repro.importing import trust_flags
 from repro.studies import manifest
 from repro.text import shell
@@ -16,17 +15,13 @@ from repro.text import shell
 class Submit(Part, OnSlurm):
     """A request to hand a study's runs to SLURM."""
 
-    max_parallel: int | None = option("runs at the same time (default: as many as fit)", default=None, metavar="K")
+    max_parallel: int | None = option(
+        "runs at the same time (default: as many as fit)", default=None, metavar="K", least=1
+    )
 
 
 def submit(request: Submit) -> int:
-    """Submit the runs of a study that are neither finished nor on their way.
-
-    Raises:
-        UserError: A wrong option, or SLURM refuses.
-    """
-    if request.max_parallel is not None and request.max_parallel < 1:
-        raise UserError(f"--max-parallel is {request.max_parallel}; allowed: 1 or more")
+    """Submit the runs of a study that are neither finished nor on their way."""
     resources = request.resources()
     study, cells, folder = request.study, request.cells, request.folder
     fine = passes(request.preflight(slurm.seconds(resources.time)))
@@ -36,14 +31,9 @@ def submit(request: Submit) -> int:
     names = [cell.resolved.directory.name for cell in cells] if fine else []
     chosen = submission.missing(cells, names, folder) if fine else list(range(len(cells)))
     if not chosen:
-        print(f"nothing to submit: all {len(cells)} runs are finished or on their way (repro study status)")
+        print(f"nothing to submit: all {len(cells)} runs are finished, running or queued (repro study status)")
         return 0
-    arguments = [
-        request.name,
-        *request.size,
-        *(["--runs", request.runs] if request.runs != "runs" else []),
-        *trust_flags(),
-    ]
+    arguments = [request.name, *request.typed, *trust_flags()]
     if study.runs_of is None and not request.dry_run:
         command = shell("repro", "study", "run", *arguments)
         manifest.write(folder, manifest.content(study.at(request.preset, command), cells, names))

@@ -20,11 +20,7 @@ class Arrays(NamedTuple):
 
 
 def require(arrays: Arrays, name: str, *, classes: int, channels: int, image_size: int) -> None:
-    """Refuse arrays that are not what a data set says of itself.
-
-    Raises:
-        UserError: Images of another size or kind, or labels of another number or range; names the part.
-    """
+    """Refuse arrays that are not what a data set says of itself, naming the part."""
     wanted = (image_size, image_size, *((channels,) if channels > 1 else ()))
     for images, labels, part in (
         (arrays.train_images, arrays.train_labels, "training"),
@@ -42,11 +38,7 @@ def require(arrays: Arrays, name: str, *, classes: int, channels: int, image_siz
 
 
 def balanced_choice(labels: npt.NDArray[np.integer], size: int, seed: int) -> npt.NDArray[np.intp]:
-    """Indices of `size` samples with every class as often as the others (to within one), in rising order.
-
-    Raises:
-        UserError: If a class has too few samples.
-    """
+    """Indices of `size` samples with every class as often as the others (to within one), in rising order."""
     generator = np.random.default_rng(seed)
     classes = np.unique(labels)
     counts = np.full(len(classes), size // len(classes))

@@ -44,19 +44,10 @@ def handed_over(values: Tensor, device: torch.device) -> Tensor:
 class Batches:
     """Which images each batch holds, and how their pixels become the network's input.
 
-    Training batches start at the step that `position` gives and end with the epoch, so a run resumes in the middle of
-    an epoch with no state of the loader's. Every rank draws the same global batch and takes its part of it: none is
-    padded, no image comes twice, and all ranks have the same number of batches, some of which may be empty.
-
-    Args:
-        labels: All labels, where the batches are wanted.
-        batch_size: Images of a global batch; the last one of an epoch may be smaller.
-        mean: Mean of the pixels in [0, 1], by channel.
-        deviation: Standard deviation of the pixels in [0, 1], by channel.
-        seed: Seed of order and augmentation; None keeps the images' own order (evaluation).
-        position: The number of steps taken so far, asked at the start of each pass.
-        rank: This rank.
-        ranks: All ranks.
+    Training batches start at the step that `position` gives, which is asked at the start of each pass, and end with the
+    epoch, so a run resumes in the middle of an epoch with no state of the loader's. Every rank draws the same global
+    batch and takes its part of it: none is padded, no image comes twice, and all ranks have the same number of batches,
+    some of which may be empty. They come on the labels' device; without a seed in the images' own order (evaluation).
     """
 
     def __init__(
@@ -132,16 +123,10 @@ class Batches:
 
 
 class DeviceBatches(Batches):
-    """Batches of a data set that is held whole, as uint8.
+    """Batches of a data set that is held whole, as uint8: on the labels' device, or on the host if that is full.
 
-    Args:
-        images: All images; on the host if they do not fit on the labels' device: batches then go over as uint8, from
-            pinned memory.
-        labels: All labels, where the batches are wanted.
-        augmentation: What training images go through.
-        padding: What surrounds an image that is cropped.
-        gather: What takes images out of memory, of batches of the same images made before.
-        options: See `Batches`.
+    Batches of the latter go over as uint8, from pinned memory. `gather` may be that of batches of the same images made
+    before; further options are those of `Batches`.
     """
 
     def __init__(

@@ -45,10 +45,8 @@ def decode(path: Path, *, turned: bool = False) -> UInt8[Tensor, "3 height width
     """An image file as RGB, as it is stored, or (`turned`) as its EXIF data say that it is to be shown.
 
     JPEGs go through torchvision, which is faster than Pillow and gives the same pixels; what it does not take (CMYK,
-    other formats, JPEGs that it finds damaged) through Pillow.
-
-    Raises:
-        UserError: The file is missing, damaged, or no image; names it.
+    other formats, JPEGs that it finds damaged) through Pillow. `UserError` names a file that is missing, damaged or no
+    image.
     """
     try:
         content = np.fromfile(path, np.uint8)
@@ -120,12 +118,7 @@ class Files(NamedTuple):
 class Decoder(Dataset[Any]):
     """Turns a request into pixels (batch, height, width, 3) and labels, or into the text of what is wrong with a file.
 
-    Args:
-        files: All images.
-        size: Side of the square images.
-        resize: The shorter side before the centre is cropped.
-        seed: Seed of crops and flips; None for evaluation.
-        turned: See `decode`.
+    Images are squares of side `size`, at random with a seed, else the centre, after the shorter side became `resize`.
     """
 
     def __init__(self, files: Files, *, size: int, resize: int, seed: int | None, turned: bool = False) -> None:
@@ -181,18 +174,9 @@ def _close_all() -> None:
 
 
 class DecodedBatches(Batches):
-    """Batches of image files.
+    """Batches of image files, as `Decoder` makes them; further options are those of `Batches`.
 
-    Args:
-        files: All images.
-        device: Where the batches are wanted.
-        size: Side of the square images.
-        resize: The shorter side before the centre is cropped, where no crop is random.
-        workers: Processes that decode; 0 decodes here.
-        local_ranks: Ranks of this machine, each with as many.
-        augmentation: What training images go through.
-        turned: See `decode`.
-        options: See `Batches`.
+    Each of a machine's `local_ranks` has as many `workers`, processes that decode; with 0 it decodes itself.
     """
 
     def __init__(

@@ -15,11 +15,7 @@ Padding = Literal["zero", "reflect"]
 
 
 class Whole:
-    """Images as they are.
-
-    Args:
-        images: Their memory is used as it is where it is channels-last, else copied.
-    """
+    """Images as they are; their memory is used as it is where it is channels-last, else copied."""
 
     def __init__(self, images: UInt8[Tensor, "samples channels height width"]) -> None:
         self._images = images.permute(0, 2, 3, 1).contiguous()
@@ -30,14 +26,10 @@ class Whole:
 
 
 class Crops:
-    """Random crops of padded images, mirrored or not.
+    """Random crops of images padded with zeros or their mirror image (its outermost pixels left out), mirrored or not.
 
     The padded images are held in both orientations, so that each row of each crop is one run of bytes, whatever its
     offset and flip: 3.1 times the memory of the images at 32 × 32, and several times faster than a gather of pixels.
-
-    Args:
-        images: Before padding.
-        padding: What is put around them: zeros, or their mirror image without its outermost pixels.
     """
 
     def __init__(self, images: UInt8[Tensor, "samples channels height width"], padding: Padding = "zero") -> None:

@@ -16,14 +16,9 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombEr
 
 
 def open_rgb(path: Path, *, turned: bool = False) -> Image.Image:
-    """The image, decoded and converted to RGB: grey, CMYK, palette and alpha alike, as `torchvision` does.
+    """The image in RGB, `turned` as its EXIF data say: grey, CMYK, palette and alpha alike, as `torchvision` does.
 
-    Args:
-        path: The file.
-        turned: Turn and mirror it as its EXIF data say.
-
-    Raises:
-        UserError: The file is missing, damaged, no image, or of pixels whose range is not known; names it.
+    `UserError` names a file that is missing, damaged, no image, or of pixels whose range is not known.
     """
     try:
         with Image.open(no_pipe(path)) as image:

@@ -13,11 +13,7 @@ _REAPING_SECONDS = 4.0  # until the server has told how one of its processes end
 
 
 def listen(iterator: Any) -> None:
-    """Have a DataLoader's wait for its workers hear a request to stop, and say what it waits for.
-
-    Args:
-        iterator: The iterator of a DataLoader; one without workers does not wait.
-    """
+    """Have a DataLoader iterator's wait for workers hear a request to stop, and say what it waits for."""
     take = getattr(iterator, "_try_get_data", None)
     if take is None or getattr(take, "is_heard", False):  # workers that stay keep their iterator
         return

@@ -49,11 +49,7 @@ class _Workers(ForkServerContext):
 
 @cache
 def worker_context() -> ForkServerContext:
-    """How workers are begun: by a server with everything imported, which starts here.
-
-    Raises:
-        OSError: The machine refuses it.
-    """
+    """How workers are begun: by a server with everything imported. `OSError` if the machine refuses it."""
     context = _Workers()
     context.set_forkserver_preload(["repro.data.loading.worker_server"])
     with _short_names():
@@ -88,10 +84,7 @@ def _short_names() -> Iterator[None]:
 def usable_workers(wanted: int, batch_bytes: int, local_ranks: int = 1) -> int:
     """How many workers there can be: as many as wanted, unless the machine refuses them or their shared memory.
 
-    Args:
-        wanted: How many workers the user, or the number of processors, asks for.
-        batch_bytes: Size of a decoded batch, which lies in shared memory until it is read.
-        local_ranks: Ranks of this machine, which share it.
+    A decoded batch of `batch_bytes` lies in shared memory until it is read; the ranks of this machine share it.
     """
     if not wanted:
         return 0

@@ -21,7 +21,7 @@ import numpy as np
 
 from repro.data.loading.arrays import Arrays
 from repro.data.preparation.files import alone, require_space, sha256
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.text import shell
 
 FORMAT = 1
@@ -50,16 +50,8 @@ Make = Callable[[], tuple[Arrays, Source]]
 def prepare(root: Path, name: str, find: Callable[[], Make]) -> str:
     """Make the cache of a data set unless it is there and whole; one of several processes does it, the others wait.
 
-    Args:
-        root: Folder of prepared data sets.
-        name: The data set.
-        find: Finds the source, before anything is written, and returns what reads it.
-
-    Returns:
-        One line that says what was done.
-
-    Raises:
-        UserError: If it cannot be written; nothing half-done stays.
+    `find` finds the source, before anything is written, and returns what reads it. Returns a line that says what was
+    done; if it fails, nothing half-done stays.
     """
     folder = root / name
     ready = f"{name} is ready in '{folder}'"
@@ -80,38 +72,24 @@ def prepare(root: Path, name: str, find: Callable[[], Make]) -> str:
 
 
 def check(root: Path, name: str) -> str:
-    """Check a prepared data set against its checksums; returns its fingerprint, the same for equal data from anywhere.
-
-    Raises:
-        UserError: If it is missing, or a file is damaged; names it and what to do.
-    """
+    """Check a prepared data set against its checksums; returns its fingerprint, the same for equal data."""
     description = _description(root, name)
     for file, expected in description["files"].items():
         path = root / name / file
-        try:
+        with refusing(f"cannot read '{path}'", _again(root, name)):
             digest = sha256(path)
-        except OSError as error:
-            raise UserError(f"cannot read '{path}': {error.strerror}; {_again(root, name)}") from error
         if digest != expected:
             raise UserError(f"'{path}' is damaged: sha256 expected {expected}, found {digest}; {_again(root, name)}")
     return hashlib.sha256(json.dumps(description["files"], sort_keys=True).encode()).hexdigest()
 
 
 def source(root: Path, name: str) -> Source:
-    """Where the prepared data came from.
-
-    Raises:
-        UserError: If they are not prepared.
-    """
+    """Where the prepared data came from."""
     return Source(**_description(root, name)["source"])
 
 
 def load(root: Path, name: str) -> Arrays:
-    """The arrays, mapped from their files (copy on write).
-
-    Raises:
-        UserError: If they are not prepared, or a file cannot be read.
-    """
+    """The arrays, mapped from their files (copy on write)."""
     _description(root, name)
     try:
         return Arrays(*(np.load(root / name / _file(part), mmap_mode="c") for part in Arrays._fields))

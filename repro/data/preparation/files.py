@@ -33,13 +33,7 @@ def sha256(path: Path) -> str:
 
 
 class Pace:
-    """Says on stderr every five seconds how far long work is.
-
-    Args:
-        what: The work.
-        total: Bytes, or files, in all; 0 if that is not known.
-        unit: What is counted.
-    """
+    """Says on stderr every five seconds how far long work is, of so many bytes or files in all (0: not known)."""
 
     def __init__(self, what: str, total: int, *, unit: Literal["MB", "files"] = "MB") -> None:
         self.what, self.total, self.done, self.unit = what, total, 0, unit
@@ -56,11 +50,7 @@ class Pace:
 
 
 def require_space(folder: Path, needed: int, option: str) -> None:
-    """Refuse to begin what would not fit; the folder above `folder` exists.
-
-    Raises:
-        UserError: Fewer than `needed` bytes are free; names the option that gives another place.
-    """
+    """Refuse to begin what needs more bytes than are free; the error names the option for another place."""
     if (free := shutil.disk_usage(folder.parent).free) < needed:
         raise UserError(
             f"no space for '{folder}': it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; "
@@ -71,8 +61,7 @@ def require_space(folder: Path, needed: int, option: str) -> None:
 def fetch(urls: Sequence[str], advice: str) -> bytes:
     """The content behind the first of some addresses that answers; says on stderr how far it is.
 
-    Raises:
-        UserError: If none answers; gives each one's reason, and the advice.
+    If none answers, the error has each one's reason, and the advice.
     """
     reasons = []
     for url in urls:
@@ -119,8 +108,7 @@ def _locks(number: int) -> bool | None:
 def alone(lock: Path) -> Iterator[bool]:
     """Wait until no other process is in here with the same lock file.
 
-    Yields:
-        Whether that is so: where the platform or the file system has no locks, nobody waits.
+    Yields whether that is so: where the platform or the file system has no locks, nobody waits.
     """
     with lock.open("w") as file:
         locked = _locks(file.fileno())

@@ -30,11 +30,8 @@ def read(source: Path, *, classes: int, image_size: int) -> tuple[Arrays, list[s
     """The images of a tree or zip, and the names of the classes: their sorted names are the labels 0, 1, ...
 
     Where the files of a split are named by the numbers 0 to N - 1, that is their order. Otherwise there is no order to
-    be had, and they come in one that is shuffled once for all, so that the first images are a fair sample.
-
-    Raises:
-        UserError: If a class is missing, empty or only in one split, a file is no image, or an image has another size
-            or mode; names it.
+    be had, and they come in one that is shuffled once for all, so that the first images are a fair sample. `UserError`
+    names a class that is missing, empty or only in one split, and a file that is no image or of another size or mode.
     """
     files = _zip(source) if source.is_file() else _folder(source)
     place_of, left_out = places(files)

@@ -29,7 +29,7 @@ from repro.data.preparation.layout import (
     is_image,
     misnamed,
 )
-from repro.errors import UserError
+from repro.errors import UserError, refusing
 from repro.records.files import replace_text
 
 INDEX = ".index.json"
@@ -84,14 +84,10 @@ class Tree:
 def read(folder: Path, *, missing: str, anew: bool = False) -> Tree:
     """The tree in a folder: from its index if no folder has changed since, else by listing every file.
 
-    Args:
-        folder: Holds ``train`` and ``val`` or ``test``. One of them alone is a training part with nothing held out;
-            of all three, ``val`` is the validation part.
-        missing: What to do if there is no such tree, for the error.
-        anew: List every file, whatever the index says: what lies beside the images changes without it.
-
-    Raises:
-        UserError: A folder is missing, a class has no image, or the classes of the parts differ.
+    It holds ``train`` and ``val`` or ``test``. One of them alone is a training part with nothing held out; of all
+    three, ``val`` is the validation part. `anew` lists every file, whatever the index says: what lies beside the images
+    changes without it. `UserError` where a folder is missing (`missing` says what to do), a class has no image, or the
+    classes of the parts differ.
     """
     present = [name for name in PARTS if (folder / name).is_dir()]
     if not present or (len(present) > 1 and "train" not in present):
@@ -132,11 +128,8 @@ def beside(folder: Path) -> LeftOut:
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not is_hidden(entry.name)]
-    except OSError as error:
-        raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
+    with refusing(f"cannot read folder '{folder}'"), os.scandir(folder) as entries:
+        return [entry for entry in entries if not is_hidden(entry.name)]
 
 
 def _images_below(folder: Path) -> list[str]:
@@ -162,15 +155,13 @@ def _why_left_out(entry: os.DirEntry[str], otherwise: str) -> LeftOut:
 def _list_class(folder: Path) -> _ClassFolder:
     left_out = LeftOut()
     sizes = {}
-    try:
+    with refusing(f"cannot read folder '{folder}'"):
         modified = folder.stat().st_mtime_ns  # before the listing, so that a later change shows
         for entry in _scan(folder):
             if is_image(entry.name) and entry.is_file():
                 sizes[entry.name] = entry.stat().st_size
             else:
                 left_out.join([_why_left_out(entry, OTHER)])
-    except OSError as error:
-        raise UserError(f"cannot read folder '{folder}': {error.strerror}") from error
     names = tuple(sorted(sizes))
     digest = hashlib.sha256("".join(f"{name}/{sizes[name]}\n" for name in names).encode("utf-8", "surrogateescape"))
     return _ClassFolder(modified, names, digest.hexdigest(), left_out)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from repro.data.preparation.files import leads_outside
 from repro.data.preparation.layout import OUTSIDE, PARTS, places
 from repro.data.preparation.tree import INDEX
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, no_pipe, refusing
 
 ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz")
 _STAGING = ".unpacking"
@@ -41,11 +41,9 @@ def link(source: Path, target: Path) -> None:
     """Link a tree's parts into the target folder: nothing is copied."""
     for name in PARTS:
         if (source / name).is_dir() and not (target / name).exists():
-            try:
+            with refusing(f"cannot write '{target / name}'"):
                 target.mkdir(parents=True, exist_ok=True)
                 (target / name).symlink_to((source / name).resolve(), target_is_directory=True)
-            except OSError as error:
-                raise UserError(f"cannot write '{target / name}': {error.strerror}") from error
 
 
 def remove(target: Path) -> None:
@@ -63,8 +61,7 @@ def remove(target: Path) -> None:
 def unpack_zip(source: Path, target: Path) -> None:
     """Unpack the images of a zip that holds ``train``, ``val`` or ``test``, at its top or in a folder of its own.
 
-    Raises:
-        UserError: The zip is damaged or holds no such tree, a member would lie outside, or the disk is full.
+    `UserError` if it is damaged or holds no such tree, a member would lie outside, or the disk is full.
     """
     try:
         with zipfile.ZipFile(no_pipe(source)) as archive:
@@ -77,11 +74,7 @@ def unpack_zip(source: Path, target: Path) -> None:
 
 
 def unpack_ilsvrc(source: Path, target: Path) -> None:
-    """Unpack ILSVRC 2012's archives, their md5 checked: the training one without its inner archives on disk.
-
-    Raises:
-        UserError: An archive is missing or has the wrong md5, or the disk is full.
-    """
+    """Unpack ILSVRC 2012's archives, their md5 checked: the training one without its inner archives on disk."""
     from torchvision.datasets.imagenet import ARCHIVE_META, load_meta_file, parse_devkit_archive
 
     md5 = dict(ARCHIVE_META.values())
@@ -130,7 +123,7 @@ def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[_Member]:
     if not place_of:
         raise UserError(f"'{source}' holds no tree of images; expected train/CLASS/IMAGE and val/CLASS/IMAGE in it")
     if len(members) < len(archive.infolist()) or len(set(place_of.values())) < len(place_of):
-        raise UserError(f"'{source}' holds a file twice under the same name; which of them is meant?")
+        raise UserError(f"'{source}' has two files of the same name; remove one of them")
     left_out.note(len(place_of), source)
     for path, (part, label, name) in place_of.items():
         with archive.open(members[path]) as content:
@@ -197,10 +190,8 @@ def _unpack(members: Iterator[_Member], source: Path, target: Path, needed: int)
 
 
 def _require_space(source: Path, staging: Path, needed: int) -> None:
-    try:
+    with refusing(f"cannot write '{staging.parent}'"):
         staging.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write '{staging.parent}': {error.strerror}") from error
     free = shutil.disk_usage(staging).free + sum(path.stat().st_size for path in staging.rglob("*"))
     if needed > free:
         _remove_if_empty(staging)

@@ -21,7 +21,7 @@ from repro.data.preparation import cache, image_arrays
 from repro.data.preparation.cache import Source
 from repro.data.preparation.files import fetch, md5
 from repro.data.registry import DATASETS
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, no_pipe, refusing
 from repro.text import shell
 
 
@@ -77,9 +77,6 @@ def prepare(name: str, root: Path, source: Path | None, download: bool) -> str:
 
     From torchvision's archive or folder (`source`, below it, or in `root`; downloaded if asked), or from a tree or zip
     of images (see `repro.data.preparation.image_arrays`). See `repro.data.preparation.cache.prepare`.
-
-    Raises:
-        UserError: If there is no source, or it is damaged; names what was expected.
     """
     return cache.prepare(root, name, lambda: partial(_checked, name, _maker(name, root, source, download)))
 
@@ -136,10 +133,8 @@ def _digest(arrays: Arrays) -> str:
 
 
 def _in_folder(folder: Path, file: str) -> bytes:
-    try:
+    with refusing(f"cannot read '{folder / file}'"):
         return no_pipe(folder / file).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read '{folder / file}': {error.strerror}") from error
 
 
 def _archive(tar: Path | io.BytesIO, shown: str) -> Callable[[str], bytes]:

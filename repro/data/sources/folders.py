@@ -86,7 +86,9 @@ class FolderDataModule(SplitDataModule):
             self._sets["validation"] = train.take(held_out)
         for name, part in self.tree.parts.items():
             if name in self._sets and name != "train":
-                raise UserError(f"data.validation_size is {self.validation_size}; '{part.folder}' is set aside already")
+                raise UserError(
+                    f"data.validation_size is {self.validation_size}; '{part.folder}' is the validation set; set 0"
+                )
             if name != "train":
                 files = _files(part)
                 self._sets[name] = files.take(self._tested(files.labels)) if name == "test" else files

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from repro.data.preparation.files import fetch, md5
-from repro.errors import UserError
+from repro.errors import UserError, refusing
+from repro.records.files import replace_bytes
 from repro.text import shell
 
 # As torchvision.datasets.MNIST has them: mirrors, and md5 of the unpacked files.
@@ -29,11 +30,7 @@ def folder(root: Path) -> Path:
 
 
 def read_bytes(root: Path, name: str) -> bytes:
-    """The content of a prepared file.
-
-    Raises:
-        UserError: If it is missing or its md5 is wrong; names the file, both checksums and what to do.
-    """
+    """The content of a prepared file; the error for a wrong md5 has both."""
     path = folder(root) / name
     try:
         content = path.read_bytes()
@@ -53,11 +50,7 @@ def read_bytes(root: Path, name: str) -> bytes:
 
 
 def parse(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """The array in an idx file of unsigned bytes: big-endian magic (0, 0, 8, dimensions), sizes, data.
-
-    Raises:
-        UserError: If the content is not such a file.
-    """
+    """The array in an idx file of unsigned bytes: big-endian magic (0, 0, 8, dimensions), sizes, data."""
     dimensions = content[3] if content[:3] == b"\x00\x00\x08" and len(content) > 3 else 0
     start = 4 + 4 * dimensions
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist()) if len(content) >= start else ()
@@ -85,13 +78,11 @@ def _candidates(source: Path, name: str) -> list[Path]:
 
 
 def _local(source: Path, name: str) -> bytes:
-    try:
+    with refusing(f"cannot read '{source}'", "--from names a folder of MNIST's files"):
         for path in _candidates(source, name):
             if path.is_file():
                 return _unpacked(path.read_bytes(), str(path))
         names = sorted(path.name for path in source.iterdir())
-    except OSError as error:
-        raise UserError(f"cannot read '{source}': {error.strerror}; --from names a folder of MNIST's files") from error
     shown = f"it has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "it is empty"
     zipped = "; unpack archives first" if any(file.endswith((".zip", ".tar")) for file in names) else ""
     raise UserError(f"'{source}' has no file {name} or {name}.gz (also not below raw/ or MNIST/raw/): {shown}{zipped}")
@@ -112,15 +103,9 @@ def _unpacked(content: bytes, where: str) -> bytes:
 
 
 def prepare(root: Path, source: Path | None, download: bool) -> str:
-    """Put MNIST's unpacked files below `root`, from a local copy (raw or gzipped) or the network.
+    """Put MNIST's unpacked files below `root`, from a local copy (raw or gzipped) or the network; says what was done.
 
     Files that are there and whole are kept. Each is checked before it is put in place, in one step.
-
-    Returns:
-        One line that says what was done.
-
-    Raises:
-        UserError: If a file cannot be had or has the wrong md5; nothing damaged is left behind.
     """
     target = folder(root)
     done = []
@@ -134,12 +119,8 @@ def prepare(root: Path, source: Path | None, download: bool) -> str:
         if (digest := md5(content)) != expected:
             origin = source if source is not None else "the download"
             raise UserError(f"{name} from '{origin}' is damaged: md5 expected {expected}, found {digest}")
-        try:
+        with refusing(f"cannot write '{path}'"):
             target.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{name}.part")
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError as error:
-            raise UserError(f"cannot write '{path}': {error.strerror}") from error
+            replace_bytes(path, content)
         done.append(name)
     return f"MNIST is ready in '{target}'" + (f" (new: {', '.join(done)})" if done else " (was there already)")

@@ -24,11 +24,7 @@ def folder(root: Path) -> Path:
 
 
 def imagenet_tree(root: Path, *, anew: bool = False) -> Tree:
-    """ImageNet's files; `anew`: without the index.
-
-    Raises:
-        UserError: They are not prepared, or are not those of ImageNet's 1,000 classes.
-    """
+    """ImageNet's files, if they are those of its 1,000 classes; `anew`: without the index."""
     how = f"ImageNet is not prepared; run: repro data prepare imagenet --root {shell(root)} --from DIR"
     tree = read(folder(root), missing=how, anew=anew)
     if len(tree.parts) != 2 or len(tree.classes) != CLASSES:
@@ -40,26 +36,12 @@ def imagenet_tree(root: Path, *, anew: bool = False) -> Tree:
 
 
 def folder_tree(root: Path, *, anew: bool = False) -> Tree:
-    """The files of an ImageFolder; `anew`: without the index.
-
-    Raises:
-        UserError: There is no such tree, a class is empty, or the classes of the parts differ.
-    """
+    """The files of an ImageFolder; `anew`: without the index."""
     return read(
         root,
         missing="--data.root (repro data: --root) names a folder with train/CLASS/IMAGE and val/CLASS/IMAGE in it",
         anew=anew,
     )
-
-
-def check_imagenet(root: Path) -> str:
-    """The fingerprint of ImageNet's files."""
-    return imagenet_tree(root).fingerprint
-
-
-def check_folder(root: Path) -> str:
-    """The fingerprint of an ImageFolder."""
-    return folder_tree(root).fingerprint
 
 
 def verify_imagenet(root: Path) -> str:
@@ -97,11 +79,7 @@ def _verify(tree: Tree) -> str:
 
 
 def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
-    """Put ImageNet in place from ILSVRC's archives, a zip, or a tree, which is linked.
-
-    Raises:
-        UserError: There is nothing to take it from, it is damaged, or the disk is full.
-    """
+    """Put ImageNet in place from ILSVRC's archives, a zip, or a tree, which is linked."""
     if download:
         raise UserError(
             "ImageNet cannot be downloaded without an account: log in at image-net.org, fetch "
@@ -117,11 +95,7 @@ def prepare_imagenet(root: Path, source: Path | None, download: bool) -> str:
 
 
 def prepare_folder(root: Path, source: Path | None, download: bool) -> str:
-    """Put a tree of images in place from a zip or another folder, which is linked.
-
-    Raises:
-        UserError: There is nothing to take it from, it is damaged, or the disk is full.
-    """
+    """Put a tree of images in place from a zip or another folder, which is linked."""
     if download:
         raise UserError("ImageFolder is your own images: there is nothing to download; use --from DIR or a zip")
     _prepare(root, source, "a folder with train/ and val/, or a zip of one", lambda: folder_tree(root))

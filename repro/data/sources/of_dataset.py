@@ -46,15 +46,17 @@ class OfDataset(ImageDataModule):
         super().__init__(root, **options)
         accepted = inspect.signature(make).parameters
         if "train" not in accepted:
-            raise UserError(f"'{name}' does not take train; it is made with train=True and with train=False")
+            raise UserError(f"'{name}' has no argument train; it must accept train=True and train=False")
         given = {**({"root": str(root)} if "root" in accepted else {}), **(arguments or {})}
         train, test = (_read(make(**given, train=train), name) for train in (True, False))
         self._arrays = Arrays(*train, *test)
         self.num_classes = 1 + max(int(labels.max(initial=0)) for labels in (train[1], test[1]))
         self.in_channels = train[0].shape[3] if train[0].ndim == 4 else 1
         self.image_size = train[0].shape[1]
-        channels = train[0].reshape(-1, self.in_channels).T
-        shares = np.stack([np.bincount(channel, minlength=256) / len(channel) for channel in channels])
+        shares = np.zeros((self.in_channels, 256))
+        for image in train[0].reshape(len(train[0]), -1, self.in_channels):  # one by one: bincount copies to int64
+            shares += [np.bincount(channel, minlength=256) for channel in image.T]
+        shares /= shares.sum(1, keepdims=True)
         means = shares @ _LEVELS
         self.mean = tuple(means.tolist())
         self.deviation = tuple(np.sqrt(np.maximum(shares @ _LEVELS**2 - means**2, 1e-12)).tolist())
@@ -74,7 +76,9 @@ def _read(dataset: Any, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
             image, label = dataset[number]
             labels.append(int(label))
         except (TypeError, ValueError) as error:
-            raise UserError(f"'{name}', item {number}, is no image with a label, a whole number ({error})") from error
+            raise UserError(
+                f"'{name}', item {number}, is not an image with a whole number as its label ({error})"
+            ) from error
         images.append(_pixels(image, f"'{name}', item {number},"))
         if images[-1].shape != images[0].shape:
             raise UserError(
@@ -82,7 +86,7 @@ def _read(dataset: Any, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
                 "images of one size"
             )
     if not images:
-        raise UserError(f"'{name}' has a part without images")
+        raise UserError(f"'{name}' has no training images or no test images")
     return np.stack(images), np.array(labels, np.int64)
 
 

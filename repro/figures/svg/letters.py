@@ -20,9 +20,7 @@ _KNOWN = ("Noto S", "CJK", "Unifont", "WenQuanYi", "Droid Sans Fallback", "Arial
 def lettered(figure: Figure, *, as_text: bool = False) -> Iterator[None]:
     """Within, the figure is drawn with fonts that have its letters, as far as any is installed.
 
-    Args:
-        figure: The figure.
-        as_text: Whether who opens the file chooses the font, as with SVG: then nothing is said to be missing.
+    With `as_text`, as in SVG, whoever opens the file chooses the font: then nothing is said to be missing.
     """
     lacking = {letter for name in _names(figure) for letter in name if letter.isprintable()}
     lacking -= _letters(findfont(_FAMILY))

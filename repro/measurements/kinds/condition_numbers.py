@@ -52,7 +52,7 @@ _WEIGHTS = Kappa(
 )
 WEIGHTS = Measurement(
     name="weights",
-    says="κ of every weight layer's tensor, in every mode",
+    says="κ of the weights of every layer, in every mode",
     take=f"{_TAKE}weights",
     kappas=(_WEIGHTS,),
     quantities=(
@@ -68,8 +68,8 @@ WEIGHTS = Measurement(
         FigureSpec(
             name="weights",
             heading="Conditioning of the weights",
-            caption="""Condition number κ = σmax / σmin of every weight layer, the larger of its output- and
-                input-channel modes: thin before training, thick at the last measurement.""",
+            caption="""Condition number κ = σmax / σmin of the weights of every layer: the larger of its output- and
+                input-channel modes. Thin: before training; thick: at the last measurement.""",
             panels=(_WEIGHTS,),
         ),
         _map("weights", "Conditioning of the weights", "The same κ of the weights"),
@@ -125,16 +125,16 @@ _REPRESENTATIONS = _of_pass(
 )
 REPRESENTATIONS = Measurement(
     name="representations",
-    says="κ of what every weight layer reads: as the matrix of features by samples, and in the other modes",
+    says="κ of the input of every weight layer: as a matrix of features by samples, and in the other modes",
     take=f"{_TAKE}representations",
     kappas=_REPRESENTATIONS,
     figures=(
         FigureSpec(
             name="representations",
             heading="Conditioning of the representations",
-            caption="""Condition number κ of every hidden representation of the fixed probe batch: left in the
-                channel mode, right as the matrix of n features by N samples (Definition 2); thin before training, thick
-                at the last measurement.""",
+            caption="""Condition number κ of every hidden representation of the fixed probe batch. Left: in the
+                channel mode; right: as a matrix of n features by N samples (Definition 2). Thin: before training;
+                thick: at the last measurement.""",
             panels=_REPRESENTATIONS,
         ),
         _map("representations", "Conditioning of the representations", "The channel-mode κ of the representations"),
@@ -151,15 +151,16 @@ _OUTPUTS = _of_pass(
 )
 OUTPUTS = Measurement(
     name="outputs",
-    says="the same of what every layer returns, before its normalisation",
+    says="κ of the output of every weight layer, before normalisation and activation",
     take=f"{_TAKE}outputs",
     kappas=_OUTPUTS,
     figures=(
         FigureSpec(
             name="outputs",
             heading="Conditioning of the outputs before normalisation",
-            caption="""Condition number κ of what every weight layer returns, before its normalisation and activation,
-                on the fixed probe batch: left in the channel mode, right as the matrix of n features by N samples.""",
+            caption="""Condition number κ of the output of every weight layer, before its normalisation and
+                activation, on the fixed probe batch. Left: in the channel mode; right: as a matrix of n features by
+                N samples.""",
             panels=_OUTPUTS,
         ),
     ),
@@ -189,9 +190,9 @@ GRADIENTS = Measurement(
         FigureSpec(
             name="gradients",
             heading="Conditioning of gradients and updates",
-            caption="""Condition number κ of the gradient of every layer's weights (mean cross-entropy of the probe, in
-                training mode) and of the update that the optimiser would make with it, momentum and penalty included:
-                the larger of the output- and input-channel modes.""",
+            caption="""Condition number κ of the gradient of every layer's weights (mean cross-entropy of the probe,
+                in training mode), and of the update that the optimiser would make with it, with momentum and
+                penalty: the larger of the output- and input-channel modes.""",
             panels=(_GRADIENTS, _UPDATES),
             of=("gradients", "updates"),
         ),
@@ -199,7 +200,7 @@ GRADIENTS = Measurement(
 )
 UPDATES = Measurement(
     name="updates",
-    says="κ of the optimiser's next W(t) − W(t−1), momentum and penalty included; drawn beside the gradients",
+    says="κ of the optimiser's next step W(t) − W(t−1), with momentum and penalty; drawn beside the gradients",
     take=f"{_TAKE}updates",
     kappas=(_UPDATES,),
 )
@@ -227,9 +228,9 @@ ERRORS = Measurement(
         FigureSpec(
             name="errors",
             heading="Conditioning of the error gradients",
-            caption="""Condition number κ of the gradient of the probe's mean cross-entropy with respect to every hidden
-                representation (training mode): left in the channel mode, right as the matrix of n features by N
-                samples.""",
+            caption="""Condition number κ of the gradient of the probe's mean cross-entropy with respect to every
+                hidden representation (training mode). Left: in the channel mode; right: as a matrix of n features
+                by N samples.""",
             panels=_ERRORS,
         ),
     ),

@@ -44,7 +44,7 @@ def _quantities(readings: pd.DataFrame) -> dict[str, float]:
 
 DIAGONALS = Measurement(
     name="diagonals",
-    says="a DiracNet's ‖a − 1‖",
+    says="‖a − 1‖ of every layer of a DiracNet",
     take=diagonals,
     quantities=(
         Quantities(

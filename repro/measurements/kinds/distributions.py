@@ -78,10 +78,9 @@ def distributions(probe: Probe) -> Iterator[Reading]:
 def describe(tensor: Shaped[Tensor, "..."]) -> dict[str, float]:
     """A tensor's distribution as numbers.
 
-    Returns:
-        ``p0`` (minimum) to ``p100`` (maximum) as in `PERCENTILES`, ``mean`` and ``std`` (population) of the finite
-        entries; ``count``, ``nan``, ``inf``, ``-inf``: how many entries there are in all and of these kinds; and
-        ``bin N``: how many finite entries lie between `edges()` N - 1 and N, empty bins left out.
+    ``p0`` (minimum) to ``p100`` (maximum) as in `PERCENTILES`, ``mean`` and ``std`` (population) of the finite entries;
+    ``count``, ``nan``, ``inf``, ``-inf``: how many entries there are in all and of these kinds; and ``bin N``: how many
+    finite entries lie between `edges()` N - 1 and N, empty bins left out.
     """
     import torch
 

@@ -21,14 +21,11 @@ _COLUMNS = 2**14
 
 
 def amplification(probe: Probe) -> Iterator[Reading]:
-    """The bound of Proposition 3 (Eq. 27) for every representation, from training to held-out images.
+    """The bound of Proposition 3 (Eq. 27) for every representation, from training to as many held-out images.
 
     ``condition_number``: κ(H) of the matrix n × N on the probe. ``relative_change``: ‖ΔH‖ / ‖H‖ in the spectral norm,
     where ΔH = H(held-out images) − H(probe). ``bound``: their product, which bounds the relative change of a linear
     layer's least-squares solution to first order. In eval mode, both batches in one pass.
-
-    Raises:
-        UserError: The probe has no held-out images, or not as many as images.
     """
     from repro.measurements import passes
     from repro.networks.passing import joined, samples
@@ -155,10 +152,10 @@ AMPLIFICATION = Measurement(
         FigureSpec(
             name="amplification",
             heading="From training to held-out images",
-            caption="""Left, how far every representation moves in the spectral norm, relative to its own, from the
-                probe of training images to as many held-out ones; right, that times κ of the representation as a
-                matrix, which bounds the relative change of a linear layer's solution (Proposition 3);
-                it is infinite where κ is over 8.4e6.""",
+            caption="""Left: the relative change of every representation, in the spectral norm, from the training
+                images of the probe to as many held-out images. Right: this change times κ of the representation as
+                a matrix, which bounds the relative change of a linear layer's solution (Proposition 3); it is
+                infinite where κ is over 8.4e6.""",
             panels=(
                 PanelSpec(
                     title="From training to held-out images",
@@ -180,18 +177,25 @@ AMPLIFICATION = Measurement(
 )
 DISTANCE = Measurement(
     name="distance",
-    says="how far every representation is from the first one, and how alike to the input it places the samples (CKA)",
+    says="distance of every representation from the input and the first one, and its similarity to the input (CKA)",
     take=distance,
     figures=(
         FigureSpec(
             name="distance",
             heading="Distance from the input",
-            caption="""Left, the distance of every representation from the first one, which the identity shortcuts carry
-                (subsampled and padded with zeros where the shape changes), relative to its norm; right, the linear
-                centred kernel alignment with the input images: 1 where the samples lie alike up to rotation and
-                scale; in records from now on also debiased (Song et al. 2012; Nguyen, Raghu and Kornblith 2021): 0
-                where they lie independently, where the other is near 1 if features outnumber samples.""",
+            caption="""Left: the distance of every representation from the input images, and from the first one, as the
+                identity shortcuts carry them (subsampled and padded with zeros where the shape changes), relative to
+                their norm. Right: the linear centred kernel alignment (CKA) with the input images, which is 1 if both
+                place the samples alike up to rotation and scale. The debiased CKA (Song et al. 2012; Nguyen, Raghu and
+                Kornblith 2021) is near 0 for independent representations; the plain one is near 1 for any with more
+                features than samples.""",
             panels=(
+                PanelSpec(
+                    title="Distance from the input",
+                    y="‖h − P x‖ / ‖P x‖",
+                    mode="input",
+                    quantity="relative_distance",
+                ),
                 PanelSpec(
                     title="Distance from the first representation",
                     y="‖h − P h₁‖ / ‖P h₁‖",
@@ -219,6 +223,13 @@ DISTANCE = Measurement(
     ),
     quantities=(
         at_end(
+            "distance_input_median",
+            "median distance of the representations from the input, relative to it",
+            mode="input",
+            quantity="relative_distance",
+            first=2,
+        ),
+        at_end(
             "distance_median",
             "median distance of the representations from the first, relative to it",
             mode="first",
@@ -227,15 +238,15 @@ DISTANCE = Measurement(
         ),
         at_end(
             "likeness_median",
-            "median likeness (CKA) of the representations to the first",
-            mode="first",
+            "median likeness (CKA) of the representations to the input",
+            mode="input",
             quantity="cka",
             first=2,
         ),
         at_end(
             "likeness_debiased_median",
-            "median likeness (debiased CKA) of the representations to the first",
-            mode="first",
+            "median likeness (debiased CKA) of the representations to the input",
+            mode="input",
             quantity="cka_debiased",
             first=2,
         ),

@@ -47,19 +47,19 @@ def operators(probe: Probe) -> Iterator[Reading]:
 
 def _sites(probe: Probe) -> Iterator[tuple[WeightLayer, Convolution]]:
     """The layers with their maps, on images of the size that a layer reads of the probe's first."""
-    from repro.networks.passing import few
     from repro.spectra import Convolution
 
     sizes: dict[int, tuple[int, ...]] = {}
     probe.network.eval()
-    probe.run(read=lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape)}), inputs=few(probe.inputs))
+    convolutions = [layer for layer in probe.layers if layer.kind in ("convolution", "transposed")]
+    probe.run_few(convolutions, sizes, read=lambda layer, tensor: sizes.update({layer.index: tuple(tensor.shape)}))
     for layer in probe.layers:
         weight = probe.weights.get(layer.first)
         if weight is not None and layer.parameter is not None:  # the first's may be turned
             weight = layer.part(layer.parameter.detach())
         if weight is not None and weight.ndim == 2:
             yield layer, Convolution(weight=weight)
-        elif weight is None or layer.index not in sizes or layer.kind not in ("convolution", "transposed"):
+        elif weight is None or layer.index not in sizes:
             probe.leave_out("operators: the map of images is not known of", layer)
         else:
             names = ("stride", "dilation", "groups")
@@ -100,19 +100,18 @@ _CIRCULAR = _kappa("circular", "operators", "circular boundary", "Maps of images
 _PADDED = _kappa("padded", "operators_padded", "zero padding", "Maps with zero padding", "With the zero padding")
 OPERATORS = Measurement(
     name="operators",
-    says="κ of every layer as the linear map of its images, which wrap around (circular boundary); of small ones also "
-    "with their zero padding",
+    says="κ of every layer as a linear map of images, with circular boundary; of small layers also with zero padding",
     take=operators,
     kappas=(_CIRCULAR, _PADDED),
     figures=(
         FigureSpec(
             name="operators",
-            heading="Kernels beside the maps that they are",
-            caption="""Condition number κ of every weight layer: of the kernel's unfoldings (the larger of the output-
-                and input-channel modes, as in the figure of the weights), and of the linear map that the layer is on
-                images of its size, by the Fourier transform with a circular boundary (Sedghi, Gupta and Long 2019); of
-                small maps also with their zero padding. A well-conditioned kernel can be an ill-conditioned map, and
-                the other way round.""",
+            heading="Kernels, and the linear maps that they define",
+            caption="""Condition number κ of every weight layer: of the kernel's unfoldings (the larger of the
+                output- and input-channel modes, as in the figure of the weights), and of the layer as a linear map
+                of images, by the Fourier transform with a circular boundary (Sedghi, Gupta and Long 2019); of small
+                maps also with zero padding. A well-conditioned kernel can define an ill-conditioned map, and the
+                other way round.""",
             panels=(*WEIGHTS.kappas, _CIRCULAR, _PADDED),
         ),
     ),

@@ -45,15 +45,16 @@ def features(probe: Probe) -> Iterator[Reading]:
 
 FEATURES = Measurement(
     name="features",
-    says="rank and κ of the features Ψ that skip to the output, and whether they are fitted",
+    says="rank and κ of the features Ψ that skip connections bring to the output, and whether they fit the labels",
     take=features,
     figures=(
         FigureSpec(
             name="features",
             heading="Features that skip to the output",
-            caption="""Left, the rank of the matrix Ψ of the chosen neurons' outputs on the fixed probe batch over its
-                number of images, singular values under 1.2e-7 of the largest counted as zero; right, the probe's
-                cross-entropy over log 2 / N, below which every image is classified rightly (Lemma 2.1).""",
+            caption="""Left: the rank of the matrix Ψ of the chosen neurons' outputs on the fixed probe batch,
+                divided by the number of images; singular values below 1.2e-7 of the largest count as zero. Right:
+                the probe's cross-entropy divided by log 2 / N; below 1 every image is classified correctly (Lemma
+                2.1).""",
             panels=(
                 PanelSpec(
                     title="Rank of Ψ on the probe",

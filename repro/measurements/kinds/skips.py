@@ -37,7 +37,7 @@ _PANELS = tuple(
 
 SKIPS = Measurement(
     name="skips",
-    says="the numbers that scale shortcuts, paths or the skips to the output: fixed, or as they are learned",
+    says="the factors of shortcuts, paths and skip connections to the output, fixed or learned",
     take=strengths,
     quantities=(
         at_end("skips_median", "median strength α of the shortcuts", mode="shortcut", quantity="strength"),
@@ -48,8 +48,8 @@ SKIPS = Measurement(
         FigureSpec(
             name="skips",
             heading="Strength of the skip connections",
-            caption="""What multiplies each block's shortcut (α), its path (β; ReZero's and Fixup's) and the skips
-                to the output (s): thin before training, thick at the last measurement.""",
+            caption="""The factors of each block's shortcut (α), of its path (β, in ReZero and Fixup) and of the
+                skip connections to the output (s). Thin: before training; thick: at the last measurement.""",
             panels=_PANELS,
         ),
     ),

@@ -21,12 +21,7 @@ def norm_groups(options: Options) -> int:
 def check_channels(options: Options, convolutions: Iterable[Convolution]) -> None:
     """Refuse channels that group normalisation cannot split, or that delta_orthogonal cannot map without loss.
 
-    Args:
-        options: The network's.
-        convolutions: Its convolutions in forward order, shortcuts left out.
-
-    Raises:
-        UserError: It names the first layer that does not fit.
+    The convolutions come in forward order, shortcuts left out; the error names the first that does not fit.
     """
     if options.normalization_groups is not None and options.normalization != "group":
         raise UserError("normalization_groups is for normalization group; set both, or neither")

@@ -38,14 +38,10 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Dense blocks with transitions that halve channels (compression 0.5) and image; pooling; a linear head.
+    """Dense blocks with transitions that halve channels (compression 0.5) and image; pooling; a linear head. Depth 121.
 
     The small form has a 3x3 stem without pooling (Nguyen: its skip neurons come from the first dense block, before any
     pooling); the ImageNet form torchvision's 7x7 stem of stride 2 with normalisation and max-pooling.
-
-    Args:
-        depth: 121.
-        options: Classes, channels, form, activation, initialisation.
     """
 
     def __init__(self, depth: int, options: Options) -> None:

@@ -11,20 +11,15 @@ from torch.nn import functional as F
 class DiracConv2d(nn.Conv2d):
     """A square convolution with the weight W + diag(a) · delta (Oyedotun, Eq. 28; DiracNets, arXiv:1706.00388).
 
-    Delta is the kernel that maps an image to itself (`torch.nn.init.dirac_`), so that with a = 1 the layer computes
-    W x + x. Where it has more output than input channels, delta is a partial identity, as in DiracNets: the first
-    channels carry the input, the others nothing; with stride 2 it carries every second pixel. With W = 0 and a = 1 it
-    is therefore ResNet's identity shortcut, subsampled and zero-padded. Eq. 28 has neither DiracNets' normalisation of
-    W, to norm 1 for every output channel, nor its scale b, which starts at 0.1: ``published`` has both.
+    Delta is the kernel that maps an image to itself (`torch.nn.init.dirac_`), so that with a = 1 the layer computes W x
+    + x. Where it has more output than input channels, delta is a partial identity, as in DiracNets: the first channels
+    carry the input, the others nothing; with stride 2 it carries every second pixel. With W = 0 and a = 1 it is
+    therefore ResNet's identity shortcut, subsampled and zero-padded. Eq. 28 has neither DiracNets' normalisation of W,
+    to norm 1 for every output channel, nor its scale b, which starts at 0.1.
 
-    Args:
-        in_channels: Channels read.
-        out_channels: Channels written.
-        kernel_size: Odd side of the kernel; the padding keeps the image's size.
-        stride: Stride.
-        bias: Whether there is a bias.
-        diagonal: ``free`` makes a, of min(in, out) entries, a parameter that starts at 1; ``held`` a buffer of ones;
-            ``published`` is free, with b and the normalised W.
+    The diagonal ``free`` makes a, of min(in, out) entries, a parameter that starts at 1; ``held`` a buffer of ones;
+    ``published`` is free, with b and the normalised W. The side of the kernel is odd; the padding keeps the image's
+    size.
     """
 
     diagonal: Tensor

@@ -29,9 +29,7 @@ class Shift(nn.Module):
 def shrink_paths(paths: Sequence[nn.Module], head: nn.Linear) -> None:
     """Rules 1 and 2: zero the last layer of every path and of the network, scale a path's others by L^(-1/(2m - 2)).
 
-    Args:
-        paths: The L residual paths, of m convolutions each, drawn by a standard method.
-        head: The output layer.
+    There are L paths of m convolutions each, drawn by a standard method.
     """
     for path in paths:
         *others, last = (module for module in path.modules() if isinstance(module, nn.Conv2d))

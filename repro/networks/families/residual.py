@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.networks.activations import create_activation
-from repro.networks.families import residual_spec as layouts
 from repro.networks.families.block import Block, ZeroPaddedIdentity
 from repro.networks.families.checks import norm_groups
 from repro.networks.families.dirac import DiracConv2d
@@ -27,12 +26,7 @@ from repro.networks.options import Options
 
 
 class ResidualNetwork(nn.Module):
-    """A stem, stages of blocks that halve the image and double the channels, average pooling, a linear head.
-
-    Args:
-        layout: What it is made of (`repro.networks.families.residual_spec`).
-        options: Classes, channels, activation, normalisation, initialisation.
-    """
+    """A stem, stages of blocks that halve the image and double the channels, average pooling, a linear head."""
 
     def __init__(self, layout: Layout, options: Options) -> None:
         super().__init__()
@@ -159,23 +153,3 @@ class ResidualNetwork(nn.Module):
 
     def _activation(self) -> nn.Module:
         return create_activation(self._options.activation, gamma=self._options.gamma)
-
-
-def plainnet(depth: int, options: Options) -> ResidualNetwork:
-    """No shortcuts (Oyedotun, Eq. 1)."""
-    return ResidualNetwork(layouts.plainnet(depth, options), options)
-
-
-def resnet(depth: int, options: Options) -> ResidualNetwork:
-    """A shortcut around every block (Oyedotun, Eq. 2)."""
-    return ResidualNetwork(layouts.resnet(depth, options), options)
-
-
-def resnext(depth: int, options: Options) -> ResidualNetwork:
-    """Several paths in every block, and a shortcut (Oyedotun, Eq. 4)."""
-    return ResidualNetwork(layouts.resnext(depth, options), options)
-
-
-def diracnet(depth: int, options: Options) -> ResidualNetwork:
-    """No shortcuts; the blocks' weights hold the identity (Oyedotun, Eq. 28). The stem is ordinary, as in DiracNets."""
-    return ResidualNetwork(layouts.diracnet(depth, options), options)

@@ -94,27 +94,28 @@ def depths(options: Options, *, block: str | None = None) -> Depths:
 
 
 def plainnet(depth: int | None, options: Options) -> Layout:
-    """Oyedotun, Eq. 1: no shortcuts."""
+    """No shortcuts (Oyedotun, Eq. 1)."""
     return _layout(depth, options, block=options.block, shortcut=None)
 
 
 def resnet(depth: int | None, options: Options) -> Layout:
-    """Oyedotun, Eq. 2: a shortcut around every block."""
+    """A shortcut around every block (Oyedotun, Eq. 2)."""
     return _layout(depth, options, block=options.block, shortcut=_shortcut(options))
 
 
 def resnext(depth: int | None, options: Options) -> Layout:
-    """Oyedotun, Eq. 4: m paths and a shortcut.
+    """Several paths in every block, and a shortcut (Oyedotun, Eq. 4).
 
-    ``groups`` is m. In a bottleneck it splits a fixed number of channels, so that the cost hardly depends on it; in a
-    basic block every path has the full width, as Eq. 4's n x n matrices say, and the cost is m times ResNet's.
+    ``groups`` is m, the number of paths. In a bottleneck it splits a fixed number of channels, so that the cost hardly
+    depends on it; in a basic block every path has the full width, as Eq. 4's n x n matrices say, and the cost is m
+    times ResNet's.
     """
     paths = options.groups or (32 if options.form == "imagenet" else 8)
     return _layout(depth, options, block=options.block or "bottleneck", shortcut=_shortcut(options), paths=paths)
 
 
 def diracnet(depth: int | None, options: Options) -> Layout:
-    """Oyedotun, Eq. 28 and 29: PlainNet with the identity inside the weights."""
+    """No shortcuts; the blocks' weights hold the identity (Oyedotun, Eq. 28). The stem is ordinary, as in DiracNets."""
     return _layout(depth, options, block="basic", shortcut=None, diagonal=options.diagonal)
 
 

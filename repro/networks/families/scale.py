@@ -10,12 +10,9 @@ from repro.networks.options import Dial
 
 
 class Scale(nn.Module):
-    """An image times one number.
+    """An image times one number, or with ``learned`` a parameter that starts at `start`.
 
-    Args:
-        strength: The number; ``learned`` makes it a parameter.
-        start: Where a learned one starts.
-        root: A learned number is this times its parameter, so that SGD moves it root^2 times as fast.
+    A learned number is `root` times its parameter, so that SGD moves it root^2 times as fast.
     """
 
     def __init__(self, strength: Dial, *, start: float = 1.0, root: float = 1.0) -> None:

@@ -10,19 +10,13 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.networks.activations import create_activation
-from repro.networks.families import sequential_spec as plans
-from repro.networks.families.sequential_spec import Convolution, Plan
+from repro.networks.families.sequential_spec import Convolution, Plan, left
 from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 
 class SequentialNet(nn.Module):
-    """Convolutions, each with its bias and activation, then fully connected layers, then a linear output.
-
-    Args:
-        plan: The layers (`repro.networks.families.sequential_spec`).
-        options: Classes, channels, image size, activation, initialisation.
-    """
+    """Convolutions, each with its bias and activation, then fully connected layers, then a linear output."""
 
     def __init__(self, plan: Plan, options: Options) -> None:
         super().__init__()
@@ -38,14 +32,14 @@ class SequentialNet(nn.Module):
             else:
                 features[f"pool{number}"] = nn.MaxPool2d(2, ceil_mode=step.ceil)
         self.features = nn.Sequential(features)
-        self._left = plans.left(options.image_size, plan)
+        self._left = left(options.image_size, plan)
         self.classifier = nn.Sequential(self._fully_connected(channels * self._left**2, plan.hidden))
         initialise(self, options.initialization, activation=options.activation)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images; `UserError` for images that it was not made for."""
         height, width = images.shape[2:]
-        if plans.left(height, self._plan) * plans.left(width, self._plan) != self._left**2:
+        if left(height, self._plan) * left(width, self._plan) != self._left**2:
             made, square = self._options.image_size, height == width
             do = f"make it with image_size={height}" if square else "allowed: square ones"
             raise UserError(f"images are {height} x {width}, and the network was made for {made} x {made}; {do}")
@@ -67,23 +61,3 @@ class SequentialNet(nn.Module):
 
     def _activation(self) -> nn.Module:
         return create_activation(self._options.activation, gamma=self._options.gamma)
-
-
-def cnn(depth: int, options: Options) -> SequentialNet:
-    """CNN13 (Nguyen, Table 3)."""
-    return SequentialNet(plans.cnn(depth, options), options)
-
-
-def vgg(depth: int, options: Options) -> SequentialNet:
-    """VGG11, 13 and 16 for 32 x 32 images, with two hidden layers of 128 (Nguyen, section 4 and appendix G)."""
-    return SequentialNet(plans.vgg(depth, options), options)
-
-
-def fc(depth: int, options: Options) -> SequentialNet:
-    """`depth` hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
-    return SequentialNet(plans.fc(depth, options), options)
-
-
-def mlp(_depth: None, options: Options) -> SequentialNet:
-    """Hidden layers of any widths (Nguyen, Fig. 3: 784 and 300)."""
-    return SequentialNet(plans.mlp(None, options), options)

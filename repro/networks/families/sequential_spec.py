@@ -70,10 +70,11 @@ def left(size: int, plan: Plan) -> int:
 
 
 def cnn(_depth: int | None, options: Options) -> Plan:
-    """Nguyen, Table 3, which prints 13 convolutions with 204,928 neurons where caption and Table 1 say 179,840 neurons.
+    """CNN13 (Nguyen, Table 3).
 
-    One of its two equal rows "3 x 3 conv-128, stride 1" left out gives both; ``printed`` puts it back. ``pooling``
-    stride (the default) is as printed; maxpool has convolutions of stride 1 with 2 x 2 max-pooling after them.
+    The table prints 13 convolutions with 204,928 neurons where caption and Table 1 say 179,840 neurons. One of its two
+    equal rows "3 x 3 conv-128, stride 1" left out gives both; ``printed`` puts it back. ``pooling`` stride (the
+    default) is as printed; maxpool has convolutions of stride 1 with 2 x 2 max-pooling after them.
     """
     w = options.width or 64
     wide = [Convolution(2 * w)] * (2 if options.printed else 1)
@@ -94,12 +95,10 @@ def cnn(_depth: int | None, options: Options) -> Plan:
 
 
 def vgg(depth: int | None, options: Options) -> Plan:
-    """Nguyen, section 4: Simonyan and Zisserman's stacks with two hidden layers of 128 instead of 4096.
+    """VGG11, 13 and 16 for 32 x 32 images, with two hidden layers of 128 (Nguyen, section 4 and appendix G).
 
-    ``pooling`` maxpool (the default), or stride: 2 x 2 convolutions of stride 2 in place of max-pooling (appendix G).
-
-    Raises:
-        UserError: The image is too small for five halvings.
+    Simonyan and Zisserman's stacks have 4096. ``pooling`` maxpool (the default), or stride: 2 x 2 convolutions of
+    stride 2 in place of max-pooling (appendix G).
     """
     assert depth is not None  # the family has a depth rule
     if options.image_size < 32:
@@ -115,17 +114,17 @@ def vgg(depth: int | None, options: Options) -> Plan:
 
 
 def fc(depth: int | None, options: Options) -> Plan:
-    """Nguyen, Fig. 5: ``depth`` hidden layers of ``width`` (default 10), then the output."""
+    """`depth` hidden layers of one width (Nguyen, Fig. 5: 150 of width 10)."""
     assert depth is not None  # the family has a depth rule
     return Plan(hidden=(options.width or 10,) * depth)
 
 
 def mlp(_depth: int | None, options: Options) -> Plan:
-    """Hidden layers of the widths ``hidden`` (default: 784 and 300, as Nguyen, Fig. 3)."""
+    """Hidden layers of any widths (Nguyen, Fig. 3: 784 and 300)."""
     return Plan(hidden=tuple(options.hidden or (784, 300)))
 
 
-def densenet(_depth: int | None, options: Options) -> None:
+def check_densenet(options: Options) -> None:
     """DenseNet narrows in every layer: 1x1 convolutions to 128 channels, 3x3 ones to 32."""
     check_channels(
         options,

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from repro.networks.passing import Inputs, mapped, samples
+from repro.networks.nested import mapped
+from repro.networks.passing import Inputs, samples
 
 Layout = Literal["first", "second", "inner", "none"]
 """The axis of the samples: the first (windows or tokens may be folded into it, the samples outermost), the second, the
@@ -35,7 +36,11 @@ def layouts(run: Pass, inputs: Inputs) -> dict[str, Layout]:
     count = samples(inputs)
     if count < 2:
         return {}
-    before, after = _sums(run, inputs), _sums(run, _changed(inputs, count))
+    before = _sums(run, inputs)
+    try:
+        after = _sums(run, _changed(inputs, count))
+    except Exception:  # the network does not take what was made of one sample
+        after = {}
     return {name: _layout(sums, after.get(name), count) for name, sums in before.items()}
 
 
@@ -92,24 +97,24 @@ def _places(one: Float[Tensor, " places"], other: Float[Tensor, " places"]) -> l
     return places
 
 
-def rows_of(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> bool:
+def batch_first(tensor: Tensor, batch: int) -> Tensor:
+    """What an operation reads with the tokens before its batch, turned about; as it is if there is no such batch."""
+    if not batch:
+        return tensor
+    return tensor.unflatten(0, (-1, batch)).transpose(0, 1) if tensor.ndim == 2 else tensor.transpose(0, 1)
+
+
+def rows_of(tensor: Tensor, layout: Layout, count: int) -> bool:
     """Whether the tensor, arranged by `samples_first`, is as many rows as there are samples, or a multiple of that."""
-    if batch or layout == "second":
-        return True
-    return layout != "none" and (count < 1 or len(tensor) % count == 0)
+    return layout == "second" or (layout != "none" and (count < 1 or len(tensor) % count == 0))
 
 
 def samples_first(tensor: Tensor, layout: Layout, count: int, *, batch: int = 0) -> Tensor:
-    """The tensor with its axis of samples in front.
+    """The tensor with its axis of samples in front, which are `count`.
 
-    Args:
-        tensor: What a layer reads or returns.
-        layout: Where the samples are.
-        count: How many they are.
-        batch: How many there are, where the operation is known to have the tokens before them.
+    `batch`: see `batch_first`.
     """
-    if batch:
-        layout, count = "inner" if tensor.ndim == 2 else "second", batch
+    tensor = batch_first(tensor, batch)
     if layout == "second":
         return tensor.transpose(0, 1)
     return tensor.unflatten(0, (-1, count)).transpose(0, 1) if layout == "inner" else tensor

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from repro.networks.tracer import clean
+from repro.networks.sites.parameters import clean
 
 SHORTCUT = "projections of shortcuts, which are left out"
 DYNAMIC = "made from the data, sample by sample"
 UNUSED = "not seen at work in this pass: unused, or inside TorchScript"
 LOOKED_UP = "looked up, not multiplied"
-ELSE = "no weight of a product that is known: added, scaled entry by entry, or inside an operation that hides it"
+ELSE = "no real weight of a product that is known: added, scaled by entry, complex, or in an operation that hides it"
 REST = "a part of it acts, and this is the rest"
 _NAMED = 4
 
@@ -32,6 +32,10 @@ class Seen:
     """Names of the other matrix parameters, by the reason."""
     frozen: Sequence[str] = ()
     """Names of those that act and do not train, so that they have neither gradient nor update."""
+    foreign: Sequence[str] = ()
+    """Names of weights that act and are no parameters: buffers, tensors and layers that are not registered."""
+    made: Sequence[str] = ()
+    """Names of modules with weights that are made of the data."""
 
     @property
     def unused(self) -> bool:
@@ -48,7 +52,9 @@ class Seen:
         parts = [f"{_some(names)} ({reason})" for reason, names in self.missing.items()]
         rest = f"; not seen: {'; '.join(parts)}" if parts else ""
         frozen = f"; frozen, without gradients and updates: {_some(self.frozen)}" if self.frozen else ""
-        return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}{frozen}"
+        foreign = f"; act, but are no parameters: {_some(self.foreign)}" if self.foreign else ""
+        made = f"; act, but are made of the data: weights in {_some(self.made)}" if self.made else ""
+        return f"seen: {told} % of {_short(self.total)} matrix parameters{rest}{frozen}{foreign}{made}"
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as plain values."""
@@ -57,6 +63,8 @@ class Seen:
             "seen": self.seen,
             "not_seen": {reason: list(names) for reason, names in self.missing.items()},
             "frozen": list(self.frozen),
+            "not_parameters": list(self.foreign),
+            "made_of_data": list(self.made),
             "line": self.line,
         }
 
@@ -79,8 +87,10 @@ def look_over(
     aside: Mapping[int, str],
     used: Iterable[int] | None,
     dynamic: Iterable[str],
+    foreign: Iterable[str] = (),
     operations: Mapping[int, set[str]] | None = None,
     parts: Mapping[int, int] | None = None,
+    trained: Collection[int] = (),
 ) -> Seen:
     """What of a network's matrix parameters its layers are.
 
@@ -90,11 +100,14 @@ def look_over(
         aside: Why parameters are left out on purpose, by identity.
         used: Identities of the parameters that took part in the pass; None if there was none.
         dynamic: Names of modules whose weights are made of the data.
+        foreign: Names of weights that are no parameters.
         operations: Names of the operations that took a parameter, by its identity.
         parts: How many numbers act of a parameter of which only parts do, by its identity.
+        trained: Identities of the parameters that are in a weight that trains, as a frozen one is with an adapter.
     """
     took_part = None if used is None else set(used)
-    dynamic, operations = set(dynamic), operations or {}
+    made, operations = [name or "the network itself" for name in dynamic], operations or {}
+    dynamic = set(dynamic)
     missing: defaultdict[str, list[str]] = defaultdict(list)
     parts, frozen = parts or {}, []
     total = seen = 0
@@ -106,11 +119,11 @@ def look_over(
             seen += (acting := parts.get(id(parameter), parameter.numel()))
             if acting < parameter.numel():
                 missing[REST].append(clean(name))
-            if not parameter.requires_grad:
+            if not parameter.requires_grad and id(parameter) not in trained:
                 frozen.append(clean(name))
             continue
         missing[_reason(clean(name), id(parameter), aside, took_part, dynamic, operations)].append(clean(name))
-    return Seen(total, seen, dict(missing), frozen)
+    return Seen(total, seen, dict(missing), frozen, list(foreign), made)
 
 
 def _reason(

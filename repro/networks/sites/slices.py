@@ -12,11 +12,7 @@ View = tuple[tuple[int, ...], tuple[int, ...], int]
 
 
 def acting(uses: Iterable[tuple[nn.Parameter, View | None]]) -> dict[int, int]:
-    """How many numbers act of each parameter of which only parts act, by its identity.
-
-    Args:
-        uses: Parameters, and the part that acts; None for the whole.
-    """
+    """How many numbers act of each parameter of which only parts act (None: the whole), by its identity."""
     masks: dict[int, torch.Tensor] = {}
     whole: set[int] = set()
     for parameter, view in uses:

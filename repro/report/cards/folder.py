@@ -23,11 +23,7 @@ _MARK = "library_name: repro"
 
 
 def section_of(run: RunDirectory) -> Section:
-    """A run as a section of its own, with what its study, if it has one, says of it alone.
-
-    Raises:
-        UserError: The study's manifest cannot be read.
-    """
+    """A run as a section of its own, with what its study, if it has one, says of it alone."""
     if (run.path.parent / MANIFEST).is_file():
         (study,) = sections([run.path.parent])[:1]
         if cells := [cell for cell in study.cells if cell.run and cell.run.path.resolve() == run.path.resolve()]:
@@ -38,18 +34,9 @@ def section_of(run: RunDirectory) -> Section:
 
 
 def write(section: Section, out: Path, *, single: bool) -> list[Path]:
-    """Write the card's folder.
+    """Write the card's folder, in which files of the same name are replaced, and return the files, the card first.
 
-    Args:
-        section: What it is of.
-        out: The folder; files of the same name are replaced.
-        single: Whether it is one run's, which then lies in the folder itself.
-
-    Returns:
-        The files, the card first.
-
-    Raises:
-        UserError: No run has ended or has weights, or the folder cannot be written.
+    A `single` run lies in the folder itself. `UserError` if no run has ended or has weights.
     """
     results = outcomes(section)
     made = {result.cell.name: result.cell.run for result in results if _has_weights(result)}
@@ -73,7 +60,7 @@ def write(section: Section, out: Path, *, single: bool) -> list[Path]:
 
 @contextmanager
 def _own(out: Path) -> Iterator[None]:
-    """Refuse a folder that holds something else than a card: a run's record would be written over.
+    """Refuse a folder that has other files than those of a card: a run's record would be written over.
 
     One that is new is removed again if the card cannot be written, or it would be in the way next time.
     """
@@ -81,7 +68,7 @@ def _own(out: Path) -> Iterator[None]:
         taken = out.exists() and any(out.iterdir())
         card = out / CARD
         if taken and not (card.is_file() and _MARK in card.read_text(encoding="utf-8", errors="replace")[:4096]):
-            raise UserError(f"'{out}' holds something else than a card; choose another --out")
+            raise UserError(f"'{out}' has other files than those of a card; choose another --out")
     try:
         yield
     except BaseException:

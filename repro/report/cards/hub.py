@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import waiting
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 
 
 def require_login() -> None:
-    """Refuse before anything takes time.
-
-    Raises:
-        UserError: Nobody is logged in.
-    """
+    """Refuse before anything takes time, if nobody is logged in."""
     from huggingface_hub import get_token
 
     if not get_token():
@@ -22,19 +18,10 @@ def require_login() -> None:
 
 
 def push(folder: Path, files: Sequence[str], repository: str, *, private: bool) -> str:
-    """Make or update a model repository with these files, and nothing else of the folder.
+    """Make or update the repository OWNER/NAME with these files of a folder, and nothing else; returns its address.
 
-    Args:
-        folder: The card's.
-        files: By their path in it.
-        repository: OWNER/NAME.
-        private: Whether a new one is seen by its owner alone.
-
-    Returns:
-        Its address.
-
-    Raises:
-        UserError: It has no such name, the Hub refuses, or cannot be reached.
+    `private`: a new one is seen by its owner alone. `UserError` if it has no such name, the Hub refuses, or cannot be
+    reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -51,17 +38,13 @@ def push(folder: Path, files: Sequence[str], repository: str, *, private: bool) 
     try:
         return waiting.outcome(send, "the Hub to take the folder")
     except HFValidationError as error:
-        raise UserError(f"--push is '{repository}'; allowed: OWNER/NAME ({_line(error)})") from error
+        raise UserError(f"--push is '{repository}'; allowed: OWNER/NAME ({first_line(error)})") from error
     except HfHubHTTPError as error:
         raise UserError(
-            f"the Hub refuses '{repository}' ({_line(error)}); look at the name and at your token"
+            f"the Hub refuses '{repository}' ({first_line(error)}); look at the name and at your token"
         ) from error
     except Exception as error:  # whatever its HTTP library raises
         raise UserError(
-            f"the Hub at {api.endpoint} cannot be reached ({_line(error)}); '{folder}' is written, and the same "
+            f"the Hub at {api.endpoint} cannot be reached ({first_line(error)}); '{folder}' is written, and the same "
             "command pushes it"
         ) from error
-
-
-def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

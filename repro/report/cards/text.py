@@ -25,11 +25,8 @@ _AT_THE_HUB = {
 def model_card(section: Section, results: Sequence[RunResult], folders: Mapping[str, str], checksum: str | None) -> str:
     """The card's text, YAML first; whatever a record says stands in it as plain text.
 
-    Args:
-        section: The study, or one run of it, or a run of none.
-        results: What became of its runs.
-        folders: Where in the card's folder a run with weights is, by the run's name: ``.`` for the folder itself.
-        checksum: Of the data; None where they are not here.
+    `folders` says where in the card's folder a run with weights is, by the run's name: ``.`` for the folder itself. The
+    checksum is the data's; None where they are not here.
     """
     shown = [result for result in results if result.cell.name in folders]
     parts = [

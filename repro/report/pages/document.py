@@ -9,13 +9,7 @@ from repro.report.pages import svg
 
 
 def document(title: str, body: str, *, nav: str = "") -> str:
-    """The document around a page's content.
-
-    Args:
-        title: In the window's title.
-        body: HTML.
-        nav: Links that stand above it.
-    """
+    """The document around a page's content: the window's title, links that stand above, and the HTML."""
     css = _asset("page.css").replace("{LIGHT}", svg.colors(dark=False)).replace("{DARK}", svg.colors(dark=True))
     above = f'<nav aria-label="Artefacts">{nav}</nav>\n' if nav else ""
     return f"""<!DOCTYPE html>

@@ -15,12 +15,14 @@ from repro.report.outcomes import ACCURACIES, RunResult
 from repro.report.pages import thumbnail
 from repro.report.sources import Section
 from repro.report.tables import digits, form_of, spread
-from repro.studies.claims import Verdict, parse
+from repro.studies.claims import parse
+from repro.studies.verdict import Verdict
 
-VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○"}
+VERDICTS = {"holds": "✓", "mixed": "◐", "fails": "✗", "not run": "○", "left out": "–"}
 """Each verdict's mark."""
-_COUNTED = {"holds": "hold", "mixed": "mixed", "fails": "fail", "not run": "not run"}
-_OPTIONS = {"mixed": "is mixed", "not run": "was not run"}
+COUNTED = {"holds": "hold", "mixed": "mixed", "fails": "fail", "not run": "not run", "left out": "left out"}
+"""In a count."""
+_OPTIONS = {"mixed": "is mixed", "not run": "was not run", "left out": "is left out"}
 _MOST_BARS = 10
 
 
@@ -54,13 +56,9 @@ class Card:
 def card(
     section: Section, results: Sequence[RunResult] = (), judged: Sequence[Verdict] = (), answers: Answers | None = None
 ) -> Card:
-    """The card of a section.
+    """The card of a section, of its runs (none if nothing was run) and the verdicts on its claims.
 
-    Args:
-        section: The section.
-        results: Its runs; none if nothing was run.
-        judged: The verdicts on its claims.
-        answers: Of the figure from which the card's drawing is made, if it is not made of accuracies.
+    `answers` are those of the figure from which the card's drawing is made, if it is not made of accuracies.
     """
     done = sum(outcome.ended for outcome in results)
     of_accuracies = answers is None or any("test_accuracy" in values for values in section.published.values())
@@ -115,7 +113,7 @@ def _main(section: Section, results: Sequence[RunResult], judged: Sequence[Verdi
                 deviation = "" if paper.deviation is None else f" ± {form(paper.deviation)}"
                 what = f"{title(label)}, {in_words(quantity)}"
                 return [what, spread(ours, form), form(paper.mean) + deviation]
-    told = [(parse(verdict.claim), verdict) for verdict in judged if verdict.verdict != "not run"]
+    told = [(parse(verdict.claim), verdict) for verdict in judged if verdict.verdict not in ("not run", "left out")]
     for claim, _ in told:
         if len(claim.cells) == 1:
             cell = claim.cells[0]
@@ -154,14 +152,7 @@ def _bars(section: Section, results: Sequence[RunResult]) -> str:
 
 
 def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], below: str = "") -> str:
-    """The overview's HTML.
-
-    Args:
-        heading: Its heading.
-        cards: By a section's key, in order.
-        links: Addresses of the sections that have a page.
-        below: HTML that stands after the cards.
-    """
+    """The overview's HTML, of cards by a section's key, with links to the sections that have a page, and HTML below."""
     counts: Counter[str] = sum((card.counts for card in cards.values()), Counter())
     run = sum(card.size != "not run" for card in cards.values())
     text = f"{run} of {len(cards)} artefacts have been run." if counts else f"{len(cards)} groups of runs."
@@ -182,7 +173,7 @@ def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], 
 def _marks(counts: Counter[str]) -> str:
     return " ".join(
         f'<span class="verdict {kind.replace(" ", "-")}"><span aria-hidden="true">{mark}</span> {counts[kind]} '
-        f"{_COUNTED[kind]}</span>"
+        f"{COUNTED[kind]}</span>"
         for kind, mark in VERDICTS.items()
         if counts[kind]
     )

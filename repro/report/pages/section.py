@@ -16,10 +16,10 @@ from repro.report.pages.scorecard import VERDICTS
 from repro.report.sources import ReportCell, Section
 from repro.report.tables import Table, to_html
 from repro.report.words import caption, claim_in_words, heading, missing, reservations
-from repro.studies.claims import Verdict
 from repro.studies.plan import duration
+from repro.studies.verdict import Verdict
 
-_KEYS = "Figure; its values by the arrow keys: left and right along a line, up and down from line to line"
+_KEYS = "Figure. Arrow keys read its values: left and right along a line, up and down between lines"
 MOST_DESCRIBED = 100
 """Runs that a page describes one by one; of more it has the table alone."""
 _ENVIRONMENT = (
@@ -44,15 +44,9 @@ def study_section(
     figures: Mapping[str, str],
     elsewhere: Mapping[str, str],
 ) -> str:
-    """The section of one study.
+    """The section of one study: its runs, its accuracies, the verdicts on its claims, its figures' keys by name.
 
-    Args:
-        section: The study.
-        results: Its runs.
-        table: The accuracy table.
-        judged: Verdicts on the claims.
-        figures: The figures' keys by name.
-        elsewhere: Where runs that another study's page describes are, by the run's name.
+    `elsewhere`: where runs that another study's page describes are, by the run's name.
     """
     key = section.key
     records = [outcome.records for outcome in results if outcome.records is not None]
@@ -74,11 +68,11 @@ def study_section(
     parts.append("<h2>Runs</h2>")
     if elsewhere:
         page = next(iter(elsewhere.values()))
-        parts.append(f'<p>These are <a href="{escape(page)}">runs of another study</a>, and described there.</p>')
+        parts.append(f'<p>These are <a href="{escape(page)}">runs of another study</a>, which describes them.</p>')
     own = [outcome for outcome in results if outcome.cell.run is not None and outcome.cell.name not in elsewhere]
     if len(own) > MOST_DESCRIBED:
         parts.append(
-            f"<p>{len(own):,} runs: too many to describe one by one here. Their folders hold what they are.</p>"
+            f"<p>{len(own):,} runs are too many to describe here one by one; their folders have all details.</p>"
         )
     else:
         parts += [_run(anchor_of(key, outcome.cell), outcome, outcome.cell.run) for outcome in own if outcome.cell.run]

@@ -24,22 +24,12 @@ _PLACE = re.compile(r'<svg data-figure="([^"]+)" aria-label="([^"]*)"></svg>')
 
 
 def place(figure: str, *, label: str) -> str:
-    """Where a figure is to stand; `fill` puts it there.
-
-    Args:
-        figure: Its key.
-        label: What it shows, for those who do not see it.
-    """
+    """Where a figure, by its key, is to stand, with what it shows for those who do not see it; `fill` puts it there."""
     return f'<svg data-figure="{figure}" aria-label="{escape(label)}"></svg>'
 
 
 def fill(part: str, drawn: Mapping[str, Drawn]) -> str:
-    """A part of a page with its figures, each followed by what can be asked of it.
-
-    Args:
-        part: With places.
-        drawn: The figures by key.
-    """
+    """A part of a page with its figures, each followed by what can be asked of it."""
     numbers = {key: number for number, key in enumerate(match[1] for match in _PLACE.finditer(part))}
 
     def put(match: re.Match[str]) -> str:
@@ -80,12 +70,10 @@ def harmless(svg: str) -> str:
 
 
 def inline(svg: str, *, key: str, label: str) -> str:
-    """The `<svg>` element alone, scalable, described, and with colours that follow the page.
+    """The `<svg>` element of `repro.figures.to_svg` alone, scalable, described, with colours that follow the page.
 
-    Args:
-        svg: What `repro.figures.to_svg` returns.
-        key: Prefix of the names inside, so that the figures of one page do not share any.
-        label: What the figure shows, for those who do not see it.
+    The key begins the names inside, so that the figures of one page do not share any; the label says what the figure
+    shows, for those who do not see it.
     """
     box, content = _inside(svg, f"{key}-")
     return _element(box, escape(label), content)

@@ -40,12 +40,7 @@ def lines(answers: Answers) -> str:
 
 
 def bars(values: Sequence[tuple[float | None, float | None]], looks: Sequence[Look]) -> str:
-    """Accuracies in per cent, ours as bars and the paper's as lines across; empty if there is none of ours.
-
-    Args:
-        values: Ours and the paper's of each network.
-        looks: How each network looks.
-    """
+    """Accuracies in per cent by network, ours as bars, the paper's as lines across; empty if there is none of ours."""
     if not any(ours is not None for ours, _ in values):
         return ""
     step = (_WIDE - 2 * _EDGE) / len(values)

@@ -52,21 +52,12 @@ def epsilon(samples: int, beta: mpmath.mpf) -> mpmath.mpf:
 
 
 def construct(values: Sequence[float], layer_of: Sequence[int], *, beta: float = 0.0) -> Construction:
-    """Weights scaled by α, biases from β, a sigmoid in every layer (Eq. 5 to 9).
+    """Weights scaled by α, biases from β (with σ(β) ≠ 0), a sigmoid in every layer (Eq. 5 to 9).
 
     Every neuron reads one neuron of the layer below, which carries the samples' order on: f ↦ σ(α f). Chosen neuron j
-    lies in layer `layer_of[j]` and computes σ(β + α (f(x) − f(x_j))).
-
-    Args:
-        values: g(x_i) of the first layer, all different.
-        layer_of: The layer of each chosen neuron, from 1; as many as values.
-        beta: β, with σ(β) ≠ 0.
-
-    Returns:
-        In the precision of mpmath at the call.
-
-    Raises:
-        ArithmeticError: Two samples cannot be told apart in this precision.
+    lies in layer `layer_of[j]`, from 1, and computes σ(β + α (f(x) − f(x_j))). The values are g(x_i) of the first
+    layer, all different. All is in the precision of mpmath at the call; `ArithmeticError` where two samples cannot be
+    told apart.
     """
     carried = sorted((mpmath.mpf(value) for value in values), reverse=True)
     count = len(carried)
@@ -118,11 +109,7 @@ def softplus(t: mpmath.mpf, gamma: float = 20) -> mpmath.mpf:
 def softplus_determinant(values: Sequence[float], layer_of: Sequence[int], alpha: float, *, beta: float = 0.0) -> float:
     """Det Ψ over Π σ(β) in the proof's second half: α for all chosen neurons, 1 for those on their paths (Eq. 13).
 
-    Args:
-        values: g(x_i) of the first layer, all different.
-        layer_of: The layer of each chosen neuron, from 1; its path has none that is chosen.
-        alpha: α.
-        beta: β.
+    As `construct`, but a neuron's path has none that is chosen.
     """
     carried = sorted((mpmath.mpf(value) for value in values), reverse=True)
     count, beta_ = len(carried), mpmath.mpf(beta)

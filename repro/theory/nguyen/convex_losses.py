@@ -13,8 +13,8 @@ from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.descent import Path, along
 from repro.theory.nguyen.skip_points import CLASSES, Point, direction
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 
 def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path:
@@ -31,7 +31,7 @@ def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf
 
 def theorem_c_3(seed: int) -> Result:
     """Segments to exact minimisers, the infimum of cross-entropy, and flat tops of the hinge loss."""
-    points = {"as drawn": skip_points.drawn(seed), "stuck": skip_points.stuck(seed)}
+    points = {"as drawn": skip_points.drawn(seed), "stuck (sigmoid CNN13)": skip_points.stuck(seed)}
     chosen = {"square": losses.square, "hinge": losses.hinge}
     paths = {
         f"{kind}, {name}": to_minimiser(point, loss) for kind, loss in chosen.items() for name, point in points.items()
@@ -50,6 +50,7 @@ def theorem_c_3(seed: int) -> Result:
         *(
             Case(
                 setting=f"{name}: straight to G = Y",
+                drops=list(skip_points.NETWORK.values()) if "CNN" in name else (),
                 holds=path.rise <= 1e-9 and float(path.loss[-1] / path.loss[0]) < 1e-12,
                 found=f"from {path.loss[0]:.3g} without rising to {path.loss[-1]:.0e}",
             )

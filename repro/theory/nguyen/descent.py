@@ -16,6 +16,7 @@ from repro.spectra import conditioning
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.skip_points import CLASSES, Hidden, Point, direction
 from repro.theory.result import Case, Result
+from repro.theory.statement import Condition
 
 DISTANCES = np.concatenate([[0.0], np.logspace(-3, math.log10(60), 100)])
 """s along the ray: the loss at the end is about 9 e^−60."""
@@ -80,10 +81,8 @@ def from_equal_features(seed: int) -> tuple[Path, Path, int, int]:
     """From U = 0, where all samples have the same features and no move of V alone helps, down to nothing.
 
     First all of V goes to one neuron: the features are equal, so no score changes. Then U of all other neurons goes to
-    a random one: their V is zero, so no score changes. Then Ψ has full rank and the ray leads down.
-
-    Returns:
-        The first two parts, on which the loss is constant; the whole; the rank of Ψ at the start and before the ray.
+    a random one: their V is zero, so no score changes. Then Ψ has full rank and the ray leads down. Returns the first
+    two parts, on which the loss is constant; the whole; the rank of Ψ at the start and before the ray.
     """
     start = skip_points.equal_features(seed, 0.0)
     x, _ = skip_points.inputs(len(start.labels))
@@ -111,9 +110,10 @@ def _trace(label: str, path: Path) -> Trace:
     return Trace(label=label, x=path.at[shown], y=path.loss[shown])
 
 
-def _goes_down(setting: str, path: Path) -> Case:
+def _goes_down(setting: str, path: Path, drops: Sequence[Condition] = ()) -> Case:
     return Case(
         setting=setting,
+        drops=drops,
         holds=path.rise <= 1e-12 and float(path.loss[-1]) < 1e-20,
         found=f"the largest rise between points is {path.rise:.0e} of the start, and the loss ends at "
         f"{path.loss[-1]:.0e}",
@@ -137,6 +137,7 @@ def theorem_3_4_2(seed: int) -> Result:
                 f"from the point {name}: loss {path.loss[0]:.3g}, rank {rank(points[name])} of N = "
                 f"{len(points[name].labels)}; along the ray V + sD",
                 path,
+                list(skip_points.NETWORK.values()) if "CNN" in name else (),
             )
             for name, path in rays.items()
         ),

@@ -15,9 +15,9 @@ from repro.figures.panels import Panel, Trace
 from repro.spectra import conditioning
 from repro.theory.nguyen import skip_points
 from repro.theory.nguyen.skip_points import ACTIVATIONS
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.real_networks import digits
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["nguyen-lemma-3.2"].conditions
 _SAMPLES, _DRAWS, _WIDTHS = 32, 20, (24, 24, 24)
@@ -46,11 +46,8 @@ def fully_connected(activation: str, *, every: bool = False) -> DrawFeatures:
 def convolutional(activation: str, *, pooled: bool = False) -> DrawFeatures:
     """N neurons of two 3 × 3 convolutions of 4 channels, whose biases a feature map shares, on N digits.
 
-    They are chosen from the middle third of each map, where all digits differ.
-
-    Args:
-        activation: A key of `ACTIVATIONS`.
-        pooled: Max-pooling between the two, whose outputs the second one reads.
+    They are chosen from the middle third of each map, where all digits differ. `pooled`: max-pooling between the two,
+    whose outputs the second one reads.
     """
     images, _ = digits(_SAMPLES)
     images = images.double()

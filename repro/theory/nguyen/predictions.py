@@ -12,8 +12,8 @@ from torch import Tensor
 from repro.figures.panels import Panel, Trace
 from repro.theory.nguyen import losses, skip_points
 from repro.theory.nguyen.skip_points import CLASSES
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _SAMPLES, _STEPS = 200, 400
 

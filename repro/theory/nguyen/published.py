@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.nguyen.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _TABLE_2 = {"sigmoid": 0, "softplus": 2}
 """The columns without augmentation."""
@@ -47,11 +47,7 @@ TABLE_1 = {"CNN13": (11.35, 99.20), "CNN13-skip (SGD)": (98.40, 99.14)}
 
 
 def decreases(kind: str) -> list[float]:
-    """By how many points accuracies without augmentation fall from Table 2 to Table 4.
-
-    Args:
-        kind: ``rand`` or ``SGD``.
-    """
+    """By how many points accuracies without augmentation (``rand`` or ``SGD``) fall from Table 2 to Table 4."""
     drops = []
     for name, values in TABLE_4.items():
         if kind in name:

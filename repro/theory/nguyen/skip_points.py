@@ -15,6 +15,7 @@ from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
 from repro.theory.nguyen import losses
 from repro.theory.real_networks import digits, seeded
+from repro.theory.statement import STATEMENTS
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -25,6 +26,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "ReLU": torch.relu,
 }
 """Softplus with the paper's γ = 20."""
+
+NETWORK = STATEMENTS["nguyen-theorem-3.4-2"].conditions
+"""Of Assumption 3.1 and section 2, what a convolutional network on digits does not meet."""
 
 SAMPLES, CLASSES = 100, 10
 _WIDTHS = (80, 80, 80)
@@ -101,9 +105,7 @@ def direction(point: Point, targets: Float[Tensor, "samples classes"]) -> Float[
 def drawn(seed: int, steps: int = 0) -> Point:
     """A fully connected sigmoid network of three layers and its V, of N + 20 of the neurons: as drawn, or trained.
 
-    Args:
-        seed: Of all that is drawn.
-        steps: Full-batch gradient steps (Adam) on U and V.
+    The steps are those of Adam, full-batch, on U and V.
     """
     x, labels = inputs()
     generator = torch.Generator().manual_seed(seed)

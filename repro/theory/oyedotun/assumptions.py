@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-assumption-1"].conditions
 _DRAWS = 4000
@@ -26,8 +26,8 @@ def expected_share(n: int) -> float:
 
 
 def commutator(a: Float[np.ndarray, "n n"], b: Float[np.ndarray, "n n"]) -> float:
-    """‖ab − ba‖ / (2 ‖a‖ ‖b‖) in the Frobenius norm: 0 for jointly diagonalizable matrices, at most 1."""
-    return float(np.linalg.norm(a @ b - b @ a) / (2 * np.linalg.norm(a) * np.linalg.norm(b)))
+    """‖ab − ba‖ / (√2 ‖a‖ ‖b‖), Frobenius: 0 for jointly diagonalizable layers, at most 1 (Böttcher, Wenzel 2008)."""
+    return float(np.linalg.norm(a @ b - b @ a) / (np.sqrt(2) * np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def rotation_condition(depth: int, angle: float) -> float:

@@ -15,12 +15,12 @@ from repro.figures.panels import Panel, Trace
 from repro.measurements import take
 from repro.measurements.reading import Reading
 from repro.spectra import conditioning
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import DEPTH, FAMILIES, digits, seeded, trained
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-remarks-4-6"].conditions
-_SIZE, _BLOCKS, _SAMPLES, _CLASSES = 32, 6, 128, 10
+_SIZE, _BLOCKS, _SAMPLES, _CLASSES, _MANY = 32, 6, 128, 10, 64
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def ranks(tensors: Sequence[Tensor]) -> list[int]:
     return [int(rank) for rank in conditioning(list(tensors)).rank]
 
 
-def _network(relu: bool, generator: torch.Generator) -> list[Tensor]:
+def _network(relu: bool, generator: torch.Generator, classes: int = _CLASSES) -> list[Tensor]:
     scale = (2.0 if relu else 1.0) ** 0.5
-    shapes = [(_SIZE, _SIZE)] * (2 * _BLOCKS) + [(_CLASSES, _SIZE)]
+    shapes = [(_SIZE, _SIZE)] * (2 * _BLOCKS) + [(classes, _SIZE)]
     return [scale * torch.randn(*s, generator=generator, dtype=torch.float64) / s[1] ** 0.5 for s in shapes]
 
 
@@ -87,25 +87,29 @@ def _inputs(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return projection @ images.flatten(1).double().T, labels
 
 
-def _ranks_of_networks(generator: torch.Generator) -> dict[str, list[int]]:
-    """Ranks of the gradients of all layers but the last, by kind of network."""
+def _ranks_of_networks(generator: torch.Generator) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Ranks of the gradients, and of what is read, of all layers but the last, by kind of network."""
     inputs, labels = _inputs(generator)
-    by_network = {}
+    by_network, read = {}, {}
     for relu in (False, True):
         weights = _network(relu, generator)
         for skip in (False, True):
             passed = backward(weights, inputs, labels, skip=skip, relu=relu)
-            by_network[f"{'skip' if skip else 'plain'}, {'ReLU' if relu else 'linear'}"] = ranks(passed.gradients[:-1])
-    return by_network
+            name = f"{'skip' if skip else 'plain'}, {'ReLU' if relu else 'linear'}"
+            by_network[name], read[name] = ranks(passed.gradients[:-1]), ranks(passed.representations[:-1])
+    return by_network, read
 
 
 def collapsed(generator: torch.Generator) -> tuple[list[int], list[int], list[int]]:
-    """Ranks of H, Δ and ∂E/∂W in a linear PlainNet whose inputs have rank 3, all layers but the last."""
-    _, labels = _inputs(generator)
+    """Ranks of H, Δ and ∂E/∂W in a linear PlainNet whose inputs have rank 3, all layers but the last.
+
+    It has more classes than units, so that the softmax error alone lowers no rank.
+    """
+    labels = torch.randint(0, _MANY, (_SAMPLES,), generator=generator)
     thin = torch.randn(_SIZE, 3, generator=generator, dtype=torch.float64) @ torch.randn(
         3, _SAMPLES, generator=generator, dtype=torch.float64
     )
-    passed = backward(_network(False, generator), thin, labels, skip=False, relu=False)
+    passed = backward(_network(False, generator, _MANY), thin, labels, skip=False, relu=False)
     return ranks(passed.representations[:-1]), ranks(passed.errors[:-1]), ranks(passed.gradients[:-1])
 
 
@@ -137,20 +141,26 @@ def of_trained(seed: int) -> dict[str, dict[str, dict[int, float]]]:
     return kappas
 
 
-def _of_small(by_network: dict[str, list[int]], thin: tuple[list[int], list[int], list[int]]) -> list[Case]:
+def _of_small(
+    by_network: dict[str, list[int]], read: dict[str, list[int]], thin: tuple[list[int], list[int], list[int]]
+) -> list[Case]:
     h, errors, gradients = thin
-    linear, relu = max(by_network["skip, linear"]), min(by_network["skip, ReLU"])
+    linear = max(by_network["skip, linear"])
+    lowest = {
+        name: f"smallest rank {min(by_network[name])} of {_SIZE}, of H {min(read[name])}: units that are always 0"
+        for name in ("skip, ReLU", "plain, ReLU")
+    }
     return [
         Case(
-            setting="a linear PlainNet whose H has rank 3: ΔHᵀ singular",
+            setting=f"a linear PlainNet of {_MANY} classes whose H has rank 3: ΔHᵀ singular",
             holds=max(gradients) <= max(h) == 3,
             found=f"rank of ∂E/∂W at most {max(gradients)} of {_SIZE}",
         ),
         Case(
-            setting="the same: Δ singular, and for that reason",
+            setting="the same: Δ singular",
             drops=[_NEEDS["weights"]],
-            holds=max(errors) <= 3,
-            found=f"rank of Δ up to {max(errors)}, which is {_CLASSES} classes − 1, as with an H of any rank",
+            holds=max(errors) < _SIZE,
+            found=f"rank of Δ {min(errors)} to {max(errors)} of {_SIZE}: the pass back meets W and no H",
         ),
         Case(
             setting=f"linear network of {2 * _BLOCKS} layers with skip connections, {_CLASSES} classes: non-singular",
@@ -161,15 +171,14 @@ def _of_small(by_network: dict[str, list[int]], thin: tuple[list[int], list[int]
         ),
         Case(
             setting="the same with ReLU and skip connections: non-singular",
-            drops=[_NEEDS["compared"]],
-            holds=relu == _SIZE,
-            found=f"smallest rank {relu} of {_SIZE}",
+            drops=[_NEEDS["regular"], _NEEDS["compared"]],
+            holds=min(by_network["skip, ReLU"]) == _SIZE,
+            found=lowest["skip, ReLU"],
         ),
         Case(
             setting="the same with ReLU and no skip connections: singular",
-            drops=[_NEEDS["singular"]],
             holds=min(by_network["plain, ReLU"]) < _SIZE,
-            found=f"smallest rank {min(by_network['plain, ReLU'])} of {_SIZE}",
+            found=lowest["plain, ReLU"],
         ),
     ]
 
@@ -209,7 +218,7 @@ def _of_large(kappas: dict[str, dict[str, dict[int, float]]]) -> list[Case]:
 def remarks_4_to_6(seed: int) -> Result:
     """Ranks and κ of gradients: linear networks, with ReLU, and trained networks of the three families."""
     generator = torch.Generator().manual_seed(seed)
-    by_network, kappas = _ranks_of_networks(generator), of_trained(seed)
+    (by_network, read), kappas = _ranks_of_networks(generator), of_trained(seed)
     places = np.arange(1, 2 * _BLOCKS + 1, dtype=float)
     small = [Trace(label=name, x=places, y=np.array(values, dtype=float)) for name, values in by_network.items()]
     large = [
@@ -219,7 +228,7 @@ def remarks_4_to_6(seed: int) -> Result:
     return Result(
         computed=f"Ranks of the weights' gradients in networks of {_SIZE} units on {_SAMPLES} real digits, and κ of "
         f"gradients, updates and errors in convolutional networks of {DEPTH} layers trained for seconds.",
-        cases=[*_of_small(by_network, collapsed(generator)), *_of_large(kappas)],
+        cases=[*_of_small(by_network, read, collapsed(generator)), *_of_large(kappas)],
         remark="At any critical point ΔHᵀ = 0, also where Δ and H have full rank. With momentum or a penalty no update "
         "is singular: the study oyedotun-remarks has those.",
         numbers={

@@ -17,9 +17,9 @@ from repro.measurements import passes
 from repro.networks import weight_layers
 from repro.spectra import conditioning
 from repro.theory.oyedotun.diagonalizable import constant, log10_condition, resnet, resnext
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import DEPTH, FAMILIES, STEPS, WIDTH, digits, trained
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-remarks-1-3"].conditions
 _SIZE, _BLOCKS, _PATHS, _SAMPLES = 32, 100, 4, 128

@@ -64,14 +64,8 @@ def multiply(
 ) -> tuple[Float[np.ndarray, "layers n"], Float[np.ndarray, "n n"]]:
     """Send x = Vα through layers V diag(λ) Vᵀ as the equations are written: Wh (1), Wh + h (2), Σ Wᵏh + h (4).
 
-    Args:
-        eigenvalues: Of every path of every layer.
-        alpha: The input's coefficients.
-        generator: Draws the orthonormal basis V.
-        skip: Whether h is added.
-
-    Returns:
-        The coefficients in V of h/‖h‖ after every layer, and the whole network's matrix over its largest entry.
+    V is drawn; with `skip` h is added. Returns the coefficients in V of h/‖h‖ after every layer, and the whole
+    network's matrix over its largest entry.
     """
     n = len(alpha)
     basis = np.linalg.qr(generator.normal(size=(n, n)))[0]

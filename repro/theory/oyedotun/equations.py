@@ -14,9 +14,9 @@ from repro.figures.panels import Panel, Trace
 from repro.networks import create_network, weight_layers
 from repro.spectra import conditioning
 from repro.theory.oyedotun.backpropagation import Backward, backward, ranks
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.real_networks import digits, seeded
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-equations-23-26"].conditions
 _SIDE = 10

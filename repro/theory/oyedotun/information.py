@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _NEEDS = STATEMENTS["oyedotun-proposition-2"].conditions
 _SIZE, _VECTORS = 32, 200
@@ -28,13 +28,9 @@ def recovery_error(
     noise: Float[np.ndarray, "m vectors"] | None = None,
     cutoff: float = 1e-13,
 ) -> float:
-    """‖v − M†(Mv + noise)‖ / ‖v‖ in the Frobenius norm, for all vectors together.
+    """‖v − M†(Mv + noise)‖ / ‖v‖ in the Frobenius norm, for all vectors v (columns) together.
 
-    Args:
-        matrix: M.
-        vectors: The v, a column each.
-        noise: Added to Mv.
-        cutoff: Singular values up to this share of the largest count as zero in M†.
+    Singular values up to `cutoff` times the largest count as zero in M†.
     """
     seen = matrix @ vectors + (0 if noise is None else noise)
     return float(np.linalg.norm(vectors - np.linalg.pinv(matrix, rcond=cutoff) @ seen) / np.linalg.norm(vectors))

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
 from repro.theory.oyedotun.information import with_singular_values
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 Matrix = Float[np.ndarray, "_ _"]
 _NEEDS = STATEMENTS["oyedotun-proposition-3"].conditions

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 Matrix = Float[np.ndarray, "_ _"]
 _KERNEL = STATEMENTS["oyedotun-lemma-2"].conditions["kernel"]
@@ -19,9 +22,12 @@ def full_rank(matrix: Matrix) -> bool:
     return bool(np.linalg.matrix_rank(matrix) == min(matrix.shape))
 
 
-def has_kernel(matrix: Matrix) -> bool:
-    """Whether some u ≠ 0 is mapped to 0: dependent columns."""
-    return bool(np.linalg.matrix_rank(matrix) < matrix.shape[1])
+def has_kernel(*factors: Matrix) -> bool:
+    """Whether the product maps some u ≠ 0 to 0, dependent columns; to the rounding of its factors, which may cancel."""
+    product = functools.reduce(np.matmul, factors)
+    scale = math.prod(np.linalg.norm(factor, 2) for factor in factors)
+    tolerance = max(map(max, (factor.shape for factor in factors))) * np.finfo(product.dtype).eps * scale
+    return bool(np.linalg.matrix_rank(product, tol=tolerance) < product.shape[1])
 
 
 def of_rank(rows: int, columns: int, rank: int, generator: np.random.Generator) -> Matrix:
@@ -32,9 +38,8 @@ def of_rank(rows: int, columns: int, rank: int, generator: np.random.Generator) 
 def shapes_decide(m: int, n: int, p: int) -> bool | None:
     """Whether the product of an m × n and an n × p matrix of full rank has full rank, from the shapes alone.
 
-    Returns:
-        True where it must: m ≥ n ≥ p or m ≤ n ≤ p (one factor then loses nothing that the other hands on). False where
-        it cannot, n < min(m, p). None where it depends on whether ker X meets im V.
+    True where it must: m ≥ n ≥ p or m ≤ n ≤ p (one factor then loses nothing that the other hands on). False where it
+    cannot, n < min(m, p). None where it depends on whether ker X meets im V.
     """
     if n < min(m, p):
         return False
@@ -58,7 +63,7 @@ def lemma_2(seed: int) -> Result:
         v = of_rank(int(n), int(p), max(1, int(min(n, p)) - 1), generator)
         x = generator.normal(size=(m, n))
         if has_kernel(v):
-            kernels.append(has_kernel(x @ v))
+            kernels.append(has_kernel(x, v))
         if not full_rank(v):
             deficient.append(not full_rank(x @ v))
     x, v = np.array([[1.0, 2.0, 3.0]]), np.outer([1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
@@ -95,7 +100,7 @@ def lemma_3(seed: int) -> Result:
         x, v = generator.normal(size=(m, n)), generator.normal(size=(n, p))
         by_shape[shapes_decide(int(m), int(n), int(p))].append(full_rank(x @ v))
         if not has_kernel(x) and not has_kernel(v):
-            injective.append(not has_kernel(x @ v))
+            injective.append(not has_kernel(x, v))
     x, v = cancelling(1, 2, 1)
     cases = [
         Case(

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repro.figures.panels import Panel, Trace
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
+from repro.theory.statement import STATEMENTS
 
 _DRAWS, _SIZE = 2000, 32
 _SIZES = (2, 4, 8, 16, 32, 64)

@@ -21,9 +21,8 @@ from repro.theory.oyedotun.diagonalizable import (
     shares,
     vanishing_dominance,
 )
-from repro.theory.oyedotun.statements import STATEMENTS
 from repro.theory.result import Case, Result
-from repro.theory.statement import Condition
+from repro.theory.statement import STATEMENTS, Condition
 
 
 def _trace(label: str, values: Float[np.ndarray, " layers"]) -> Trace:
@@ -79,7 +78,8 @@ def theorem_1(seed: int) -> Result:
         computed=f"Coefficients of h(x) in the common basis over {DEPTH} layers, from products of eigenvalues (Eq. 12) "
         "and by multiplying matrices with a random orthonormal basis.",
         cases=cases,
-        remark="The proof takes the product of ratios to go to 0 “as expected for eigenvalues”.",
+        remark="That λ₁ dominates every layer does not make the product of ratios go to 0, which the proof takes for "
+        "given, “as expected for eigenvalues”.",
         numbers={
             "distance": {name: float(values[-1]) for name, values in sines.items()},
             "product_of_ratios": float(np.prod(vanishing_dominance()[:, 1])),

@@ -24,15 +24,7 @@ from repro.training.random_features.store import expect, keep
 
 
 class OutputClassifier(Classifier):
-    """A classifier of which only the output trains; its training batches hold features.
-
-    Args:
-        network: Any network that `OutputLayer` takes.
-        image: One image.
-        num_classes: Its classes.
-        training: Rates, momentum, penalty.
-        every_n_steps: How often step metrics are recorded.
-    """
+    """A classifier of which only the output trains (see `OutputLayer`); its training batches hold features."""
 
     def __init__(
         self,
@@ -64,14 +56,11 @@ class OutputClassifier(Classifier):
 
 
 class FeatureBatches:
-    """The training batches with the features of their images: same order, same steps.
+    """The training batches, which have no augmentation, with the features of their images: same order, same steps.
 
-    Args:
-        output: Computes the features, on the batches' device.
-        batches: Training batches without augmentation.
-        everything: The same images in order, all of them on this rank.
-        folder: Where features that do not fit on the device are kept, a file that a resumed run finds again.
-        ranks: This process among those that share that file. Default: alone.
+    `everything` holds the same images in order, all of them on this rank; `output` computes features, on the batches'
+    device. Those that do not fit there are kept in `folder`, in a file that a resumed run finds again, shared by
+    `ranks`.
     """
 
     def __init__(
@@ -109,13 +98,10 @@ class FeatureBatches:
 
 
 def feature_batches(module: OutputClassifier, data: ImageData, folder: Path | None, batches: Batches) -> FeatureBatches:
-    """The batches that `OutputClassifier` trains on; call it once the network is on its device.
+    """The batches that `OutputClassifier` trains on; call it once the network is on its device and the data are set up.
 
-    Args:
-        module: The module.
-        data: Its data, set up.
-        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
-        batches: The training batches that there would be.
+    Takes the training batches that there would be. Features that do not fit into memory are kept in the folder, by
+    default the trainer's ``default_root_dir``.
     """
     everything = data.batches("train").shared(0, 1)
     update_batchnorm_statistics(module.network, everything)

@@ -36,11 +36,7 @@ class Solution:
 
 
 def require_memory(output: OutputLayer, samples: int) -> None:
-    """Refuse, before any feature is computed, what `solve` could not hold.
-
-    Raises:
-        UserError: The matrices would not fit into the host's free memory.
-    """
+    """Refuse, before any feature is computed, what `solve` could not hold in the host's free memory."""
     columns = output.width + output.has_bias
     needed = 3 * 8 * samples * columns  # the matrix, LAPACK's copy, and as much work space
     if needed > available_memory():
@@ -58,11 +54,6 @@ def solve(
 
     By LAPACK's gelsy, a QR factorization with column pivoting made complete. A kept output layer's bias is a column of
     ones beside Ψ.
-
-    Args:
-        output: The layer.
-        features: Ψ, a row an image.
-        labels: Their classes.
     """
     samples, width = features.shape
     columns = width + output.has_bias
@@ -79,11 +70,7 @@ def solve(
 
 
 class NoBatches:
-    """In place of training batches: nothing is left to train.
-
-    Args:
-        batches: The batches that are not trained on.
-    """
+    """In place of training batches: nothing is left to train."""
 
     def __init__(self, batches: Batches) -> None:
         pass
@@ -98,11 +85,7 @@ class NoBatches:
 
 
 class LeastNorm(Callback):
-    """Solves for the output's weights when the training is set up, which then takes no step.
-
-    Args:
-        folder: Where features that do not fit into memory are kept. Default: the trainer's ``default_root_dir``.
-    """
+    """Solves for the output's weights when the training is set up, which then takes no step."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder

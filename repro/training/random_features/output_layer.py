@@ -8,43 +8,37 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.networks import WeightLayer, weight_layers
+from repro.networks import weight_layers
 from repro.networks.skip import SkipToOutput
 
 
 class OutputLayer(nn.Module):
     """The weights of a network's output, as a linear function of features: W h + b, V ψ or their sum.
 
-    Freezes everything else.
-
-    Args:
-        network: A network with skip connections to the output, or one whose last weight layer is linear.
-        image: One image, to find the last weight layer.
-
-    Raises:
-        UserError: The last weight layer is not linear.
+    Freezes everything else. The network has skip connections to the output, or a last weight layer (found by a pass of
+    the image) that is linear; else `UserError`.
     """
 
     def __init__(self, network: nn.Module, image: Float[Tensor, "one channels height width"]) -> None:
         super().__init__()
         skips = isinstance(network, SkipToOutput)
         inner = network.network if isinstance(network, SkipToOutput) else network
-        self._last: WeightLayer = weight_layers(inner, image)[-1]
-        if not isinstance(self._last.module, nn.Linear):
+        own = weight_layers(inner, image)[-1].module
+        if not isinstance(own, nn.Linear):
             raise UserError("model.train output needs a network that ends in a linear layer")
         network.requires_grad_(False)
-        self._network = [network]  # in a list: its parameters are not this module's a second time
+        self._parts = (network, own)  # in a tuple: their parameters are not this module's a second time
         self._keeps_head = not (skips and network.head == "replace")
         if isinstance(network, SkipToOutput):
             network.skip.requires_grad_(True)
         if self._keeps_head:
-            self._last.module.requires_grad_(True)
+            own.requires_grad_(True)
 
     def features(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
         """The features that the output reads: ψ, then h, or one of them."""
-        (network,) = self._network
+        network, own = self._parts
         read: list[Tensor] = []
-        hook = self._last.module.register_forward_pre_hook(lambda _module, args: read.append(args[0]))
+        hook = own.register_forward_pre_hook(lambda _module, args: read.append(args[0]))
         try:
             psi = [network.features(images)[0]] if isinstance(network, SkipToOutput) else [network(images)][:0]
         finally:
@@ -56,29 +50,24 @@ class OutputLayer(nn.Module):
     @property
     def width(self) -> int:
         """Number of features of an image."""
-        (network,) = self._network
-        own = self._last.module
-        assert isinstance(own, nn.Linear)
+        network, own = self._parts
         chosen = network.skip.in_features if isinstance(network, SkipToOutput) else 0
         return chosen + (own.in_features if self._keeps_head else 0)
 
     @property
     def has_bias(self) -> bool:
         """Whether a bias is among the output's weights."""
-        return self._keeps_head and self._last.module.bias is not None
+        return self._keeps_head and self._parts[1].bias is not None
 
     @property
     def num_classes(self) -> int:
         """Number of logits."""
-        assert isinstance(self._last.module, nn.Linear)
-        return self._last.module.out_features
+        return self._parts[1].out_features
 
     @torch.no_grad()
     def assign(self, weights: Float[Tensor, "columns classes"]) -> None:
         """Set all weights: a row for each feature, and a last one for the bias if there is one."""
-        (network,) = self._network
-        own = self._last.module
-        assert isinstance(own, nn.Linear)
+        network, own = self._parts
         if isinstance(network, SkipToOutput):
             count = network.skip.in_features
             network.skip.weight.copy_(weights[:count].mT)
@@ -90,9 +79,7 @@ class OutputLayer(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of features."""
-        (network,) = self._network
-        own = self._last.module
-        assert isinstance(own, nn.Linear)
+        network, own = self._parts
         if not isinstance(network, SkipToOutput):
             return F.linear(features, own.weight, own.bias)
         count = network.skip.in_features

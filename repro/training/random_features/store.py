@@ -27,20 +27,12 @@ RESIDENT_SHARE = 0.6
 def keep(
     output: OutputLayer, batches: Batches, *, folder: Path, ranks: Ranks | None = None
 ) -> Float[Tensor, "samples features"]:
-    """The features of all images, in float32: on the device where they fit, else in a memory-mapped file.
+    """The features of all images (batches in order, on one rank), in float32: on the device, or a memory-mapped file.
 
-    The file is written under another name and renamed when it is complete, so one that a killed run leaves behind is
-    never taken for whole. Its ranks compute a part each; every machine has a file of its own. A complete one is taken
-    as it is if its shape is right: it lies in the run's directory, whose configuration, seed and data are checked.
-
-    Args:
-        output: Computes the features, on the batches' device.
-        batches: All images in order, on one rank.
-        folder: The run's directory.
-        ranks: This process among the others. Default: alone.
-
-    Raises:
-        UserError: The file cannot be written, or the disk has no space for it.
+    The file, where they do not fit on the device, is written under another name and renamed when it is complete, so one
+    that a killed run leaves behind is never taken for whole. Its ranks compute a part each; every machine has a file of
+    its own. A complete one is taken as it is if its shape is right: it lies in the run's directory, whose
+    configuration, seed and data are checked.
     """
     ranks = ranks or Ranks()
     shape = (len(batches.labels), output.width)

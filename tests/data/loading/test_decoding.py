@@ -265,14 +265,14 @@ def test_two_validation_parts_are_refused(tree: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(tree, tmp_path / "tree"))
     shutil.copytree(copy / "val", copy / "test")
     assert module(copy).evaluated == ["validation", "test"]
-    with pytest.raises(UserError, match="data.validation_size is 3; .*val' is set aside already"):
+    with pytest.raises(UserError, match="data.validation_size is 3; .*val' is the validation set; set 0"):
         module(copy, validation_size=3)
 
 
 def test_sizes_that_do_not_fit_are_refused(tree: Path) -> None:
     with pytest.raises(UserError, match="data.resize_size is 20; allowed: data.image_size 24 or more"):
         module(tree, resize_size=20)
-    with pytest.raises(UserError, match="data.batch_size is 40; allowed: up to the 39"):
+    with pytest.raises(UserError, match="data.batch_size is 40; allowed, as for measure.probe_size: up to the 39"):
         module(tree, batch_size=40)
 
 

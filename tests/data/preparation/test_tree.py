@@ -109,7 +109,7 @@ def test_classes_that_are_empty_or_differ_are_named(copy: Path) -> None:
 def test_missing_data_name_the_command(tmp_path: Path) -> None:
     assert "names a folder with train/CLASS/IMAGE" in refused(tmp_path)
     with pytest.raises(UserError, match=f"repro data prepare imagenet --root {tmp_path} --from DIR"):
-        imagenet.check_imagenet(tmp_path)
+        imagenet.imagenet_tree(tmp_path)
 
 
 def test_another_tree_is_not_taken_for_imagenet(copy: Path) -> None:
@@ -117,7 +117,7 @@ def test_another_tree_is_not_taken_for_imagenet(copy: Path) -> None:
     for part in ("train", "val"):
         (copy / part).rename(copy / "imagenet" / part)
     with pytest.raises(UserError, match="has 39 train .* 3 classes; ImageNet has 1,000 .* --data.name ImageFolder"):
-        imagenet.check_imagenet(copy)
+        imagenet.imagenet_tree(copy)
 
 
 MODES = {

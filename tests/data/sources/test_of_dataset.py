@@ -71,7 +71,7 @@ def test_grey_images_have_one_channel() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: None, "'mine:Set' does not take train"),
+        (lambda: None, "'mine:Set' has no argument train"),
         (
             made(lambda pixels: normalize(to_tensor(pixels), [0.5] * 3, [0.5] * 3)),
             "item 0, is of float32 .* allowed: sq",
@@ -82,9 +82,9 @@ def test_grey_images_have_one_channel() -> None:
             made(lambda pixels: pixels[: pixels[0, 0, 0] % 3 + 1, : pixels[0, 0, 0] % 3 + 1]),
             "allowed: images of one size",
         ),
-        (made(FORMS["PIL"], labels=["cat"] * 6), "item 0, is no image with a label, a whole number"),
-        (lambda train: Items([PIXELS[0]]), "item 0, is no image with a label"),
-        (lambda train: Items([]), "has a part without images"),
+        (made(FORMS["PIL"], labels=["cat"] * 6), "item 0, is not an image with a whole number as its label"),
+        (lambda train: Items([PIXELS[0]]), "item 0, is not an image with a whole number"),
+        (lambda train: Items([]), "has no training images or no test images"),
     ],
 )
 def test_mistakes_are_told_in_a_line(make: Any, message: str) -> None:

@@ -27,7 +27,7 @@ def test_gradients_of_a_linear_network_are_the_closed_form(skip: bool) -> None:
 def test_a_singular_h_makes_the_weights_gradient_singular_and_not_the_error() -> None:
     h, errors, gradients = backpropagation.collapsed(torch.Generator().manual_seed(1))
     assert max(h) == max(gradients) == 3
-    assert min(errors) == 9
+    assert min(errors) == 32, "more classes than units"
 
 
 def test_equation_26_holds_as_far_as_the_update_is_larger_than_the_weights() -> None:

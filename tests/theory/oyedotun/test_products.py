@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from repro.theory.oyedotun import information, perturbation, products, remedies
@@ -30,11 +30,12 @@ def test_shapes_decide_lemma_3(seed: int, m: int, n: int, p: int) -> None:
 
 @settings(max_examples=25)
 @given(SEEDS, st.integers(1, 6), st.integers(2, 6), st.integers(2, 6))
+@example(237112766, 2, 2, 2)  # the product is small beside its factors: they cancel
 def test_a_kernel_of_the_right_factor_is_one_of_the_product(seed: int, m: int, n: int, p: int) -> None:
     generator = np.random.default_rng(seed)
     v = products.of_rank(n, p, min(n, p) - 1, generator)
     assert np.linalg.matrix_rank(v) == min(n, p) - 1
-    assert products.has_kernel(generator.normal(size=(m, n)) @ v)
+    assert products.has_kernel(generator.normal(size=(m, n)), v)
 
 
 def test_recovery_loses_the_kernel_and_nothing_else() -> None:

@@ -179,7 +179,7 @@ def test_a_dry_run_needs_no_login(
     assert sync(study, "--dry-run", "--project", "mine") == 0
     told = capsys.readouterr().err
     assert "has no login" in told
-    assert "so all counts as to send" in told
+    assert "so everything is listed" in told
     assert "3 of 3 steps to send (?/mine/runs/abcd1234)" in told
     assert "report to send (artifact ?/mine/study-demo-smoke)" in told
 
