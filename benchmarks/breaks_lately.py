@@ -206,7 +206,8 @@ def _card_is_plain(world: World) -> str | None:
     if not card.exists():
         return None
     text = card.read_text()
-    if re.search(r"(?<!\\)<script|(?<!\\)\]\((http|javascript)", text):
+    shown = text.split("\n---\n", 1)[-1]  # what is above is YAML
+    if re.search(r"(?<!\\)<script|(?<!\\)\]\((http|javascript)", shown):
         return "the card holds what a record says as Markdown"
     head = text.split("\n---\n")[0].removeprefix("---\n")
     return None if isinstance(yaml.safe_load(head), dict) else "the card's YAML is broken"

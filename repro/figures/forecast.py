@@ -13,6 +13,9 @@ from matplotlib.figure import Figure
 from repro.figures.panels import DOTTED, label_decades
 from repro.figures.style import INK, freeze_layout, looks, styled
 
+_MOST = 1e100
+"""Of a value; what is beyond stands with the infinite, as Matplotlib finds no ticks for it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
@@ -36,12 +39,12 @@ def forecast(panels: Sequence[Outcomes]) -> Figure:
     with styled():
         figure = Figure(figsize=(max(8.5, 5.2 * len(panels)), 4.8), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            finite = [value for value in panel.values if math.isfinite(value)]
+            finite = [value for value in panel.values if abs(value) <= _MOST]
             wide = min(finite, default=0) > 0 and max(finite) / min(finite) > 100
             edge = _edge(panel.values, finite, wide=wide)
             for family in dict.fromkeys(panel.families):
                 own = [place for place, other in enumerate(panel.families) if other == family]
-                x = [panel.values[place] if math.isfinite(panel.values[place]) else edge for place in own]
+                x = [panel.values[place] if abs(panel.values[place]) <= _MOST else edge for place in own]
                 y = [100 * panel.scores[place] for place in own]
                 (marks,) = axes.plot(x, y, linestyle="none", marker=look[family].marker, color=look[family].color)
                 marks.set(label=family, markersize=8, alpha=0.8, gid=f"runs-{family}")
@@ -63,7 +66,7 @@ def _edge(values: Sequence[float], finite: Sequence[float], *, wide: bool) -> fl
 
 
 def _marked(axes: Axes, panel: Outcomes, edge: float) -> None:
-    if math.isfinite(panel.threshold):
+    if abs(panel.threshold) <= _MOST:
         axes.axvline(panel.threshold, color=INK, lw=1.2, linestyle=DOTTED)
     if np.isfinite(edge):
         axes.text(edge, 1.0, "∞", transform=axes.get_xaxis_transform(), ha="center", va="bottom")

@@ -129,10 +129,11 @@ def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterato
         new = True
     if is_first_rank():
         RunDirectory.prepare(run.path, to_yaml(config))
-        if new:
-            run.update_state(code=own_code(config) or None)
-            if not again and (shorter := longest_shorter(run, config, resolved.fingerprint)):
-                go_on_from(shorter, run, config)
+        with _told_of_the_disk(run):
+            if new:
+                run.update_state(code=own_code(config) or None)
+                if not again and (shorter := longest_shorter(run, config, resolved.fingerprint)):
+                    go_on_from(shorter, run, config)
     with _locked(run, stop):
         if run.ended and not again:
             yield False

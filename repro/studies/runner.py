@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from repro.distributed.processes import several
-from repro.errors import PeerLost, UserError
+from repro.errors import PeerLost, UserError, limit_reached
 from repro.runs.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.runs.start import start
 from repro.runs.stop import OUT_OF_TIME, CannotSave, Interrupted
@@ -65,6 +65,8 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
                 if number == 1 or several(cell.config):  # other processes are still at this cell
                     raise
                 say(f"{name}: {error}")
+            elif isinstance(error, OSError) and (told := limit_reached(error)):
+                say(f"{name}: {told}")
             else:
                 traceback.print_exc()
             say(f"{name}: failed, going on with the next")

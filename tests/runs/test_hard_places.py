@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ def test_a_directory_that_vanishes_is_told_and_the_same_command_begins_anew(tmp_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunDirectory, "append_metrics", delete)
         with pytest.raises(CannotSave, match="was moved or deleted while it was trained"):
+            start(config(tmp_path))
+    assert start(config(tmp_path)).state["status"] == "finished"
+
+
+def test_a_disk_that_fills_up_right_after_the_directory_is_made(tmp_path: Path) -> None:
+    def full(_run: RunDirectory, **_changes: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDirectory, "update_state", full)
+        with pytest.raises(CannotSave, match="No space left on device; make room, and start it again"):
             start(config(tmp_path))
     assert start(config(tmp_path)).state["status"] == "finished"
 

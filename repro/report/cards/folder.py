@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from repro.config import load
 from repro.errors import UserError, refusing
-from repro.records import MANIFEST, RunDirectory, keep
+from repro.records import MANIFEST, RunDirectory, keep, replace_text
 from repro.report.cards.text import model_card
 from repro.report.outcomes import RunResult, outcomes
 from repro.report.sources import Section, sections
@@ -42,26 +44,37 @@ def write(section: Section, out: Path, *, single: bool) -> list[Path]:
         raise UserError(
             f"no run of {section.name} has ended and has its checkpoint here; repro fit or study run makes one"
         )
-    _require_own(out)
     folders = {name: "." if single else name for name in made}
-    for name, run in made.items():
-        assert run is not None
-        keep(run, out / folders[name])
-        write_weights(newest_checkpoint(run), out / folders[name] / RunDirectory.WEIGHTS)
     text = model_card(section, results, folders, _checksum(made))
-    with refusing(f"cannot write '{out}'", "choose another --out"):
-        (out / CARD).write_text(text, encoding="utf-8")
+    with _own(out):
+        with refusing(f"cannot write '{out}'", "choose another --out"):
+            out.mkdir(parents=True, exist_ok=True)
+            replace_text(out / CARD, text)  # first: by it the folder is known as a card's
+        for name, run in made.items():
+            assert run is not None
+            keep(run, out / folders[name])
+            write_weights(newest_checkpoint(run), out / folders[name] / RunDirectory.WEIGHTS)
     records = [path for folder in folders.values() for path in sorted((out / folder).glob("*")) if _is_record(path)]
     return [out / CARD, *records]
 
 
-def _require_own(out: Path) -> None:
-    """Refuse a folder that has other files than those of a card: a run's record would be written over."""
+@contextmanager
+def _own(out: Path) -> Iterator[None]:
+    """Refuse a folder that has other files than those of a card: a run's record would be written over.
+
+    One that is new is removed again if the card cannot be written, or it would be in the way next time.
+    """
     with refusing(f"cannot write '{out}'", "choose another --out"):
         taken = out.exists() and any(out.iterdir())
         card = out / CARD
         if taken and not (card.is_file() and _MARK in card.read_text(encoding="utf-8", errors="replace")[:4096]):
             raise UserError(f"'{out}' has other files than those of a card; choose another --out")
+    try:
+        yield
+    except BaseException:
+        if not taken:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def _has_weights(result: RunResult) -> bool:
