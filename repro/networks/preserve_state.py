@@ -68,7 +68,8 @@ def _keepers(module: nn.Module) -> Iterator[Callable[[], object]]:
     for registered in (module._parameters, module._modules):
         if isinstance(registered, dict):  # TorchScript has something else
             yield partial(_refill, registered, registered.copy())
-    if _keeps_nothing(type(module)):
+    kind: Any = type(module)  # mypy takes the module's own hash for its class's
+    if _keeps_nothing(kind):
         return
     attributes = {key: value for key, value in vars(module).items() if key not in _OF_TORCH}
     for value in attributes.values():
