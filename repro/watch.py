@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from repro.config import Config, from_mapping, load, to_yaml
@@ -97,13 +97,13 @@ class Watch:
         self.run.add_life({**environment(), "parameters": parameters})
         self.run.update_state(status="running")
 
-    def __call__(self, step: int, *, epoch: int = 0, metrics: Mapping[str, float] | None = None) -> pd.DataFrame:
+    def __call__(self, step: Any, *, epoch: Any = 0, metrics: Any = None) -> pd.DataFrame:
         """Measure now, and record it.
 
         Args:
-            step: Number of optimiser steps so far.
+            step: Number of optimiser steps so far, a whole number (also one of NumPy or torch).
             epoch: 0 before training, then 1, 2, ...
-            metrics: Numbers of your own; those with the names ``train/accuracy``, ``train/cross_entropy``,
+            metrics: Numbers of your own by name; those with the names ``train/accuracy``, ``train/cross_entropy``,
                 ``test/accuracy`` and ``test/cross_entropy`` are drawn as training curves.
 
         Returns:
@@ -159,8 +159,9 @@ def _numbers(metrics: Any) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in (metrics or {}).items():
         number = None
+        plain = value.detach() if isinstance(value, Tensor) else value
         with suppress(TypeError, ValueError, OverflowError, RuntimeError):
-            number = None if isinstance(value, str) or unseen(str(name)) else float(value)
+            number = None if isinstance(value, str) or unseen(str(name)) else float(plain)
         if number is None:
             raise UserError(f"the metric {name!r} is {repr(value)[:40]}; allowed: a number, by a plain name")
         found[str(name)] = number

@@ -182,8 +182,8 @@ def test_unknown_names_and_own_classes(tmp_path: Path, monkeypatch: pytest.Monke
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert create_data("mydata:Mine", root=".", batch_size=3, arguments={"size": 7}).size == 7
-    lacking = "lacks num_classes, training_batches, evaluated, batches, probe, held_out_probe; repro.data.module"
-    with pytest.raises(UserError, match=lacking):
+    lacking = "lacks num_classes, training_batches, evaluated, batches, probe, held_out_probe; its base class "
+    with pytest.raises(UserError, match=lacking + "repro.data.module"):
         create_data("mydata:Bare")
     with pytest.raises(UserError, match="cannot import the dataset mydata:Yours"):
         create_data("mydata:Yours")

@@ -69,7 +69,7 @@ def synchronised(net: torch.nn.Module) -> torch.nn.Module:
         (
             lambda: network("cnn13", width=4),
             "blocks",
-            "SequentialNet: it is no row of blocks; take --trainer.compile network",
+            "SequentialNet has none: it is no row of blocks; take --trainer.compile network",
         ),
         (lambda: network("densenet121"), "blocks", "no two of its 58 blocks have the same sizes in a row"),
         (
