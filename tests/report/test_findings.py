@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,21 @@ import pytest
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end
 from repro.records import RunDirectory, readings
-from repro.report.outcomes import outcomes, verdicts
+from repro.report.outcomes import RunResult, outcomes, verdicts
 from repro.report.sources import of_cells
 from repro.studies.files import load, names
 
 ROOT = Path(__file__).parents[2]
+READ: dict[Hashable, RunResult] = {}
+"""Runs that were read: the tests share them."""
 
 
 @pytest.mark.slow
 def test_every_claim_that_fails_or_is_mixed_is_in_findings_with_a_cause_and_no_other() -> None:
-    failing, read = set(), {}  # type: ignore[var-annotated]
+    failing = set()
     for study in map(load, names()):
         section = of_cells(study, None, study.cells(), [ROOT / "results" / study.folder(None)], command="")
-        judged = verdicts(section, outcomes(section, read))
+        judged = verdicts(section, outcomes(section, READ))
         failing |= {(study.paper, each.claim.split(" | ")[0]) for each in judged if each.verdict in ("fails", "mixed")}
     text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
     part = text[text.index("## Claims that fail") : text.index("## Two kinds of infinite")]
@@ -72,13 +75,14 @@ _COLUMNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if name.startswith("beyond-")])
 def test_tables_of_our_own_studies_have_the_records_numbers_seed_by_seed(name: str) -> None:
     text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
     study = load(name)
     section = of_cells(study, None, study.cells(), [ROOT / "results" / study.folder(None)], command="")
     measured: dict[str, list[dict[str, float]]] = {}
-    for outcome in outcomes(section, {}):
+    for outcome in outcomes(section, READ):
         if outcome.cell.run is not None:
             measured.setdefault(outcome.cell.label, []).append(dict(outcome.quantities))
     heading = f"(`repro study run {name}`)\n"
