@@ -27,12 +27,18 @@ from repro.networks.skip import SkipToOutput
 from torch import nn
 
 
+class Unit(nn.Module):  # torch's own weight_norm has wrong second derivatives, and curvature is left out
+    def forward(self, weight):
+        return weight / weight.norm(dim=1, keepdim=True)
+
+
 class Theirs(nn.Module):  # reused, parametrised, attention, tied: one row a key, the same on every rank
     def __init__(self):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.one, self.two = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 8)
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        nn.utils.parametrize.register_parametrization(self.one, "weight", Unit())
         self.three, self.head = nn.Linear(8, 8), nn.Linear(8, 10)
         self.three.weight = self.two.weight
 

@@ -170,7 +170,7 @@ def test_commands_take_a_card_for_its_run(card: Path, tmp_path: Path, capsys: py
     measure = ["measure", str(card), "--probe-size", "16", "--out", str(tmp_path / "measured"), "--measurements"]
     assert command([*measure, "weights", "gradients"]) == 0
     assert command([*measure, "updates"]) == 2
-    assert "has weights alone, and updates hang on the momentum" in capsys.readouterr().err
+    assert "has weights alone, and updates depend on the momentum" in capsys.readouterr().err
 
 
 HOSTILE = "x](http://evil) <script>alert(1)</script> @me www.evil.org `code` $x$ | a\n---\n# b: !!python/object"
