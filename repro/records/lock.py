@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -98,16 +99,23 @@ class Lock:
         return content if isinstance(content, dict) else {}
 
     def _remove(self, holder: Mapping[str, Any]) -> None:
-        """Take the lock file away if it is still that holder's: moved aside first, so that one of several wins."""
+        """Take the lock file away if it is still that holder's: moved aside first, so that one of several wins.
+
+        While a lock is aside a third process could put its own in place, and the moved one could not be given back:
+        hence one process at a time.
+        """
         aside = self.path.with_name(f".lock.{uuid.uuid4().hex}")
-        try:
-            self.path.rename(aside)
-        except FileNotFoundError:
-            return
-        if holder and (self._read(aside) or {}).get("token") != holder.get("token"):
-            with contextlib.suppress(FileExistsError):
-                _put(aside, self.path)  # somebody was quicker: give it back
-        aside.unlink(missing_ok=True)
+        with _alone(self.path.parent):
+            if (self._read() or {}).get("token") != holder.get("token"):
+                return
+            try:
+                self.path.rename(aside)
+            except FileNotFoundError:
+                return
+            if holder and (self._read(aside) or {}).get("token") != holder.get("token"):
+                with contextlib.suppress(FileExistsError):
+                    _put(aside, self.path)  # somebody was quicker: give it back
+            aside.unlink(missing_ok=True)
 
     def _dead(self, holder: Mapping[str, Any], *, watch: bool = True) -> bool:
         same_job = holder.get("job") is not None and holder["job"] == self._owner["job"]
@@ -155,6 +163,22 @@ class Lock:
                         self._lost()
                     return
                 os.utime(self.path)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time, for a moment. Where the file system has no such locks, or one hangs, without it."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            number = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, number)
+            for _ in range(100):
+                try:
+                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.02)
+        yield
 
 
 def _put(temporary: Path, path: Path) -> None:
