@@ -548,6 +548,16 @@ def _to(path: str) -> None:
     _python()
 
 
+_COMMANDS: dict[str, list[Any]] = {
+    "fit": NEW,
+    "going on": [*FIT, "--seed", "1"],
+    "report": ["report", "runs", "--out", "page"],
+    "card": ["card", RUN, "--out", "card"],
+    "sweep": ["sweep", "small.yaml", "--out", "sweep"],
+    "measure": ["measure", RUN, "--probe-size", "16"],
+}
+
+
 def _to_a_reader_that_leaves() -> None:
     ours, theirs = os.pipe()
     os.close(ours)
@@ -559,12 +569,7 @@ def _to_a_reader_that_leaves() -> None:
 def pythons() -> Iterator[Case]:
     """Other ways to start Python, and other streams."""
     commands: dict[str, list[Any]] = {
-        "fit": NEW,
-        "going on": [*FIT, "--seed", "1"],
-        "report": ["report", "runs", "--out", "page"],
-        "card": ["card", RUN, "--out", "card"],
-        "sweep": ["sweep", "small.yaml", "--out", "sweep"],
-        "measure": ["measure", RUN, "--probe-size", "16"],
+        **_COMMANDS,
         "spectra": ["spectra", RUN, "--out", "spectra"],
         "help": ["fit", "--help"],
     }
@@ -604,12 +609,7 @@ def _no_traceback(world: World) -> str | None:
 def twins() -> Iterator[Case]:
     """Two of one command at once, and a signal at an odd moment."""
     commands: dict[str, list[Any]] = {
-        "fit": NEW,
-        "going on": [*FIT, "--seed", "1"],
-        "report": ["report", "runs", "--out", "page"],
-        "card": ["card", RUN, "--out", "card"],
-        "sweep": ["sweep", "small.yaml", "--out", "sweep"],
-        "measure": ["measure", RUN, "--probe-size", "16"],
+        **_COMMANDS,
         "study run": ["study", "run", "small.yaml", "--seed", "3", "--jobs", "1"],
         "landscape": ["landscape", RUN, "--points", "3"],
         "keep": ["study", "keep", "small.yaml"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 from repro import waiting
 from repro.errors import UserError, no_pipe
 from repro.machine import lives, number, this_process
+from repro.machine.file_lock import lock_file
 
 HEARTBEAT_SECONDS = 15.0
 DEAD_AFTER_SECONDS = 120.0
@@ -173,11 +173,9 @@ def _alone(folder: Path) -> Iterator[None]:
             number = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, number)
             for _ in range(100):
-                try:
-                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if lock_file(number) is not False:
                     break
-                except BlockingIOError:
-                    time.sleep(0.02)
+                time.sleep(0.02)
         yield
 
 

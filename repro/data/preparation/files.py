@@ -15,6 +15,7 @@ from typing import Literal
 
 from repro import waiting
 from repro.errors import UserError
+from repro.machine.file_lock import lock_file
 
 PIECE = 2**20
 """Bytes that are read at once."""
@@ -91,19 +92,6 @@ def leads_outside(name: str) -> bool:
     return path.is_absolute() or ".." in path.parts or bool(path.parts and path.parts[0].endswith(":"))
 
 
-def _locks(number: int) -> bool | None:
-    """Lock an open file, unless another process has; None where there are no locks."""
-    try:
-        import fcntl
-
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return None
-    return True
-
-
 @contextlib.contextmanager
 def alone(lock: Path) -> Iterator[bool]:
     """Wait until no other process is in here with the same lock file.
@@ -111,8 +99,8 @@ def alone(lock: Path) -> Iterator[bool]:
     Yields whether that is so: where the platform or the file system has no locks, nobody waits.
     """
     with lock.open("w") as file:
-        locked = _locks(file.fileno())
+        locked = lock_file(file.fileno())
         if locked is False:
             holder = f"another process, which prepares the same data ('{lock}')"
-            waiting.until(lambda: bool(_locks(file.fileno())), holder)
+            waiting.until(lambda: bool(lock_file(file.fileno())), holder)
         yield locked is not None
