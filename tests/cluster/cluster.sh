@@ -74,8 +74,9 @@ C
          --log-file=$D/munge/log --seed-file=$D/munge/seed --force 2>$D/log/munged
   slurmctld
   for n in $A $B; do slurmd -N $n; done
-  for _ in $(seq 100); do [ "$(sinfo -h -N -p main -t idle -o %N 2>/dev/null | wc -l)" = 2 ] && break; sleep 0.1; done
-  sinfo ;;
+  for _ in $(seq 600); do
+    [ "$(sinfo -h -N -p main -t idle -o %N 2>/dev/null | wc -l)" = 2 ] && exec sinfo; sleep 0.1; done
+  echo "the nodes are not idle after a minute" >&2; sinfo >&2 || true; tail -n 20 $D/log/slurm*.log >&2; exit 1 ;;
 stop)
   timeout 10 scancel --user=$U 2>/dev/null || true
   for _ in $(seq 50); do [ -z "$(timeout 5 squeue -h 2>/dev/null)" ] && break; sleep 0.2; done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import socket
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,29 @@ class Cluster:
 
 
 @contextmanager
+def three_ports() -> Iterator[int]:
+    """The first of three free ports that no other cluster of these tests takes, as long as this lasts.
+
+    Below those that the kernel gives to connections: one of these, or a controller with another key, on a port of ours
+    would answer in its place.
+    """
+    draw = random.Random()
+    while True:
+        port = draw.randrange(17_000, 32_000, 3)
+        with ExitStack() as taken:
+            claim = taken.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                claim.bind(f"\0repro-cluster-{port}")  # the kernel's name for it goes with this process
+                for number in range(port, port + 3):
+                    with socket.socket() as probe:
+                        probe.bind(("", number))
+            except OSError:
+                continue
+            yield port
+            return
+
+
+@contextmanager
 def started(**settings: str) -> Iterator[Cluster]:
     """A cluster, with variables of `cluster.sh`."""
     absent = [name for name in NEEDED if shutil.which(name, path=SEARCH) is None]
@@ -127,14 +151,10 @@ def started(**settings: str) -> Iterator[Cluster]:
         pytest.skip(f"needs SLURM on this machine (not found: {', '.join(absent)}); .ci/run installs it")
     # Not below pytest's folder, which only its owner may enter: munge refuses that.
     daemons, folder = (Path(tempfile.mkdtemp(prefix=f"repro-{name}-")) for name in ("slurm", "jobs"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = min(probe.getsockname()[1], 60_000)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     environment |= {
         "PATH": SEARCH,
         "SLURM_CONF": str(daemons / "slurm.conf"),
-        "SLURM_BASE_PORT": str(port),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
         "OMP_NUM_THREADS": "1",
         "REPRO_TRUST": "paced",
@@ -143,8 +163,9 @@ def started(**settings: str) -> Iterator[Cluster]:
     (folder / "small.yaml").write_text(SMALL)
     made = Cluster(daemons, folder, environment)
     try:
-        made.call("bash", str(SCRIPT), "start", str(daemons), **settings)
-        yield made
+        with three_ports() as port:
+            made.call("bash", str(SCRIPT), "start", str(daemons), SLURM_BASE_PORT=str(port), **settings)
+            yield made
     finally:
         subprocess.run(["bash", str(SCRIPT), "stop", str(daemons)], env=environment, capture_output=True, timeout=300)
         shutil.rmtree(daemons, ignore_errors=True)
