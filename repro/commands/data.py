@@ -83,7 +83,7 @@ def _show(request: _Show) -> int:
     fingerprint(request.name, request.root)
     import torch
 
-    from repro.figures import to_png
+    from repro.figures import save
     from repro.figures.images import grid, pixels
 
     rows, facts = [], ""
@@ -104,7 +104,7 @@ def _show(request: _Show) -> int:
     figure = grid(rows, shown, f"{what}\n{facts}")
     with refusing(f"cannot write '{out}'"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(to_png(figure, dpi=100))
+        save(figure, out, dpi=100)
     print(out)
     return 0
 

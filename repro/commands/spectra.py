@@ -47,7 +47,7 @@ parser = partial(
 
 
 def _write(path: Path, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
-    from repro.figures import to_svg
+    from repro.figures import save
     from repro.figures.spectrum import spectrum
 
     kinds = list(table[["measurement", "mode"]].drop_duplicates().itertuples(index=False, name=None))
@@ -57,6 +57,6 @@ def _write(path: Path, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -
         (out / "figures").mkdir(parents=True, exist_ok=True)
         write_csv(measures, out / "spectra.csv")
         for measurement, mode in kinds:
-            figure = to_svg(spectrum({path.resolve().name: table}, measurement, mode))
-            (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
+            figure = spectrum({path.resolve().name: table}, measurement, mode)
+            save(figure, out / "figures" / f"{measurement}-{mode}.svg")
     print(f"{len(measures):,} spectra: {out}/spectra.csv, figures/")

@@ -123,6 +123,6 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     axes.tick_params(labelsize=9, colors=MUTED)
 
 
-def _power(exponent: float, _: float) -> str:
+def _power(exponent: float | int, _: int | None) -> str:
     value = 10.0**exponent
     return number(value) if abs(exponent - round(exponent)) < 1e-9 else f"{value:.2g}"

@@ -48,12 +48,12 @@ def mark_minor_ticks(axes: Axes) -> None:
     axes.add_artist(marks)
 
 
-def whole(value: float, _: float = 0) -> str:
+def whole(value: float | int, _: float | int = 0) -> str:
     """A tick at a whole number: never -0."""
     return f"{round(value):,}"
 
 
-def number(value: float, _: float = 0) -> str:
+def number(value: float | int, _: float | int = 0) -> str:
     """A tick as all our axes have it: 0.01, 1, 100, 10⁴, 2·10⁵, −0.5."""
     size = abs(value)
     if size < 1e-12:
