@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from repro.distributed.connection import Connection, Gone
+from repro.distributed.main_thread import MainThread
 from repro.errors import PeerLost
 from repro.waiting import SAY_SECONDS, Wait, until
 
@@ -26,7 +25,6 @@ BEAT_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 """A process that gives no sign for so long is given up."""
 _LEAVE_SECONDS = 20.0  # for the main thread to come out of torch
-_BUSY = 0.003  # share of a processor from which the main thread counts as working: one that polls takes less
 _OF_OTHERS = re.compile("gloo|nccl|c10d|store|connection|timed out|broken pipe", re.IGNORECASE)  # errors of torch's
 
 
@@ -53,7 +51,7 @@ class Peers:
         self._idle: dict[int, float] = {}
         self._heard = dict.fromkeys(connections, time.monotonic())
         self._told: dict[str, Any] = {"awaited": [], "stuck": False}  # by rank 0
-        self._main = _MainThread()
+        self._main = MainThread()
         self._beaten = time.monotonic()
         self._ended = 0.0
         self._wait: Wait | None = None
@@ -159,50 +157,3 @@ class Peers:
             self._wait.look()
         except Exception as reason:  # whoever listens says by it that this process is to stop
             self._stop(reason, str(reason))
-
-
-class _MainThread:
-    """Tells for how long the main thread has hardly used a processor, as one does that waits."""
-
-    def __init__(self) -> None:
-        self._looked = self._worked = time.monotonic()
-        self._used = self._seconds()
-
-    @staticmethod
-    def _seconds() -> float:
-        if not hasattr(time, "pthread_getcpuclockid"):  # not told on macOS: it counts as working
-            return time.monotonic()
-        main = threading.main_thread().ident
-        assert main is not None
-        return time.clock_gettime(time.pthread_getcpuclockid(main))
-
-    def idle(self) -> float:
-        """Seconds since it was seen to work."""
-        now = time.monotonic()
-        if now - self._looked >= BEAT_SECONDS / 2:
-            used = self._seconds()
-            if used - self._used > _BUSY * (now - self._looked):
-                self._worked = now
-            self._looked, self._used = now, used
-        return now - self._worked
-
-
-def connections_of_process() -> dict[int, tuple[int, int]]:
-    """The TCP connections that this process has, by file descriptor: what tells them from later ones."""
-    found = {}
-    for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else ():  # noqa: PTH208 (of numbers)
-        with contextlib.suppress(OSError):
-            known = os.fstat(int(name))
-            with socket.socket(fileno=os.dup(int(name))) as end:
-                if end.family in (socket.AF_INET, socket.AF_INET6) and end.type == socket.SOCK_STREAM:
-                    end.getpeername()  # it fails for one that listens
-                    found[int(name)] = (known.st_dev, known.st_ino)
-    return found
-
-
-def cut(before: Mapping[int, tuple[int, int]]) -> None:
-    """Cut the TCP connections that were made since: gloo ends an exchange by an error only when one breaks."""
-    for descriptor, known in connections_of_process().items():
-        if known not in before.values():
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
-                end.shutdown(socket.SHUT_RDWR)

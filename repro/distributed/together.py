@@ -9,74 +9,21 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch.distributed as dist
-from lightning.pytorch.plugins.environments import (  # type: ignore[attr-defined]
-    ClusterEnvironment,
-    LightningEnvironment,
-)
+from lightning.pytorch.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from repro.distributed import slurm
-from repro.distributed.door import Facts, Place, meet
+from repro.distributed.door import meet
+from repro.distributed.environment import StepEnvironment
 from repro.distributed.interfaces import interface_of
-from repro.distributed.peers import Peers, connections_of_process, cut
+from repro.distributed.meeting import Facts, Place
+from repro.distributed.peers import Peers
+from repro.distributed.sockets import connections_of_process, cut
 from repro.errors import PeerLost
-from repro.machine import number
 
 _CONNECT_SECONDS = 60.0  # to torch's store, when all are there
 _END_SECONDS = 10.0  # for the processes that this one has started, once it fails
-
-
-class StepEnvironment(ClusterEnvironment):
-    """The SLURM step as Lightning's plugins see it: its own takes the allocation for the step."""
-
-    def __init__(self, step: slurm.Step) -> None:
-        super().__init__()
-        self.step = step
-
-    creates_processes_externally = True
-
-    @property
-    def main_address(self) -> str:
-        """MASTER_ADDR, else the step's first node."""
-        return os.environ.get("MASTER_ADDR", self.step.first_node)
-
-    @property
-    def main_port(self) -> int:
-        """MASTER_PORT, else one of the step's own."""
-        return number("MASTER_PORT", self.step.port)
-
-    @staticmethod
-    def detect() -> bool:
-        """Whether this process is a step's."""
-        return slurm.step() is not None
-
-    def world_size(self) -> int:  # noqa: D102
-        return self.step.tasks
-
-    def global_rank(self) -> int:  # noqa: D102
-        return self.step.rank
-
-    def local_rank(self) -> int:  # noqa: D102
-        return self.step.local_rank
-
-    def node_rank(self) -> int:  # noqa: D102
-        return self.step.node
-
-    def set_world_size(self, size: int) -> None:
-        """It is as srun has it."""
-
-    def set_global_rank(self, rank: int) -> None:
-        """It is as srun has it."""
-
-
-def cluster_environment() -> ClusterEnvironment | None:
-    """Who has started this process: a SLURM step, or inside of a job nobody; None where Lightning finds it out."""
-    if (step := slurm.step()) is not None:
-        return StepEnvironment(step)
-    alone = "SLURM_NTASKS" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
-    return LightningEnvironment() if alone else None
 
 
 class Together(DDPStrategy):

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from repro.config import Config, signature, to_flat
 from repro.data import ImageData, create_data
+from repro.distributed.environment import cluster_environment
 from repro.distributed.processes import check_layout, devices, require_others, several
-from repro.distributed.together import Together, attended, cluster_environment
+from repro.distributed.together import Together, attended
 from repro.errors import UserError, first_line
 from repro.lightning_compat import quiet, without_signal_handlers
 from repro.networks import create_network

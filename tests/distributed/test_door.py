@@ -14,7 +14,8 @@ import pytest
 from repro import waiting
 from repro.distributed import door
 from repro.distributed.connection import Connection
-from repro.distributed.door import Met, Place, differences, meet
+from repro.distributed.door import meet
+from repro.distributed.meeting import Met, Place, differences
 from repro.errors import PeerLost, UserError
 
 

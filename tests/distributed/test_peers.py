@@ -13,7 +13,8 @@ from repro import waiting
 from repro.distributed import peers
 from repro.distributed.connection import Connection
 from repro.distributed.interfaces import interface_of
-from repro.distributed.peers import Peers, connections_of_process, cut
+from repro.distributed.peers import Peers
+from repro.distributed.sockets import connections_of_process, cut
 from repro.errors import PeerLost
 
 NAMES = {0: "rank 0 (here)", 1: "rank 1 (there)"}
