@@ -13,7 +13,8 @@ from repro.networks.registry import NETWORKS
 
 if TYPE_CHECKING:
     from repro.networks.create import create_network
-    from repro.networks.layers import WeightLayer, survey, weight_layers
+    from repro.networks.layers import survey, weight_layers
+    from repro.networks.sites.weight_layer import WeightLayer
 
 __all__ = [
     "ACTIVATIONS",
