@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import unicodedata
@@ -129,3 +130,12 @@ def shell(*words: object) -> str:
         "repro report 'my runs'"
     """
     return shlex.join(map(str, words))
+
+
+def canonical(value: object) -> str:
+    """A value as JSON: the same text for values that are equal, whatever the order of their keys.
+
+    >>> canonical({"b": 1, "a": (2, None)})
+    '{"a": [2, null], "b": 1}'
+    """
+    return json.dumps(value, sort_keys=True, default=str)

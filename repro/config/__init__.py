@@ -15,7 +15,7 @@ from repro.config.schema import (
     TrainingConfig,
 )
 from repro.config.shipped import configurations
-from repro.config.yaml_file import read_yaml
+from repro.config.yaml_file import dump_yaml, read_yaml
 
 __all__ = [
     "Config",
@@ -30,6 +30,7 @@ __all__ = [
     "configurations",
     "determining",
     "docs",
+    "dump_yaml",
     "flatten",
     "former_identity",
     "from_mapping",

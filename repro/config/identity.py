@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 
 from repro.config.parsing import to_flat
 from repro.config.schema import Config
+from repro.text import canonical
 
 _WHOLE_GROUPS = ("model.", "training.")
 _KEYS = (
@@ -50,7 +50,7 @@ def determining(config: Config) -> dict[str, object]:
 
 def signature(config: Config) -> str:
     """`determining` as text: equal for equal runs, apart from the content of their data and of the user's own code."""
-    return json.dumps(determining(config), sort_keys=True, default=str)
+    return canonical(determining(config))
 
 
 def identity(config: Config, fingerprint: str) -> str:
@@ -74,7 +74,7 @@ def _differing(config: Config) -> dict[str, object]:
 
 
 def _digest(settings: dict[str, object], fingerprint: str) -> str:
-    content = json.dumps([settings, fingerprint], sort_keys=True, default=str)
+    content = canonical([settings, fingerprint])
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from repro.config.fields import GROUPS, allowed, field_type, hints, keys, plain_kinds, takes
 from repro.config.flags import checker, configuration_parser, is_a_group, one_line
 from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
-from repro.config.yaml_file import parse_yaml, read_yaml
+from repro.config.yaml_file import dump_yaml, parse_yaml, read_yaml
 from repro.errors import UserError, unknown
 
 
@@ -204,8 +203,4 @@ def to_flat(config: Config) -> dict[str, Any]:
 
 def to_yaml(config: Config) -> str:
     """The complete configuration as YAML that `load` reads back to an equal one."""
-    plain = dataclasses.asdict(config)
-    for group in plain.values():
-        if isinstance(group, dict):
-            group.update({key: list(value) for key, value in group.items() if isinstance(value, tuple)})
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return dump_yaml(dataclasses.asdict(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"'{path}' holds a {type(content).__name__}; a configuration file holds keys and values")
     return content
+
+
+def dump_yaml(content: Mapping[str, Any]) -> str:
+    """A mapping as the text of a YAML file, in its own order; tuples become lists."""
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
 
 
 def parse_yaml(text: str, source: str) -> Any:

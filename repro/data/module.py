@@ -207,7 +207,7 @@ class ImageDataModule(SplitDataModule):
     def load(self) -> Arrays:
         """The whole data set, its files checked."""
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+    def setup(self, stage: str | None = None) -> None:
         """Load, check and split the arrays; put them where they are to live, as uint8."""
         if self._sets:
             return

@@ -37,7 +37,7 @@ class CheckpointFile(CheckpointIO):
         self.error: OSError | None = None
         """Why the last save failed; not raised, since the other ranks would wait for this one."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write under a temporary name, wait until it is on the disk, then rename. Keeps a failure in `error`."""
         self.error = None
         buffer = io.BytesIO()

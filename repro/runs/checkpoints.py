@@ -49,7 +49,7 @@ class RunCheckpoints(Checkpoint):
 
     # State
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Set the module that a checkpoint's weights have to fit, before one is read."""
         if isinstance(file := trainer.strategy.checkpoint_io, CheckpointFile):
             file.module = pl_module
@@ -64,29 +64,28 @@ class RunCheckpoints(Checkpoint):
         if self.best is not None and (path := self._path(self.best["step"])).exists():
             _link(path, path.with_name(BEST))
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the states of every rank's random generators."""
         checkpoint["generators"] = Ranks.of(trainer).gather(generators.state(trainer.strategy.root_device))
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the states of the random generators until the first batch begins."""
         self._generators = checkpoint.get("generators")
 
     # When
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to time what comes before the first step, which tells how long measuring takes."""
         self._looked_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how long what came before the first step has taken."""
-        if trainer.global_step == 0 and not isinstance(
-            pl_module, OutputClassifier
-        ):  # whose features are made here, and only here
+        features = isinstance(pl_module, OutputClassifier)  # are made here, and only here
+        if trainer.global_step == 0 and not features:
             self._look()
         self._saved_at = self._looked_at = time.monotonic()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Restore the random generators only here: making the loaders draws numbers too."""
         if self._generators is not None:
             mine = self._generators[min(trainer.global_rank, len(self._generators) - 1)]
@@ -94,20 +93,13 @@ class RunCheckpoints(Checkpoint):
             self._generators = None
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ARG002
-        batch: object,  # noqa: ARG002
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         """Save if it is time; stop here if asked to. At the last batch of an epoch, after the epoch's end instead."""
         if batch_idx + 1 >= trainer.num_training_batches:
             return
-        self._look()
-        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
-        due = late or self._every_n_steps(trainer)
-        self._act(trainer, save=bool(due or signal), signal=signal)
+        signal, due = self._asked(trainer)
+        self._act(trainer, save=due, signal=signal)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is due or the best; stop if asked to."""
@@ -115,11 +107,8 @@ class RunCheckpoints(Checkpoint):
         ends = epoch == trainer.max_epochs or trainer.should_stop
         due = epoch % self.intervals.checkpoint_every_n_epochs == 0 or ends
         best = self._is_best(trainer, pl_module)
-        self._look()
-        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
-        self._act(
-            trainer, save=bool(due or best or late or signal or self._every_n_steps(trainer)), signal=signal, best=best
-        )
+        signal, asked = self._asked(trainer)
+        self._act(trainer, save=due or best or asked, signal=signal, best=best)
 
     def on_validation_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
         """Leave an evaluation that takes too long."""
@@ -134,13 +123,13 @@ class RunCheckpoints(Checkpoint):
         self._looked_at = now
         self.stop.notice = _SLOWER * max(self._before, sum(self._longest.values()))
 
-    def _is_late(self) -> bool:
-        minutes = self.intervals.checkpoint_every_n_minutes
-        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-
-    def _every_n_steps(self, trainer: Trainer) -> bool:
-        n = self.intervals.checkpoint_every_n_steps
-        return n is not None and trainer.global_step % n == 0
+    def _asked(self, trainer: Trainer) -> tuple[int, bool]:
+        """The signal that any rank has heard, and whether it, the clock or the step asks for a checkpoint."""
+        self._look()
+        minutes, n = self.intervals.checkpoint_every_n_minutes, self.intervals.checkpoint_every_n_steps
+        late = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        signal, due = Ranks.of(trainer).maximum(self.stop.signal, int(late))
+        return signal, bool(signal or due) or (n is not None and trainer.global_step % n == 0)
 
     def _is_best(self, trainer: Trainer, pl_module: LightningModule) -> bool:
         value = pl_module.latest.get(_CRITERION) if isinstance(pl_module, Classifier) else None

@@ -37,7 +37,7 @@ class StopWhen(Checkpoint):
         """Take up the reason."""
         self.reason = state_dict["reason"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take no step more if the run was ended before."""
         trainer.should_stop = trainer.should_stop or self.reason is not None
 
@@ -46,7 +46,7 @@ class StopWhen(Checkpoint):
         if self.measuring is not None and self.measuring.took(trainer.global_step):
             self._look(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, unless the run is at its end anyway."""
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             self._look(trainer)

@@ -18,6 +18,7 @@ from repro.records import ENDED, RunDirectory, replace_text
 from repro.records.form import read_json
 from repro.runs.validation import require_trusted, train_samples
 from repro.studies.study import StudyCell
+from repro.text import canonical
 
 RESULTS = Path("results")
 """Where records of finished runs are kept; what they took counts where no run here tells better."""
@@ -84,7 +85,7 @@ def _images(config: Config) -> int:
 
 def _own_images(config: Config) -> int:
     """The training images of a data set given by import path, which is made to count them."""
-    key = json.dumps(dataclasses.asdict(config.data), sort_keys=True, default=str)
+    key = canonical(dataclasses.asdict(config.data))
     if key not in _COUNTED:
         from repro.runs.build import build_data
 
@@ -107,7 +108,7 @@ def kind(config: Config) -> str:
         if key.startswith("model.") or key in ("data.name", "data.batch_size", "data.image_size", "trainer.precision")
     }
     relevant.pop("model.skip_seed")
-    return json.dumps(relevant, sort_keys=True, default=str)
+    return canonical(relevant)
 
 
 def rates(folders: Iterable[Path]) -> Rates:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
 from repro.studies import claims
 from repro.studies.description import Description, SizedDescription
+from repro.text import canonical
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,7 @@ def _require_different(cells: Sequence[StudyCell], source: str) -> None:
     """Refuse two cells that are one run: it would be compared with itself, or count as two."""
     by_key: dict[str, StudyCell] = {}
     for cell in cells:
-        key = json.dumps(_acting(cell.config), sort_keys=True, default=str)
+        key = canonical(_acting(cell.config))
         if (other := by_key.setdefault(key, cell)) is not cell:
             names = [f"{one.label} seed {one.seed}" for one in (other, cell)]
             raise UserError(

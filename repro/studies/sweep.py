@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from repro.config import to_flat
+from repro.config import dump_yaml, to_flat
 from repro.errors import UserError, refusing
 from repro.records import replace_text
 from repro.studies.study import StudyCell
-from repro.text import shell
+from repro.text import canonical, shell
 
 Flat = dict[str, Any]
 """Configuration keys and their values."""
@@ -33,29 +31,29 @@ def write(cells: Sequence[StudyCell], folder: Path, *, name: str) -> Path:
     grid = as_grid([{key: value for key, value in cell.items() if key != "name"} for cell in own])
     with refusing(f"cannot write '{folder}'", "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
-        replace_text(folder / "base.yaml", _yaml(shared))
+        replace_text(folder / "base.yaml", dump_yaml(shared))
         if grid is None:
             files = [folder / "cells" / f"{cell.label}-seed{cell.seed}.yaml" for cell in cells]
             files[0].parent.mkdir(exist_ok=True)
             for file, settings in zip(files, own, strict=True):
-                replace_text(file, _yaml(settings))
+                replace_text(file, dump_yaml(settings))
             grid = {"config": [str(file) for file in files]}
-        replace_text(folder / "sweep.yaml", _yaml(_sweep(grid, folder / "base.yaml", name)))
+        replace_text(folder / "sweep.yaml", dump_yaml(_sweep(grid, folder / "base.yaml", name)))
     return folder / "sweep.yaml"
 
 
 def as_grid(cells: Sequence[Flat]) -> dict[str, list[Any]] | None:
     """The values of each key if the cells are all their combinations, each once; else None."""
-    values = {key: list({_text(cell[key]): cell[key] for cell in cells}.values()) for key in cells[0]}
+    values = {key: list({canonical(cell[key]): cell[key] for cell in cells}.values()) for key in cells[0]}
     if math.prod(map(len, values.values())) != len(cells):
         return None
-    combinations = {tuple(map(_text, chosen)) for chosen in itertools.product(*values.values())}
-    return values if combinations == {tuple(_text(cell[key]) for key in values) for cell in cells} else None
+    combinations = {tuple(map(canonical, chosen)) for chosen in itertools.product(*values.values())}
+    return values if combinations == {tuple(canonical(cell[key]) for key in values) for cell in cells} else None
 
 
 def _parted(cells: Sequence[Flat]) -> tuple[Flat, list[Flat]]:
     """What all cells share, and what each has of its own."""
-    different = {key for key in cells[0] if len({_text(cell[key]) for cell in cells}) > 1}
+    different = {key for key in cells[0] if len({canonical(cell[key]) for cell in cells}) > 1}
     shared = {key: value for key, value in cells[0].items() if key not in different and key != "name"}
     return shared, [{key: cell[key] for key in cell if key in different or key == "name"} for cell in cells]
 
@@ -75,12 +73,3 @@ def _sweep(grid: Mapping[str, Sequence[Any]], base: Path, name: str) -> dict[str
 def _flag(value: Any) -> Any:
     """A value that an agent, which writes ``--key=value`` in Python's spelling, makes the right flag of."""
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else json.dumps(value)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

@@ -97,7 +97,7 @@ class Classifier(EvaluatedModule):
                 file=sys.stderr,
             )
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate: a function of the step, so that there is no state to resume.
 
         Drop the gradients of the step before, which Lightning would keep until the forward pass is done.
@@ -122,7 +122,7 @@ class Classifier(EvaluatedModule):
         """The learning rate of the step that follows."""
         return learning_rate(self.trainer.global_step, self.steps, self.training_config)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of a batch; with several ranks, weighted so that their mean is the mean of the whole batch."""
         with over_all_ranks():
             loss = self._loss(batch)

@@ -35,7 +35,7 @@ class EvaluatedModule(LightningModule):
         """As before a validation."""
         Ranks.of_process_group().broadcast_buffers(self.network)
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of one of the DataModule's held-out parts."""
         self._evaluate(batch, self.held_out[dataloader_idx])
 
@@ -46,7 +46,7 @@ class EvaluatedModule(LightningModule):
             self.record(found)
             self._show(found)
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Evaluate a batch of the training set or of a held-out part."""
         self._evaluate(batch, self.tested[dataloader_idx])
 
@@ -84,16 +84,19 @@ class EvaluatedModule(LightningModule):
             return
         self.assess(self(images), labels, part)
 
+    def _means(self, part: str) -> MetricCollection:
+        return cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
+
     def assess(self, scores: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], part: str) -> None:
         """Take the scores of a part's batch into its means."""
-        metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
+        metrics = self._means(part)
         metrics["cross_entropy"].update(F.cross_entropy(scores, labels), len(labels))
         metrics["accuracy"].update(scores, labels)
 
     def _evaluated(self, parts: Sequence[str]) -> dict[str, float]:
         found: dict[str, float] = {}
         for part in parts:
-            metrics = cast(MetricCollection, self.evaluation_metrics[f"on_{part}"])
+            metrics = self._means(part)
             found |= {f"{part}/{name}": value.item() for name, value in metrics.compute().items()}
             metrics.reset()
         return found

@@ -144,7 +144,7 @@ class MeasureCallback(Callback):
 
         return pd.concat(self._tables, ignore_index=True) if self._tables else table([])
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the probe from the data, if it was not given."""
         if stage != "fit" or self.inputs is not None:
             return
@@ -165,12 +165,7 @@ class MeasureCallback(Callback):
             self._measure(trainer, pl_module, [*self.measurements, *self.every_n_steps])
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,  # noqa: ARG002
-        batch: object,  # noqa: ARG002
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Measure at named steps; what is measured at the epoch's end waits for it."""
         self._epoch = trainer.current_epoch + 1

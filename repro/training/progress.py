@@ -52,12 +52,7 @@ class Progress(Callback):
             )
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar; no value is fetched from the device for it."""
         if self._bar is not None:
@@ -86,7 +81,7 @@ class Progress(Callback):
         line = f"{self.label}: epoch {trainer.current_epoch}/{trainer.max_epochs}, step {trainer.global_step}/{total}"
         print(f"{line}  {numbers}  {seconds:.3g} s/step, {remaining:.1f} min left", file=sys.stderr, flush=True)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

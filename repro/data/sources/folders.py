@@ -75,7 +75,7 @@ class FolderDataModule(SplitDataModule):
     def _look(self) -> Tree:
         """The tree of files."""
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+    def setup(self, stage: str | None = None) -> None:
         """Split the lists of files; no image is read."""
         if self._sets:
             return
@@ -111,7 +111,7 @@ class FolderDataModule(SplitDataModule):
         self._opened.append(batches)
         return batches
 
-    def teardown(self, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, stage: str) -> None:
         """End the workers."""
         while self._opened:
             self._opened.pop().close()
