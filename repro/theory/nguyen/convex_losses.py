@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import mpmath
 import numpy as np
@@ -29,6 +29,13 @@ def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf
         return mpmath.log1p((classes - 1) * mpmath.exp(-margin))
 
 
+def hinge_around_a_top(labels: losses.Labels, seed: int) -> float:
+    """The largest hinge loss of 100 neighbours of scores that have margins of 3."""
+    top, generator = 3 * losses.one_hot(labels, CLASSES), torch.Generator().manual_seed(seed)
+    neighbours = (top + 0.5 * (torch.rand(top.shape, generator=generator).double() - 0.5) for _ in range(100))
+    return max(float(losses.hinge(scores, labels)) for scores in neighbours)
+
+
 def theorem_c_3(seed: int) -> Result:
     """Segments to exact minimisers, the infimum of cross-entropy, and flat tops of the hinge loss."""
     points = {"as drawn": skip_points.drawn(seed), "stuck (sigmoid CNN13)": skip_points.stuck(seed)}
@@ -39,13 +46,7 @@ def theorem_c_3(seed: int) -> Result:
     square = paths["square, as drawn"]
     parabola = float(np.abs(square.loss / square.loss[0] - (1 - square.at) ** 2).max())
     infimum = [cross_entropy_of_margin(t) for t in (10.0, 1000.0)]
-    point = points["as drawn"]
-    wide = 3 * losses.one_hot(point.labels, CLASSES)
-    generator = torch.Generator().manual_seed(seed)
-    around = max(
-        float(losses.hinge(wide + 0.5 * (torch.rand(wide.shape, generator=generator).double() - 0.5), point.labels))
-        for _ in range(100)
-    )
+    around = hinge_around_a_top(points["as drawn"].labels, seed)
     cases = [
         *(
             Case(
@@ -79,17 +80,17 @@ def theorem_c_3(seed: int) -> Result:
             "paths": {name: path.loss.tolist() for name, path in paths.items()},
             "cross_entropy_at_margins": {"10": mpmath.nstr(infimum[0], 6), "1000": mpmath.nstr(infimum[1], 6)},
         },
-        figures=[
-            [
-                Panel(
-                    title="Straight to an exact minimiser",
-                    x="share of the way",
-                    y="loss / loss at the start",
-                    traces=[Trace(label=name, x=path.at, y=path.loss / path.loss[0]) for name, path in paths.items()],
-                    y_scale="linear",
-                    whole=False,
-                )
-            ]
-        ],
+        figures=[[_panel(paths)]],
         caption="Convex along the way and least at its end, so that the loss never rises.",
+    )
+
+
+def _panel(paths: Mapping[str, Path]) -> Panel:
+    return Panel(
+        title="Straight to an exact minimiser",
+        x="share of the way",
+        y="loss / loss at the start",
+        traces=[Trace(label=name, x=path.at, y=path.loss / path.loss[0]) for name, path in paths.items()],
+        y_scale="linear",
+        whole=False,
     )

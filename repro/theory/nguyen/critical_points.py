@@ -82,11 +82,7 @@ def theorem_3_4_1(seed: int) -> Result:
 def theorem_3_4_3(seed: int) -> Result:
     """The slope along D at sampled points, and the flat critical point at U = 0."""
     slopes, checked = [], []
-    for point in [
-        *sampled(seed),
-        skip_points.drawn(seed, 60),
-        skip_points.stuck(seed),
-    ]:  # CNN13 last
+    for point in [*sampled(seed), skip_points.drawn(seed, 60), skip_points.stuck(seed)]:  # CNN13 last
         change = direction(point, losses.one_hot(point.labels, CLASSES))
         slope = float(losses.slope_along_targets(point.scores, point.labels))
         step = 1e-4

@@ -129,23 +129,27 @@ def tables(seed: int) -> Result:  # noqa: ARG001 (nothing is drawn)
             found=f"{_written(all_vgg)}: the step from VGG13 to VGG16 is up, within the deviations of 0.3 to 0.4",
         ),
     ]
-    order = np.arange(1, len(sgd) + 1, dtype=float)
-    kinds = {"trained whole (SGD)": sgd, "random features": rand}
-    panel = Panel(
-        title="From max-pooling to strided convolutions",
-        x="VGG11, 13, 16: sigmoid and softplus in turn",
-        y="decrease (points)",
-        traces=[Trace(label=name, x=order, y=np.array(values), kind="points") for name, values in kinds.items()],
-        y_scale="linear",
-        y_limits=(0.0, 10.0),
-        reference=7.0,
-    )
     return Result(
         computed="Differences between the printed accuracies.",
         cases=cases,
         remark="A matter of wording; the tables' own message, that skips make sigmoid networks trainable, does not "
         "hang on it.",
         numbers={"decrease_sgd": sgd, "decrease_rand": rand, "gains": gains()},
-        figures=[[panel]],
+        figures=[[_panel({"trained whole (SGD)": sgd, "random features": rand})]],
         caption="The dotted line is the 7 of the text.",
+    )
+
+
+def _panel(lists: Mapping[str, Sequence[float]]) -> Panel:
+    return Panel(
+        title="From max-pooling to strided convolutions",
+        x="VGG11, 13, 16: sigmoid and softplus in turn",
+        y="decrease (points)",
+        traces=[
+            Trace(label=name, x=np.arange(1.0, len(values) + 1), y=np.array(values), kind="points")
+            for name, values in lists.items()
+        ],
+        y_scale="linear",
+        y_limits=(0.0, 10.0),
+        reference=7.0,
     )

@@ -36,6 +36,14 @@ def rotation_condition(depth: int, angle: float) -> float:
     return float(np.linalg.cond(np.linalg.matrix_power(turn, depth)))
 
 
+def orthogonal(n: int, generator: np.random.Generator) -> tuple[float, float]:
+    """The commutator of two layers with one orthogonal basis, and how far a vector is from its sum over the basis."""
+    basis = np.linalg.qr(generator.normal(size=(n, n)))[0]
+    together = commutator(*(basis @ np.diag(generator.normal(size=n)) @ basis.T for _ in range(2)))
+    x = generator.normal(size=n)
+    return together, float(np.linalg.norm(basis @ (basis.T @ x) - x) / np.linalg.norm(x))
+
+
 def oblique(n: int, generator: np.random.Generator) -> tuple[float, float]:
     """The commutator of two layers with one basis of Gaussian vectors, and the basis' largest |cosine|."""
     basis = generator.normal(size=(n, n))
@@ -50,10 +58,7 @@ def assumption_1(seed: int) -> Result:
     fractions = np.array([share_of_real_spectra(n, _DRAWS, generator) for n in _SIZES])
     n = 32
     a, b = generator.normal(size=(2, n, n))
-    basis = np.linalg.qr(generator.normal(size=(n, n)))[0]
-    together = commutator(*(basis @ np.diag(generator.normal(size=n)) @ basis.T for _ in range(2)))
-    x = generator.normal(size=n)
-    expressed = float(np.linalg.norm(basis @ (basis.T @ x) - x) / np.linalg.norm(x))
+    together, expressed = orthogonal(n, generator)
     apart, (leaning, cosine) = commutator(a, b), oblique(8, generator)
     kappa, two = rotation_condition(1000, 0.7), float(fractions[_SIZES.index(2)])
     cases = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -75,19 +77,19 @@ def proposition_2(seed: int) -> Result:
         cases=cases,
         remark="Near-singularity loses information only together with noise (or rounding), which κ amplifies.",
         numbers={"lost": lost, "avoiding_the_kernel": safe, "kappa": kappas.tolist(), "error": curves},
-        figures=[
-            [
-                Panel(
-                    title="Recovery against conditioning",
-                    x="κ(M)",
-                    y="relative error of M†(Mv + noise)",
-                    x_scale="log",
-                    traces=[Trace(label=name, x=kappas, y=np.array(errors)) for name, errors in curves.items()],
-                    reference=1.0,
-                )
-            ]
-        ],
+        figures=[[_panel(kappas, curves)]],
         caption="Singular values spread evenly (in logarithms) from 1 to 1/κ. The dotted line is total loss.",
+    )
+
+
+def _panel(kappas: Float[np.ndarray, " kappas"], curves: Mapping[str, Sequence[float]]) -> Panel:
+    return Panel(
+        title="Recovery against conditioning",
+        x="κ(M)",
+        y="relative error of M†(Mv + noise)",
+        x_scale="log",
+        traces=[Trace(label=name, x=kappas, y=np.array(errors)) for name, errors in curves.items()],
+        reference=1.0,
     )
 
 
