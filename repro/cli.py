@@ -19,7 +19,7 @@ from repro.errors import PeerLost, UserError, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
-from repro.text import PlainOutput
+from repro.text import PlainOutput, say
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -68,7 +68,7 @@ class _Answer(AbstractContextManager["_Answer"]):
             self.status = tell(error)
             return True
         if isinstance(error, UserError | CannotSave | PeerLost):
-            print(f"repro: {error}", file=sys.stderr)
+            say(error)
             self.status = 2 if isinstance(error, UserError) else 1
             return True
         told = None
@@ -77,7 +77,7 @@ class _Answer(AbstractContextManager["_Answer"]):
         elif isinstance(error, MemoryError):
             told = "memory is used up; give it less to do at a time, or close other programs"
         if told is not None:
-            print(f"repro: {told}", file=sys.stderr)
+            say(told)
             self.status = 1
         return told is not None
 

@@ -1,4 +1,4 @@
-"""Text from outside: which characters may enter names, scripts and terminals."""
+"""Text from outside: which characters may enter names, scripts and terminals; and what is said to the user."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -139,3 +140,8 @@ def canonical(value: object) -> str:
     '{"a": [2, null], "b": 1}'
     """
     return json.dumps(value, sort_keys=True, default=str)
+
+
+def say(text: object) -> None:
+    """Tell the user something on stderr, at once, in a line that says who speaks."""
+    print(f"repro: {text}", file=sys.stderr, flush=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
 from typing import TypeVar
+
+from repro.text import say
 
 T = TypeVar("T")
 SAY_SECONDS = 5.0
@@ -51,7 +52,7 @@ class Wait:
         """Say, once, what is waited for if it takes long."""
         if not self._said and self.seconds > (SAY_SECONDS if self._said_after is None else self._said_after):
             self._said = True
-            print(f"repro: waiting for {self.what}", file=sys.stderr, flush=True)
+            say(f"waiting for {self.what}")
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = float("inf")) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from repro.config import load
 from repro.errors import UserError
 from repro.records import RunDirectory, find_runs
 from repro.runs.start import differences, stored
-from repro.text import shell
+from repro.text import say, shell
 
 EXAMPLES = ("list", "show runs/single/RUN", "compare RUN RUN", "clean --delete")
 
@@ -72,7 +71,7 @@ def _list(request: _Listed) -> int:
         rows.append([str(run.path), run.status, progress, *accuracies, seconds, reason])
     _table(("run", "status", "epochs", "train %", "test %", "seconds", "reason"), rows)
     for told in damaged:
-        print(f"repro: {told}", file=sys.stderr)
+        say(told)
     return 2 if damaged else 0
 
 

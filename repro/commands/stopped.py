@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING
+
+from repro.text import say
 
 if TYPE_CHECKING:
     from repro.runs.stop import Interrupted
@@ -21,13 +22,13 @@ def tell(reason: Interrupted) -> int:
     if not is_first_rank():
         return 0  # the first one speaks for all; a failure would have the others killed before it has
     why = "the budget is used up: " if reason.signal == OUT_OF_TIME else ""
-    print(f"repro: {why}{reason}; the same command goes on from there", file=sys.stderr, flush=True)
+    say(f"{why}{reason}; the same command goes on from there")
     if reason.signal == OUT_OF_TIME:
         return 0  # that is what was asked for
     if "SLURM_JOB_ID" in os.environ:  # it sends SIGTERM to what it requeues: all is saved, and this ends anyway
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if answer := requeue(reason.signal):
-        print(f"repro: {answer.text}", file=sys.stderr, flush=True)
+        say(answer.text)
         if answer.left_to_script:
             return REQUEUE_ME
     return 128 + reason.signal if reason.signal in SIGNALS else 1

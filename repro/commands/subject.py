@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from repro.commands.options import Request, argument, option, trust_option
 from repro.config import Config, MeasureConfig
 from repro.errors import UserError, first_line
+from repro.text import say
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -184,7 +184,7 @@ def read_images(folder: Path, count: int, transform: Any) -> tuple[Tensor, Tenso
     if len(files) < 2:
         raise UserError(f"'{folder}' holds {len(files)} images ({', '.join(SUFFIXES)}); a measurement needs 2 or more")
     if count > len(files):
-        print(f"repro: '{folder}' holds {len(files)} images; all are taken, not {count}", file=sys.stderr)
+        say(f"'{folder}' holds {len(files)} images; all are taken, not {count}")
     count = min(count, len(files))
     chosen = [files[index * len(files) // count] for index in range(count)]
     tensors = [transform(open_rgb(path)) for path in chosen]

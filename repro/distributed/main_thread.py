@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 
-_APART_SECONDS = 0.5  # between two looks that are compared
 _BUSY = 0.003  # share of a processor from which the main thread counts as working: one that polls takes less
 
 
 class MainThread:
     """Tells for how long the main thread has hardly used a processor, as one does that waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: float) -> None:
+        self._apart = apart  # seconds between two looks that are compared
         self._looked = self._worked = time.monotonic()
         self._used = self._seconds()
 
@@ -27,7 +27,7 @@ class MainThread:
     def idle(self) -> float:
         """Seconds since it was seen to work."""
         now = time.monotonic()
-        if now - self._looked >= _APART_SECONDS:
+        if now - self._looked >= self._apart:
             used = self._seconds()
             if used - self._used > _BUSY * (now - self._looked):
                 self._worked = now

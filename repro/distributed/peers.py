@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from repro.distributed.connection import Connection, Gone
 from repro.distributed.main_thread import MainThread
 from repro.errors import PeerLost
+from repro.text import say
 from repro.waiting import SAY_SECONDS, Wait, until
 
 BEAT_SECONDS = 1.0
@@ -51,7 +51,7 @@ class Peers:
         self._idle: dict[int, float] = {}
         self._heard = dict.fromkeys(connections, time.monotonic())
         self._told: dict[str, Any] = {"awaited": [], "stuck": False}  # by rank 0
-        self._main = MainThread()
+        self._main = MainThread(apart=BEAT_SECONDS / 2)
         self._beaten = time.monotonic()
         self._ended = 0.0
         self._wait: Wait | None = None
@@ -85,7 +85,7 @@ class Peers:
             if self.end is None:
                 self._beat()
             elif self._main.idle() > _LEAVE_SECONDS < time.monotonic() - self._ended:
-                print(f"repro: {self.end}", file=sys.stderr, flush=True)  # torch does not let the main thread go
+                say(self.end)  # torch does not let the main thread go
                 os._exit(1)
 
     def _beat(self) -> None:

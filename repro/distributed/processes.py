@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from repro.config import Config
 from repro.distributed import slurm
 from repro.errors import UserError
 from repro.machine import number, processors
+from repro.text import say
 
 _RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 _RENDEZVOUS = ("MASTER_ADDR", "TORCHELASTIC_RUN_ID", "LSB_JOBID")
@@ -72,10 +72,9 @@ def require_others(config: Config, environment: Mapping[str, str] = os.environ) 
             "torchrun, or set --trainer.num_nodes 1"
         )
     if tasks > 1 and config.trainer.devices == "auto" and is_first_rank():
-        print(
-            f"repro: note: this SLURM job has {tasks} tasks, but srun did not start this process, which trains without "
-            "the others; `srun repro fit ...` trains in all of them",
-            file=sys.stderr,
+        say(
+            f"note: this SLURM job has {tasks} tasks, but srun did not start this process, which trains without "
+            "the others; `srun repro fit ...` trains in all of them"
         )
 
 

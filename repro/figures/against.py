@@ -15,7 +15,7 @@ from repro.figures.panels import Kind, Panel, Trace, draw_panels, note_line
 from repro.figures.source import RunRecords
 from repro.figures.style import looks, styled, title
 from repro.measurements import MEASUREMENTS
-from repro.measurements.kappa import SINGULAR, Kappa, at_end
+from repro.measurements.kappa import SINGULAR, at_end
 
 Runs = Sequence[RunRecords]
 Value = Callable[[RunRecords], float | None]
@@ -38,7 +38,7 @@ def dial(runs: Runs) -> Figure:
     panels = [
         _accuracy(runs, **shared),
         *(
-            Panel(title=words, y="median over the layers", traces=_traces(runs, _median(_KAPPAS[key])), **shared)
+            Panel(title=words, y="median over the layers", traces=_traces(runs, _at_end(key, _median)), **shared)
             for key, words in medians.items()
         ),
         *(_singular(runs, key, **shared) for key in ("representations", "matrix")),
@@ -81,8 +81,8 @@ def _accuracy(runs: Runs, **axes: Any) -> Panel:
 
 def _singular(runs: Runs, key: str, **axes: Any) -> Panel:
     """The share of layers with infinite κ, and faintly that of the perfectly singular ones."""
-    traces = _traces(runs, _share(_KAPPAS[key], lambda last: np.isinf(last["kappa"])))
-    traces += _traces(runs, _share(_KAPPAS[key], lambda last: last["kind"] == SINGULAR), kind="faint")
+    traces = _traces(runs, _at_end(key, lambda last: 100 * np.isinf(last["kappa"]).mean()))
+    traces += _traces(runs, _at_end(key, lambda last: 100 * (last["kind"] == SINGULAR).mean()), kind="faint")
     words = "as matrices" if key == "matrix" else "channel mode"
     axes |= {"y": "% of representations with κ = ∞", "y_scale": "linear", "y_limits": (-2.0, 102.0)}
     return Panel(title=f"Singular, {words}", traces=traces, **axes)
@@ -113,17 +113,15 @@ def _last(run: RunRecords, metric: str, scale: float = 1.0) -> float | None:
     return scale * float(values[-1]) if len(values) else None
 
 
-def _median(kappa: Kappa) -> Value:
+def _at_end(key: str, number: Callable[[pd.DataFrame], float]) -> Value:
+    """A number of the layers' κ at the last measurement."""
+
     def value(run: RunRecords) -> float | None:
-        last = at_end(run.of_layers(kappa))
-        return float(last["kappa"].median(skipna=False)) if len(last) else None
+        last = at_end(run.of_layers(_KAPPAS[key]))
+        return float(number(last)) if len(last) else None
 
     return value
 
 
-def _share(kappa: Kappa, chosen: Callable[[pd.DataFrame], pd.Series[bool]]) -> Value:
-    def value(run: RunRecords) -> float | None:
-        last = at_end(run.of_layers(kappa))
-        return 100 * float(chosen(last).mean()) if len(last) else None
-
-    return value
+def _median(last: pd.DataFrame) -> float:
+    return last["kappa"].median(skipna=False)

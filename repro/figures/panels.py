@@ -117,7 +117,7 @@ def _has_marks(trace: Trace) -> bool:
     return trace.kind == "line" and (trace.marked or bool(np.isinf(trace.y).any()))
 
 
-def legend_line(look: Look, label: str, *, marked: bool = True) -> Line2D:
+def legend_line(look: Look, label: str, *, marked: bool) -> Line2D:
     """A legend entry that shows colour, dashes and, where there are marks, the mark."""
     line = Line2D([], [], color=look.color, marker=look.marker if marked else "", markersize=6, lw=2, label=label)
     line.set_gid(f"legend-{label}-line")

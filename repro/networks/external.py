@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from repro.errors import UserError, first_line
 from repro.importing import check_path, load_own
 from repro.networks.options import CHOSEN, UNIVERSAL, Options, refuse_options
+from repro.text import say
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +44,7 @@ def left_out(name: str, said: Mapping[str, Any]) -> list[str]:
 @cache
 def note_left_out(name: str, told: str) -> None:
     """Say once on stderr what a file says of its network and does not hold for this one."""
-    print(f"repro: note: {name} does not take what the file says of its network; left out: {told}", file=sys.stderr)
+    say(f"note: {name} does not take what the file says of its network; left out: {told}")
 
 
 def check(name: str, options: Options) -> None:

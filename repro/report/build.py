@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from repro.report.folder import put
 from repro.report.memory import NAME, Memory
+from repro.text import say
 
 if TYPE_CHECKING:
     from repro.report.overview import Entry
@@ -39,7 +39,7 @@ def build(paths: Sequence[Path], out: Path) -> Path:
 
     sections = sources.sections(paths)
     if (runs := sum(len(section.cells) for section in sections)) > _MANY:
-        print(f"repro: reading {runs:,} runs", file=sys.stderr)
+        say(f"reading {runs:,} runs")
     return write(sections, out)
 
 

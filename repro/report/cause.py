@@ -28,7 +28,7 @@ TITLE = "Cause or correlation"
 _TURNED = ("dial", "trainable-depth", "learning-rates")
 _FORECAST = f"""Do a run's first readings tell whether it will train? Every kept run that was measured before training
     counts once. A run trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
-    correlation of the reading with the final training accuracy above chance; it is {chr(8722)}1 if smaller readings
+    correlation of the reading with the final training accuracy above chance; it is −1 if smaller readings
     always come with higher accuracy. The threshold is found on the runs of all other studies; precision and recall say
     how well it predicts the runs of the study that was left out. p is of one reading alone and treats runs as
     independent. Several studies have the same networks on the same digits, so the runs left out are not all new."""
@@ -60,7 +60,7 @@ def table(told: Sequence[Forecast]) -> Table:
             each.reading,
             str(len(each.cases)),
             str(sum(case.trains for case in each.cases)),
-            f"{each.rho:.2f}".replace("-", chr(8722)),
+            f"{each.rho:.2f}".replace("-", "−"),
             f"{each.p:.2g}",
             "none" if math.isinf(each.threshold) else f"≤ {digits(each.threshold)}",
             "none predicted" if math.isnan(each.precision) else f"{each.precision:.2f}",

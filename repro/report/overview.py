@@ -78,7 +78,7 @@ def pages(
     parts: Mapping[str, tuple[str, str]],
     entries: Sequence[Entry],
     proven: Sequence[str],
-    of_causes: str = "",
+    of_causes: str,
 ) -> tuple[str, str, dict[str, str]]:
     """The overview's heading, its table as Markdown, and pages that lead to each other, the overview last, by path.
 

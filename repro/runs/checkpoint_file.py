@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from repro.distributed.processes import is_first_rank
 from repro.errors import UserError, no_pipe, unlike
 from repro.records import RunDirectory
 from repro.runs.checkpoint_content import other_weights, read
+from repro.text import say
 
 
 class CheckpointFile(CheckpointIO):
@@ -98,7 +98,7 @@ def damage(path: Path) -> str | None:
 
 def _say(text: str) -> None:
     if is_first_rank():
-        print(f"repro: {text}", file=sys.stderr, flush=True)
+        say(text)
 
 
 def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Path | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 
 from repro.config import Config, determining, former_identity, identity, load
 from repro.distributed.processes import several
 from repro.errors import UserError
 from repro.records import RunDirectory
+from repro.text import say
 
 _RECORDS = ("metrics.jsonl", "readings.jsonl", "spectra.jsonl")
 
@@ -52,4 +52,4 @@ def go_on_from(shorter: RunDirectory, run: RunDirectory, config: Config) -> None
     adopt(shorter.saved_checkpoints()[-1], run.checkpoints, config)
     state = {key: value for key, value in shorter.state.items() if key in ("step", "epoch", "seconds")}
     run.update_state(**state, goes_on_from=shorter.name)
-    print(f"repro: {run.name} goes on from the end of {shorter.name}: its steps are the same", file=sys.stderr)
+    say(f"{run.name} goes on from the end of {shorter.name}: its steps are the same")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -28,6 +27,7 @@ from repro.runs.device_info import device_info
 from repro.runs.stop import TAKEN_OVER, CannotSave, Interrupted, StopRequest
 from repro.runs.stop_when import StopWhen
 from repro.runs.threads import Threads
+from repro.text import say
 from repro.tracking.other_loggers import other_loggers
 from repro.tracking.record_logger import RecordLogger
 from repro.tracking.wandb_environment import sweep_run
@@ -183,7 +183,7 @@ class RunSession(Callback):
             images, _ = data.probe(min(data.samples("train"), _PATCH_IMAGES))
             if conditions := unmet(network, images.cpu(), trained=config.model.train == "all"):
                 run.update_state(assumption_unmet=conditions)
-                print(f"repro: note: Assumption 3.1 (Nguyen) does not hold: {'; '.join(conditions)}", file=sys.stderr)
+                say(f"note: Assumption 3.1 (Nguyen) does not hold: {'; '.join(conditions)}")
         self._trainer = trainer
         if trainer.is_global_zero:
             where = provenance(config.data.name, config.data.root)

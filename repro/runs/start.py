@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +17,7 @@ from repro.records import NO_SPACE, RunDirectory
 from repro.runs.extension import go_on_from, longest_shorter
 from repro.runs.stop import CannotSave, StopRequest
 from repro.runs.validation import check, full_batch, own_code, with_batch_size
+from repro.text import say
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _opened(resolved: ResolvedRun, stop: StopRequest, *, again: bool) -> Iterato
                 run.update_state(code=own_code(config) or None)
                 if not again and (shorter := longest_shorter(run, config, resolved.fingerprint)):
                     go_on_from(shorter, run, config)
-    with _locked(run, stop):
+    with run.lock(stop.taken_over) if is_first_rank() else nullcontext():
         if run.ended and not again:
             yield False
             return
@@ -170,21 +170,11 @@ def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None
         with suppress(UserError):  # damaged: it says so when it is looked at
             recorded = load(path)
             if not path.parent.name.endswith(identity(recorded, fingerprint)):
-                print(
-                    f"repro: note: '{path.parent}', made by an older version, has the name that this run would have "
+                say(
+                    f"note: '{path.parent}', made by an older version, has the name that this run would have "
                     f"had and is another result (of {recorded.trainer.max_epochs} epochs, or extended to that); this "
-                    f"run is '{run.name}', and both are kept",
-                    file=sys.stderr,
+                    f"run is '{run.name}', and both are kept"
                 )
-
-
-@contextmanager
-def _locked(run: RunDirectory, stop: StopRequest) -> Iterator[None]:
-    if not is_first_rank():
-        yield
-        return
-    with run.lock(stop.taken_over):
-        yield
 
 
 def _same(run: RunDirectory, config: Config) -> None:

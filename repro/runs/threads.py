@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from functools import cache
 from typing import Any
@@ -22,6 +21,7 @@ from repro.machine import allowed, prepared, told
 from repro.networks.passing import fitted, refusing
 from repro.networks.preserve_state import preserve_state
 from repro.runs.device_info import device_name
+from repro.text import say
 
 WIDE = 1e8
 """Multiply-adds of a layer for a batch, on average, from which threads may share them.
@@ -137,4 +137,4 @@ def _share(devices: int) -> int:
 def _say(text: str) -> None:
     """Say something once, however many runs this process trains."""
     if is_first_rank():
-        print(f"repro: {text}", file=sys.stderr, flush=True)
+        say(text)

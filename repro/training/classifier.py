@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from repro.config import TrainingConfig
 from repro.distributed.ranks import Ranks
+from repro.text import say
 from repro.training import epoch_sums
 from repro.training.compiled import Compiled
 from repro.training.divergence import CHECK_EVERY, Diverged, Divergence
@@ -91,10 +91,9 @@ class Classifier(EvaluatedModule):
         self.steps = int(min(self.trainer.estimated_stepping_batches, training.max_steps or math.inf))
         self._end_in_time()
         if training.warmup_steps >= self.steps > 0 and self.trainer.is_global_zero:
-            print(
-                f"repro: note: the warm-up is {training.warmup_steps} steps and the whole run {self.steps}: the "
-                f"learning rate stays at {training.warmup_learning_rate:g} (--training.warmup_steps)",
-                file=sys.stderr,
+            say(
+                f"note: the warm-up is {training.warmup_steps} steps and the whole run {self.steps}: the "
+                f"learning rate stays at {training.warmup_learning_rate:g} (--training.warmup_steps)"
             )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -19,6 +18,7 @@ from repro.networks.layers import Survey, survey
 from repro.networks.nested import mapped
 from repro.networks.passing import Inputs
 from repro.records import RunDirectory
+from repro.text import say
 from repro.tracking.charts import Charts, summary
 from repro.tracking.record_logger import RecordLogger
 from repro.training.subject import loss_of, network_of, optimizer_of
@@ -216,7 +216,7 @@ class MeasureCallback(Callback):
             self._known = survey(network, inputs)
             if trainer.is_global_zero:
                 of = f"; gradients are of {whose}" if labels is not None else ""
-                print(f"repro: {self._known.seen.line}{of}", file=sys.stderr)
+                say(f"{self._known.seen.line}{of}")
         readings = take(
             network,
             inputs,

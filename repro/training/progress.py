@@ -70,9 +70,7 @@ class Progress(Callback):
         self._write_line(trainer, pl_module)
 
     def _write_line(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.style != "lines" or not trainer.is_global_zero:
-            return
-        if not isinstance(pl_module, Classifier):
+        if self.style != "lines" or not trainer.is_global_zero or not isinstance(pl_module, Classifier):
             return
         total = _steps(trainer, pl_module)
         seconds = (time.perf_counter() - self._started) / max(trainer.global_step - self._first_step, 1)

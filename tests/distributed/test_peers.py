@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from repro import waiting
-from repro.distributed import peers
+from repro.distributed import main_thread, peers
 from repro.distributed.connection import Connection
 from repro.distributed.interfaces import interface_of
 from repro.distributed.peers import Peers
@@ -75,7 +75,7 @@ def test_a_wait_for_a_silent_one_is_said_and_hears_a_request_to_stop(
     both: list[Peers], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(peers, "SAY_SECONDS", 1.0)  # a busy machine may hold the watch up for a while
-    monkeypatch.setattr(peers, "_BUSY", 2.0)  # the main thread counts as one that waits
+    monkeypatch.setattr(main_thread, "_BUSY", 2.0)  # the main thread counts as one that waits
     both[0].start()
     until = time.monotonic() + 30
     while "repro: waiting for rank 1 (there)" not in (said := capsys.readouterr().err) and time.monotonic() < until:

@@ -42,7 +42,8 @@ def main(request: _Card) -> int:
     files = folder.write(section, out, single=request.is_run)
     print(f"{out}: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.2f} MB")
     if request.push is not None:
-        print(hub.push(out, folder.names(files, out), request.push, private=request.private))
+        names = [path.relative_to(out).as_posix() for path in files]
+        print(hub.push(out, names, request.push, private=request.private))
     return 0
 
 

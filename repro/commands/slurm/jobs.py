@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from repro.cluster.sbatch import Resources, require_setup
 from repro.commands.options import Request, option
 from repro.errors import UserError, no_pipe, refusing
+from repro.text import say
 
 
 class OnSlurm(Request):
@@ -49,7 +49,7 @@ class OnSlurm(Request):
         if self.gres is not None and any(word.startswith("--gpus") for word in extra):
             raise UserError("SLURM would add up --gres and --sbatch=--gpus...; give one of the two")
         if replacing := sorted(name for name in os.environ if name.startswith("SBATCH_")):
-            print(f"repro: {', '.join(replacing)} in your environment replace options of the scripts", file=sys.stderr)
+            say(f"{', '.join(replacing)} in your environment replace options of the scripts")
         return Resources(
             time=self.time or Resources.time,
             partition=self.partition,

@@ -14,7 +14,7 @@ from repro.errors import UserError
 from repro.runs.validation import check_names
 from repro.studies.match import match
 from repro.studies.plan import RESULTS, Progress, Rate, duration, kind, remember
-from repro.text import shell
+from repro.text import say, shell
 
 
 class Plan(Part):
@@ -83,7 +83,7 @@ def _measure(planned: Sequence[Progress], runs: Path) -> None:
         try:
             remember(runs, state.cell.config, Rate(*time_run(state.cell.config, state.steps)))
         except UserError as error:
-            print(f"repro: {state.name} cannot be timed: {error}", file=sys.stderr)
+            say(f"{state.name} cannot be timed: {error}")
 
 
 def status(request: Part) -> int:
@@ -103,7 +103,7 @@ def status(request: Part) -> int:
     print(together(states))
     for stray in strays:
         if stray.damaged:
-            print(f"repro: {stray.difference}", file=sys.stderr)
+            say(stray.difference)
         else:
             print(f"no longer part of the study: {stray.run.path}: {stray.difference}")
     return 2 if any(stray.damaged for stray in strays) else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from repro.runs.stop import OUT_OF_TIME, Interrupted
 from repro.studies import manifest
 from repro.studies.plan import Progress
 from repro.studies.study import StudyCell
-from repro.text import shell
+from repro.text import say, shell
 
 _INTERVAL = "trainer.checkpoint_every_n_minutes"
 
@@ -70,7 +69,7 @@ def run(request: Run, *, command: tuple[str, ...] = ()) -> int:
         return 0
     _report(request, typed, None)
     for cell in failed:
-        print(f"repro: {cell.label} seed {cell.seed} failed; the end of its log is above", file=sys.stderr)
+        say(f"{cell.label} seed {cell.seed} failed; the end of its log is above")
     return 1 if failed else 0
 
 
@@ -101,10 +100,9 @@ def _used_up(request: Run) -> int:
     """Say how far the runs are at the end of a budget; returns the exit status."""
     states = request.progress()
     done = f"{sum(state.run is not None and state.run.ended for state in states)} of {len(states)} runs are done"
-    print(
-        f"repro: the budget of {request.budget.minutes:g} minutes is used up: {done} ({together(states)}); "
-        "the same command goes on from there",
-        file=sys.stderr,
+    say(
+        f"the budget of {request.budget.minutes:g} minutes is used up: {done} ({together(states)}); "
+        "the same command goes on from there"
     )
     return 1 if any(state.status == "failed" for state in states) else 0
 

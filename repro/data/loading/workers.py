@@ -17,7 +17,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from multiprocessing import current_process, forkserver, parent_process, resourc
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from repro.machine import shared_memory
+from repro.text import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Ctrl-C; what a scheduler sends before it kills; what job scripts ask to be sent before the time limit.
@@ -107,7 +107,7 @@ def usable_workers(wanted: int, batch_bytes: int, local_ranks: int = 1) -> int:
 
 @cache
 def _note(text: str) -> None:
-    print(f"repro: note: {text}", file=sys.stderr, flush=True)
+    say(f"note: {text}")
 
 
 def begin_worker(_worker: int) -> None:

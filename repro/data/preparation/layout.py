@@ -5,10 +5,11 @@ What is no image of the tree is counted and named (`LeftOut`); hidden files are 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from repro.text import say
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """What counts as an image, as in torchvision.datasets.ImageFolder."""
@@ -62,7 +63,7 @@ class LeftOut:
     def note(self, images: int, source: object) -> None:
         """Say on stderr what is left out, if anything is."""
         if self:
-            print(f"repro: note: '{source}': {self.of(images)}", file=sys.stderr)
+            say(f"note: '{source}': {self.of(images)}")
 
 
 def is_hidden(name: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -31,6 +30,7 @@ from repro.data.preparation.layout import (
 )
 from repro.errors import UserError, refusing
 from repro.records.files import replace_text
+from repro.text import say
 
 INDEX = ".index.json"
 _VERSION = 2
@@ -247,4 +247,4 @@ def _write_index(
         replace_text(folder / INDEX, json.dumps(content))
     except OSError as error:
         note = f"cannot keep an index in '{folder}' ({error.strerror}): every start lists all files"
-        print(f"repro: note: {note}", file=sys.stderr)
+        say(f"note: {note}")

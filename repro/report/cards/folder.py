@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -107,8 +107,3 @@ def _checksum(runs: Mapping[str, RunDirectory | None]) -> str | None:
         except UserError:
             return None
     return found.pop() if len(found) == 1 else None
-
-
-def names(files: Sequence[Path], folder: Path) -> list[str]:
-    """The files by their path in the folder."""
-    return [path.relative_to(folder).as_posix() for path in files]

@@ -151,7 +151,7 @@ def _bars(section: Section, results: Sequence[RunResult]) -> str:
     return thumbnail.bars(values, [look[label] for label in labels])
 
 
-def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], below: str = "") -> str:
+def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], below: str) -> str:
     """The overview's HTML, of cards by a section's key, with links to the sections that have a page, and HTML below."""
     counts: Counter[str] = sum((card.counts for card in cards.values()), Counter())
     run = sum(card.size != "not run" for card in cards.values())

@@ -101,25 +101,25 @@ def digits_for_next_layer(made: Construction, values: Sequence[float]) -> float:
     return float(mpmath.log10(exponent))
 
 
-def softplus(t: mpmath.mpf, gamma: float = 20) -> mpmath.mpf:
-    """(1/γ) log(1 + e^γt), with the paper's γ."""
-    return mpmath.log1p(mpmath.exp(gamma * t)) / gamma
+def softplus(t: mpmath.mpf) -> mpmath.mpf:
+    """(1/γ) log(1 + e^γt), with the paper's γ = 20."""
+    return mpmath.log1p(mpmath.exp(20 * t)) / 20
 
 
-def softplus_determinant(values: Sequence[float], layer_of: Sequence[int], alpha: float, *, beta: float = 0.0) -> float:
-    """Det Ψ over Π σ(β) in the proof's second half: α for all chosen neurons, 1 for those on their paths (Eq. 13).
+def softplus_determinant(values: Sequence[float], layer_of: Sequence[int], alpha: float) -> float:
+    """Det Ψ over Π σ(β), β = 0, in the proof's second half: α for all chosen neurons, 1 on their paths (Eq. 13).
 
     As `construct`, but a neuron's path has none that is chosen.
     """
     carried = sorted((mpmath.mpf(value) for value in values), reverse=True)
-    count, beta_ = len(carried), mpmath.mpf(beta)
+    count = len(carried)
     psi = mpmath.matrix(count, count)
     for layer in range(1, max(layer_of) + 1):
         for j in (j for j, its in enumerate(layer_of) if its == layer):
             for i in range(count):
-                psi[i, j] = softplus(beta_ + alpha * (carried[i] - carried[j]))
+                psi[i, j] = softplus(alpha * (carried[i] - carried[j]))
         carried = [softplus(value) for value in carried]
-    return float(mpmath.det(psi) / softplus(beta_) ** count)
+    return float(mpmath.det(psi) / softplus(mpmath.mpf(0)) ** count)
 
 
 @dataclass(frozen=True)

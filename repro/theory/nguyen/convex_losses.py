@@ -23,10 +23,10 @@ def to_minimiser(point: Point, loss: Callable[[Tensor, Tensor], Tensor]) -> Path
     return along(point, direction(point, targets) - point.v, np.linspace(0, 1, 101).tolist(), loss)
 
 
-def cross_entropy_of_margin(margin: float, classes: int = CLASSES) -> mpmath.mpf:
+def cross_entropy_of_margin(margin: float) -> mpmath.mpf:
     """log(1 + (m − 1) e^−t), with as many digits as it takes."""
     with mpmath.workdps(30 + int(margin)):
-        return mpmath.log1p((classes - 1) * mpmath.exp(-margin))
+        return mpmath.log1p((CLASSES - 1) * mpmath.exp(-margin))
 
 
 def hinge_around_a_top(labels: losses.Labels, seed: int) -> float:

@@ -66,17 +66,15 @@ class Hidden:
 
 
 def random_hidden(
-    widths: Sequence[int], inputs: int, generator: torch.Generator, *, activation: str = "sigmoid", bias: float = 1.0
+    widths: Sequence[int], inputs: int, generator: torch.Generator, *, activation: str = "sigmoid"
 ) -> Hidden:
-    """Gaussian weights of variance 2 / fan-in and Gaussian biases of a given deviation."""
+    """Gaussian weights of variance 2 / fan-in and Gaussian biases of variance 1."""
     sizes = [inputs, *widths]
     weights = [
         torch.randn(m, n, generator=generator, dtype=torch.float64) * (2 / n) ** 0.5
         for n, m in itertools.pairwise(sizes)
     ]
-    return Hidden(
-        weights, [bias * torch.randn(m, generator=generator, dtype=torch.float64) for m in widths], activation
-    )
+    return Hidden(weights, [torch.randn(m, generator=generator, dtype=torch.float64) for m in widths], activation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +123,7 @@ def drawn(seed: int, steps: int = 0) -> Point:
     return Point(psi, torch.zeros(len(x), CLASSES, dtype=torch.float64), leaves[-1].detach(), labels)
 
 
-def stuck(seed: int, steps: int = 40) -> Point:
+def stuck(seed: int) -> Point:
     """CNN13 with sigmoid after SGD without skips, a constant classifier (section F); then connected, with V = 0."""
     images, labels = digits(SAMPLES)
     with seeded(seed):
@@ -133,7 +131,7 @@ def stuck(seed: int, steps: int = 40) -> Point:
             "cnn13", width=8, in_channels=1, image_size=28, activation="sigmoid", initialization="truncated"
         )
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True)
-        for _ in range(steps):
+        for _ in range(40):
             optimizer.zero_grad()
             F.cross_entropy(network(images), labels).backward()
             optimizer.step()

@@ -86,12 +86,12 @@ def disagreement(
     return float(np.abs(np.abs(coefficients) - np.sqrt(shares(eigenvalues, alpha))).max())
 
 
-def alternating(depth: int = DEPTH) -> Eigenvalues:
+def alternating() -> Eigenvalues:
     """diag(2, 1) and diag(1, 2) in turn: each layer has a dominant eigenvalue, the product none."""
-    return np.where(np.arange(depth)[:, None] % 2 == np.arange(2), 2.0, 1.0)
+    return np.where(np.arange(DEPTH)[:, None] % 2 == np.arange(2), 2.0, 1.0)
 
 
-def vanishing_dominance(depth: int = DEPTH) -> Eigenvalues:
+def vanishing_dominance() -> Eigenvalues:
     """λ₁ = 1 and λ₂ = 1 − 2^−(l+1): dominated in every layer, by a product of ratios that stays above 0.577."""
-    second = 1 - 0.5 ** (np.arange(1, depth + 1) + 1.0)
-    return np.stack([np.ones(depth), second], 1)
+    second = 1 - 0.5 ** (np.arange(1, DEPTH + 1) + 1.0)
+    return np.stack([np.ones(DEPTH), second], 1)

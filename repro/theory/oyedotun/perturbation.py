@@ -33,21 +33,14 @@ def change_and_bound(
     return float(moved), float(np.linalg.norm(np.linalg.pinv(x), order) * np.linalg.norm(change, order))
 
 
-def worst_ratio(
-    n: int,
-    samples: int,
-    generator: np.random.Generator,
-    norm: Literal["spectral", "frobenius"] = "spectral",
-    *,
-    size: float = 1e-7,
-) -> float:
+def worst_ratio(n: int, samples: int, generator: np.random.Generator, norm: Literal["spectral", "frobenius"]) -> float:
     """The largest change / bound over random problems without residual, for small random perturbations."""
     worst = 0.0
     for _ in range(_DRAWS):
         x = generator.normal(size=(n, samples)) * np.logspace(0, -generator.uniform(0, 3), n)[:, None]
         y = generator.normal(size=(generator.integers(1, n + 1), n)) @ x
         change = generator.normal(size=x.shape)
-        change *= size * np.linalg.svd(x, compute_uv=False)[-1] / np.linalg.norm(change, 2)
+        change *= 1e-7 * np.linalg.svd(x, compute_uv=False)[-1] / np.linalg.norm(change, 2)
         moved, bound = change_and_bound(x, y, change, norm)
         worst = max(worst, moved / bound)
     return worst
