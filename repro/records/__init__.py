@@ -3,7 +3,7 @@
 from repro.records.environment import environment, now
 from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_text
 from repro.records.keeping import keep
-from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
+from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs, find_studies
 from repro.records.spectrum import append_spectra, derived, spectra
 from repro.records.tables import metrics, readings, write_csv
 
@@ -18,6 +18,7 @@ __all__ = [
     "dump_json",
     "environment",
     "find_runs",
+    "find_studies",
     "keep",
     "metrics",
     "now",

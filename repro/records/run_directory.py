@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -210,6 +211,11 @@ class RunDirectory:
         """Checkpoints by step, newest last."""
         return sorted(self.checkpoints.glob("step-*.ckpt"))
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether `set_aside` has given it its name."""
+        return re.search(r"\.\d+$", self.name) is not None
+
     def set_aside(self) -> None:
         """Rename the directory out of the way (``NAME.1``, ``NAME.2`` ...): nothing is overwritten."""
         number = 1
@@ -273,3 +279,12 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
             if (config.parent / "state.json").is_file():
                 runs[config.parent.resolve()] = RunDirectory(config.parent)
     return sorted(runs.values(), key=lambda run: (str(run.path.parent), run.name))
+
+
+def find_studies(paths: Iterable[str | Path]) -> list[Path]:
+    """The folders of studies at or below the given paths, each once; a run directory is not one."""
+    folders: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        for manifest in [] if (path / "config.yaml").is_file() else sorted(path.rglob(MANIFEST)):
+            folders[manifest.parent.resolve()] = manifest.parent
+    return list(folders.values())

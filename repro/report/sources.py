@@ -12,7 +12,7 @@ from typing import Any
 
 from repro.config import load, read_yaml, require_name, signature
 from repro.errors import UserError
-from repro.records import MANIFEST, RunDirectory, find_runs
+from repro.records import MANIFEST, RunDirectory, find_runs, find_studies
 from repro.records.form import read_json
 from repro.report.differences import told_apart
 from repro.studies.description import SizedDescription
@@ -74,15 +74,12 @@ def sections(paths: Sequence[Path]) -> list[Section]:
     runs = find_runs(paths)
     if not runs:
         raise UserError(f"no run in {', '.join(map(repr, map(str, paths)))}; `repro runs list` names the runs")
-    manifests: dict[Path, Path] = {}
-    for path in paths:
-        if not (path / "config.yaml").is_file():
-            for manifest in sorted(path.rglob(MANIFEST)):
-                manifests[manifest.parent.resolve()] = manifest
-    made = [_study(manifest) for manifest in manifests.values()]
+    studies = find_studies(paths)
+    made = [_study(folder / MANIFEST) for folder in studies]
+    theirs = {folder.resolve() for folder in studies}
     loose: dict[Path, list[RunDirectory]] = {}
     for run in runs:
-        if run.path.resolve().parent not in manifests:
+        if run.path.resolve().parent not in theirs:
             loose.setdefault(run.path.resolve().parent, []).append(run)
     made += [_plain(folder, members) for folder, members in loose.items()]
     return distinct(made)

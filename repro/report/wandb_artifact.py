@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro import waiting
-from repro.records import MANIFEST, find_runs
+from repro.records import find_runs
 from repro.tracking.wandb_description import Description, manifest, tags
 from repro.tracking.wandb_names import artifact_name, fitted, without_places
 from repro.tracking.wandb_service import Service, place
 
 _DIGEST = "report/digest"
-
-
-def studies(paths: Sequence[Path]) -> list[Path]:
-    """The folders of studies at or below the given paths; a run directory is not one."""
-    folders = [
-        file.parent for path in paths for file in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
-    ]
-    return sorted(set(folders))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def cases(folders: Sequence[Path]) -> list[Case]:
     """
     found: dict[str, Case] = {}
     for run in find_runs(folders):
-        if re.search(r"\.\d+$", run.name) or run.study.endswith("-smoke"):
+        if run.is_set_aside or run.study.endswith("-smoke"):
             continue
         try:
             if run.ended and run.name not in found and (case := _case(run)) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
     strays: list[Stray] = []
     for path in sorted(folder.glob("*/config.yaml")):
         run = RunDirectory(path.parent)
-        if re.search(r"\.\d+$", run.name):
+        if run.is_set_aside:
             continue
         try:
             config = load(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.errors import UserError
-from repro.records import find_runs
+from repro.records import find_runs, find_studies
 from repro.report import wandb_artifact
 from repro.tracking import wandb_sync
 from repro.tracking.wandb_service import Service
@@ -30,7 +30,7 @@ class _Sync(Request):
 
 def main(request: _Sync) -> int:
     """Send what W&B lacks, a line a run and study."""
-    runs, studies = find_runs(request.paths), wandb_artifact.studies(request.paths)
+    runs, studies = find_runs(request.paths), find_studies(request.paths)
     if not runs:
         raise UserError(f"no run in {', '.join(map(str, request.paths))}; repro runs list names the runs")
     service = _service(request)

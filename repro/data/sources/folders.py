@@ -11,10 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from repro.data.loading.decoding import DecodedBatches, Decoder, Files, Request
-from repro.data.module import SplitDataModule
 from repro.data.preparation.tree import Part, Tree
 from repro.data.registry import DATASETS
 from repro.data.sources.imagenet import folder_tree, imagenet_tree
+from repro.data.split import SplitDataModule
 from repro.errors import UserError
 from repro.machine import processors
 
