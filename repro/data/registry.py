@@ -51,6 +51,11 @@ class Dataset:
     verify: str | None = None
     """Import path of ``verify(root) -> str`` for a set whose fingerprint is not of every file's content."""
 
+    @property
+    def facts(self) -> tuple[int, int, int, tuple[float, ...], tuple[float, ...]]:
+        """Classes, channels, image size, mean and deviation: what a DataModule says of itself."""
+        return self.classes, self.channels, self.image_size, self.mean, self.deviation
+
 
 DATASETS: dict[str, Dataset] = {
     "MNIST": Dataset(

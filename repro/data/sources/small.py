@@ -17,8 +17,7 @@ class MNIST(ImageDataModule):
         10
     """
 
-    num_classes, in_channels, image_size = 10, 1, 28
-    mean, deviation = DATASETS["MNIST"].mean, DATASETS["MNIST"].deviation
+    num_classes, in_channels, image_size, mean, deviation = DATASETS["MNIST"].facts
 
     def load(self) -> Arrays:
         """The images and labels of the four idx files, checked against their md5."""
@@ -35,8 +34,7 @@ class MNIST5k(ImageDataModule):
         (4000, torch.Size([16, 1, 28, 28]))
     """
 
-    num_classes, in_channels, image_size = 10, 1, 28
-    mean, deviation = DATASETS["MNIST5k"].mean, DATASETS["MNIST5k"].deviation
+    num_classes, in_channels, image_size, mean, deviation = DATASETS["MNIST5k"].facts
 
     def load(self) -> Arrays:
         """The images and labels of the fixed split; `root` is not read."""
@@ -51,8 +49,7 @@ class CIFAR10(ImageDataModule):
         32
     """
 
-    num_classes, in_channels, image_size = 10, 3, 32
-    mean, deviation = DATASETS["CIFAR10"].mean, DATASETS["CIFAR10"].deviation
+    num_classes, in_channels, image_size, mean, deviation = DATASETS["CIFAR10"].facts
 
     def load(self) -> Arrays:
         """Mapped from the prepared files."""
@@ -67,8 +64,7 @@ class CIFAR100(ImageDataModule):
         100
     """
 
-    num_classes, in_channels, image_size = 100, 3, 32
-    mean, deviation = DATASETS["CIFAR100"].mean, DATASETS["CIFAR100"].deviation
+    num_classes, in_channels, image_size, mean, deviation = DATASETS["CIFAR100"].facts
 
     def load(self) -> Arrays:
         """Mapped from the prepared files."""
