@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from repro.figures.panels import Kind, Panel, Trace, draw_panels, note_line
 from repro.figures.source import RunRecords
-from repro.figures.style import looks, styled, title
+from repro.figures.style import looks, title
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import SINGULAR, at_end
 
@@ -69,8 +69,7 @@ def _draw(panels: Sequence[Panel], *, width: float) -> Figure:
     shares = any(trace.kind == "faint" for panel in panels for trace in panel.traces)
     notes = [note_line("thin: perfectly singular (σmin/σmax ≤ 1e-12)", lw=0.9, alpha=0.7)] if shares else []
     labels = dict.fromkeys(trace.label for panel in panels for trace in panel.traces)
-    with styled():
-        return draw_panels(panels, looks(labels), size=(max(8.5, width * len(panels)), 4.8), notes=notes)
+    return draw_panels(panels, looks(labels), size=(max(8.5, width * len(panels)), 4.8), notes=notes)
 
 
 def _accuracy(runs: Runs, **axes: Any) -> Panel:

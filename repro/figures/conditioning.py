@@ -26,6 +26,7 @@ from repro.figures.ticks import label_decades, label_evenly
 from repro.measurements import MEASUREMENTS, kappa
 
 
+@styled()
 def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     """κ by layer (rows) and time of measurement (columns), one panel a label: of several seeds the first.
 
@@ -42,38 +43,35 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     tables = first_of_each(runs, measured)
     low, high = finite_range(table["kappa"].to_numpy(float) for table in tables.values()) or (1.0, 10.0)
     norm = LogNorm(low, high)
-    with styled():
-        across = min(3, len(tables))
-        rows = -(-len(tables) // across)
-        figure = AnsweringFigure(figsize=(1.6 + 3.6 * max(2, across), 1.0 + 4.8 * rows))
-        grid = figure.subplots(rows, across, sharey=True, squeeze=False)
-        panels, unused = grid.flat[: len(tables)], grid.flat[len(tables) :]
-        titles = {label: textwrap.wrap(title(label), 30) for label in tables}
-        seen: set[str] = set()
-        for axes, (label, table) in zip(panels, tables.items(), strict=True):
-            seen |= _map(axes, table, norm)
-            axes.set_title("\n".join(titles[label]), y=1)
-            axes.set_xlabel("step (above), in epoch")
-        for axes in grid[:, 0]:
-            axes.set_ylabel("layer, from the input")
-            label_evenly(axes.yaxis)
-        entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
-        above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1
-        titled = TITLE * max(map(len, titles.values()))
-        covered = place_grid(figure, grid, above=above + titled, between=titled, right=1.15)
-        for axes in unused:
-            axes.remove()
-        wide = figure.get_size_inches()[0]
-        beside = figure.add_axes((covered.x1 + 0.2 / wide, covered.y0, 0.18 / wide, covered.height))
-        bar = figure.colorbar(panels[0].images[0], cax=beside, label=KAPPA)
-        label_decades(bar.ax.yaxis)
-        bar.ax.yaxis.set_minor_locator(NullLocator())
-        bar.outline.set_visible(False)
-        asked = [
-            (title(label), _series(axes, label, tables[label])) for axes, label in zip(panels, tables, strict=True)
-        ]
-        figure.answers = answers(figure, looks(tables), asked, reach=_REACH)
-        return figure
+    across = min(3, len(tables))
+    rows = -(-len(tables) // across)
+    figure = AnsweringFigure(figsize=(1.6 + 3.6 * max(2, across), 1.0 + 4.8 * rows))
+    grid = figure.subplots(rows, across, sharey=True, squeeze=False)
+    panels, unused = grid.flat[: len(tables)], grid.flat[len(tables) :]
+    titles = {label: textwrap.wrap(title(label), 30) for label in tables}
+    seen: set[str] = set()
+    for axes, (label, table) in zip(panels, tables.items(), strict=True):
+        seen |= _map(axes, table, norm)
+        axes.set_title("\n".join(titles[label]), y=1)
+        axes.set_xlabel("step (above), in epoch")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("layer, from the input")
+        label_evenly(axes.yaxis)
+    entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
+    above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1
+    titled = TITLE * max(map(len, titles.values()))
+    covered = place_grid(figure, grid, above=above + titled, between=titled, right=1.15)
+    for axes in unused:
+        axes.remove()
+    wide = figure.get_size_inches()[0]
+    beside = figure.add_axes((covered.x1 + 0.2 / wide, covered.y0, 0.18 / wide, covered.height))
+    bar = figure.colorbar(panels[0].images[0], cax=beside, label=KAPPA)
+    label_decades(bar.ax.yaxis)
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.outline.set_visible(False)
+    asked = [(title(label), _series(axes, label, tables[label])) for axes, label in zip(panels, tables, strict=True)]
+    figure.answers = answers(figure, looks(tables), asked, reach=_REACH)
+    return figure
 
 
 def _series(axes: Axes, label: str, table: pd.DataFrame) -> list[Series]:

@@ -41,6 +41,7 @@ def _table(run: RunRecords, kind: str) -> pd.DataFrame | None:
     return wide if len(wide) else None
 
 
+@styled()
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     """Percentiles of a kind in `KINDS` against step: a column a network (its first seed), a row a chosen layer."""
     tables = first_of_each(runs, lambda run: _table(run, kind))
@@ -50,38 +51,35 @@ def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     blocks = -(-len(cells) // across)
     threshold = _threshold(tables.values())
     look = looks(run.label for run in runs)
-    with styled():
-        figure = AnsweringFigure(
-            figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained"
-        )
-        grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
-        for axes in grid.flat:
-            axes.set_axis_off()
-        places: dict[tuple[str, Any], Axes] = {}
-        for number, (label, layers) in enumerate(cells.items()):
-            block, column = divmod(number, across)
-            for row, layer in enumerate(layers):
-                axes = grid[block * depth + row, column]
-                axes.set_axis_on()
-                places[label, layer] = axes
-                _cell(axes, tables[label].loc[layer], look[label].color, threshold)
-                axes.set_title("\n".join([*textwrap.wrap(title(label), 30), f"layer {layer}"]))
-                if row == len(layers) - 1:
-                    axes.set_xlabel("step")
-                if column == 0:
-                    axes.set_ylabel(KINDS[kind])
-        columns = 6 if across > 2 else 3
-        legend = _legend(broken=any(_broken(table).any() for table in tables.values()))
-        entries = [handle for column in range(columns) for handle in legend[column::columns]]  # reads row by row
-        figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
-        freeze_layout(figure)
-        asked = [
-            (f"{title(label)}, layer {layer}", [_series(axes, label, tables[label].loc[layer])])
-            for (label, layer), axes in places.items()
-            if "p50" in tables[label]
-        ]
-        figure.answers = answers(figure, {label: look[label] for label in tables}, asked)
-        return figure
+    figure = AnsweringFigure(figsize=(1.2 + 3.7 * max(across, 1.6), 1.1 + 2.7 * depth * blocks), layout="constrained")
+    grid = figure.subplots(depth * blocks, across, squeeze=False, sharey="row")
+    for axes in grid.flat:
+        axes.set_axis_off()
+    places: dict[tuple[str, Any], Axes] = {}
+    for turn, (label, layers) in enumerate(cells.items()):
+        block, column = divmod(turn, across)
+        for row, layer in enumerate(layers):
+            axes = grid[block * depth + row, column]
+            axes.set_axis_on()
+            places[label, layer] = axes
+            _cell(axes, tables[label].loc[layer], look[label].color, threshold)
+            axes.set_title("\n".join([*textwrap.wrap(title(label), 30), f"layer {layer}"]))
+            if row == len(layers) - 1:
+                axes.set_xlabel("step")
+            if column == 0:
+                axes.set_ylabel(KINDS[kind])
+    columns = 6 if across > 2 else 3
+    legend = _legend(broken=any(_broken(table).any() for table in tables.values()))
+    entries = [handle for column in range(columns) for handle in legend[column::columns]]  # reads row by row
+    figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=1.8, columnspacing=1.2)
+    freeze_layout(figure)
+    asked = [
+        (f"{title(label)}, layer {layer}", [_series(axes, label, tables[label].loc[layer])])
+        for (label, layer), axes in places.items()
+        if "p50" in tables[label]
+    ]
+    figure.answers = answers(figure, {label: look[label] for label in tables}, asked)
+    return figure
 
 
 def _series(axes: Axes, label: str, table: pd.DataFrame) -> Series:

@@ -31,31 +31,31 @@ class Outcomes:
     """Up to which value a run is said to train; dotted."""
 
 
+@styled()
 def forecast(panels: Sequence[Outcomes]) -> Figure:
     """A panel for each reading: the accuracy that runs came to above chance, against the reading; infinite at the edge.
 
     Values that span more than two decades stand on a logarithmic axis.
     """
     look = looks(family for panel in panels for family in panel.families)
-    with styled():
-        figure = Figure(figsize=(max(8.5, 5.2 * len(panels)), 4.8), layout="constrained")
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            finite = [value for value in panel.values if abs(value) <= _MOST]
-            wide = min(finite, default=0) > 0 and max(finite) / min(finite) > 100
-            edge = _edge(panel.values, finite, wide=wide)
-            for family in dict.fromkeys(panel.families):
-                own = [place for place, other in enumerate(panel.families) if other == family]
-                x = [panel.values[place] if abs(panel.values[place]) <= _MOST else edge for place in own]
-                y = [100 * panel.scores[place] for place in own]
-                (marks,) = axes.plot(x, y, linestyle="none", marker=look[family].marker, color=look[family].color)
-                marks.set(label=family, markersize=8, alpha=0.8, gid=f"runs-{family}")
-            if wide:
-                axes.set_xscale("log")
-                label_decades(axes.xaxis)
-            axes.set(title=panel.title, xlabel=panel.reading, ylabel="accuracy above chance (%)", ylim=(-4, 104))
-            _marked(axes, panel, edge)
-        figure.axes[0].legend(loc="best", fontsize=10)
-        return freeze_layout(figure)
+    figure = Figure(figsize=(max(8.5, 5.2 * len(panels)), 4.8), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        finite = [value for value in panel.values if abs(value) <= _MOST]
+        wide = min(finite, default=0) > 0 and max(finite) / min(finite) > 100
+        edge = _edge(panel.values, finite, wide=wide)
+        for family in dict.fromkeys(panel.families):
+            own = [place for place, other in enumerate(panel.families) if other == family]
+            x = [panel.values[place] if abs(panel.values[place]) <= _MOST else edge for place in own]
+            y = [100 * panel.scores[place] for place in own]
+            (marks,) = axes.plot(x, y, linestyle="none", marker=look[family].marker, color=look[family].color)
+            marks.set(label=family, markersize=8, alpha=0.8, gid=f"runs-{family}")
+        if wide:
+            axes.set_xscale("log")
+            label_decades(axes.xaxis)
+        axes.set(title=panel.title, xlabel=panel.reading, ylabel="accuracy above chance (%)", ylim=(-4, 104))
+        _marked(axes, panel, edge)
+    figure.axes[0].legend(loc="best", fontsize=10)
+    return freeze_layout(figure)
 
 
 def _edge(values: Sequence[float], finite: Sequence[float], *, wide: bool) -> float:

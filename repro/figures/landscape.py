@@ -22,30 +22,30 @@ _FLOOR = 1e-8
 _WORDS = {"random": "random directions", "filter": "filter-normalised directions", "pca": "principal directions"}
 
 
+@styled()
 def surfaces(shown: Sequence[Surface]) -> Figure:
     """A row for each surface, under one scale of colours for the loss: heat map with contours, errors, 3-D.
 
     Points that were not computed, and losses that are not finite, stay blank.
     """
     norm, of_errors = _norm(shown), _of_errors(shown)
-    with styled():
-        figure = Figure(figsize=(13.5, 4.5 * len(shown)), layout="constrained")
-        grid = figure.add_gridspec(len(shown), 3, width_ratios=[1, 1, 1.15])
-        maps, wrong = [], []
-        for row, surface in enumerate(shown):
-            heat = figure.add_subplot(grid[row, 0])
-            _heat(heat, surface, norm)
-            maps.append(heat)
-            errors = figure.add_subplot(grid[row, 1])
-            _errors(errors, surface, of_errors)
-            wrong.append(errors)
-            _space(figure.add_subplot(grid[row, 2], projection="3d"), surface, norm)
-        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=maps, label="mean loss", shrink=0.75, pad=0.02)
-        label_decades(bar.ax.yaxis)
-        percent = ScalarMappable(of_errors, "magma")
-        bar = figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
-        bar.ax.yaxis.set_major_formatter(number)
-        return freeze_layout(figure)
+    figure = Figure(figsize=(13.5, 4.5 * len(shown)), layout="constrained")
+    grid = figure.add_gridspec(len(shown), 3, width_ratios=[1, 1, 1.15])
+    maps, wrong = [], []
+    for row, surface in enumerate(shown):
+        heat = figure.add_subplot(grid[row, 0])
+        _heat(heat, surface, norm)
+        maps.append(heat)
+        errors = figure.add_subplot(grid[row, 1])
+        _errors(errors, surface, of_errors)
+        wrong.append(errors)
+        _space(figure.add_subplot(grid[row, 2], projection="3d"), surface, norm)
+    bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=maps, label="mean loss", shrink=0.75, pad=0.02)
+    label_decades(bar.ax.yaxis)
+    percent = ScalarMappable(of_errors, "magma")
+    bar = figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
+    bar.ax.yaxis.set_major_formatter(number)
+    return freeze_layout(figure)
 
 
 def _norm(shown: Sequence[Surface]) -> LogNorm:

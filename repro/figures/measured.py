@@ -12,7 +12,7 @@ from matplotlib.patheffects import Stroke
 from repro.figures.panels import Kind, Panel, Trace, coincides, draw_panels, finite_range, note_line
 from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
-from repro.figures.style import MUTED, PAPER, looks, styled
+from repro.figures.style import MUTED, PAPER, looks
 from repro.importing import load
 from repro.measurements.description import FigureSpec, Measurement, PanelSpec
 from repro.measurements.kappa import FINITE, OVER, PERFECTLY, SINGULAR, Kappa
@@ -60,8 +60,7 @@ def draw(runs: Runs, measurement: Measurement, figure: FigureSpec) -> Figure:
     by_layer = any(isinstance(panel, Kappa) or panel.against == "layer" for panel in figure.panels)
     size = (max(11.5, 4.2 * len(panels)), 5.0) if len(panels) > 1 else (8.5, 4.8)
     notes = [*(_when(panels) if by_layer else ()), *_marks(trace for _, traces in kappas for trace in traces)]
-    with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=size, notes=notes)
+    return draw_panels(panels, looks(run.label for run in runs), size=size, notes=notes)
 
 
 def _when(panels: Sequence[Panel]) -> list[Any]:

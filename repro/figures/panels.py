@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from repro.figures.placing import TITLE, Stack, legend_above, place
-from repro.figures.style import BAND, INK, MUTED, PAPER, Look, title
+from repro.figures.style import BAND, INK, MUTED, PAPER, Look, styled, title
 from repro.figures.ticks import label_decades, label_evenly, mark_minor_ticks, number, whole
 
 Kind = Literal["line", "faint", "points"]
@@ -81,6 +81,7 @@ class PanelFigure(Figure):
     """The labels of all traces; what is drawn of one has the label in its gid, between what it is and when."""
 
 
+@styled()
 def draw_panels(
     panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Line2D] = ()
 ) -> Figure:

@@ -36,6 +36,7 @@ def of_runs(runs: Sequence[RunRecords], measurement: str) -> Figure:
     return spectrum(first, measurement, mode)
 
 
+@styled()
 def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *, times: int = 4) -> Figure:
     """σ over the layer's largest as colour: layers to the right, their singular values downwards; a row a run.
 
@@ -45,21 +46,20 @@ def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *
     tables = {label: _of(table, measurement, mode) for label, table in spectra.items()}
     shown = {label: _some(sorted(set(table["step"].tolist())), times) for label, table in tables.items()}
     across = max(map(len, shown.values()))
-    with styled():
-        figure = Figure(figsize=(1.8 + 3.4 * max(across, 2), 0.6 + 3.8 * len(tables)), layout="constrained")
-        grid = figure.subplots(len(tables), across, sharey=True, squeeze=False)
-        for row, (label, table) in zip(grid, tables.items(), strict=True):
-            for axes, step in zip(row, shown[label], strict=False):
-                image = _draw(axes, table[table["step"] == step].sort_values("layer"))
-                axes.set_title(f"{title(label)}, step {step:,}")
-            for axes in row[len(shown[label]) :]:
-                axes.remove()
-            row[0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
-        figure.suptitle(", ".join(filter(None, [measurement, mode])))
-        bar = figure.colorbar(image, ax=list(figure.axes), label="σ / σmax", extend="min")
-        label_decades(bar.ax.yaxis)
-        bar.ax.yaxis.set_minor_locator(NullLocator())
-        return freeze_layout(figure)
+    figure = Figure(figsize=(1.8 + 3.4 * max(across, 2), 0.6 + 3.8 * len(tables)), layout="constrained")
+    grid = figure.subplots(len(tables), across, sharey=True, squeeze=False)
+    for row, (label, table) in zip(grid, tables.items(), strict=True):
+        for axes, step in zip(row, shown[label], strict=False):
+            image = _draw(axes, table[table["step"] == step].sort_values("layer"))
+            axes.set_title(f"{title(label)}, step {step:,}")
+        for axes in row[len(shown[label]) :]:
+            axes.remove()
+        row[0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
+    figure.suptitle(", ".join(filter(None, [measurement, mode])))
+    bar = figure.colorbar(image, ax=list(figure.axes), label="σ / σmax", extend="min")
+    label_decades(bar.ax.yaxis)
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    return freeze_layout(figure)
 
 
 def _of(spectra: pd.DataFrame, measurement: str, mode: str | None = None) -> pd.DataFrame:

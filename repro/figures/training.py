@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from repro.figures.panels import DOTTED, Panel, Trace, draw_panels, note_line
 from repro.figures.seeds import pooled
 from repro.figures.source import RunRecords
-from repro.figures.style import INK, looks, styled
+from repro.figures.style import INK, looks
 from repro.measurements import kappa
 
 _POINTS = 300
@@ -91,8 +91,7 @@ def training_curves(runs: Sequence[RunRecords]) -> Figure:
     notes += [note_line("mark: held-out data", linestyle="none", marker="o")] if "points" in kinds else []
     if chance:
         notes.append(note_line("dotted: chance", lw=1.2, linestyle=DOTTED, color=INK))
-    with styled():
-        return draw_panels(panels, looks(run.label for run in runs), size=(4.0 * len(panels), 4.6), notes=notes)
+    return draw_panels(panels, looks(run.label for run in runs), size=(4.0 * len(panels), 4.6), notes=notes)
 
 
 def has_first_layer(runs: Sequence[RunRecords]) -> bool:
@@ -114,5 +113,4 @@ def first_layer(runs: Sequence[RunRecords]) -> Figure:
         x_scale="symlog",
         strips={"infinite": "∞", "non-finite": "non-finite entries"},
     )
-    with styled():
-        return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.6))
+    return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.6))

@@ -93,14 +93,13 @@ def sections(kept: Path) -> list[str]:
 def draw(result: Result) -> list[Figure]:
     """A result's figures: its rows of panels."""
     from repro.figures.panels import draw_panels
-    from repro.figures.style import looks, styled
+    from repro.figures.style import looks
 
     figures = []
     for panels in result.figures:
         labels = (trace.label for panel in panels for trace in panel.traces)
         width = {1: 8.5, 2: 11.5}.get(len(panels), 13.5)
-        with styled():
-            figures.append(draw_panels(panels, looks(labels), size=(width, 4.9)))
+        figures.append(draw_panels(panels, looks(labels), size=(width, 4.9)))
     return figures
 
 
