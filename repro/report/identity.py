@@ -82,6 +82,9 @@ def _of_files(paths: Sequence[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         if path.is_file():
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError as error:  # said where it is read
+                content = repr(error).encode()
             digest.update(f"{path.name} {len(content)} ".encode() + content)
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from repro.config import load
 from repro.data.registry import DATASETS
-from repro.errors import UserError
+from repro.errors import Damaged, UserError
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end, first_layer_growth
 from repro.measurements.quantities import TRAINS
@@ -65,22 +65,27 @@ class Forecast:
     """Of the runs that train, the share that are said to."""
 
 
-def cases(folders: Sequence[Path]) -> list[Case]:
-    """Every ended run below some folders that was measured before training; one that lies in several counts once.
+def cases(folders: Sequence[Path]) -> tuple[list[Case], list[str]]:
+    """Every ended run below some folders that was measured before training, and what of these cannot be read.
+
+    A run that lies in several folders counts once.
 
     Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
     nothing.
     """
     found: dict[str, Case] = {}
+    damage: list[str] = []
     for run in find_runs(folders):
         if re.search(r"\.\d+$", run.name) or run.study.endswith("-smoke"):
             continue
         try:
             if run.ended and run.name not in found and (case := _case(run)) is not None:
                 found[run.name] = case
-        except UserError:  # damaged, or of another version: said where it is looked at itself
+        except Damaged as error:
+            damage.append(str(error))
+        except UserError:  # of another version
             continue
-    return list(found.values())
+    return list(found.values()), damage
 
 
 def _case(run: RunDirectory) -> Case | None:
