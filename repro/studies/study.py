@@ -20,7 +20,7 @@ from typing import Any
 
 from repro.config import Config, configurations, determining, flatten, from_mapping, read_yaml
 from repro.errors import UserError, unknown
-from repro.networks.external import note_left_out, untaken
+from repro.networks.external import left_out
 from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
 from repro.studies import claims
@@ -187,18 +187,10 @@ class Study(Description):
                 if fnmatchcase(label, adjustment.cells):
                     combined |= flatten(adjustment.settings, source=f"{source}, cells {adjustment.cells}")
                     own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
-            yield label, _without_untaken(combined, shared), own_seeds
-
-
-def _without_untaken(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without what the base says of its own network and a cell's, which is from elsewhere, does not take."""
-    name = str(settings.get("model.network", ""))
-    if name == base.get("model.network"):
-        return dict(settings)
-    left_out = [key for key in untaken(name, base) if settings[key] == base[key]]
-    if left_out:
-        note_left_out(name, ", ".join(f"{key.removeprefix('model.')} {base[key]}" for key in left_out))
-    return {key: value for key, value in settings.items() if key not in left_out}
+            if (name := str(combined.get("model.network", ""))) != shared.get("model.network"):
+                for key in left_out(name, {key: value for key, value in shared.items() if combined[key] == value}):
+                    del combined[key]
+            yield label, combined, own_seeds
 
 
 def require_once(values: Sequence[object], what: str) -> None:
