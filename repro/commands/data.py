@@ -84,6 +84,7 @@ def _show(request: _Show) -> int:
     fingerprint(request.name, request.root)
     import torch
 
+    from repro.figures import to_png
     from repro.figures.images import grid, pixels
 
     rows, facts = [], ""

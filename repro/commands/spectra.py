@@ -47,6 +47,7 @@ parser = partial(
 
 
 def _write(path: Path, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
+    from repro.figures import to_svg
     from repro.figures.spectrum import spectrum
     from repro.report.folder import put
 
