@@ -16,7 +16,7 @@ from tqdm import tqdm
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
 from repro.commands.subject import device_named, restored
 from repro.config import Config
-from repro.errors import UserError, refusing
+from repro.errors import UserError
 from repro.machine import number
 from repro.records import RunDirectory
 from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
@@ -210,12 +210,11 @@ def _plane(
 
 
 def _draw(record: SurfaceRecord, label: str) -> None:
-    from repro.figures import landscape, save
+    from repro.figures import landscape, to_png, to_svg
+    from repro.report.folder import put
 
     surface = record.read(label)
     figure = landscape.surfaces([surface])
-    with refusing(f"cannot write to '{record.path}'", "name another folder with --out"):
-        for ending in ("png", "svg"):
-            save(figure, record.path / f"surface.{ending}")
+    put({"surface.png": to_png(figure), "surface.svg": to_svg(figure).encode()}, record.path)
     middle = surface.loss[len(surface.at) // 2, len(surface.at) // 2]
     print(f"loss {middle:.4g} in the middle, up to {surface.loss.max():.4g}: {record.path}/surface.png, surface.svg")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from repro.commands.options import Action, command_parser, option
 from repro.commands.subject import Target
 from repro.config import MeasureConfig, docs
-from repro.errors import refusing
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.kappa import BEYOND, FINITE, NON_FINITE, OVER, PERFECTLY, SINGULAR
 from repro.measurements.registry import listing
@@ -100,23 +99,22 @@ parser = partial(command_parser, examples=EXAMPLES, actions=Action(Measure, main
 def _write(
     out: Path, label: str, frame: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
 ) -> None:
-    from repro.figures import RunRecords, draw_measurements, save
-    from repro.records import dump_json, write_csv
+    from repro.figures import RunRecords, draw_measurements, to_png, to_svg
+    from repro.records import dump_json, to_csv
     from repro.records.environment import environment
+    from repro.report.folder import put
 
     drawn = draw_measurements([RunRecords.of_readings(label, frame)])
-    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            for ending in ("png", "svg"):
-                save(figure, out / "figures" / f"{name}.{ending}")
-        for name, records in lines.items():
-            (out / name).unlink(missing_ok=True)
-            if records:
-                (out / name).write_text("".join(dump_json(line) + "\n" for line in records), encoding="utf-8")
-        write_csv(frame, out / "readings.csv")
-        about = json.dumps({**environment(), **facts}, indent=1, default=str)
-        (out / "measured.json").write_text(about + "\n", encoding="utf-8")
+    files = {f"figures/{name}.png": to_png(figure) for name, figure in drawn.items()}
+    files |= {f"figures/{name}.svg": to_svg(figure).encode() for name, figure in drawn.items()}
+    for name, records in lines.items():
+        if records:
+            files[name] = "".join(dump_json(line) + "\n" for line in records).encode()
+    files["readings.csv"] = to_csv(frame).encode()
+    files["measured.json"] = (json.dumps({**environment(), **facts}, indent=1, default=str) + "\n").encode()
+    put(files, out)
+    for name in lines.keys() - files.keys():  # of an earlier measurement
+        (out / name).unlink(missing_ok=True)
 
 
 def _summary(frame: pd.DataFrame) -> str:

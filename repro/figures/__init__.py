@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from repro.figures import against, conditioning, distributions, landscape, measured, spectrum, style, training
 from repro.figures.asked import asked
 from repro.figures.source import DRAWN, RunRecords, first_of_each
-from repro.figures.style import save, to_png, to_svg
+from repro.figures.style import to_png, to_svg
 from repro.measurements.registry import figure_specs
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "draw_one",
     "landscape",
     "names",
-    "save",
     "style",
     "to_png",
     "to_svg",

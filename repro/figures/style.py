@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import matplotlib as mpl
@@ -158,8 +157,3 @@ def to_png(figure: Figure, *, dpi: int = 200) -> bytes:
     with styled(), lettered(figure):
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def save(figure: Figure, path: Path, *, dpi: int = 200) -> None:
-    """Write the figure to a file, as its ending says: .svg or .png."""
-    path.write_bytes(to_png(figure, dpi=dpi) if path.suffix == ".png" else to_svg(figure).encode())

@@ -117,7 +117,7 @@ def _run(request: Run, command: str) -> list[StudyCell]:
     require_useful(request.budget, cells)
     if study.runs_of is None:
         manifest.write(folder, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
-    missing = [run for run in runs if request.again or not run.ended]
+    missing = [run for run in runs if request.again or not run.has_result]
     jobs = request.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         ordered = longest_first(request)
