@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import errno
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from repro.text import printable
+from repro.text import printable, say
 
 
 class UserError(Exception):
@@ -34,7 +33,7 @@ def leave_out(damage: object) -> None:
     """Say, once, in a line what cannot be read and is left out: the command goes on, and ends with status 2."""
     if (line := printable(str(damage))) not in _LEFT_OUT:
         _LEFT_OUT[line] = None
-        print(f"repro: {line}", file=sys.stderr)
+        say(line)
 
 
 @contextmanager
