@@ -261,7 +261,7 @@ class Probe:
                 self.leave_out(_OTHER, layer)
 
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
-        with preserve_state(self.network), torch.enable_grad(), parametrize.cached():
+        with preserve_state(self.network, self.objective, self.output), torch.enable_grad(), parametrize.cached():
             self.network.train()
             yield self.loss(self.run(read=read, write=write, error=error, multiply=keep))
         self._acted.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,14 @@ def held(module: nn.Module) -> list[tuple[str, object]]:
     return [*module._parameters.items(), *module._buffers.items(), *vars(module).items()]
 
 
-def is_of(kind: type, *packages: str) -> bool:
-    """Whether a class comes from one of these packages."""
+def is_of(kind: Any, *packages: str) -> bool:
+    """Whether a class or function comes from one of these packages."""
     return any(f"{kind.__module__}.".startswith(f"{package}.") for package in packages)
 
 
-def sharded(network: nn.Module) -> bool:
+def sharded(modules: Iterable[nn.Module]) -> bool:
     """Whether FSDP is at work, which puts other parameters, or other numbers, in the place of a module's own."""
-    return any(is_of(type(module), "torch.distributed") for module in network.modules())
+    return any(is_of(type(module), "torch.distributed") for module in modules)
 
 
 class Parameters:
@@ -47,7 +48,7 @@ class Parameters:
         modules = dict(network.named_modules(remove_duplicate=False))
         self.names: dict[int, list[str]] = {}
         """Names of each, by its identity."""
-        self.sharded = sharded(network)
+        self.sharded = sharded(modules.values())
         self._told: dict[str, str] = {}
         self._sizes: dict[int, int] = {}
         for name, parameter in given.items():
