@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from repro.config import Config, from_mapping, load, to_yaml
 from repro.errors import UserError, unknown
 from repro.measurements import CHOSEN, DEFAULT, check, table, take
+from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
 from repro.networks.passing import Inputs
@@ -45,6 +46,7 @@ class Watch:
         measurements: Names in `repro.measurements.MEASUREMENTS`.
         held_out: The same number of inputs that are not trained on. Needed for amplification.
         optimizer: The network's optimiser. Needed for updates.
+        clip: What your loop does to gradients before a step; see `repro.measurements.take`.
         output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
         loss: A function of that output and the labels. Default: the mean cross-entropy.
         layers: Layers for distributions and curvature, from 1, or from the end if negative.
@@ -73,6 +75,7 @@ class Watch:
         measurements: Sequence[str] = DEFAULT,
         held_out: Inputs = None,
         optimizer: Optimizer | None = None,
+        clip: Clip | None = None,
         output: Pick = None,
         loss: Loss | None = None,
         layers: Sequence[int] = CHOSEN,
@@ -83,7 +86,7 @@ class Watch:
             raise UserError(f"network is a {type(network).__name__}; allowed: a torch.nn.Module")
         self.network, self.inputs, self.labels = network, inputs, labels
         self._options: dict[str, Any] = {"measurements": tuple(measurements), "held_out": held_out, "loss": loss}
-        self._options |= {"optimizer": optimizer, "output": output, "layers": tuple(layers), "mode": mode}
+        self._options |= {"optimizer": optimizer, "clip": clip, "output": output, "layers": tuple(layers), "mode": mode}
         path = Path(directory)
         self.run = RunDirectory.prepare(path, to_yaml(_described(network, path)))
         if load(self.run.config_path).model.network != type(network).__name__:

@@ -14,6 +14,7 @@ from repro.data import ImageData
 from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, named, table, take
+from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import Survey, survey
 from repro.networks.nested import mapped
@@ -21,7 +22,7 @@ from repro.networks.passing import Inputs
 from repro.records import RunDirectory
 from repro.tracking.charts import Charts, summary
 from repro.tracking.record_logger import RecordLogger
-from repro.training.subject import loss_of, network_of, optimizer_of
+from repro.training.subject import clipping_of, clips_itself, loss_of, network_of, optimizer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,7 @@ class MeasureCallback(Callback):
         network: Name of the module's attribute to measure, such as ``generator`` or ``model.encoder``.
         output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
         loss: A function of that output and the labels. Default: the module's own, or else the mean cross-entropy.
+        clip: What the training does to gradients before a step; see `repro.measurements.take`. Default: the Trainer's.
         measurements: Names in `repro.measurements.MEASUREMENTS`.
         held_out: The same number of inputs that are not trained on. Needed for amplification.
         every_n_epochs: Measure after every n-th epoch; the end of the training is always measured.
@@ -104,6 +106,7 @@ class MeasureCallback(Callback):
         network: str | None = None,
         output: Pick = None,
         loss: Loss | None = None,
+        clip: Clip | None = None,
         measurements: Sequence[str] = DEFAULT,
         held_out: Inputs = None,
         every_n_epochs: int = 1,
@@ -118,6 +121,7 @@ class MeasureCallback(Callback):
         often = every_n_steps or {}
         self.every_n_steps = dict(zip(named(often), often.values(), strict=True))
         self.inputs, self.labels, self.held_out = inputs, labels, held_out
+        self.clip = clip
         self.network, self.output, self.loss = network, output, loss
         self.measurements = named(measurements)
         self.every_n_epochs = every_n_epochs
@@ -221,6 +225,7 @@ class MeasureCallback(Callback):
             self._known = survey(network, inputs)
             if trainer.is_global_zero:
                 of = f"; gradients are of {whose}" if labels is not None else ""
+                of += "; updates are without its own clipping" if clips_itself(pl_module) and self.clip is None else ""
                 print(f"repro: {self._known.seen.line}{of}", file=sys.stderr)
         readings = take(
             network,
@@ -230,6 +235,7 @@ class MeasureCallback(Callback):
             loss=loss,
             held_out=held_out,
             optimizer=optimizer_of(trainer, network) if "updates" in names else None,
+            clip=self.clip or clipping_of(trainer, pl_module),
             measurements=names,
             layers=self.layers,
             mode=self.mode,

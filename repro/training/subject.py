@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from repro.errors import UserError
+from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss
 
 _LOSSES = ("criterion", "loss_fn", "loss_function", "loss_func", "loss")
@@ -55,6 +56,20 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
         if isinstance(loss, nn.Module) or (callable(loss) and name in vars(module)):  # no method of the module's
             return loss, f"{kind}.{name} ({getattr(loss, '__name__', type(loss).__name__)})"
     return None, "the cross-entropy of what the network returns (pass loss= for another)"
+
+
+def clipping_of(trainer: Trainer, module: LightningModule) -> Clip | None:
+    """What the Trainer does to gradients before a step; None where that is nothing, or the module's own."""
+    limit, kind = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
+    if not limit or clips_itself(module):
+        return None
+    clip = nn.utils.clip_grad_value_ if kind == "value" else nn.utils.clip_grad_norm_
+    return lambda parameters: clip(parameters, float(limit))
+
+
+def clips_itself(module: LightningModule) -> bool:
+    """Whether a module clips its gradients in a way of its own."""
+    return type(module).configure_gradient_clipping is not LightningModule.configure_gradient_clipping
 
 
 def optimizer_of(trainer: Trainer, network: nn.Module) -> Optimizer | None:

@@ -132,6 +132,28 @@ def test_updates_are_those_of_their_optimiser() -> None:
     assert not math.isclose(by_step[8, "updates"], 0.1 * by_step[8, "gradients"], rel_tol=1e-3)
 
 
+class ClipsItself(Theirs):
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["norm", "value", None])
+def test_updates_are_clipped_as_the_trainer_clips(kind: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    limit, module = (1e-2, Theirs()) if kind else (None, ClipsItself())
+    callback = repro.MeasureCallback(IMAGES[:12], LABELS[:12], measurements=["updates"])
+    twin = copy.deepcopy(module)
+    trained(callback, module=module, epochs=1, gradient_clip_val=limit, gradient_clip_algorithm=kind)
+    F.cross_entropy(twin.train()(IMAGES[:12]), LABELS[:12]).backward()
+    if kind == "norm":
+        nn.utils.clip_grad_norm_(twin.parameters(), 1e-2)
+    elif kind == "value":
+        nn.utils.clip_grad_value_(twin.parameters(), 1e-2)
+    rows = callback.table().query("step == 0 and name == 'head' and mode == 'output' and quantity == 'sigma_max'")
+    expected = 0.1 * torch.linalg.matrix_norm(twin.head.weight.grad, 2).item()
+    assert rows["value"].item() == pytest.approx(expected, rel=1e-5)
+    assert ("updates are without its own clipping" in capsys.readouterr().err) == (kind is None)
+
+
 def test_their_logger_gets_numbers_to_plot(tmp_path: Path) -> None:
     callback = repro.MeasureCallback(IMAGES[:12])
     trained(callback, logger=CSVLogger(tmp_path, name="", version=""))

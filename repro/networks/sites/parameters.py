@@ -56,7 +56,7 @@ class Parameters:
             self._told[clean(name)] = _plain(modules, name)
             self._sizes.setdefault(id(parameter), parameter.numel())
         self._by_size = sorted(self._sizes, key=lambda number: -self._sizes[number])
-        self._places = {id(parameter): _address(parameter) for parameter in given.values()}
+        self._places = {id(parameter): address(parameter) for parameter in given.values()}
 
     def __contains__(self, tensor: Tensor) -> bool:
         return id(tensor) in self.names
@@ -64,7 +64,7 @@ class Parameters:
     def lies(self, number: int, tensor: Tensor) -> bool:
         """Whether a tensor lies where the parameter with this identity does."""
         place = self._places.get(number)
-        return place is not None and place == _address(tensor)
+        return place is not None and place == address(tensor)
 
     def numbers(self, sources: Iterable[int]) -> int:
         """How many numbers the parameters with these identities hold."""
@@ -107,8 +107,8 @@ class Parameters:
         return None
 
 
-def _address(tensor: Tensor) -> int | None:
-    """Where a tensor's numbers lie; None for one without storage of its own: sparse, or sharded by FSDP."""
+def address(tensor: Tensor) -> int | None:
+    """Where a tensor's storage lies; None for one without storage of its own: sparse, or sharded by FSDP."""
     try:
         return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else None
     except (RuntimeError, NotImplementedError):
