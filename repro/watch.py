@@ -18,7 +18,7 @@ from repro.errors import UserError, unknown
 from repro.measurements import CHOSEN, DEFAULT, check, table, take
 from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
-from repro.networks.layers import Survey, survey
+from repro.networks.layers import survey
 from repro.networks.passing import Inputs
 from repro.records import ENDED, RunDirectory, environment
 from repro.text import unseen
@@ -95,7 +95,7 @@ class Watch:
         self._held = ExitStack()
         self._held.enter_context(self.run.lock())
         self._record = RecordLogger(self.run)
-        self._known: Survey | None = None
+        self._told = ""
         parameters = sum(parameter.numel() for parameter in network.parameters())
         self.run.add_life({**environment(), "parameters": parameters})
         self.run.update_state(status="running")
@@ -118,10 +118,11 @@ class Watch:
         if self._closed:
             raise UserError(f"'{self.run.path}' is closed; make another Watch of it, and it goes on")
         step, epoch, metrics = _whole("step", step), _whole("epoch", epoch), _numbers(metrics)
-        if self._known is None or not self._known.holds(self.network):
-            self._known = survey(self.network, self.inputs)
-            print(f"repro: {self._known.seen.line}", file=sys.stderr)
-        readings = take(self.network, self.inputs, self.labels, known=self._known, **self._options)
+        known = survey(self.network, self.inputs)  # anew: what it does with its weights may have changed
+        if known.seen.line != self._told:
+            print(f"repro: {known.seen.line}", file=sys.stderr)
+            self._told = known.seen.line
+        readings = take(self.network, self.inputs, self.labels, known=known, **self._options)
         self._record.log_readings(readings, step=step, epoch=epoch)
         if metrics:
             self._record.log_metrics({**metrics, "epoch": max(epoch - 1, 0)}, step)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from repro.measurements.probe import Clip
+
 EXAMPLES = (
     "runs/single/RUN --measurements weights gradients updates",
     "runs/single/RUN/checkpoints/best.ckpt --out measured/best",
@@ -45,6 +47,7 @@ class Subject:
     optimizer: Optimizer | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
     """What the gradients are of; the mean cross-entropy if None."""
+    clip: Clip | None = None
     step: int = 0
     epoch: int = 0
 
@@ -111,6 +114,7 @@ def main(request: Measure) -> int:
         subject.labels,
         held_out=subject.held_out,
         optimizer=subject.optimizer,
+        clip=subject.clip,
         measurements=request.measurements,
         layers=request.layers,
         mode=request.probe_mode,
@@ -176,6 +180,7 @@ def _of_run(request: Measure) -> Subject:
     run, config, checkpoint = stored_checkpoint(request.target)
     from repro.distributed.processes import alone
     from repro.runs.build import restore
+    from repro.training.subject import clipping
 
     device = device_named(request.device)
     experiment, content = restore(alone(config), checkpoint)
@@ -199,6 +204,7 @@ def _of_run(request: Measure) -> Subject:
         labels=labels.to(device),
         held_out=None if held_out is None else held_out.to(device),
         optimizer=optimizer,
+        clip=clipping(config.training.clip_gradients),
         loss=module.objective,
         step=step,
         epoch=int(content["epoch"]) + (step > 0),

@@ -60,11 +60,18 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
 
 def clipping_of(trainer: Trainer, module: LightningModule) -> Clip | None:
     """What the Trainer does to gradients before a step; None where that is nothing, or the module's own."""
-    limit, kind = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
-    if not limit or clips_itself(module):
+    if clips_itself(module):
         return None
-    clip = nn.utils.clip_grad_value_ if kind == "value" else nn.utils.clip_grad_norm_
-    return lambda parameters: clip(parameters, float(limit))
+    return clipping(trainer.gradient_clip_val, by_value=trainer.gradient_clip_algorithm == "value")
+
+
+def clipping(limit: float | None, *, by_value: bool = False) -> Clip | None:
+    """Clipping of all gradients together by their norm, or of each entry; None without a limit."""
+    if not limit:
+        return None
+    if by_value:
+        return lambda parameters: nn.utils.clip_grad_value_(parameters, limit)
+    return lambda parameters: nn.utils.clip_grad_norm_(parameters, limit)
 
 
 def clips_itself(module: LightningModule) -> bool:
