@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,6 +21,7 @@ from repro.measurements import CHOSEN, DEFAULT, check, table, take
 from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import survey
+from repro.networks.nested import tensors
 from repro.networks.passing import Inputs
 from repro.records import ENDED, RunDirectory, environment
 from repro.text import unseen
@@ -91,6 +94,11 @@ class Watch:
         self.run = RunDirectory.prepare(path, to_yaml(_described(network, path)))
         if load(self.run.config_path).model.network != type(network).__name__:
             raise UserError(f"'{path}' is another network's run; name another directory")
+        state = self.run.state
+        if state.get("network", _form(network)) != _form(network):
+            raise UserError(f"'{path}' is the run of a network with other parameters; name another directory")
+        if state.get("probe", _sums(inputs)) != _sums(inputs):
+            print(f"repro: '{path}' was measured on other inputs: do not compare what depends on them", file=sys.stderr)
         self._closed = False
         self._held = ExitStack()
         self._held.enter_context(self.run.lock())
@@ -126,7 +134,7 @@ class Watch:
         self._record.log_readings(readings, step=step, epoch=epoch)
         if metrics:
             self._record.log_metrics({**metrics, "epoch": max(epoch - 1, 0)}, step)
-        self.run.update_state(step=step, epoch=epoch)
+        self.run.update_state(step=step, epoch=epoch, network=_form(self.network), probe=_sums(self.inputs))
         return table(readings)
 
     def close(self, status: str = "finished") -> None:
@@ -143,6 +151,18 @@ class Watch:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close("finished" if kind is None else "failed")
+
+
+def _form(network: nn.Module) -> str:
+    """A network's parameters, by which another one is told."""
+    named = [f"{name} {tuple(parameter.shape)}" for name, parameter in network.named_parameters()]
+    return sha256("\n".join(named).encode()).hexdigest()
+
+
+def _sums(inputs: Inputs) -> str:
+    """What inputs are told from others by."""
+    real = [each.abs() if each.is_complex() else each.double().abs() for each in tensors(inputs)]
+    return " ".join(f"{tuple(each.shape)} {float(each.sum(dtype=torch.float64)):.9g}" for each in real)
 
 
 def _whole(name: str, value: Any) -> int:
