@@ -7,17 +7,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from repro.config import Config, from_mapping, load, to_yaml
 from repro.errors import UserError, unknown
 from repro.measurements import CHOSEN, DEFAULT, check, table, take
+from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
-from repro.networks.layers import Survey, survey
+from repro.networks.layers import survey
+from repro.networks.nested import tensors
 from repro.networks.passing import Inputs
 from repro.records import ENDED, RunDirectory, environment
 from repro.text import unseen
@@ -45,6 +49,7 @@ class Watch:
         measurements: Names in `repro.measurements.MEASUREMENTS`.
         held_out: The same number of inputs that are not trained on. Needed for amplification.
         optimizer: The network's optimiser. Needed for updates.
+        clip: What your loop does to gradients before a step; see `repro.measurements.take`.
         output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
         loss: A function of that output and the labels. Default: the mean cross-entropy.
         layers: Layers for distributions and curvature, from 1, or from the end if negative.
@@ -73,6 +78,7 @@ class Watch:
         measurements: Sequence[str] = DEFAULT,
         held_out: Inputs = None,
         optimizer: Optimizer | None = None,
+        clip: Clip | None = None,
         output: Pick = None,
         loss: Loss | None = None,
         layers: Sequence[int] = CHOSEN,
@@ -83,16 +89,21 @@ class Watch:
             raise UserError(f"network is a {type(network).__name__}; allowed: a torch.nn.Module")
         self.network, self.inputs, self.labels = network, inputs, labels
         self._options: dict[str, Any] = {"measurements": tuple(measurements), "held_out": held_out, "loss": loss}
-        self._options |= {"optimizer": optimizer, "output": output, "layers": tuple(layers), "mode": mode}
+        self._options |= {"optimizer": optimizer, "clip": clip, "output": output, "layers": tuple(layers), "mode": mode}
         path = Path(directory)
         self.run = RunDirectory.prepare(path, to_yaml(_described(network, path)))
         if load(self.run.config_path).model.network != type(network).__name__:
             raise UserError(f"'{path}' is another network's run; name another directory")
+        state = self.run.state
+        if state.get("network", _form(network)) != _form(network):
+            raise UserError(f"'{path}' is the run of a network with other parameters; name another directory")
+        if state.get("probe", _sums(inputs)) != _sums(inputs):
+            print(f"repro: '{path}' was measured on other inputs: do not compare what depends on them", file=sys.stderr)
         self._closed = False
         self._held = ExitStack()
         self._held.enter_context(self.run.lock())
         self._record = RecordLogger(self.run)
-        self._known: Survey | None = None
+        self._told = ""
         parameters = sum(parameter.numel() for parameter in network.parameters())
         self.run.add_life({**environment(), "parameters": parameters})
         self.run.update_state(status="running")
@@ -115,14 +126,15 @@ class Watch:
         if self._closed:
             raise UserError(f"'{self.run.path}' is closed; make another Watch of it, and it goes on")
         step, epoch, metrics = _whole("step", step), _whole("epoch", epoch), _numbers(metrics)
-        if self._known is None or not self._known.holds(self.network):
-            self._known = survey(self.network, self.inputs)
-            print(f"repro: {self._known.seen.line}", file=sys.stderr)
-        readings = take(self.network, self.inputs, self.labels, known=self._known, **self._options)
+        known = survey(self.network, self.inputs)  # anew: what it does with its weights may have changed
+        if known.seen.line != self._told:
+            print(f"repro: {known.seen.line}", file=sys.stderr)
+            self._told = known.seen.line
+        readings = take(self.network, self.inputs, self.labels, known=known, **self._options)
         self._record.log_readings(readings, step=step, epoch=epoch)
         if metrics:
             self._record.log_metrics({**metrics, "epoch": max(epoch - 1, 0)}, step)
-        self.run.update_state(step=step, epoch=epoch)
+        self.run.update_state(step=step, epoch=epoch, network=_form(self.network), probe=_sums(self.inputs))
         return table(readings)
 
     def close(self, status: str = "finished") -> None:
@@ -139,6 +151,18 @@ class Watch:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close("finished" if kind is None else "failed")
+
+
+def _form(network: nn.Module) -> str:
+    """A network's parameters, by which another one is told."""
+    named = [f"{name} {tuple(parameter.shape)}" for name, parameter in network.named_parameters()]
+    return sha256("\n".join(named).encode()).hexdigest()
+
+
+def _sums(inputs: Inputs) -> str:
+    """What inputs are told from others by."""
+    real = [each.abs() if each.is_complex() else each.double().abs() for each in tensors(inputs)]
+    return " ".join(f"{tuple(each.shape)} {float(each.sum(dtype=torch.float64)):.9g}" for each in real)
 
 
 def _whole(name: str, value: Any) -> int:

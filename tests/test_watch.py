@@ -132,6 +132,24 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         repro.Watch(tmp_path / "b", network(), images)
 
 
+def test_a_record_goes_on_with_a_network_of_its_form_and_tells_other_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, images = nn.Sequential(nn.Linear(4, 4)), torch.randn(6, 4)
+    with repro.Watch(tmp_path / "a", network, images, measurements=["weights"]) as watch:
+        watch(0)
+        network.append(nn.Linear(4, 2))
+        assert set(watch(1)["name"]) == {"0", "1"}
+    for other in (nn.Sequential(nn.Linear(4, 4)), nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 2))):
+        with pytest.raises(UserError, match="of a network with other parameters"):
+            repro.Watch(tmp_path / "a", other, images)
+    for inputs in (images, {"input": images}, images + 1, images.cfloat() + 1, images > 0):
+        capsys.readouterr()
+        with repro.Watch(tmp_path / "a", network, inputs, measurements=["weights"]):
+            alike = inputs is images or isinstance(inputs, dict)
+            assert ("was measured on other inputs" in capsys.readouterr().err) != alike
+
+
 def test_a_table_is_drawn_in_one_call() -> None:
     frame = repro.measure(network(), torch.randn(12, 1, 8, 8), measurements=["weights", "representations"])
     for name in (None, "representations"):

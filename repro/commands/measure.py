@@ -65,6 +65,7 @@ def main(request: Measure) -> int:
         subject.labels,
         held_out=subject.held_out,
         optimizer=subject.optimizer,
+        clip=subject.clip,
         measurements=request.measurements,
         layers=request.layers,
         mode=request.probe_mode,

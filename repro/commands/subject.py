@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from repro.data import ImageData
+    from repro.measurements.probe import Clip
     from repro.training.classifier import Classifier
 
 
@@ -32,6 +33,7 @@ class Subject:
     optimizer: Optimizer | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
     """What the gradients are of; the mean cross-entropy if None."""
+    clip: Clip | None = None
     step: int = 0
     epoch: int = 0
 
@@ -88,6 +90,7 @@ class Target(Request):
     def _of_run(self, measurements: Sequence[str]) -> Subject:
         """A run at its newest checkpoint, or at the one that is named."""
         from repro.runs.start import stored_checkpoint
+        from repro.training.subject import clipping
 
         run, config, checkpoint = stored_checkpoint(self.target)
         device = device_named(self.device)
@@ -110,6 +113,7 @@ class Target(Request):
             labels=labels.to(device),
             held_out=None if held_out is None else held_out.to(device),
             optimizer=optimizer,
+        clip=clipping(config.training.clip_gradients),
             loss=module.objective,
             step=step,
             epoch=int(content["epoch"]) + (step > 0),

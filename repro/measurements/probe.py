@@ -24,6 +24,9 @@ from repro.networks.passing import Inputs, call, described, few, refusing, sampl
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import Product
 
+Clip = Callable[[list[Tensor]], object]
+"""Changes the gradients (``grad``) of parameters in place, as clipping does."""
+
 _OTHER = "made in this pass with other axes than before: the weights of"
 
 
@@ -59,6 +62,8 @@ class Probe:
     """The loss that is trained; the mean cross-entropy if None."""
     optimizer: Optimizer | None = None
     """The network's optimiser, for the update that it would make."""
+    clip: Clip | None = None
+    """What is done to the gradients of the parameters, in place, before the step."""
     chosen: list[WeightLayer] = field(default_factory=list)
     """The layers of which distributions are taken."""
     spectra: bool = False
@@ -202,18 +207,27 @@ class Probe:
         with self.training() as loss:
             return self.gradients_of(loss, self.layers)
 
+    @cached_property
+    def by_parameter(self) -> dict[int, Tensor]:
+        """After `gradients`: those of all that the optimiser has, also of the loss, by the parameter's identity."""
+        return {}
+
     def gradients_of(self, loss: Float[Tensor, ""], layers: Sequence[WeightLayer]) -> dict[int, Tensor]:
         """Within `training`: the gradients of these layers' weights as they acted, by number; none for frozen ones.
 
         Of a weight that acts in several layers it is the whole, under the first one's number.
         """
+        groups = [] if self.optimizer is None else self.optimizer.param_groups
+        trained = [each for group in groups for each in group["params"] if each.requires_grad]
         numbers = {layer.first for layer in layers}
         firsts = [layer for layer in self.firsts if layer.index in numbers]
         acted = {layer.index: self._acted_by(layer) for layer in firsts}
         operands = {
             id(acts.tensor): acts.tensor for each in acted.values() for acts in each if acts.tensor.requires_grad
         }
-        by_id = dict(zip(operands, gradients(loss, list(operands.values())), strict=True))
+        wanted = {**operands, **{id(each): each for each in trained}}
+        by_id = dict(zip(wanted, gradients(loss, list(wanted.values())), strict=True))
+        self.by_parameter.update({id(each): found for each in trained if (found := by_id[id(each)]) is not None})
         by_layer = {}
         for layer in firsts:
             parts = [(by_id[id(acts.tensor)], acts) for acts in acted[layer.index] if id(acts.tensor) in by_id]
@@ -261,7 +275,7 @@ class Probe:
                 self.leave_out(_OTHER, layer)
 
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
-        with preserve_state(self.network), torch.enable_grad(), parametrize.cached():
+        with preserve_state(self.network, self.objective, self.output), torch.enable_grad(), parametrize.cached():
             self.network.train()
             yield self.loss(self.run(read=read, write=write, error=error, multiply=keep))
         self._acted.clear()

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.measurements.mode import measurement_mode
-from repro.measurements.probe import Probe
+from repro.measurements.probe import Clip, Probe
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check, named
 from repro.measurements.scoring import Loss, Pick
@@ -41,6 +41,7 @@ def take(
     loss: Loss | None = None,
     held_out: Inputs = None,
     optimizer: Optimizer | None = None,
+    clip: Clip | None = None,
     measurements: Sequence[str] = DEFAULT,
     layers: Sequence[int] = CHOSEN,
     mode: str = "eval",
@@ -59,6 +60,8 @@ def take(
         loss: The loss that is trained, a function of that output and the labels. Default: the mean cross-entropy.
         held_out: The same number of inputs that the network is not trained on. Needed for amplification.
         optimizer: The network's optimiser. Needed for updates; it is not changed.
+        clip: What the training does to gradients before a step, a function of the parameters (copies) whose ``grad`` it
+            changes: ``lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, 1.0)``.
         measurements: Names in `MEASUREMENTS`, or import paths of your own.
         layers: Numbers of the weight layers for distributions and curvature, from 1, or from the end if negative.
         mode: Normalise with running statistics (``eval``) or with the probe's own (``train``).
@@ -95,6 +98,7 @@ def take(
             objective=loss,
             held_out=held_out,
             optimizer=optimizer,
+            clip=clip,
             chosen=_choose(layer_survey.layers, layers) if _OF_CHOSEN & set(measurements) else [],
             spectra=spectra,
             ranks=ranks,
@@ -122,7 +126,7 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
         inputs: What it takes, on its device: a tensor, a tuple (by position) or a dict (by name).
         labels: The classes of the inputs, or other targets of the loss. Needed for gradients, updates and errors.
         **options: Options of `repro.measurements.take`: ``measurements``, ``output``, ``loss``, ``held_out``,
-            ``optimizer``, ``layers``, ``mode``.
+            ``optimizer``, ``clip``, ``layers``, ``mode``.
 
     Returns:
         Columns measurement, layer, name, mode, quantity, value, kind; one row for each number. The kind of a κ is

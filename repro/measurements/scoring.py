@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,6 +19,10 @@ Loss = Callable[[Any, Any], Tensor]
 """A loss of what the network returns (or of the part that is picked) and the labels: a tensor of one number."""
 
 _EVIDENT = ("logits", "out", "scores")
+_IGNORED = -100
+"""The label that torch's cross-entropy passes over."""
+_PROBABLE = 1e-2
+"""How far from 1 the sum of a sample's probabilities may be: labels may be in half precision."""
 
 
 def pick(output: Any, how: Pick) -> Any:
@@ -50,21 +55,37 @@ def scores(output: Any, how: Pick) -> Tensor:
 
 
 def cross_entropy(output: Tensor, labels: Any) -> Tensor:
-    """The mean cross-entropy, of classes on the second axis (images, segmentation) or the last (tokens)."""
-    fits = isinstance(labels, Tensor) and output.is_floating_point() and output.ndim > 1
-    if fits and output.dtype.itemsize < 4:
-        output = output.float()
-    if fits and not labels.is_floating_point() and output.ndim == labels.ndim + 1 and len(output) == len(labels):
-        if output.shape[2:] == labels.shape[1:]:
-            return F.cross_entropy(output, labels)
-        if output.shape[:-1] == labels.shape:
-            return F.cross_entropy(output.flatten(0, -2), labels.flatten())
-    if fits and labels.is_floating_point() and output.shape == labels.shape:
-        return F.cross_entropy(output, labels)
-    raise UserError(
-        f"no cross-entropy fits: the network returns {described(output)}, the labels are {described(labels)}; "
-        "pass loss= (any function of the output and the labels)"
-    )
+    """The mean cross-entropy, of classes on the second axis (images, segmentation) or the last (tokens).
+
+    Labels are classes, or a probability for each. `UserError` if they are something else (a regression's targets,
+    several classes at once), or both axes fit.
+    """
+    axes = _class_axes(output, labels) if isinstance(labels, Tensor) and output.is_floating_point() else []
+    if len(axes) != 1:
+        fits = "the cross-entropy of two axes fits" if axes else "no cross-entropy fits"
+        raise UserError(
+            f"{fits}: the network returns {described(output)}, the labels are {described(labels)}; "
+            "pass loss= (any function of the output and the labels)"
+        )
+    output = (output.float() if output.dtype.itemsize < 4 else output).movedim(axes[0], 1)
+    if labels.is_floating_point():
+        return F.cross_entropy(output, labels.to(output.dtype).movedim(axes[0], 1))
+    least, largest = (int(bound) for bound in labels.aminmax()) if labels.numel() else (0, 0)
+    if largest >= output.shape[1] or least < _IGNORED:
+        raise UserError(f"the labels go from {least} to {largest}; allowed: 0 to {output.shape[1] - 1}")
+    return F.cross_entropy(output, labels.long())
+
+
+def _class_axes(output: Tensor, labels: Tensor) -> list[int]:
+    """The axes that may be the classes': of labels that lack it, or that are probabilities along it."""
+    shape = output.shape
+    axes = [axis for axis in dict.fromkeys((1, output.ndim - 1)) if 0 < axis < output.ndim and shape[axis] > 1]
+    if not labels.is_floating_point():
+        numbers = not labels.is_complex() and labels.dtype != torch.bool
+        return [axis for axis in axes if numbers and shape[:axis] + shape[axis + 1 :] == labels.shape]
+    if shape != labels.shape or not bool((labels >= 0).all()):
+        return []
+    return [axis for axis in axes if bool(((labels.sum(axis, dtype=torch.float64) - 1).abs() < _PROBABLE).all())]
 
 
 def loss_of(output: Any, labels: Any, how: Pick, loss: Loss | None) -> Tensor:

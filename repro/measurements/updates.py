@@ -13,13 +13,17 @@ from torch.optim import Optimizer
 
 from repro.errors import UserError, first_line
 from repro.measurements import passes
-from repro.measurements.probe import Probe, gradients, trained_parameter
+from repro.measurements.probe import Probe, trained_parameter
 from repro.networks import WeightLayer
 from repro.networks.nested import mapped
 from repro.networks.preserve_state import preserve_state
+from repro.networks.sites.slices import overlapping
 
 Step = Mapping[int, tuple[Tensor, Tensor]]
 """Parameters before and after, in float64, by the parameter's identity."""
+
+
+_HOOKS = "what hooks or a replaced step do to gradients and weights (as clipping does), in the updates of"
 
 
 def next_updates(probe: Probe) -> dict[int, Tensor]:
@@ -32,23 +36,30 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
     """
     optimizer = probe.optimizer
     assert optimizer is not None
-    in_optimizer = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    in_optimizer = {id(parameter) for parameter in trained}
     if probe.gradients and not in_optimizer & {id(parameter) for parameter in probe.network.parameters()}:
         raise UserError("the optimizer has no parameter of this network; pass the one that trains it")
+    shared, hooked = overlapping(trained), _hooked(optimizer)
     direct: dict[int, nn.Parameter] = {}
     made: list[WeightLayer] = []
     for layer in probe.firsts:
         parameter = trained_parameter(layer)
+        own = layer.sources if parameter is None else {id(parameter)}
         if layer.index not in probe.gradients:
             continue
-        if not in_optimizer & (layer.sources if parameter is None else {id(parameter)}):
+        if not in_optimizer & own:
             probe.leave_out("the optimiser does not have the weights of", layer)
+        elif shared & own:
+            probe.leave_out("updates: another parameter lies in the same memory as the weights of", layer)
         elif parameter is None:
             made.append(layer)
         else:
             direct[layer.index] = parameter
+        if hooked & {0, *own}:
+            probe.leave_out(_HOOKS, layer)
     needed = {id(parameter) for parameter in direct.values()}.union(*(layer.sources for layer in made))
-    step = _step(optimizer, _by_parameter(probe, direct, needed))
+    step = _step(probe, optimizer, needed)
     # In the weights' own precision: its infinity rule is the one that applies.
     changes = {
         index: probe.layers[index - 1].part((step[id(weight)][1] - step[id(weight)][0]).to(weight.dtype))
@@ -57,41 +68,53 @@ def next_updates(probe: Probe) -> dict[int, Tensor]:
     return dict(sorted({**changes, **(_of_made(probe, made, step) if made else {})}.items()))
 
 
-def _by_parameter(probe: Probe, direct: Mapping[int, nn.Parameter], needed: set[int]) -> dict[int, Tensor]:
-    """Gradients of whole parameters, by identity; the probe already has those of whole-parameter layers."""
-    grads_by_id = {id(p): probe.gradients[index] for index, p in direct.items() if probe.layers[index - 1].view is None}
-    others = [p for p in probe.network.parameters() if id(p) in needed - grads_by_id.keys() and p.requires_grad]
-    if others:
-        with probe.training() as loss:
-            grads = gradients(loss, others)
-        grads_by_id |= {id(p): grad for p, grad in zip(others, grads, strict=True) if grad is not None}
-    return grads_by_id
+def _hooked(optimizer: Optimizer) -> set[int]:
+    """Identities of the parameters whose gradients hooks change as they are added up; 0: hooks change every step."""
+    step = vars(optimizer).get("step")
+    replaced = step is not None and not hasattr(step, "_wrapped_by_lr_sched")
+    hooks = vars(optimizer).get("_optimizer_step_pre_hooks") or vars(optimizer).get("_optimizer_step_post_hooks")
+    by_parameter = [
+        id(parameter)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if getattr(parameter, "_post_accumulate_grad_hooks", None)
+    ]
+    return {*by_parameter, *([0] if replaced or hooks else [])}
 
 
-def _step(optimizer: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
+def _step(probe: Probe, optimizer: Optimizer, needed: set[int]) -> Step:
     try:
-        return _stepped(optimizer, copy.deepcopy(optimizer), by_parameter)
+        return _stepped(probe, optimizer, copy.deepcopy(optimizer), needed)
     except Exception as error:  # it wants a closure, takes no float64, or has more than its state and groups
         kind = type(optimizer).__name__
         raise UserError(f"updates cannot be taken of {kind} ({first_line(error)}); measure gradients") from error
 
 
-def _stepped(optimizer: Optimizer, twin: Optimizer, by_parameter: Mapping[int, Tensor]) -> Step:
+def _stepped(probe: Probe, optimizer: Optimizer, twin: Optimizer, needed: set[int]) -> Step:
     before: dict[int, tuple[Tensor, Tensor]] = {}
+    doubles: list[Tensor] = []
     for group, of_twin in zip(optimizer.param_groups, twin.param_groups, strict=True):
         for parameter, double in zip(group["params"], of_twin["params"], strict=True):
             double.grad = None
-            if id(parameter) not in by_parameter:
+            if id(parameter) not in probe.by_parameter:
                 continue
-            double.data = double.data.double()
-            double.grad = by_parameter[id(parameter)].to(torch.float64, copy=True)  # some optimisers change it in place
+            double.data = _double(double.data)
+            double.grad = _double(probe.by_parameter[id(parameter)]).clone()  # some optimisers change it in place
             state = twin.state.get(double, {})
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.is_floating_point() and value.shape == double.shape:
                     state[key] = value.double()
-            before[id(parameter)] = double.detach().clone(), double
+            doubles.append(double)
+            if id(parameter) in needed:
+                before[id(parameter)] = double.detach().clone(), double
+    if probe.clip is not None:
+        probe.clip(doubles)
     twin.step()
     return {number: (old, after.detach()) for number, (old, after) in before.items()}
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128) if tensor.is_complex() else tensor.double()
 
 
 def _of_made(probe: Probe, layers: list[WeightLayer], step: Step) -> dict[int, Tensor]:

@@ -163,7 +163,7 @@ class Tracer(TorchFunctionMode):
             if tensor in self._parameters and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
         if func != Tensor.data.__set__ or not self._parameters.sharded:  # type: ignore[attr-defined]
-            for target in _changed(func, name, args):
+            for target in _changed(func, name, args, kwargs):
                 self._refuse_change(target)
         result, activation = self._multiply(func, name, args, kwargs)
         if name == "pad" and self._stack and getattr(self._stack[-1][0], "padding_mode", "zeros") != "zeros":
@@ -187,6 +187,8 @@ class Tracer(TorchFunctionMode):
 
     def _refuse_change(self, target: Tensor) -> None:
         """A network that overwrites its own parameters would be trained by being looked at."""
+        if self._stack and isinstance(self._stack[-1][0], nn.Embedding | nn.EmbeddingBag):
+            return  # with max_norm; `preserve_state` puts these back
         for number in self._sources(target):
             if self._parameters.lies(number, target):
                 name = self._parameters.names[number][0]
@@ -284,8 +286,12 @@ def _vmapped(tensor: Tensor) -> bool:
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
-def _changed(func: Any, name: str, args: Any) -> Iterator[Tensor]:
+def _changed(func: Any, name: str, args: Any, kwargs: Any) -> Iterator[Tensor]:
     """The tensors whose numbers an operation overwrites."""
     overwrites = (name.endswith("_") and not name.startswith("__") and name not in _HARMLESS) or name in _ASSIGNING
     if args and (overwrites or func == Tensor.data.__set__):  # type: ignore[attr-defined]
         yield from tensors(args[0])
+    if name in ("embedding", "embedding_bag"):  # the rows that are looked up are shortened to max_norm
+        place = 3 if name == "embedding" else 4
+        if kwargs.get("max_norm", args[place] if len(args) > place else None) is not None:
+            yield kwargs["weight"] if "weight" in kwargs else args[1]

@@ -18,7 +18,9 @@ NUMBER = (int, float, str)
 """Stands in `Kinds` for a number, or for the text of one that JSON lacks."""
 _TEXT = (str, type(None))
 STATE: Kinds = {
-    **dict.fromkeys(("status", "reason", "created", "updated", "wandb_id", "mlflow_run_id", "goes_on_from"), str),
+    **dict.fromkeys(
+        ("status", "reason", "created", "updated", "wandb_id", "mlflow_run_id", "goes_on_from", "network", "probe"), str
+    ),
     **dict.fromkeys(("step", "epoch", "max_epochs"), int),
     **dict.fromkeys(("seconds", "checkpoint_seconds"), (int, float)),
     **dict.fromkeys(("final", "stop_seconds", "best", "solution", "code", "wandb"), dict),

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
+from torch import nn
 
 from repro.data import ImageData
 from repro.distributed.ranks import Ranks
 from repro.errors import UserError
 from repro.measurements import CHOSEN, DEFAULT, Reading, named, table, take
+from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
-from repro.networks.layers import Survey, survey
+from repro.networks.layers import survey
 from repro.networks.nested import mapped
 from repro.networks.passing import Inputs
 from repro.records import RunDirectory
 from repro.text import say
 from repro.tracking.charts import Charts, summary
 from repro.tracking.record_logger import RecordLogger
-from repro.training.subject import loss_of, network_of, optimizer_of
+from repro.training.subject import clipping_of, clips_itself, loss_of, network_of, optimizer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +67,7 @@ class MeasureCallback(Callback):
         network: Name of the module's attribute to measure, such as ``generator`` or ``model.encoder``.
         output: The part of the network's output that the loss takes: a key, a position, or a function of the output.
         loss: A function of that output and the labels. Default: the module's own, or else the mean cross-entropy.
+        clip: What the training does to gradients before a step; see `repro.measurements.take`. Default: the Trainer's.
         measurements: Names in `repro.measurements.MEASUREMENTS`.
         held_out: The same number of inputs that are not trained on. Needed for amplification.
         every_n_epochs: Measure after every n-th epoch; the end of the training is always measured.
@@ -104,6 +107,7 @@ class MeasureCallback(Callback):
         network: str | None = None,
         output: Pick = None,
         loss: Loss | None = None,
+        clip: Clip | None = None,
         measurements: Sequence[str] = DEFAULT,
         held_out: Inputs = None,
         every_n_epochs: int = 1,
@@ -118,6 +122,7 @@ class MeasureCallback(Callback):
         often = every_n_steps or {}
         self.every_n_steps = dict(zip(named(often), often.values(), strict=True))
         self.inputs, self.labels, self.held_out = inputs, labels, held_out
+        self.clip = clip
         self.network, self.output, self.loss = network, output, loss
         self.measurements = named(measurements)
         self.every_n_epochs = every_n_epochs
@@ -127,7 +132,8 @@ class MeasureCallback(Callback):
         self.probe_size = probe_size
         self.spectra = spectra
         self.directory = None if directory is None else Path(directory)
-        self._known: Survey | None = None
+        self._told = ""
+        self._sums: list[str] = []  # of the weights that were measured last
         self._step = 0  # the last one after which it was asked whether to measure
         self._epoch = 0  # from 1; 0 before the training
         self._taken: dict[str, int] = {}  # after which step each measurement was taken last
@@ -139,10 +145,10 @@ class MeasureCallback(Callback):
         return step in self._taken.values()
 
     def table(self) -> pd.DataFrame:
-        """All that this process has measured so far: step, epoch, and the columns of `repro.measure`."""
+        """All that this process has measured in the last training: step, epoch, and the columns of `repro.measure`."""
         import pandas as pd
 
-        return pd.concat(self._tables, ignore_index=True) if self._tables else table([])
+        return pd.concat(self._tables or [_dated(table([]), 0, 0)], ignore_index=True)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the probe from the data, if it was not given."""
@@ -162,6 +168,7 @@ class MeasureCallback(Callback):
         """Measure before the first step; a resumed run has done so already."""
         self._step, self._epoch = trainer.global_step, trainer.current_epoch
         if trainer.global_step == 0:
+            self._taken, self._tables, self._told = {}, [], ""
             self._measure(trainer, pl_module, [*self.measurements, *self.every_n_steps])
 
     def on_train_batch_end(
@@ -194,6 +201,17 @@ class MeasureCallback(Callback):
         """Measure the network as the training leaves it, however it ended."""
         self._measure(trainer, pl_module, self.measurements)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure anew if weights were changed after that, as callbacks that average them do."""
+        step = trainer.global_step
+        changed = self.took(step) and _sums(network_of(pl_module, self.network)) != self._sums
+        if trainer.strategy.reduce_boolean_decision(changed, all=False):
+            self._taken = {}
+            self._tables = [
+                rows[(rows["step"] != step) | ~rows["measurement"].isin(self.measurements)] for rows in self._tables
+            ]
+            self._measure(trainer, pl_module, self.measurements)
+
     def _due(self, trainer: Trainer) -> bool:
         epoch = trainer.current_epoch + 1
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
@@ -207,16 +225,19 @@ class MeasureCallback(Callback):
             pl_module.require_convergence(now=True)
         self._taken |= dict.fromkeys(names, step)
         network = network_of(pl_module, self.network)
+        self._sums = _sums(network)
         inputs, labels, held_out = (
             mapped(lambda tensor: tensor.to(pl_module.device), batch)
             for batch in (self.inputs, self.labels, self.held_out)
         )
         loss, whose = (self.loss, "the loss given") if self.loss is not None or labels is None else loss_of(pl_module)
-        if self._known is None or not self._known.holds(network):
-            self._known = survey(network, inputs)
+        known = survey(network, inputs)  # anew: what it does with its weights may have changed
+        if known.seen.line != self._told:
+            self._told = known.seen.line
+            of = f"; gradients are of {whose}" if labels is not None else ""
+            of += "; updates are without its own clipping" if clips_itself(pl_module) and self.clip is None else ""
             if trainer.is_global_zero:
-                of = f"; gradients are of {whose}" if labels is not None else ""
-                say(f"{self._known.seen.line}{of}")
+                say(f"{self._told}{of}")
         readings = take(
             network,
             inputs,
@@ -225,12 +246,13 @@ class MeasureCallback(Callback):
             loss=loss,
             held_out=held_out,
             optimizer=optimizer_of(trainer, network) if "updates" in names else None,
+            clip=self.clip or clipping_of(trainer, pl_module),
             measurements=names,
             layers=self.layers,
             mode=self.mode,
             spectra=self.spectra,
             ranks=Ranks.of_process_group() if trainer.world_size > 1 else None,
-            known=self._known,
+            known=known,
         )
         if trainer.is_global_zero:
             self._record(trainer, readings, step, self._epoch if step else 0)
@@ -244,11 +266,21 @@ class MeasureCallback(Callback):
             RecordLogger(RunDirectory(self.directory)).log_readings(readings, step=step, epoch=epoch)
         if takers:  # the run directory has everything: nothing is held in memory
             return
-        frame = table(readings)
-        frame.insert(0, "step", step)
-        frame.insert(1, "epoch", epoch)
+        frame = _dated(table(readings), step, epoch)
         self._tables.append(frame)
         for other in trainer.loggers:
             other.log_metrics(summary(frame), step=step)
             if isinstance(other, WandbLogger):
                 other.experiment.log({"trainer/global_step": step, **self._charts.content(frame)})
+
+
+def _dated(frame: pd.DataFrame, step: int, epoch: int) -> pd.DataFrame:
+    frame.insert(0, "step", step)
+    frame.insert(1, "epoch", epoch)
+    return frame
+
+
+def _sums(network: nn.Module) -> list[str]:
+    """Of every parameter and buffer, to see whether it has changed."""
+    tensors = [tensor.detach() for tensor in (*network.parameters(), *network.buffers())]
+    return [repr(float((tensor.abs() if tensor.is_complex() else tensor).double().sum())) for tensor in tensors]

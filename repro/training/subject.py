@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from repro.errors import UserError
+from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss
 
 _LOSSES = ("criterion", "loss_fn", "loss_function", "loss_func", "loss")
@@ -55,6 +56,27 @@ def loss_of(module: LightningModule) -> tuple[Loss | None, str]:
         if isinstance(loss, nn.Module) or (callable(loss) and name in vars(module)):  # no method of the module's
             return loss, f"{kind}.{name} ({getattr(loss, '__name__', type(loss).__name__)})"
     return None, "the cross-entropy of what the network returns (pass loss= for another)"
+
+
+def clipping_of(trainer: Trainer, module: LightningModule) -> Clip | None:
+    """What the Trainer does to gradients before a step; None where that is nothing, or the module's own."""
+    if clips_itself(module):
+        return None
+    return clipping(trainer.gradient_clip_val, by_value=trainer.gradient_clip_algorithm == "value")
+
+
+def clipping(limit: float | None, *, by_value: bool = False) -> Clip | None:
+    """Clipping of all gradients together by their norm, or of each entry; None without a limit."""
+    if not limit:
+        return None
+    if by_value:
+        return lambda parameters: nn.utils.clip_grad_value_(parameters, limit)
+    return lambda parameters: nn.utils.clip_grad_norm_(parameters, limit)
+
+
+def clips_itself(module: LightningModule) -> bool:
+    """Whether a module clips its gradients in a way of its own."""
+    return type(module).configure_gradient_clipping is not LightningModule.configure_gradient_clipping
 
 
 def optimizer_of(trainer: Trainer, network: nn.Module) -> Optimizer | None:

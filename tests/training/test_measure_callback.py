@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -130,6 +131,52 @@ def test_updates_are_those_of_their_optimiser() -> None:
     by_step = {(step, name): part["value"].item() for (step, name), part in head.groupby(["step", "measurement"])}
     assert by_step[0, "updates"] == pytest.approx(0.1 * by_step[0, "gradients"], rel=1e-5)  # no momentum yet
     assert not math.isclose(by_step[8, "updates"], 0.1 * by_step[8, "gradients"], rel_tol=1e-3)
+
+
+class ClipsItself(Theirs):
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["norm", "value", None])
+def test_updates_are_clipped_as_the_trainer_clips(kind: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    limit, module = (1e-2, Theirs()) if kind else (None, ClipsItself())
+    callback = repro.MeasureCallback(IMAGES[:12], LABELS[:12], measurements=["updates"])
+    twin = copy.deepcopy(module)
+    trained(callback, module=module, epochs=1, gradient_clip_val=limit, gradient_clip_algorithm=kind)
+    F.cross_entropy(twin.train()(IMAGES[:12]), LABELS[:12]).backward()
+    if kind == "norm":
+        nn.utils.clip_grad_norm_(twin.parameters(), 1e-2)
+    elif kind == "value":
+        nn.utils.clip_grad_value_(twin.parameters(), 1e-2)
+    rows = callback.table().query("step == 0 and name == 'head' and mode == 'output' and quantity == 'sigma_max'")
+    expected = 0.1 * torch.linalg.matrix_norm(twin.head.weight.grad, 2).item()
+    assert rows["value"].item() == pytest.approx(expected, rel=1e-5)
+    assert ("updates are without its own clipping" in capsys.readouterr().err) == (kind is None)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_the_end_is_of_the_weights_that_are_left_also_averaged_ones(first: bool) -> None:
+    callback, averages = repro.MeasureCallback(IMAGES[:12], measurements=["weights"]), WeightAveraging()
+    module = trained(*((averages, callback) if first else (callback, averages)), epochs=1)
+    for _ in range(2):
+        rows = callback.table().query("step == 4 and name == 'head' and mode == 'output' and quantity == 'sigma_max'")
+        assert rows["value"].item() == pytest.approx(torch.linalg.matrix_norm(module.head.weight, 2).item(), rel=1e-6)
+        module = trained(callback, epochs=1)  # a second training begins a table of its own
+
+
+def test_a_weight_that_is_used_in_another_way_is_measured_in_that_way() -> None:
+    class Later(Theirs):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = self.head.weight if self.global_step < 4 else self.head.weight.sign()
+            return F.linear(self.first(x).relu().mean((2, 3)), weight)
+
+    callback = repro.MeasureCallback(IMAGES[:12], measurements=["weights"])
+    module = trained(callback, module=Later(), epochs=1)
+    rows = callback.table().query("step == 4 and name == 'head' and mode == 'output' and quantity == 'sigma_max'")
+    expected = torch.linalg.matrix_norm(module.head.weight.sign(), 2).item()
+    assert rows["value"].item() == pytest.approx(expected, rel=1e-6)
+    assert list(repro.MeasureCallback(IMAGES).table())[:2] == ["step", "epoch"], "also before a training"
 
 
 def test_their_logger_gets_numbers_to_plot(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Where a network multiplies: which parameters its layers cover, and on which axis the samples are."""
+"""Of a network: which parameters its layers cover, on which axis the samples are, and what it keeps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,14 @@ def held(module: nn.Module) -> list[tuple[str, object]]:
     return [*module._parameters.items(), *module._buffers.items(), *vars(module).items()]
 
 
-def is_of(kind: type, *packages: str) -> bool:
-    """Whether a class comes from one of these packages."""
+def is_of(kind: Any, *packages: str) -> bool:
+    """Whether a class or function comes from one of these packages."""
     return any(f"{kind.__module__}.".startswith(f"{package}.") for package in packages)
 
 
-def sharded(network: nn.Module) -> bool:
+def sharded(modules: Iterable[nn.Module]) -> bool:
     """Whether FSDP is at work, which puts other parameters, or other numbers, in the place of a module's own."""
-    return any(is_of(type(module), "torch.distributed") for module in network.modules())
+    return any(is_of(type(module), "torch.distributed") for module in modules)
 
 
 class Parameters:
@@ -47,7 +48,7 @@ class Parameters:
         modules = dict(network.named_modules(remove_duplicate=False))
         self.names: dict[int, list[str]] = {}
         """Names of each, by its identity."""
-        self.sharded = sharded(network)
+        self.sharded = sharded(modules.values())
         self._told: dict[str, str] = {}
         self._sizes: dict[int, int] = {}
         for name, parameter in given.items():
@@ -55,7 +56,7 @@ class Parameters:
             self._told[clean(name)] = _plain(modules, name)
             self._sizes.setdefault(id(parameter), parameter.numel())
         self._by_size = sorted(self._sizes, key=lambda number: -self._sizes[number])
-        self._places = {id(parameter): _address(parameter) for parameter in given.values()}
+        self._places = {id(parameter): address(parameter) for parameter in given.values()}
 
     def __contains__(self, tensor: Tensor) -> bool:
         return id(tensor) in self.names
@@ -63,7 +64,7 @@ class Parameters:
     def lies(self, number: int, tensor: Tensor) -> bool:
         """Whether a tensor lies where the parameter with this identity does."""
         place = self._places.get(number)
-        return place is not None and place == _address(tensor)
+        return place is not None and place == address(tensor)
 
     def numbers(self, sources: Iterable[int]) -> int:
         """How many numbers the parameters with these identities hold."""
@@ -106,8 +107,8 @@ class Parameters:
         return None
 
 
-def _address(tensor: Tensor) -> int | None:
-    """Where a tensor's numbers lie; None for one without storage of its own: sparse, or sharded by FSDP."""
+def address(tensor: Tensor) -> int | None:
+    """Where a tensor's storage lies; None for one without storage of its own: sparse, or sharded by FSDP."""
     try:
         return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else None
     except (RuntimeError, NotImplementedError):
