@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -71,7 +72,7 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
         if value is None and type(None) not in plain_kinds()[key]:  # the parser takes it for everything
             raise UserError(f"{source}: {key} is empty (null); allowed: {allowed(field_type(key))}")
     try:
-        checked = checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
+        checked = _checked(asked) if asked else {}
     except ArgumentError as error:
         raise UserError(f"{source}: {one_line(error)}") from error
     fields = {}
@@ -79,6 +80,16 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
         group, dot, name = key.partition(".")
         fields[key] = value if key not in asked else checked[group][name] if dot else checked[key]
     return fields
+
+
+_CHECKED: dict[str, dict[str, Any]] = {}
+"""What the parser made of values before: the cells of a study share most of them."""
+
+
+def _checked(asked: Mapping[str, Any]) -> dict[str, Any]:
+    if (written := repr(asked)) not in _CHECKED:
+        _CHECKED[written] = checker().parse_object(_nested(asked), defaults=False).as_dict()
+    return deepcopy(_CHECKED[written])
 
 
 def _spelled(key: str, value: Any) -> Any:
