@@ -54,7 +54,7 @@ def small(tmp_path: Path, **changes: Any) -> Any:
     return from_mapping(
         {
             "model": {"network": "resnet8", "width": 4},
-            "data": {"train_size": 64, "batch_size": 32, "evaluation_batch_size": 1000},
+            "data": {"train_size": 64, "batch_size": 32, "test_size": 100, "evaluation_batch_size": 1000},
             "trainer": {"max_epochs": 2, "progress": "none", "accelerator": "cpu"},
             "training": {"warmup_steps": 1},
             "measure": {"probe_size": 16},
