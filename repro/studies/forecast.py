@@ -13,9 +13,8 @@ from repro.config import load
 from repro.data.registry import DATASETS
 from repro.errors import UserError
 from repro.figures import RunRecords
-from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end, first_layer_growth
-from repro.measurements.quantities import TRAINS
+from repro.measurements.quantities import TRAINS, taken
 from repro.records import RunDirectory, find_runs
 
 EARLY = 20
@@ -107,7 +106,7 @@ def _readings(records: RunRecords, until: int) -> dict[str, float]:
     """The readings at the last measurement within so many steps."""
     rows = records.readings[records.readings["step"] <= until]
     found: dict[str, float] = {}
-    for measurement in MEASUREMENTS.values():
+    for measurement in taken(rows):
         for kappa in measurement.kappas:
             last = at_end(kappa.table(rows))["kappa"]
             if len(last):
