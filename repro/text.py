@@ -27,6 +27,8 @@ def unseen(text: str) -> str:
         >>> print(unseen("evil\ntouch X"))
         \n
     """
+    if text.isascii() and text.isprintable():  # nearly always
+        return ""
     return " ".join(dict.fromkeys(_escape(char) for char in text if _is_unseen(char)))
 
 
@@ -37,7 +39,7 @@ def printable(text: str, *, keep: str = "") -> str:
         >>> print(printable("red: \x1b[31m"))
         red: \x1b[31m
     """
-    if text.isascii() and text.isprintable():  # nearly always
+    if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(char) if char not in keep and _is_unseen(char) else char for char in text)
 

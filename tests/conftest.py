@@ -60,10 +60,14 @@ def mnist_files() -> Path:
 
 @pytest.fixture(scope="session")
 def cifar_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CIFAR-10 and the near-exact CIFAR-100, prepared from local copies; tests skip where there are none."""
+    """CIFAR-10 and the near-exact CIFAR-100, prepared from local copies; tests skip where there are none.
+
+    One of the suite's processes prepares them, and the others wait for it.
+    """
     from repro.data.sources import cifar
 
-    root = tmp_path_factory.mktemp("cifar")
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cifar"
     for name, file in (("CIFAR10", "cifar10-lossless-webp.zip"), ("CIFAR100", "cifar100-jpeg95-mosaic.zip")):
         if not (SHARED / file).is_file():
             pytest.skip(f"needs a local copy of {name}")

@@ -21,6 +21,7 @@ SMALL = [
     "--model.width=4",
     "--data.train_size=64",
     "--data.batch_size=32",
+    "--data.test_size=100",
     "--data.evaluation_batch_size=1000",
     "--measure.probe_size=16",
     "--trainer.max_epochs=1",

@@ -289,6 +289,6 @@ class Config:
         for key in ("study", "name"):
             if (text := getattr(self, key)) is not None:
                 require_name(text, key)
-        for group, values in dataclasses.asdict(self).items():
-            for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+        for group, values in vars(self).items():
+            for key, value in vars(values).items() if dataclasses.is_dataclass(values) else [("", values)]:
                 require_plain(value, f"{group}.{key}" if key else group)

@@ -23,7 +23,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     config = from_mapping(
         {
             "model": {"network": "resnet8", "width": 4},
-            "data": {"train_size": 64, "batch_size": 32, "evaluation_batch_size": 1000},
+            "data": {"train_size": 64, "batch_size": 32, "test_size": 100, "evaluation_batch_size": 1000},
             "trainer": {"max_epochs": 2, "progress": "none", "accelerator": "cpu"},
             "measure": {"probe_size": 16},
             "log": {"wandb": "disabled"},

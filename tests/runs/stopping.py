@@ -38,16 +38,17 @@ def by_ctrl_c() -> None:
 
 def by_clock() -> None:
     """An hour goes by, on the clock of budgets."""
+    passed: list[bool] = []
+    an_hour_later(lambda: bool(passed))
+    _befalls(lambda: passed.append(True))
+
+
+def an_hour_later(when: Callable[[], bool]) -> None:
+    """An hour has gone by on the clock of budgets as soon as that holds."""
     from repro.runs import stop as interrupt
 
-    clock = SimpleNamespace(monotonic=interrupt.time.monotonic)
-    late = SimpleNamespace(monotonic=lambda: clock.monotonic() + 3600)
-    interrupt.time = clock  # type: ignore[assignment]
-
-    def pass_by() -> None:
-        interrupt.time = late  # type: ignore[assignment]
-
-    _befalls(pass_by)
+    now = interrupt.time.monotonic
+    interrupt.time = SimpleNamespace(monotonic=lambda: now() + 3600 * when())  # type: ignore[assignment]
 
 
 def by_writing() -> None:

@@ -26,7 +26,7 @@ from repro.training.classifier import Classifier
 
 SMALL: dict[str, Any] = {
     "model": {"network": "mlp", "hidden": [8]},
-    "data": {"name": "MNIST5k", "batch_size": 32, "train_size": 100, "evaluation_batch_size": 1000},
+    "data": {"name": "MNIST5k", "batch_size": 32, "train_size": 100, "test_size": 100, "evaluation_batch_size": 1000},
     "training": {"warmup_steps": 2, "learning_rate": 0.05},
     "trainer": {"max_epochs": 3, "progress": "none", "accelerator": "cpu", "keep_checkpoints": 20},
     "measure": {"measurements": []},

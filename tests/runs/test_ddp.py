@@ -17,7 +17,8 @@ from repro.records import find_runs, readings
 
 FLAGS = [
     *("--model.network", "resnet8", "--model.width", "4", "--data.train_size", "96", "--data.batch_size", "32"),
-    *("--data.evaluation_batch_size", "500", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
+    *("--data.evaluation_batch_size", "500", "--data.test_size", "100"),
+    *("--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"),
     *("--measure.measurements", "[weights,representations,gradients,distance]", "--measure.probe_size", "16"),
     *("--trainer.progress", "none"),
 ]

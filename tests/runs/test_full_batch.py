@@ -22,7 +22,13 @@ def small(tmp_path: Path, batch_size: object = "full", **model: object) -> Confi
     return from_mapping(
         {
             "model": {"network": "resnet8", "width": 4, **model},
-            "data": {"name": "MNIST5k", "batch_size": batch_size, "train_size": 90, "evaluation_batch_size": 1000},
+            "data": {
+                "name": "MNIST5k",
+                "batch_size": batch_size,
+                "train_size": 90,
+                "test_size": 100,
+                "evaluation_batch_size": 1000,
+            },
             "training": {"warmup_steps": 0, "learning_rate": 0.05},
             "trainer": {"max_epochs": 3, "progress": "none", "accelerator": "cpu"},
             "measure": {"measurements": []},

@@ -31,9 +31,12 @@ sys.path.insert(0, {root!r})
 sys.stdout = sys.stderr = open(os.path.join({folder!r}, "said" + os.environ["LOCAL_RANK"]), "a", buffering=1)
 os.dup2(sys.stderr.fileno(), 2)
 from repro.distributed import peers
+from repro.runs import stop
+from tests.runs import stopping
 from repro.training.classifier import Classifier
-peers.SILENT_SECONDS = float(os.environ.get("SILENT", "60"))
+peers.SILENT_SECONDS, stop.PATIENCE_SECONDS = float(os.environ.get("SILENT", "60")), 5.0
 step = Classifier.training_step
+stopping.an_hour_later(lambda: os.path.exists(os.path.join({folder!r}, "late")))
 
 def training_step(self, *given):
     if self.trainer.global_step == 100 and os.environ["LOCAL_RANK"] == os.environ.get("WHOM"):
@@ -143,7 +146,7 @@ def test_one_that_stays_stopped_is_given_up(begin: Live, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("by", ["signal", "budget"])
 def test_a_wait_inside_of_torch_hears_a_request_to_stop(by: str, begin: Live, tmp_path: Path) -> None:
-    processes = begin(*(["--budget", "1", "--trainer.checkpoint_every_n_minutes", "0.5"] if by == "budget" else []))
+    processes = begin(*(["--budget", "30"] if by == "budget" else []))
     trained(tmp_path)
     for process in processes:
         assert process.pid is not None
@@ -151,6 +154,8 @@ def test_a_wait_inside_of_torch_hears_a_request_to_stop(by: str, begin: Live, tm
     wait_for(lambda: "waiting for rank 1" in said(tmp_path, 0), 30)
     if by == "signal":
         os.kill(processes[0].pid or 0, signal.SIGTERM)
+    else:
+        (tmp_path / "late").touch()
     assert ended(processes[0], 70) == (143 if by == "signal" else 0)
     assert "stopped while waiting for rank 1 (process " in said(tmp_path, 0)
     assert the_run(tmp_path).status == "interrupted"

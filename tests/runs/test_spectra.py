@@ -17,7 +17,13 @@ from repro.runs.start import start
 def config(folder: Path, *, kept: bool) -> Config:
     mapping = {
         "model": {"network": "plainnet8", "width": 4},
-        "data": {"name": "MNIST5k", "batch_size": 32, "train_size": 64, "evaluation_batch_size": 1000},
+        "data": {
+            "name": "MNIST5k",
+            "batch_size": 32,
+            "train_size": 64,
+            "test_size": 100,
+            "evaluation_batch_size": 1000,
+        },
         "trainer": {"max_epochs": 2, "progress": "none", "accelerator": "cpu", "keep_checkpoints": 9},
         "measure": {"measurements": ["weights", "representations", "operators"], "probe_size": 16, "spectra": kept},
     }

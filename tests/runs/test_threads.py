@@ -25,7 +25,7 @@ from repro.training.classifier import Classifier
 
 SMALL: dict[str, Any] = {
     "model": {"network": "resnet8", "width": 4},
-    "data": {"name": "MNIST5k", "batch_size": 32, "train_size": 100, "evaluation_batch_size": 1000},
+    "data": {"name": "MNIST5k", "batch_size": 32, "train_size": 100, "test_size": 100, "evaluation_batch_size": 1000},
     "trainer": {"max_epochs": 2, "progress": "none", "accelerator": "cpu"},
     "measure": {"measurements": []},
     "log": {"every_n_steps": 1},

@@ -28,7 +28,13 @@ from tests.studies.header import HEADER
 STUDY = {
     **HEADER,
     "base": {
-        "data": {"name": "MNIST5k", "train_size": 128, "batch_size": 32, "evaluation_batch_size": 1000},
+        "data": {
+            "name": "MNIST5k",
+            "train_size": 128,
+            "batch_size": 32,
+            "test_size": 100,
+            "evaluation_batch_size": 1000,
+        },
         "training": {"warmup_steps": 1},
         "trainer": {"progress": "none", "accelerator": "cpu", "checkpoint_every_n_minutes": 0.5},
         "measure": {"measurements": ["weights"], "probe_size": 16},

@@ -34,7 +34,7 @@ CONTENT = {
     **HEADER,
     "base": {
         "model": {"width": 4},
-        "data": {"train_size": 64, "batch_size": 32, "evaluation_batch_size": 1000},
+        "data": {"train_size": 64, "batch_size": 32, "test_size": 100, "evaluation_batch_size": 1000},
         "measure": {"probe_size": 32},
     },
     "grid": {"network": {"plain": {"model.network": "plainnet8"}, "res": {"model.network": "resnet8"}}},

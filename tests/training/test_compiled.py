@@ -143,7 +143,7 @@ from repro.runs.start import start
 def config(folder, epochs, compile):
     return from_mapping({
         "model": {"network": sys.argv[2], "width": 4},
-        "data": {"name": "MNIST5k", "batch_size": 16, "train_size": 40, "evaluation_batch_size": 1000},
+        "data": {"name": "MNIST5k", "batch_size": 16, "train_size": 40, "test_size": 100},
         # A larger rate amplifies rounding at 110 layers; without milestones a longer run goes on from the shorter.
         "training": {"warmup_steps": 0, "learning_rate": 0.002, "milestones": []},
         "trainer": {"max_epochs": epochs, "progress": "none", "accelerator": "cpu", "compile": compile},

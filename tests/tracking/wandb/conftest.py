@@ -285,12 +285,23 @@ def wandb_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     monkeypatch.setenv("WANDB_BASE_URL", service.url)
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    for kind in ("GRAPHQL", "FILE_STREAM", "FILE_TRANSFER"):  # of a service that fails it asks as often, but sooner
+        monkeypatch.setenv(f"WANDB__{kind}_RETRY_MAX", "3")
+        monkeypatch.setenv(f"WANDB__{kind}_RETRY_WAIT_MIN_SECONDS", "0.1")
+        monkeypatch.setenv(f"WANDB__{kind}_RETRY_WAIT_MAX_SECONDS", "0.2")
     for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "wandb-own"))
     yield service
     wandb.teardown()
     service.close()
     assert service.unknown == []
+
+
+@pytest.fixture
+def failing(wandb_service: StubService, monkeypatch: pytest.MonkeyPatch) -> StubService:
+    """The stand-in, of which W&B's client expects an answer within seconds."""
+    monkeypatch.setattr("wandb.apis.public.api.Api._HTTP_TIMEOUT", 3)  # 19 s for each table that fails
+    return wandb_service
 
 
 def decode(log: Path) -> Iterator[Any]:

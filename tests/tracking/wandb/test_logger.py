@@ -54,7 +54,7 @@ def small(tmp_path: Path, **changes: Any) -> Any:
     return from_mapping(
         {
             "model": {"network": "resnet8", "width": 4},
-            "data": {"train_size": 64, "batch_size": 32, "evaluation_batch_size": 1000},
+            "data": {"train_size": 64, "batch_size": 32, "test_size": 100, "evaluation_batch_size": 1000},
             "trainer": {"max_epochs": 2, "progress": "none", "accelerator": "cpu"},
             "training": {"warmup_steps": 1},
             "measure": {"probe_size": 16},
@@ -355,13 +355,13 @@ def test_a_run_that_died_online_goes_on_as_the_same_run_at_wandb(
 @pytest.mark.parametrize("fail_from", ["Viewer", "CreateArtifact"])
 def test_a_service_that_fails_does_not_stop_the_run(
     tmp_path: Path,
-    wandb_service: Any,
+    failing: Any,
     fail_from: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("repro.tracking.wandb_run.LONGEST_FINISH_SECONDS", 3.0)
-    wandb_service.fail_from = fail_from
+    failing.fail_from = fail_from
     config = small(tmp_path, log={"wandb": "online", "every_n_steps": 1})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # W&B's own

@@ -120,28 +120,30 @@ def test_a_study_is_replayed_once_however_often_it_is_synced(
 
 @pytest.mark.slow
 def test_a_service_that_fails_in_the_middle_is_told_and_made_good(
-    study: Path, wandb_service: Any, capsys: pytest.CaptureFixture[str]
+    study: Path, failing: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = next(study.glob("*/config.yaml")).parent
-    wandb_service.fail_from = "CreateArtifact"  # with the first table of readings
+    failing.fail_from = "CreateArtifact"  # with the first table of readings
     assert sync(run) == 2
     waits = ("repro: waiting for W&B to take the rest",)
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ") and line not in waits]
     assert len(error) == 1
     assert "the same command goes on" in error[0]
-    wandb_service.status, wandb_service.fail_from = 200, None
+    failing.status, failing.fail_from = 200, None
     assert sync(run) == 0
-    assert [step for step, _ in wandb_service.runs["abcd1234"].values("learning_rate")] == [0, 1]
+    assert [step for step, _ in failing.runs["abcd1234"].values("learning_rate")] == [0, 1]
 
 
 @pytest.mark.slow
 def test_charts_whose_files_were_lost_are_sent_again(
-    study: Path, wandb_service: Any, capsys: pytest.CaptureFixture[str]
+    study: Path, wandb_service: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = next(study.glob("*/config.yaml")).parent
     train_on(RunDirectory(run))
     wandb_service.uploads_fail = True
-    assert sync(run) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("repro.tracking.wandb_run._PATIENCE_SECONDS", (0.0, 0.1))
+        assert sync(run) == 2
     assert "W&B lacks the files of " in capsys.readouterr().err
     remote = wandb_service.runs["abcd1234"]
     rows = len(remote.history)

@@ -37,7 +37,7 @@ def small(tmp_path: Path, *, head: str = "add", **model: Any) -> Config:
     return from_mapping(
         {
             "model": {**NETWORK, "skip_neurons": 300, "skip_seed": 2, "skip_head": head, "train": "output", **model},
-            "data": {"batch_size": 32, "train_size": 100, "evaluation_batch_size": 500},
+            "data": {"batch_size": 32, "train_size": 100, "test_size": 100, "evaluation_batch_size": 500},
             "training": {"warmup_steps": 0, "learning_rate": 0.01, "nesterov": True},
             "trainer": {"max_epochs": 3, "progress": "none", "accelerator": "cpu"},
             "measure": {"measurements": []},
@@ -55,7 +55,7 @@ def losses(run: RunDirectory) -> list[float]:
 @pytest.mark.parametrize("head", ["add", "replace", "fill"])
 def test_it_is_the_training_of_the_output_in_a_network_that_runs_every_step(tmp_path: Path, head: str) -> None:
     run = start(small(tmp_path, head=head)).run
-    data = create_data("MNIST5k", batch_size=32, train_size=100, seed=0, evaluation_batch_size=500)
+    data = create_data("MNIST5k", batch_size=32, train_size=100, test_size=100, seed=0, evaluation_batch_size=500)
     data.setup()
     module.seed_everything(0, verbose=False)
     plain = create_network(
