@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import breaks_inputs as inputs
 import breaks_lately as lately
+import breaks_strangers as strangers
 
 import repro.data.loading.decoding
 import repro.report.build
@@ -40,7 +41,7 @@ LIMIT = 60.0
 LIMITS = {"seconds": LIMIT}
 MEMORY = 6 * 2**30
 """Bytes that a command may take: what wants more must not take the machine with it."""
-BAD = ("traceback", "hang", "wrong", "silent")
+BAD = ("traceback", "hang", "wrong", "silent", "steers")
 
 
 class Outcome(NamedTuple):
@@ -154,6 +155,8 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
         return "hang"
     if "Traceback (most recent call last)" in out + err and not case.own_traceback:
         return "traceback"
+    if re.search("\x1b(?!\\[A)|\u202e", out + err):  # a stranger's text in the terminal
+        return "steers"
     if status == 2 and len(lines) == 1:
         outcome = "refused"
     elif status == 0:
@@ -179,7 +182,11 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true", help="all that a bad one said")
     given = parser.parse_args()
     LIMITS["seconds"] = given.limit
-    chosen = [case for case in (*inputs.table(), *lately.table()) if re.search(given.only, f"{case.kind}: {case.name}")]
+    chosen = [
+        case
+        for case in (*inputs.table(), *lately.table(), *strangers.table())
+        if re.search(given.only, f"{case.kind}: {case.name}")
+    ]
     found: list[tuple[inputs.Case, Outcome]] = []
     with tempfile.TemporaryDirectory() as name:
         template = Path(name, "template")

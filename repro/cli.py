@@ -19,7 +19,7 @@ from repro.errors import PeerLost, UserError, leaving_out, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
-from repro.text import PlainOutput, say
+from repro.text import PlainErrors, PlainOutput, say
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -96,7 +96,7 @@ def _console() -> Iterator[None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = PlainOutput(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):  # progress bars steer the terminal
-        sys.stderr.reconfigure(errors="backslashreplace")
+        sys.stderr = PlainErrors(sys.stderr)
     try:
         yield
         sys.stdout.flush()

@@ -20,6 +20,10 @@ _TURNING = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F
 """Marks that change the direction of writing, so that text reads otherwise than it runs."""
 
 
+_MOVES = re.compile(r"(\r|\n|\x1b\[A)*")
+"""What progress bars write to move the cursor."""
+
+
 def unseen(text: str) -> str:
     r"""The characters that begin a new line, steer a terminal or cannot be written as UTF-8, each once, as escapes.
 
@@ -70,6 +74,17 @@ class PlainOutput(io.TextIOWrapper):
         return super().write(printable(text, keep="\n\t"))
 
 
+class PlainErrors(PlainOutput):
+    """The same for `sys.stderr`, where progress bars move the cursor, in writes that hold nothing else."""
+
+    def write(self, text: str) -> int:
+        """Write a text; a bar's own begins with a carriage return."""
+        if _MOVES.fullmatch(text):
+            return io.TextIOWrapper.write(self, text)
+        line = text.strip("\r")
+        return io.TextIOWrapper.write(self, text.replace(line, printable(line, keep="\n\t"), 1))
+
+
 def as_markdown(text: str) -> str:
     r"""A stranger's text as Markdown that shows it as it is: one line without links, marks, mentions or HTML.
 
@@ -99,7 +114,7 @@ def no_formula(cell: str) -> str:
         >>> no_formula("=HYPERLINK(A1)"), no_formula("-3.5")
         ("'=HYPERLINK(A1)", '-3.5')
     """
-    if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if not cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")):
         return cell
     try:
         float(cell)

@@ -6,6 +6,7 @@ import doctest
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,16 @@ def test_a_stream_shows_what_it_cannot_write(encoding: str) -> None:
     )
     kappa = "κ" if encoding == "utf-8" else r"\u03ba"
     assert done.stdout.decode(encoding) == f"{kappa}\\x1b[2J\tx\n"
+
+
+def test_errors_show_what_steers_and_bars_still_move(tmp_path: Path) -> None:
+    with (tmp_path / "err").open("w+", encoding="ascii") as stream:
+        errors = text.PlainErrors(stream)
+        for part in ("\n\x1b[A", "\r 50% |█|", "\r", "a\rb\x1b[A\x1b[31m", "\n"):
+            errors.write(part)
+        errors.flush()
+    said = (tmp_path / "err").read_bytes()
+    assert said == b"\n\x1b[A\r 50% |\\u2588|\ra\\rb\\x1b[A\\x1b[31m\n"
 
 
 @pytest.mark.parametrize(

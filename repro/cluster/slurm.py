@@ -20,10 +20,21 @@ def call(*command: str, text: str | None = None) -> str:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
     try:
         done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, env=environment
+            command,
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            env=environment,
         )
     except FileNotFoundError as error:
         raise UserError(f"there is no `{command[0]}` here; submit on a login node of a SLURM cluster") from error
+    except OSError as error:
+        raise UserError(
+            f"cannot start `{command[0]}`: {error.strerror}; ask your admins, or repair your PATH"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise UserError(
             f"`{command[0]}` has not answered for {PATIENCE_SECONDS} s; is the cluster's controller up? (sinfo)"
@@ -35,7 +46,7 @@ def call(*command: str, text: str | None = None) -> str:
 
 def _reason(said: str) -> str:
     """What a command of SLURM's says, and which names it would take."""
-    reason = " ".join(said.replace("sbatch: error: ", "").split())
+    reason = " ".join(said.replace("sbatch: error: ", "").split())[:500] or "it does not say why"
     if "invalid partition" in reason.lower():
         reason += "; sinfo --summarize lists the partitions"
     elif "invalid account" in reason.lower():
@@ -53,7 +64,14 @@ def submit(script: str, *options: str) -> str:
                 f"{error}; should the job be there after all (squeue --me), it does no harm: no two jobs train one run"
             ) from error
         raise
-    return answer.strip().partition(";")[0]
+    numbers = re.findall(r"^(?:Submitted batch job )?([1-9][0-9]*)(?:;.*)?$", answer, re.MULTILINE)
+    if len(numbers) != 1:  # around it, greetings of the site's
+        said = (answer.split("\n") if answer.strip() else ["nothing"])[0][:100]
+        raise UserError(
+            f"sbatch answers '{said}', and not with a job's number; squeue --me tells whether the "
+            "job is there (it does no harm: no two jobs train one run)"
+        )
+    return str(numbers[0])
 
 
 def job(number: str) -> dict[str, str]:

@@ -104,6 +104,7 @@ def _show(request: _Show) -> int:
     what = f"{request.name}: first {len(shown)} training images of epoch 1, seed {request.seed}"
     figure = grid(rows, shown, f"{what}\n{facts}")
     with refusing(f"cannot write '{out}'"):
+        out.parent.mkdir(parents=True, exist_ok=True)
         replace_files({out: to_png(figure, dpi=100)})
     print(out)
     return 0

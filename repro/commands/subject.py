@@ -113,7 +113,7 @@ class Target(Request):
             labels=labels.to(device),
             held_out=None if held_out is None else held_out.to(device),
             optimizer=optimizer,
-        clip=clipping(config.training.clip_gradients),
+            clip=clipping(config.training.clip_gradients),
             loss=module.objective,
             step=step,
             epoch=int(content["epoch"]) + (step > 0),

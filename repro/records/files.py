@@ -13,10 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from repro.errors import no_pipe
+from repro.errors import Damaged, no_pipe
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, a file over the limit that is set for a process."""
+
+_MOST_BYTES = 2**27
+"""Bytes of a line, or of a file that is read as a whole, at most: a stranger's may be larger than memory."""
+_MOST_TORN = 10_000
 
 _NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
@@ -32,13 +36,12 @@ def replace_files(contents: Mapping[Path, bytes], *, lasting: bool = False) -> N
     All are written before the first is put in place, in this order: a full disk leaves everything as it was.
 
     Args:
-        contents: By path; folders are made.
+        contents: By path, in folders that are there: that of a run may have been moved away.
         lasting: Also if the machine crashes right afterwards.
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
     try:
         for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             with temporary[path].open("wb") as file:
                 file.write(content)
                 if lasting:
@@ -69,6 +72,20 @@ def decode_number(value: Any) -> Any:
 
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file that is read as a whole.
+
+    Raises:
+        Damaged: It is a pipe, a device, or larger than any of ours.
+        OSError: It cannot be read.
+    """
+    with no_pipe(path).open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise Damaged(f"'{path}' is damaged: it has over {_MOST_BYTES:,} bytes; restore it, or move the run away")
+    return content
 
 
 def parse_json(content: bytes) -> Any:
@@ -109,10 +126,14 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     if not no_pipe(path).exists():
         return
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for line in file:
+        torn = 0
+        while line := file.readline(_MOST_BYTES):
+            if len(line) == _MOST_BYTES or torn > _MOST_TORN:
+                raise Damaged(f"'{path}' is damaged: it is no record of lines; restore it, or move the run away")
             try:
                 record = parse_json(line)
             except (ValueError, RecursionError):
-                continue  # torn by a crash
+                torn += 1  # by a crash
+                continue
             if isinstance(record, dict):
                 yield record

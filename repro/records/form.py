@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from repro.errors import Damaged, no_pipe
-from repro.records.files import decode_number, parse_json, read_lines
+from repro.errors import Damaged
+from repro.records.files import decode_number, parse_json, read_lines, read_whole
 
 Kinds = Mapping[str, type | tuple[type, ...]]
 Content = TypeVar("Content", dict[str, Any], list[Any])
@@ -87,7 +87,7 @@ def _is_impossible(name: str, value: float) -> bool:
 def read_json(path: Path, default: Content) -> Content:
     """The content of a file, which is of the default's type; the default if there is no file."""
     try:
-        content = parse_json(no_pipe(path).read_bytes())
+        content = parse_json(read_whole(path))
     except (FileNotFoundError, NotADirectoryError):
         return default
     except OSError as error:

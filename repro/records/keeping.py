@@ -13,7 +13,7 @@ import yaml
 
 from repro.config import read_yaml
 from repro.errors import Damaged, UserError, first_line, no_pipe, refusing
-from repro.records.files import parse_json, replace_files
+from repro.records.files import parse_json, read_whole, replace_files
 from repro.records.run_directory import RunDirectory
 from repro.records.spectrum import FILE
 from repro.records.surface import PLAN, SURFACE
@@ -31,6 +31,8 @@ def keep(run: RunDirectory, target: Path) -> int:
     with _reading(run):
         contents = {target / name: content for name, content in _kept(run).items()}
     with refusing(f"cannot write '{target}'"):
+        for path in contents:
+            path.parent.mkdir(parents=True, exist_ok=True)
         replace_files(contents, lasting=True)
         return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
@@ -63,7 +65,7 @@ def _kept(run: RunDirectory) -> dict[str, bytes]:
         for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
             name = f"{SURFACE}/{path.name}"
             files[name] = _own(run, name).read_bytes()
-    state = parse_json(_own(run, "state.json").read_bytes())
+    state = parse_json(read_whole(_own(run, "state.json")))
     of_wandb = ("wandb_id", "wandb_live", "wandb", "mlflow_run_id")
     files["state.json"] = _json({key: value for key, value in state.items() if key not in of_wandb})
     return files

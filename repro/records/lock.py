@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from repro import waiting
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError
 from repro.machine import lives, number, this_process
 from repro.machine.file_lock import lock_file
+from repro.records.files import read_whole
 
 HEARTBEAT_SECONDS = 15.0
 DEAD_AFTER_SECONDS = 120.0
@@ -89,7 +90,7 @@ class Lock:
     def _read(self, path: Path | None = None) -> dict[str, Any] | None:
         path = path or self.path
         try:
-            content = json.loads(no_pipe(path).read_text(encoding="utf-8"))
+            content = json.loads(read_whole(path))
         except FileNotFoundError:
             return {} if path.is_symlink() else None  # a link that leads nowhere is nobody's
         except OSError as error:

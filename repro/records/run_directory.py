@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode_number, dump_json, replace_text
+from repro.records.files import append_lines, decode_number, dump_json, read_whole, replace_text
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged", "stopped")
@@ -58,12 +58,20 @@ class RunDirectory:
     @property
     def study(self) -> str:
         """The study's name: the folder above."""
-        return self.path.parent.name
+        return self.path.absolute().parent.name
 
     @property
     def config_path(self) -> Path:
         """The complete configuration."""
         return self.path / "config.yaml"
+
+    @property
+    def written(self) -> str:
+        """The configuration as it is written, to be shown; why not, if it cannot be read."""
+        try:
+            return read_whole(self.config_path).decode("utf-8", "replace")
+        except (OSError, UserError) as error:
+            return str(error)
 
     @property
     def checkpoints(self) -> Path:
@@ -214,7 +222,7 @@ class RunDirectory:
 
     def saved_checkpoints(self) -> list[Path]:
         """Checkpoints by step, newest last."""
-        return sorted(self.checkpoints.glob("step-*.ckpt"))
+        return sorted(path for path in self.checkpoints.glob("step-*.ckpt") if not path.is_dir())
 
     @property
     def is_set_aside(self) -> bool:

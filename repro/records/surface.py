@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from repro.errors import UserError, refusing, unlike
+from repro.errors import Damaged, UserError, refusing, unlike
 from repro.records import form
 from repro.records.files import append_lines, dump_json, replace_text
 
 PLAN = "surface.json"
+DIRECTIONS = ("random", "filter", "pca")
 SURFACE = "landscape"
 """Folder of a run's surface in its directory, where reports look for it."""
 MOST_POINTS = 2_001
 """The most points on each axis: four million losses."""
+_MOST_RADIUS = 1e30
 _PLAN: form.Kinds = {"points": int, "radius": (int, float), "directions": str, "samples": int}
 _VALUES: form.Kinds = {"point": int, "loss": form.NUMBER, "errors": form.NUMBER}
 
@@ -41,6 +43,14 @@ class Surface:
     samples: int
     path: Float[np.ndarray, "steps 2"]
     """The training path in the plane's coordinates, where it was projected; otherwise 0 steps."""
+
+
+def _are_points(path: object) -> bool:
+    """Whether it is a list of pairs of finite numbers."""
+    pairs = (
+        path if isinstance(path, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in path) else [[""]]
+    )
+    return all(isinstance(value, int | float) and abs(value) < _MOST_RADIUS for pair in pairs for value in pair)
 
 
 def grid(points: int, radius: float) -> Float[np.ndarray, " points"]:
@@ -69,7 +79,13 @@ class SurfaceRecord:
         content: dict[str, Any] = form.read_json(self.path / PLAN, {})
         form.require(content, _PLAN, f"'{self.path / PLAN}'", all_of_them=True)
         if not 2 <= content["points"] <= MOST_POINTS:
-            raise UserError(f"'{self.path / PLAN}' has {content['points']} points; allowed: 2 to {MOST_POINTS:,}")
+            raise Damaged(f"'{self.path / PLAN}' has {content['points']} points; allowed: 2 to {MOST_POINTS:,}")
+        if not 0 < content["radius"] < _MOST_RADIUS:
+            raise Damaged(f"'{self.path / PLAN}' has radius {content['radius']}; allowed: over 0, to {_MOST_RADIUS:g}")
+        if content["directions"] not in DIRECTIONS:
+            raise Damaged(f"'{self.path / PLAN}' has directions '{content['directions'][:40]}', which are none of ours")
+        if not _are_points(content.get("path") or []):
+            raise Damaged(f"'{self.path / PLAN}' has a path that is no list of pairs of numbers")
         return content
 
     def prepare(self, plan: Mapping[str, Any], *, again: bool = False) -> None:

@@ -12,5 +12,7 @@ from repro.records import replace_files
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
     """Write files by their path in a folder, a report's page last; returns the path that a page has there."""
     with refusing(f"cannot write to '{out}'", "name another folder with --out"):
+        for name in contents:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
         replace_files({out / name: content for name, content in contents.items()})
     return out / "index.html"

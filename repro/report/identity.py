@@ -17,6 +17,8 @@ from repro.report.sources import Section
 
 _TOLD = ("config.yaml", "environment.json", "state.json")
 _DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", SPECTRA, f"{SPECTRA}.gz", f"{SURFACE}/{PLAN}")
+_MOST_BYTES = 2**27
+"""Of a larger file its beginning, size and time stand for the content."""
 _PACKAGES = ("matplotlib", "numpy", "pandas")
 
 
@@ -82,9 +84,11 @@ def _of_files(paths: Sequence[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         if path.is_file():
+            size, most = path.stat().st_size, _MOST_BYTES
             try:
-                content = path.read_bytes()
+                with path.open("rb") as file:
+                    content = file.read(most)
             except OSError as error:  # said where it is read
                 content = repr(error).encode()
-            digest.update(f"{path.name} {len(content)} ".encode() + content)
+            digest.update(f"{path.name} {size} {path.stat().st_mtime_ns if size > most else ''}".encode() + content)
     return digest.hexdigest()

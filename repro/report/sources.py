@@ -176,7 +176,12 @@ def _run(path: Path) -> RunDirectory | None:
 def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:
     """A run that is reported on, whether there is one, and whether it can be read."""
     exists = run.config_path.is_file()
-    damage = f"damaged: {wrong}" if exists and (wrong := run.damage) else ""
+    wrong = run.damage if exists else None
+    try:
+        _ = exists and read_yaml(run.config_path)
+    except UserError as error:
+        wrong = str(error)
+    damage = f"damaged: {wrong}" if wrong else ""
     return ReportCell(label=label, seed=seed, name=run.name, run=run if exists and not damage else None, damage=damage)
 
 

@@ -19,7 +19,7 @@ from repro.report.words import claim_in_words, missing, reservations
 from repro.studies.plan import duration
 from repro.studies.spread import Summary, chance, summary, welch
 from repro.studies.verdict import Verdict
-from repro.text import no_formula
+from repro.text import no_formula, printable
 
 _NONE = "–"
 _INFINITE = {"weights": "weights", "representations": "representations, channel mode", "matrix": "as matrices"}
@@ -207,7 +207,7 @@ def to_markdown(table: Table) -> str:
     """The table as Markdown."""
 
     def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        return f"| {' | '.join(printable(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
     rule = ["---:" if column.numeric else "---" for column in table.columns]
     heads = [column.full_name for column in table.columns]

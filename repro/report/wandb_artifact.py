@@ -13,6 +13,7 @@ from repro import waiting
 from repro.errors import UserError
 from repro.records import find_runs
 from repro.tracking.wandb_description import Description, manifest, tags
+from repro.tracking.wandb_environment import recorded
 from repro.tracking.wandb_names import artifact_name, fitted, without_places
 from repro.tracking.wandb_service import Service, place
 
@@ -53,7 +54,7 @@ def study_report(
 
     for run in find_runs([folder]):
         with suppress(UserError):  # damaged: the report says so
-            log, labels = load(run.config_path).log, run.state.get("wandb", {})
+            log, labels = load(run.config_path).log, recorded(run.state)
             break
     else:
         raise UserError(f"'{folder}' has no run that can be read; its report is not sent")

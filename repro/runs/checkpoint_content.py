@@ -46,6 +46,8 @@ def _wrong(content: object) -> str:
     for key, kind in _KINDS.items():
         if not isinstance(content.get(key), kind):
             return f"its {key} is {f'a {type(content[key]).__name__}' if key in content else 'not there'}"
+        if kind is int and not 0 <= content[key] < 2**63:
+            return f"its {key} is {str(content[key])[:20]}"
     if not all(isinstance(weight, Tensor) for weight in content["state_dict"].values()):
         return "its state_dict holds something else than tensors"
     states = content["optimizer_states"]
@@ -75,8 +77,15 @@ def other_weights(saved: dict[str, Tensor], own: dict[str, Tensor]) -> str:
             return f"it has no {name}"
         if saved[name].shape != value.shape:
             return f"{name} is {tuple(saved[name].shape)} there and {tuple(value.shape)} here"
+        theirs, ours = ((tensor.dtype, tensor.layout, tensor.is_meta) for tensor in (saved[name], value))
+        if theirs != ours:
+            return f"{name} is {_kind(*theirs)} there and {_kind(*ours)} here"
     extra = saved.keys() - own.keys()
     return f"it has {min(extra)}, which the network has not" if extra else ""
+
+
+def _kind(dtype: torch.dtype, layout: torch.layout, is_meta: bool) -> str:
+    return " ".join(map(str, [dtype, *([layout] * (layout != torch.strided)), *(["without values"] * is_meta)]))
 
 
 _NETWORK = "network."

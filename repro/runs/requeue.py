@@ -34,8 +34,8 @@ def job(environment: Mapping[str, str]) -> str | None:
 
     A task of an array goes by array and task: the number of one of them is also the number of the whole array.
     """
-    if "SLURM_ARRAY_JOB_ID" in environment:
-        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+    if "SLURM_ARRAY_JOB_ID" in environment and (task := environment.get("SLURM_ARRAY_TASK_ID")) is not None:
+        return f"{environment['SLURM_ARRAY_JOB_ID']}_{task}"
     return environment.get("SLURM_JOB_ID")
 
 
@@ -48,7 +48,14 @@ def _call(*command: str, text: str | None = None) -> subprocess.CompletedProcess
     # A job that this one submits is not to take its number of restarts for its own.
     environment = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name[:6] != "SLURM_"}
     return subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False, env=environment
+        command,
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+        timeout=_PATIENCE_SECONDS,
+        check=False,
+        env=environment,
     )
 
 
@@ -61,9 +68,10 @@ def _answer_to_termination(name: str) -> tuple[str, ...] | None:
     known = fields(_call("scontrol", "show", "job", "-o", name).stdout)
     if known.get("PreemptTime", "None") == "None":
         return None
-    if known["JobState"] in ("RUNNING", "SIGNALING"):
+    if known.get("JobState") in ("RUNNING", "SIGNALING"):
         return "scontrol", "requeue", name
-    if RESUBMIT not in os.environ or int(known.get("Restarts", 0)) > integer("SLURM_RESTART_COUNT", 0):
+    restarts = int(known["Restarts"][:9]) if known.get("Restarts", "").isdecimal() else 0
+    if RESUBMIT not in os.environ or restarts > integer("SLURM_RESTART_COUNT", 0):
         return None
     task = os.environ.get("SLURM_ARRAY_TASK_ID")
     array = [] if task is None else [f"--array={task}"]

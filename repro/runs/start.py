@@ -187,7 +187,8 @@ def stored(path: str | Path) -> tuple[RunDirectory, Config]:
     """An existing run with its configuration, which says where it lies now."""
     run = RunDirectory.open(path)
     config = load(run.config_path)
-    return run, dataclasses.replace(config, runs=str(run.path.parent.parent), study=run.study)
+    place = run.path if len(run.path.parts) > 2 else run.path.absolute()  # typed in the folder of its study
+    return run, dataclasses.replace(config, runs=str(place.parent.parent), study=run.study)
 
 
 def stored_checkpoint(path: str | Path) -> tuple[RunDirectory, Config, Path]:

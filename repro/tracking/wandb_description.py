@@ -13,7 +13,7 @@ from repro.config import Config, to_flat
 from repro.errors import UserError
 from repro.records import MANIFEST, RunDirectory
 from repro.records.form import read_json
-from repro.tracking.wandb_environment import said
+from repro.tracking.wandb_environment import recorded, said
 from repro.tracking.wandb_names import LONGEST_TAG, fitted, without_places
 
 
@@ -45,7 +45,7 @@ def describe(run: RunDirectory, config: Config, *, key: str | None = None) -> De
 
     The key is its id at W&B, by default its `identifier`.
     """
-    study, lives, labels = manifest(run.path.parent), run.lives, {**run.state.get("wandb", {}), **said()}
+    study, lives, labels = manifest(run.path.parent), run.lives, {**recorded(run.state), **said()}
     kind = {"all": "train", "output": "train-output"}[config.model.train]
     job_type = labels.get("job_type") or ("solve-output" if config.model.solver == "exact" else kind)
     short = [{key: life.get(key) for key in ("started", "host", "commit", "dirty", "slurm")} for life in lives]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Mode = Literal["offline", "online", "disabled"]
@@ -21,6 +22,7 @@ _WORDS = {
     "project": "WANDB_PROJECT",
     "entity": "WANDB_ENTITY",
 }
+_YES, _NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 _REPLACED = ("WANDB_RUN_ID", "WANDB_RESUME")
 
 
@@ -33,9 +35,28 @@ def said() -> dict[str, Any]:
 
 def asked_mode() -> Mode | None:
     """The mode that the environment asks for; None if it asks for none. An agent's sweep is online by its nature."""
-    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+    if _word("WANDB_DISABLED") in _YES:
         return "disabled"
-    return _MODES.get(os.environ.get("WANDB_MODE", ""), "online" if sweep_run() else None)
+    return _MODES.get(_word("WANDB_MODE"), "online" if sweep_run() else None)
+
+
+def _word(name: str) -> str:
+    return os.environ.get(name, "").strip().lower()
+
+
+def misspelt() -> list[str]:
+    """What the environment asks for in words that are not W&B's: a sentence for each."""
+    known = {"WANDB_MODE": _MODES, "WANDB_DISABLED": (*_YES, *_NO)}
+    odd = [name for name, words in known.items() if _word(name) and _word(name) not in words]
+    return [f"{name} is '{os.environ[name]}'; allowed: {', '.join(known[name])}; it is not taken" for name in odd]
+
+
+def recorded(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What `said` returned when a run trained, out of its state, which may be a stranger's."""
+    labels = state.get("wandb", {})
+    words = {key: labels[key] for key in _WORDS if isinstance(labels.get(key), str)}
+    tags = labels.get("tags")
+    return words | ({"tags": [str(tag) for tag in tags]} if isinstance(tags, list) else {})
 
 
 def sweep_run() -> str | None:

@@ -21,7 +21,7 @@ from repro.text import shell
 from repro.tracking.record_logger import RunLogger
 from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
-from repro.tracking.wandb_environment import Mode, asked_mode, ignored, said
+from repro.tracking.wandb_environment import Mode, asked_mode, ignored, misspelt, recorded, said
 from repro.tracking.wandb_run import Sender, close_run, confirm, finish, open_run
 from repro.tracking.wandb_service import MissingProject, Service, available, place
 
@@ -91,7 +91,7 @@ class RunWandbLogger(RunLogger):
         return self._identifier
 
     def _place(self, service: Service) -> tuple[str, str]:
-        project, entity = place(self._config.log, self.run.state.get("wandb", {}))
+        project, entity = place(self._config.log, recorded(self.run.state))
         return project, entity or service.entity
 
     def _sent(self, service: Service) -> Position:
@@ -130,18 +130,20 @@ class RunWandbLogger(RunLogger):
                 self._service = None
                 _say(f"{refusal}; this run logs offline, `{_sync(self.run)}` sends it")
                 online = False
+        for sentence in misspelt():
+            _say(sentence)
         if odd := ignored():
             _say(f"{' and '.join(odd)} not taken: each run has an id of its own at W&B, and goes on by itself")
         if labels := said():
             self.run.update_state(wandb=labels)  # for whoever sends the record later
         self._sender = self._new_sender(position)
-        project, entity = place(log, self.run.state.get("wandb", {}))
+        project, entity = place(log, recorded(self.run.state))
         self._remote = open_run(
             describe(self.run, self._config, key=self._identifier),
             mode="online" if online else "offline",
             project=project,
             entity=entity,
-            folder=Path(os.environ.get("WANDB_DIR") or self.run.path),
+            folder=self._folder(),
             training=True,
             places=log.places,
         )
@@ -150,6 +152,16 @@ class RunWandbLogger(RunLogger):
                 self._sender.send(self._remote, row)
             else:
                 self._sender.pass_over(row)  # the log of the life that recorded it has it
+
+    def _folder(self) -> Path:
+        """Where W&B's own files go; it would take a temporary folder, without a word, for one that it cannot write."""
+        if wanted := os.environ.get("WANDB_DIR"):
+            with contextlib.suppress(OSError, RuntimeError):
+                (path := Path(wanted).expanduser()).mkdir(parents=True, exist_ok=True)
+                if os.access(path, os.W_OK):
+                    return path
+            _say(f"WANDB_DIR is '{wanted}', where nothing can be written; W&B's files go to '{self.run.path}'")
+        return self.run.path
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

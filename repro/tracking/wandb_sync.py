@@ -15,6 +15,7 @@ from repro.records import ENDED, RunDirectory
 from repro.records.lock import Lock
 from repro.tracking.wandb_cursor import STATUS, Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe, identifier
+from repro.tracking.wandb_environment import recorded
 from repro.tracking.wandb_service import Service, place
 
 
@@ -71,7 +72,7 @@ def pending(
     except UserError as error:
         raise Damaged(str(error)) from error
     key = key or identifier(run)
-    project, whose = place(config.log, run.state.get("wandb", {}), project=project, entity=entity)
+    project, whose = place(config.log, recorded(run.state), project=project, entity=entity)
     entity = whose or (service.entity if service else "?")
     summary = (service.run_summary(entity, project, key) if service else None) or {}
     position = Position.of_summary(summary)

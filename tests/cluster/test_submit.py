@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -181,3 +182,28 @@ def test_what_sbatch_refuses_is_told_in_a_line(
     assert words in str(caught.value)
     if "sleep" in said:
         assert "squeue --me" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "number"),
+    [
+        ("echo Welcome; echo '13;toy'", "13"),
+        ("echo Submitted batch job 13", "13"),
+        ("true", "answers 'nothing'"),
+        ("echo Auftrag 13", "answers 'Auftrag 13'"),
+        ("echo 13; echo 14", "answers '13'"),
+        (r"printf '\377'", r"answers '\xff'"),
+        ("exit 3", "refuses: it does not say why"),
+    ],
+)
+def test_what_is_no_number_is_not_taken_for_a_job(
+    script: str, number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setattr(commands.sys, "executable", str(tmp_path / "python"))
+    if number == "13":
+        assert commands.submit("#!/bin/bash\n") == number
+    else:
+        with pytest.raises(UserError, match=re.escape(number)):
+            commands.submit("#!/bin/bash\n")

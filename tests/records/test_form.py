@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 import os
 import zlib
 from pathlib import Path
@@ -185,10 +186,16 @@ def test_gzipped_readings_that_are_damaged_are_told(content: bytes, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "plan", ["", "[1]", '{"points": "x"}', '{"points": 1000000, "radius": 1, "directions": "", "samples": 1}']
+    "plan",
+    [
+        *("", "[1]", {"points": "x"}, {"points": 1000000}, {"directions": "$\\frac{"}, {"path": "x"}, {"path": [[1]]}),
+        *({"radius": radius} for radius in (0, -1, 1e308, math.nan, math.inf)),
+        *({"path": [[0, value]]} for value in ("x", math.nan, 10**400)),
+    ],
 )
-def test_a_surfaces_plan_of_another_form_is_refused(plan: str, tmp_path: Path) -> None:
-    (tmp_path / PLAN).write_text(plan)
+def test_a_surfaces_plan_of_another_form_is_refused(plan: str | dict[str, object], tmp_path: Path) -> None:
+    whole = {"points": 3, "radius": 1.0, "directions": "random", "samples": 1}
+    (tmp_path / PLAN).write_text(plan if isinstance(plan, str) else json.dumps(whole | plan))
     with pytest.raises(UserError, match=PLAN):
         SurfaceRecord(tmp_path).missing()
 
@@ -197,7 +204,7 @@ def test_a_surfaces_plan_of_another_form_is_refused(plan: str, tmp_path: Path) -
     "value", [{"point": "x", "loss": 1, "errors": 0}, {"point": 1}, {"point": 1, "loss": "x", "errors": 0}]
 )
 def test_a_surfaces_values_of_another_form_are_refused(value: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / PLAN).write_text(json.dumps({"points": 3, "radius": 1.0, "directions": "", "samples": 1}))
+    (tmp_path / PLAN).write_text(json.dumps({"points": 3, "radius": 1.0, "directions": "random", "samples": 1}))
     (tmp_path / "values-1of1.jsonl").write_text(json.dumps(value) + "\n")
     with pytest.raises(UserError, match="record 1"):
         SurfaceRecord(tmp_path).read("a")

@@ -88,6 +88,7 @@ def test_checkpoints_are_ordered_and_the_newest_kept(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     for step in (100, 20, 3):
         (run.checkpoints / f"step-{step:08d}.ckpt").write_bytes(b"x" * step)
+    (run.checkpoints / "step-99999999.ckpt").mkdir()
     assert run.delete_checkpoints(5) == 0
     assert run.delete_checkpoints(2) == 3
     assert [path.name for path in run.saved_checkpoints()] == ["step-00000020.ckpt", "step-00000100.ckpt"]

@@ -89,6 +89,13 @@ def test_other_weights_are_named() -> None:
     assert other_weights({"a": ours["a"]}, ours) == "it has no b"
     assert other_weights(ours | {"a": torch.zeros(4)}, ours) == "a is (4,) there and (2, 3) here"
     assert other_weights(ours | {"c": ours["a"]}, ours) == "it has c, which the network has not"
+    for change, kind in (
+        (lambda a: a.double(), "torch.float64"),
+        (lambda a: a.long(), "torch.int64"),
+        (lambda a: a.to_sparse(), "torch.float32 torch.sparse_coo"),
+        (lambda a: a.to("meta"), "torch.float32 without values"),
+    ):
+        assert other_weights(ours | {"a": change(ours["a"])}, ours) == f"a is {kind} there and torch.float32 here"
 
 
 @pytest.mark.parametrize("code", [5, 13, 116])

@@ -118,6 +118,15 @@ def test_a_task_of_an_array_goes_by_array_and_task() -> None:
     """Task 3 of array 12 may itself have the number 12: by that, the whole array would be requeued."""
     array = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
     assert job(array) == "12_3"
+    assert job({"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "11"}) == "12"
+
+
+@pytest.mark.parametrize(
+    "state", [b"", b"\xff\xfe", b"PreemptTime=2026", b"PreemptTime=2026 JobState=COMPLETING Restarts=many"]
+)
+def test_an_answer_that_is_none_ends_nothing_in_an_error(state: bytes, scontrol: Path) -> None:
+    (scontrol / "state").write_bytes(state)
+    assert requeue(signal.SIGTERM) is None
 
 
 @pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from repro.cluster.sbatch import Resources, require_setup
 from repro.commands.options import Request, option
-from repro.errors import UserError, no_pipe, refusing
+from repro.errors import UserError, refusing
+from repro.records.files import read_whole
 from repro.text import say
 
 
@@ -80,7 +81,7 @@ def of_sbatch(flag: str, texts: Sequence[str]) -> tuple[str, ...]:
 
 def _setup(path: Path) -> str:
     with refusing(f"cannot read --setup '{path}'"):
-        content = no_pipe(path).read_bytes()
+        content = read_whole(path)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

@@ -50,7 +50,7 @@ def decode(path: Path, *, turned: bool = False) -> UInt8[Tensor, "3 height width
     """
     try:
         content = np.fromfile(path, np.uint8)
-    except OSError:
+    except (OSError, MemoryError):  # Pillow says what is wrong
         content = np.empty(0, np.uint8)
     if decode_jpeg is not None and content[:2].tobytes() == b"\xff\xd8":
         try:
@@ -228,7 +228,7 @@ class DecodedBatches(Batches):
             listen(self._pass)
             _OPEN.add(self)
             yield from self._pass
-        except RuntimeError as error:
+        except (RuntimeError, EOFError, ConnectionError) as error:  # the latter while it hands over a batch
             told = how_they_ended(self._pass)
             if "Too many open files" in str(error):
                 told = "too many files are open for so many --data.workers: take fewer, or raise the limit (ulimit -n)"

@@ -141,7 +141,7 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
         life = run.lives[-1]
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
         parts += ["<h3>Environment</h3>", _facts(_environment(run.lives))]
-    configuration = run.config_path.read_text(encoding="utf-8", errors="replace").strip()
+    configuration = run.written.strip()
     parts += ["<h3>Configuration</h3>", f'<pre class="configuration">{escape(configuration)}</pre>']
     name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
     summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"

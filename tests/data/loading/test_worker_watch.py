@@ -16,8 +16,27 @@ import pytest
 
 from repro import waiting
 from repro.data.loading import worker_watch, workers
+from repro.data.loading.decoding import DecodedBatches
 from repro.data.loading.worker_watch import how_they_ended, listen
 from repro.data.loading.workers import usable_workers
+from repro.errors import UserError
+
+
+@pytest.mark.parametrize("error", [RuntimeError("exited unexpectedly"), EOFError(), ConnectionResetError()])
+def test_a_worker_that_dies_while_it_hands_over_is_told(error: Exception) -> None:
+    class Dying:
+        _workers = (SimpleNamespace(exitcode=-9, kill=lambda: None),)
+
+        def __iter__(self) -> Dying:
+            return self
+
+        def __next__(self) -> None:
+            raise error
+
+    batches = DecodedBatches.__new__(DecodedBatches)
+    batches._loader = Dying()
+    with pytest.raises(UserError, match=r"has ended by SIGKILL, as happens when memory runs out"):
+        list(batches._decoded())
 
 
 @pytest.fixture(autouse=True)

@@ -302,6 +302,8 @@ def test_a_sweeps_agent_is_online_and_disabled_is_disabled(
         (None, "dryrun", "offline"),
         ("offline", "online", "offline"),
         ("online", "disabled", "online"),
+        (None, "ONLINE ", "online"),
+        (None, "onlin", "offline"),
     ],
 )
 def test_the_mode_is_the_flags_then_the_environments_then_offline(
