@@ -39,7 +39,7 @@ def step(steps: int, own: bool) -> None:
     from lightning.pytorch import Callback
 
     from repro.api import build
-    from repro.runs.threads import set_threads
+    from repro.runs.threads import Threads
 
     moments: list[tuple[float, float]] = []
 
@@ -52,11 +52,8 @@ def step(steps: int, own: bool) -> None:
         data={"name": "MNIST5k", "batch_size": 32},
         trainer={"max_epochs": 1, "accelerator": "cpu"},
     )
-    parts.data.trainer = parts.trainer
-    parts.data.setup("fit")
-    set_threads(parts, recorded=None)
     parts.trainer.limit_train_batches, parts.trainer.limit_val_batches = steps + WARM, 0
-    parts.trainer.callbacks.append(Clock())
+    parts.trainer.callbacks += [Threads(32), Clock()]
     parts.trainer.fit(parts.module, datamodule=parts.data)
     pairs = list(itertools.pairwise(moments[WARM - 1 :]))
     wall, processor = (statistics.median(after[k] - before[k] for before, after in pairs) for k in (0, 1))

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 Parameters = Mapping[str, Tensor]
 """A tensor for each trained parameter, by name."""
 
-KINDS = ("random", "filter", "pca")
-
 
 def trained_parameters(network: nn.Module) -> dict[str, Tensor]:
     """Copies of the parameters that train."""

@@ -127,6 +127,17 @@ def _status(run: RunDirectory) -> str:
     return status if status == "finished" or step is None else f"{status} at step {step:,}"
 
 
+def values_of(results: Sequence[RunResult], quantity: str, label: str | None = None) -> list[float]:
+    """The values of a quantity that results have: all of them, or those of one label."""
+    of_label = [outcome.quantities for outcome in results if label in (None, outcome.cell.label)]
+    return [values[quantity] for values in of_label if quantity in values]
+
+
+def records_of(results: Sequence[RunResult]) -> list[RunRecords]:
+    """The records of the results that have any."""
+    return [outcome.records for outcome in results if outcome.records is not None]
+
+
 def verdicts(section: Section, results: Sequence[RunResult]) -> list[Verdict]:
     """The verdict on each of the section's claims, by the runs that have ended."""
     values: dict[str, dict[str, dict[int, float]]] = {}

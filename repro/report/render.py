@@ -12,7 +12,7 @@ from repro.figures import RunRecords
 from repro.records import dump_json
 from repro.report import tables
 from repro.report.identity import Prints, of_figure
-from repro.report.outcomes import RunResult, outcomes, verdicts
+from repro.report.outcomes import RunResult, outcomes, records_of, verdicts
 from repro.report.pages.scorecard import Card, card
 from repro.report.pages.section import study_section
 from repro.report.pages.svg import Drawn
@@ -64,7 +64,7 @@ class Studio:
         """
         results = outcomes(section, self._read)
         runs = [outcome for outcome in results if outcome.records is not None]
-        named = {name: self._figure(name, runs) for name in figures.chosen(_records(runs), section.figures)}
+        named = {name: self._figure(name, runs) for name in figures.chosen(records_of(runs), section.figures)}
         table, judged = tables.accuracy_table(section, results), verdicts(section, results)
         order = sorted(named, key=lambda name: name in ("training-curves", "first-layer"))  # these every network has
         first = next(filter(None, (self.drawn[named[name]]["asked"] for name in order)), "")
@@ -80,7 +80,7 @@ class Studio:
 
     def _figure(self, name: str, runs: Sequence[RunResult]) -> str:
         """The key of a figure, which is drawn if need be."""
-        records = _records(runs)
+        records = records_of(runs)
         contents = [self.prints.of(run.cell.run).drawn for run in runs if run.cell.run is not None]
         key = of_figure(name, [(run.label, run.classes, text) for run, text in zip(records, contents, strict=True)])
         if key not in self.drawn:
@@ -93,7 +93,3 @@ class Studio:
             self.png[key] = figures.to_png(figure)
         asked = figures.asked(figure)
         return Drawn(svg=figures.to_svg(figure), asked=dump_json(asked) if asked else "")
-
-
-def _records(results: Sequence[RunResult]) -> list[RunRecords]:
-    return [outcome.records for outcome in results if outcome.records is not None]

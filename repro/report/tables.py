@@ -13,9 +13,9 @@ from html import escape
 from repro.figures.style import title
 from repro.measurements.kappa import BEYOND, SINGULAR
 from repro.measurements.quantities import in_words
-from repro.report.outcomes import ACCURACIES, RunResult
+from repro.report.outcomes import ACCURACIES, RunResult, values_of
 from repro.report.sources import Section
-from repro.report.words import claim_in_words, missing, reservations
+from repro.report.words import missing, reservations, verdict_lines
 from repro.studies.plan import duration
 from repro.studies.spread import Summary, chance, summary, welch
 from repro.studies.verdict import Verdict
@@ -97,17 +97,13 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
         row = [settings.get("network", title(label)), *(settings.get(name, _NONE) for name in headings)]
         row += [*([f"{ended} of {len(of_label)}"] if several else [])]
         for quantity in shown:
-            row += _compared(section, quantity, label, _values(of_label, quantity), tested=tested)
-        row += [spread(_values(of_label, "first_layer_growth"), factor)] if grown else []
+            row += _compared(section, quantity, label, values_of(of_label, quantity), tested=tested)
+        row += [spread(values_of(of_label, "first_layer_growth"), factor)] if grown else []
         for key in infinite:
-            counts = [_values(of_label, f"{key}_{kind}") for kind in ("singular", "beyond_float32")]
+            counts = [values_of(of_label, f"{key}_{kind}") for kind in ("singular", "beyond_float32")]
             row.append(" + ".join(spread(values, digits) for values in counts) if all(counts) else _NONE)
-        rows.append([*row, _statuses(of_label), spread(_values(of_label, "seconds"), duration)])
+        rows.append([*row, _statuses(of_label), spread(values_of(of_label, "seconds"), duration)])
     return Table(columns, rows)
-
-
-def _values(results: Sequence[RunResult], quantity: str) -> list[float]:
-    return [outcome.quantities[quantity] for outcome in results if quantity in outcome.quantities]
 
 
 def _compared(section: Section, quantity: str, label: str, ours: Sequence[float], *, tested: bool) -> list[str]:
@@ -238,11 +234,7 @@ def to_latex(table: Table) -> str:
 def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], *, level: int) -> str:
     """A section of ``tables.md``: question, verdicts, the table with what is reduced, the command."""
     parts = [f"{'#' * level} {section.title}", section.question]
-    scale = f" ({section.scale})" if section.scale else ""
-    verdicts = [
-        f"- **{item.verdict}**{scale}: {claim_in_words(item.claim)} — {claim_in_words(item.detail)}" for item in judged
-    ]
-    parts += ["\n".join(verdicts), to_markdown(table), reservations(section), missing(section)]
+    parts += [verdict_lines(section, judged), to_markdown(table), reservations(section), missing(section)]
     parts += [f"Left out: {damage}" for damage in section.damage]
     if section.command:
         parts.append(f"Made by `{section.command}`.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from repro.measurements.kappa import (
 from repro.measurements.quantities import in_words
 from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
+from repro.studies.verdict import Verdict
 from repro.text import ranges
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
@@ -148,6 +149,15 @@ def claim_in_words(claim: str) -> str:
         words.append(f"{title(label)} {name}" if name else _SIGNS.get(word, word))
     source = [re.sub(r" \(([^()]{2,})\)$", r", \1", rest[0])] if rest else []  # 6.5 (c) stays
     return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
+
+
+def verdict_lines(section: Section, judged: Sequence[Verdict], written: Callable[[str], str] = str) -> str:
+    """Verdicts as a list in Markdown; `written` makes plain text of a stranger's words."""
+    scale = f" ({section.scale})" if section.scale else ""
+    return "\n".join(
+        f"- **{item.verdict}**{scale}: {written(claim_in_words(item.claim))} — {written(claim_in_words(item.detail))}"
+        for item in judged
+    )
 
 
 def _growth(runs: Sequence[RunRecords]) -> str:

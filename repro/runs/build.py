@@ -27,7 +27,7 @@ from repro.runs.checkpoint_content import other_weights, read, read_weights
 from repro.runs.checkpoint_file import CheckpointFile
 from repro.runs.checkpoints import RunCheckpoints
 from repro.runs.threads import set_threads_to_look, share_threads
-from repro.runs.validation import kind_options, network_options, require_trusted, train_samples
+from repro.runs.validation import data_options, network_options, require_trusted, train_samples
 from repro.training.classifier import Classifier
 from repro.training.compiled import Compiled, require_compiler
 from repro.training.malloc import keep_heap
@@ -98,23 +98,8 @@ def build(
 
 def build_data(config: Config) -> ImageData:
     """The data of a configuration."""
-    data = config.data
-    return create_data(
-        data.name,
-        root=data.root,
-        batch_size=data.batch_size,
-        evaluation_batch_size=data.evaluation_batch_size,
-        seed=config.seed,
-        train_size=data.train_size,
-        validation_size=data.validation_size,
-        test_size=data.test_size,
-        split=data.split,
-        split_seed=data.seed,
-        normalization=data.normalization,
-        augmentation=data.augmentation,
-        **kind_options(config),
-        arguments=data.arguments,
-    )
+    options = {**data_options(config), "seed": config.seed, "split_seed": config.data.seed}
+    return create_data(config.data.name, **options)
 
 
 def _network(config: Config, data: ImageData) -> nn.Module:

@@ -119,17 +119,8 @@ def _facts(session: RunSession, fingerprint: str) -> dict[str, str]:
 
 
 def _measuring(config: Config) -> MeasureCallback:
-    measure = config.measure
-    return MeasureCallback(
-        probe_size=measure.probe_size,
-        measurements=measure.measurements,
-        every_n_epochs=measure.every_n_epochs,
-        every_n_steps=measure.every_n_steps,
-        at_steps=measure.at_steps,
-        layers=measure.layers,
-        mode=measure.probe_mode,
-        spectra=measure.spectra,
-    )
+    options = dict(vars(config.measure))
+    return MeasureCallback(mode=options.pop("probe_mode"), **options)
 
 
 class RunSession(Callback):

@@ -58,6 +58,12 @@ def kind_options(config: Config) -> dict[str, object]:
     return {key: value for key, value in options.items() if value != getattr(usual, key)}
 
 
+def data_options(config: Config) -> dict[str, object]:
+    """The options of `repro.data.create_data`, apart from seeds: those of one kind of data sets as far as given."""
+    left_out = {"name", "seed", *_RESIDENT, *_DECODED} - kind_options(config).keys()
+    return {key: value for key, value in vars(config.data).items() if key not in left_out}
+
+
 def _check_data_options(config: Config, dataset: data.Dataset) -> None:
     if config.data.augmentation not in dataset.augmentations:
         allowed = ", ".join(dataset.augmentations)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from repro.networks.activations import create_activation
+from repro.networks.families.in_order import InOrder
 from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
@@ -37,7 +38,7 @@ class DenseLayer(nn.Module):
         return torch.cat([h, self.conv2(self.activation2(self.norm2(new)))], 1)
 
 
-class DenseNet(nn.Module):
+class DenseNet(InOrder):
     """Dense blocks with transitions that halve channels (compression 0.5) and image; pooling; a linear head. Depth 121.
 
     The small form has a 3x3 stem without pooling (Nguyen: its skip neurons come from the first dense block, before any
@@ -74,10 +75,6 @@ class DenseNet(nn.Module):
         """Class scores (logits) of images."""
         logits: Tensor = self.head(self.features(images).mean((2, 3)))
         return logits
-
-    def weight_layer_names(self) -> list[str]:
-        """Names of the convolutions and the head in forward order."""
-        return [name for name, module in self.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
     def skip_layer_names(self) -> list[str]:
         """The activations whose outputs may be connected to the output: the first dense block's (Nguyen, Table 2)."""

@@ -19,13 +19,14 @@ from repro.networks.families.block import Block, ZeroPaddedIdentity
 from repro.networks.families.checks import norm_groups
 from repro.networks.families.dirac import DiracConv2d
 from repro.networks.families.fixup import ROOT, Shift, shrink_paths
+from repro.networks.families.in_order import InOrder
 from repro.networks.families.residual_spec import Layout, Stage
 from repro.networks.families.scale import Scale
 from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 
-class ResidualNetwork(nn.Module):
+class ResidualNetwork(InOrder):
     """A stem, stages of blocks that halve the image and double the channels, average pooling, a linear head."""
 
     def __init__(self, layout: Layout, options: Options) -> None:
@@ -64,14 +65,6 @@ class ResidualNetwork(nn.Module):
         h: Tensor = self.last(self.stages(self.stem(images)))
         logits: Tensor = self.head(self.shift(h.mean((2, 3))))
         return logits
-
-    def weight_layer_names(self) -> list[str]:
-        """Names of the convolutions and the head in forward order, shortcut projections left out."""
-        return [
-            name
-            for name, module in self.named_modules()  # modules are registered in the order in which they are called
-            if isinstance(module, nn.Conv2d | nn.Linear) and ".shortcut." not in name
-        ]
 
     def _block(self, channels: int, stage: Stage, *, stride: int) -> Block:
         if self._layout.block == "basic":

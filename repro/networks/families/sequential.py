@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.networks.activations import create_activation
+from repro.networks.families.in_order import InOrder
 from repro.networks.families.sequential_spec import Convolution, Plan, left
 from repro.networks.initialization import initialise
 from repro.networks.options import Options
 
 
-class SequentialNet(nn.Module):
+class SequentialNet(InOrder):
     """Convolutions, each with its bias and activation, then fully connected layers, then a linear output."""
 
     def __init__(self, plan: Plan, options: Options) -> None:
@@ -45,10 +46,6 @@ class SequentialNet(nn.Module):
             raise UserError(f"images are {height} x {width}, and the network was made for {made} x {made}; {do}")
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits
-
-    def weight_layer_names(self) -> list[str]:
-        """Names of the convolutions and linear layers in forward order."""
-        return [name for name, module in self.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
     def _fully_connected(self, inputs: int, hidden: Sequence[int]) -> OrderedDict[str, nn.Module]:
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -10,7 +10,7 @@ from repro.figures.style import title
 from repro.report.outcomes import RunResult, verdicts
 from repro.report.sources import Section, configuration
 from repro.report.tables import Column, Table, accuracy_table, to_markdown
-from repro.report.words import claim_in_words, reservations
+from repro.report.words import reservations, verdict_lines
 from repro.text import as_code, as_markdown, printable, shell
 
 _AT_THE_HUB = {
@@ -54,12 +54,8 @@ def _where(section: Section) -> str:
 
 
 def _judged(section: Section, results: Sequence[RunResult]) -> str:
-    lines = [
-        f"- **{item.verdict}**{f' ({section.scale})' if section.scale else ''}: "
-        f"{as_markdown(claim_in_words(item.claim))} — {as_markdown(claim_in_words(item.detail))}"
-        for item in verdicts(section, results)
-    ]
-    return "\n".join(["## What the paper claims\n", *lines]) if lines else ""
+    lines = verdict_lines(section, verdicts(section, results), as_markdown)
+    return f"## What the paper claims\n\n{lines}" if lines else ""
 
 
 def _plain(table: Table) -> Table:

@@ -11,7 +11,7 @@ from html import escape
 from repro.figures.asked import Answers
 from repro.figures.style import looks, title
 from repro.measurements.quantities import in_words
-from repro.report.outcomes import ACCURACIES, RunResult
+from repro.report.outcomes import ACCURACIES, RunResult, values_of
 from repro.report.pages import thumbnail
 from repro.report.sources import Section
 from repro.report.tables import digits, form_of, spread
@@ -97,18 +97,13 @@ def _seeds(results: Sequence[RunResult]) -> str:
     return f"{found} seed{'s' * (high > 1)}" if high == wanted else f"{found} of {wanted} seeds"
 
 
-def _values(results: Sequence[RunResult], label: str, quantity: str) -> list[float]:
-    of_label = [outcome.quantities for outcome in results if outcome.cell.label == label]
-    return [values[quantity] for values in of_label if quantity in values]
-
-
 def _main(section: Section, results: Sequence[RunResult], judged: Sequence[Verdict]) -> list[str]:
     """The main number: the first of the paper's that we have too, test accuracies before others; else of a claim."""
     order = ["test_accuracy", *ACCURACIES, *(name for values in section.published.values() for name in values)]
     for quantity in dict.fromkeys(order):
         form = form_of(quantity)
         for label, values in section.published.items():
-            if quantity in values and (ours := _values(results, label, quantity)):
+            if quantity in values and (ours := values_of(results, quantity, label)):
                 paper = values[quantity]
                 deviation = "" if paper.deviation is None else f" ± {form(paper.deviation)}"
                 what = f"{title(label)}, {in_words(quantity)}"
@@ -119,11 +114,11 @@ def _main(section: Section, results: Sequence[RunResult], judged: Sequence[Verdi
             cell = claim.cells[0]
             form = form_of(cell.quantity)
             what = f"{title(cell.label)}, {in_words(cell.quantity)}"
-            return [what, spread(_values(results, cell.label, cell.quantity), form), _bounds(claim.bounds)]
+            return [what, spread(values_of(results, cell.quantity, cell.label), form), _bounds(claim.bounds)]
     for claim, _ in told:
         what = " and ".join(title(cell.label) for cell in claim.cells)
         quantity = in_words(claim.cells[-1].quantity) or ""
-        both = [spread(_values(results, cell.label, cell.quantity), digits) for cell in claim.cells]
+        both = [spread(values_of(results, cell.quantity, cell.label), digits) for cell in claim.cells]
         order_of_paper = "the first larger" if ">" in claim.sign else "the first smaller"
         return [f"{what}, {quantity}", " and ".join(both), order_of_paper]
     return []
@@ -144,7 +139,7 @@ def _bars(section: Section, results: Sequence[RunResult]) -> str:
         return ""
     values = []
     for label in labels:
-        ours = _values(results, label, "test_accuracy")
+        ours = values_of(results, "test_accuracy", label)
         paper = section.published.get(label, {}).get("test_accuracy")
         values.append((sum(ours) / len(ours) if ours else None, None if paper is None else paper.mean))
     look = looks(labels)
@@ -170,21 +165,21 @@ def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], 
     return "\n".join(part for part in parts if part)
 
 
+def badge(kind: str, text: str) -> str:
+    """A verdict's mark with what is said of it, as HTML."""
+    return f'<span class="verdict {_css(kind)}"><span aria-hidden="true">{VERDICTS[kind]}</span> {text}</span>'
+
+
+def _css(text: str) -> str:
+    return text.replace(" ", "-")
+
+
 def _marks(counts: Counter[str]) -> str:
-    return " ".join(
-        f'<span class="verdict {kind.replace(" ", "-")}"><span aria-hidden="true">{mark}</span> {counts[kind]} '
-        f"{COUNTED[kind]}</span>"
-        for kind, mark in VERDICTS.items()
-        if counts[kind]
-    )
+    return " ".join(badge(kind, f"{counts[kind]} {COUNTED[kind]}") for kind in VERDICTS if counts[kind])
 
 
 def _bar(counts: Counter[str]) -> str:
-    parts = (
-        f'<span class="{kind.replace(" ", "-")}" style="flex:{counts[kind]}"></span>'
-        for kind in VERDICTS
-        if counts[kind]
-    )
+    parts = (f'<span class="{_css(kind)}" style="flex:{counts[kind]}"></span>' for kind in VERDICTS if counts[kind])
     return f'<div class="bar" aria-hidden="true">{"".join(parts)}</div>'
 
 
@@ -204,8 +199,7 @@ def _filter(cards: Iterable[Card]) -> str:
         if len(values) < 2:
             continue
         options = "".join(
-            f'<option value="{escape(value.replace(" ", "-"))}">{escape(_OPTIONS.get(value, value))}</option>'
-            for value in values
+            f'<option value="{escape(_css(value))}">{escape(_OPTIONS.get(value, value))}</option>' for value in values
         )
         asked.append(f'<label>{word} <select name="{name}"><option value="">any</option>{options}</select></label>')
     return f'<form class="filter">{"".join(asked)}<output aria-live="polite"></output></form>' if asked else ""
@@ -218,12 +212,12 @@ def _card(card: Card, link: str | None) -> str:
         what, ours, paper = map(escape, card.main)
         main = f'<p class="main"><span>{what}</span> <span class="muted">ours</span> <b>{ours}</b>'
         main += f' <span class="muted">paper</span> <b>{paper}</b></p>' if paper else "</p>"
-    kinds = " ".join(kind.replace(" ", "-") for kind in VERDICTS if card.counts[kind])
+    kinds = " ".join(_css(kind) for kind in VERDICTS if card.counts[kind])
     size = f"{card.size} ({card.scale})" if card.scale else card.size
     facts = " · ".join(filter(None, [size, card.seeds, card.runs]))
     return (
         f'<li class="card{"" if link else " left"}" data-paper="{escape(card.paper)}" data-verdicts="{kinds}" '
-        f'data-size="{escape(card.size.replace(" ", "-"))}">\n'
+        f'data-size="{escape(_css(card.size))}">\n'
         f'<div class="thumb">{card.drawing}</div>\n'
         f'<div><p class="where">{escape(card.where)}</p><h2>{name}</h2><p>{escape(card.says)}</p>{main}'
         f'<p class="marks">{_marks(card.counts)}</p><p class="muted">{escape(facts)}</p></div></li>'

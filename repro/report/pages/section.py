@@ -10,9 +10,9 @@ from typing import Any
 
 from repro.figures.style import title
 from repro.records import RunDirectory
-from repro.report.outcomes import MOST_DRAWN, RunResult
+from repro.report.outcomes import MOST_DRAWN, RunResult, records_of
 from repro.report.pages import svg
-from repro.report.pages.scorecard import VERDICTS
+from repro.report.pages.scorecard import badge
 from repro.report.sources import ReportCell, Section
 from repro.report.tables import Table, to_html
 from repro.report.words import caption, claim_in_words, heading, missing, reservations
@@ -49,7 +49,6 @@ def study_section(
     `elsewhere`: where runs that another study's page describes are, by the run's name.
     """
     key = section.key
-    records = [outcome.records for outcome in results if outcome.records is not None]
     anchors = [_anchor(key, results, label, elsewhere) for label in section.labels]
     parts = [
         f"<h1>{escape(section.title)}</h1>",
@@ -62,7 +61,7 @@ def study_section(
             f'<p class="note">The figures show the first {MOST_DRAWN} of {len(section.labels):,} networks.</p>'
         )
     for name, drawn in figures.items():
-        sentences = caption(section, name, records)
+        sentences = caption(section, name, records_of(results))
         parts.append(f"<h2>{escape(heading(name))}</h2>")
         parts.append(figure(svg.place(drawn, label=" ".join(sentences[:2])), sentences))
     parts.append("<h2>Runs</h2>")
@@ -103,9 +102,7 @@ def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
         return ""
     scale = f" ({section.scale} run)" if section.scale else ""
     lines = [
-        f'<li><span class="verdict {verdict.verdict.replace(" ", "-")}">'
-        f'<span aria-hidden="true">{VERDICTS[verdict.verdict]}</span> {verdict.verdict}</span>'
-        f"<span>{escape(claim_in_words(verdict.claim))}</span>"
+        f"<li>{badge(verdict.verdict, verdict.verdict)}<span>{escape(claim_in_words(verdict.claim))}</span>"
         f'<span class="muted">{escape(claim_in_words(verdict.detail))}{scale}</span></li>'
         for verdict in judged
     ]
