@@ -85,8 +85,9 @@ def _layout(before: Sums, after: Sums | None, count: int) -> Layout:
             return "first"
         if _alike(rows.view(-1, count).roll(1, 1).flatten(), after[0], exact):
             return "inner"
-    second = columns is not None and after[1] is not None and len(columns) == count == len(after[1])
-    return "second" if second and _alike(columns.roll(1), after[1], exact) else "none"
+    if columns is None or after[1] is None or not len(columns) == count == len(after[1]):
+        return "none"
+    return "second" if _alike(columns.roll(1), after[1], exact) else "none"
 
 
 def _alike(one: Float[Tensor, " places"], other: Float[Tensor, " places"], exact: float) -> bool:
