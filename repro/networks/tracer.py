@@ -221,10 +221,12 @@ class Tracer(TorchFunctionMode):
             return
         of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
-        changed += [each._base for each in changed if each._base is not None and of is _DATA]
         for tensor in [*tensors(result), *changed]:
             if tensor not in self._parameters:
                 self._made[tensor] = of
+        for base in [each._base for each in changed if each._base is not None and each._base not in self._parameters]:
+            own = self._sources(base)
+            self._made[base] = _DATA if _DATA in (of, own) else of | own
 
     def _sources(self, tensor: Tensor) -> frozenset[int]:
         if tensor in self._parameters:

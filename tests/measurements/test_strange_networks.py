@@ -118,6 +118,23 @@ def test_the_rest_of_a_network_with_complex_weights_is_measured() -> None:
     assert sigmas(frame, "gradients", "w#2", "output") == ends(real.w.grad.imag)
 
 
+def test_a_weight_that_is_filled_in_block_by_block_is_made_of_all_of_them() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        weight = torch.zeros(5, 12)
+        weight[:2, :6].copy_(self.a)
+        weight[2:, 6:].add_(self.b)
+        return F.linear(x, weight)
+
+    network = From(forward, a=param(2, 6), b=param(3, 6))
+    frame = repro.measure(network, X, LABELS, measurements=["weights", "gradients"])
+    assert sigmas(frame, "weights", "b", "output") == ends(torch.block_diag(network.a, network.b))
+    assert (frame.attrs["seen"]["not_seen"], frame.attrs["seen"]["not_parameters"]) == ({}, [])
+    put = From(lambda self, x: self.layer(self.joined(x)), layer=nn.Linear(12, 5), token=param(12))
+    put.joined = lambda x: (rows := torch.zeros(len(x), 7, 12), rows[:, 0].copy_(put.token), rows[:, 1:].copy_(x))[0]
+    frame = repro.measure(put, TOKENS, measurements=["representations"])
+    assert sigmas(frame, "representations", "layer", "matrix") == ends(put.joined(TOKENS).flatten(1))
+
+
 def test_names_are_the_parameters_own() -> None:
     parts = {name: param(6, 12) for name in ("w_g", "w_v", "w_orig", "w")}
     network = From(lambda self, x: sum(F.linear(x, getattr(self, name)) for name in parts), **parts)
