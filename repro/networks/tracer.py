@@ -25,6 +25,7 @@ _SHAPED = {"to", "type_as", "view_as", "expand_as", "reshape_as"}
 """Operations whose result has the first operand's values and another's form."""
 _ASSIGNING = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__"}
 _HARMLESS = {"requires_grad_", "detach_", "share_memory_", "resize_"}
+_MOVING = {"index_select", "gather", "take", "take_along_dim", "masked_select", "topk", "sort", "roll", "flip"}
 _ACTIVATIONS = {"linear", "convolution", "transposed", "recurrent"}
 
 # Attention in one function hides its products from a mode; the same code that does not ask shows them.
@@ -90,6 +91,8 @@ class Tracer(TorchFunctionMode):
         """Names of modules with weights that are made of the data."""
         self.foreign: dict[str, None] = {}
         """Names of weights that are no parameters and made of none: buffers, or those of modules that hold them."""
+        self.moved = False
+        """Whether parts of the data were picked or put in another order, so that samples may be, too."""
         self.module_reads: dict[str, set[int]] = {}
         """What each module reads, as numbers of tensors, by its name."""
         self._made: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -159,6 +162,9 @@ class Tracer(TorchFunctionMode):
         if getattr(func, "__module__", "") == "torch._ops.quantized" and self._stack:
             self._note_foreign(self._stack[-1][0])
         used = "index" if name == "__getitem__" and len(given) > 1 else name
+        self.moved |= (name in _MOVING or (name == "__getitem__" and _picks(args[1]))) and self._role(
+            given[0]
+        ) == "data"
         for tensor in given:
             if tensor in self._parameters and name != "__get__":
                 self.touched.setdefault(id(tensor), set()).add(used)
@@ -215,10 +221,12 @@ class Tracer(TorchFunctionMode):
             return
         of = _DATA if activation or any(each is _DATA for each in made) else frozenset().union(*made)
         changed = [args[0]] if in_place and args and isinstance(args[0], Tensor) else []
-        changed += [each._base for each in changed if each._base is not None and of is _DATA]
         for tensor in [*tensors(result), *changed]:
             if tensor not in self._parameters:
                 self._made[tensor] = of
+        for base in [each._base for each in changed if each._base is not None and each._base not in self._parameters]:
+            own = self._sources(base)
+            self._made[base] = _DATA if _DATA in (of, own) else of | own
 
     def _sources(self, tensor: Tensor) -> frozenset[int]:
         if tensor in self._parameters:
@@ -279,6 +287,12 @@ class Tracer(TorchFunctionMode):
         own = [key for key, value in held(module) if value is weight and weight is not None]
         told = f"{name}.{own[0]}".lstrip(".") if own else f"weights in {name or 'the network itself'}"
         self.foreign[told] = None
+
+
+def _picks(index: Any) -> bool:
+    """Whether an index is more than numbers and slices."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in parts)
 
 
 def _vmapped(tensor: Tensor) -> bool:

@@ -118,6 +118,23 @@ def test_the_rest_of_a_network_with_complex_weights_is_measured() -> None:
     assert sigmas(frame, "gradients", "w#2", "output") == ends(real.w.grad.imag)
 
 
+def test_a_weight_that_is_filled_in_block_by_block_is_made_of_all_of_them() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        weight = torch.zeros(5, 12)
+        weight[:2, :6].copy_(self.a)
+        weight[2:, 6:].add_(self.b)
+        return F.linear(x, weight)
+
+    network = From(forward, a=param(2, 6), b=param(3, 6))
+    frame = repro.measure(network, X, LABELS, measurements=["weights", "gradients"])
+    assert sigmas(frame, "weights", "b", "output") == ends(torch.block_diag(network.a, network.b))
+    assert (frame.attrs["seen"]["not_seen"], frame.attrs["seen"]["not_parameters"]) == ({}, [])
+    put = From(lambda self, x: self.layer(self.joined(x)), layer=nn.Linear(12, 5), token=param(12))
+    put.joined = lambda x: (rows := torch.zeros(len(x), 7, 12), rows[:, 0].copy_(put.token), rows[:, 1:].copy_(x))[0]
+    frame = repro.measure(put, TOKENS, measurements=["representations"])
+    assert sigmas(frame, "representations", "layer", "matrix") == ends(put.joined(TOKENS).flatten(1))
+
+
 def test_names_are_the_parameters_own() -> None:
     parts = {name: param(6, 12) for name in ("w_g", "w_v", "w_orig", "w")}
     network = From(lambda self, x: sum(F.linear(x, getattr(self, name)) for name in parts), **parts)
@@ -377,10 +394,43 @@ def test_windows_of_attention_lie_inside_or_outside_of_the_samples(arrange: Any,
 def test_tokens_that_lead_the_inputs_are_not_taken_for_samples(length: int) -> None:
     recurrent = From(lambda self, x: self.lstm(x)[0], lstm=nn.LSTM(12, 6))
     attending = From(lambda self, x: self.attention(x, x, x)[0], attention=nn.MultiheadAttention(12, 3))
-    for network in (recurrent, attending):
+    between = From(
+        lambda self, x: self.last(self.gru(self.first(x))[0]), first=nn.Linear(12, 12), gru=nn.GRU(12, 6), last=None
+    )
+    between.last = nn.Linear(6, 5)
+    whole = nn.TransformerEncoder(nn.TransformerEncoderLayer(12, 3, 16), 1, enable_nested_tensor=False)
+    for network in (recurrent, attending, between, whole):
         with pytest.warns(UserWarning, match="not one row a sample"):
             frame = repro.measure(network, torch.randn(length, 8, 12))
         assert not (frame["measurement"] == "representations").any()
+
+
+class Choosing(nn.Module):
+    """A mixture whose experts choose tokens, as many each as there are samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.experts = nn.Linear(12, 6), nn.ModuleList(nn.Linear(12, 12) for _ in range(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(0, 1)
+        result, wanted = torch.zeros_like(tokens), self.gate(tokens)
+        for number, expert in enumerate(self.experts):
+            chosen = wanted[:, number].topk(len(x)).indices
+            result = result.index_add(0, chosen, expert(tokens[chosen]))
+        return result.view_as(x)
+
+
+def test_as_many_tokens_as_samples_are_not_the_samples() -> None:
+    with pytest.warns(UserWarning, match="not one row a sample: what is read by experts.0, experts.1"):
+        frame = repro.measure(Choosing(), TOKENS, measurements=["representations"])
+    assert sigmas(frame, "representations", "gate", "matrix") == ends(TOKENS.flatten(1))
+    assert set(frame["name"]) == {"gate"}
+    picking = From(
+        lambda self, x: self.layer(self.norm(x[:, [2, 0, 5]])), layer=nn.Linear(12, 5), norm=nn.LayerNorm(12)
+    )
+    frame = repro.measure(picking, TOKENS, measurements=["representations"])
+    assert sigmas(frame, "representations", "layer", "matrix") == ends(picking.norm(TOKENS[:, [2, 0, 5]]).flatten(1))
 
 
 @pytest.mark.parametrize("lengths", [[6, 3, 2, 1], [6, 6, 6, 6]])

@@ -1,4 +1,4 @@
-"""Where the samples are in what the layers of somebody's network read: found by changing one of them."""
+"""Where the samples are in what the layers of somebody's network read: found by turning them about."""
 
 from __future__ import annotations
 
@@ -9,92 +9,89 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from repro.networks.nested import mapped
+from repro.networks.nested import mapped, tensors
 from repro.networks.passing import Inputs, samples
 
 Layout = Literal["first", "second", "inner", "none"]
 """The axis of the samples: the first (windows or tokens may be folded into it, the samples outermost), the second, the
 first with the samples innermost (tokens and then samples), or none, as where only some samples come by."""
 
-Sums = tuple[int, Tensor, Tensor | None]
-"""What is kept of a tensor: its number of axes, and its sums over all but the first and over all but the second."""
+Sums = tuple[Tensor, Tensor | None, float]
+"""What is kept of a tensor: a number for each place on its first axis, and on its second, and how exact these are."""
 
 Pass = Callable[[Inputs, Callable[[str, Tensor], None]], None]
 """Passes inputs through a network and shows what each layer reads, by the layer's name."""
 
 _SAMPLES = 3
-_CHANGED = 1e-5
+_EXACT = 1e-5
 
 
-def layouts(run: Pass, inputs: Inputs) -> dict[str, Layout]:
-    """Where the samples are in what each layer reads, by two passes of a few samples, the first of which is changed."""
+def layouts(run: Pass, inputs: Inputs, *, moved: bool) -> dict[str, Layout]:
+    """Where the samples are in what each layer reads: the axis on which it turns with them, by passes of a few.
+
+    `moved`: whether the network picks or orders parts of the data, so that as many rows need not be the samples.
+    """
     if isinstance(inputs, Tensor) and len(inputs) > _SAMPLES:
         try:
-            return layouts(run, inputs[:_SAMPLES])
+            return layouts(run, inputs[:_SAMPLES], moved=moved)
         except Exception:
             pass
     count = samples(inputs)
     if count < 2:
         return {}
-    before = _sums(run, inputs)
-    try:
-        after = _sums(run, _changed(inputs, count))
-    except Exception:  # the network does not take what was made of one sample
-        after = {}
-    return {name: _layout(sums, after.get(name), count) for name, sums in before.items()}
+    before, after = _sums(run, inputs), _sums(run, _turned(inputs, count))
+    found = {name: _layout(sums, after.get(name), count) for name, sums in before.items()}
+    rows = {name for name, sums in before.items() if len(sums[0]) == count and not moved}
+    return {name: "first" if layout == "none" and name in rows else layout for name, layout in found.items()}
 
 
-def _changed(inputs: Inputs, count: int) -> Inputs:
+def _turned(inputs: Inputs, count: int) -> Inputs:
+    """The inputs with the last sample in front of the others."""
     if isinstance(inputs, list):
-        return [_other(inputs[0], inputs[-1]), *inputs[1:]]
+        return [inputs[-1], *inputs[:-1]]
+    axes = max(tensor.ndim for tensor in tensors(inputs))
 
-    def change(tensor: Tensor) -> Tensor:
-        if not tensor.ndim or len(tensor) != count:
-            return tensor
-        return torch.cat([_other(tensor[:1], tensor[-1:]), tensor[1:]])
+    def turn(tensor: Tensor) -> Tensor:
+        mask = tensor.ndim == 2 < axes and tensor.shape == (count, count)  # of tokens
+        return tensor if not tensor.ndim or len(tensor) != count or mask else tensor.roll(1, 0)
 
-    return mapped(change, inputs)
-
-
-def _other(one: Tensor, last: Tensor) -> Tensor:
-    return one.roll(1, -1) * 0.7 + 0.2 if one.is_floating_point() else last
+    return mapped(turn, inputs)
 
 
 def _sums(run: Pass, inputs: Inputs) -> Mapping[str, Sums]:
     found: dict[str, Sums] = {}
 
     def keep(name: str, tensor: Tensor) -> None:
+        exact = max(_EXACT, 8 * torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0)
         wide = tensor.detach().double()
-        columns = wide.transpose(0, 1).flatten(1).sum(1) if wide.ndim > 1 else None
-        found[name] = tensor.ndim, wide.reshape(len(wide), -1).sum(1), columns
+        found[name] = _weighted(wide), _weighted(wide.transpose(0, 1)) if wide.ndim > 1 else None, exact
 
     run(inputs, keep)
     return found
 
 
+def _weighted(tensor: Tensor) -> Float[Tensor, " places"]:
+    """Sums with weights, as those of what is normalised are all 0."""
+    flat = tensor.reshape(len(tensor), -1)
+    return flat @ torch.arange(1, flat.shape[1] + 1, dtype=flat.dtype, device=flat.device).cos()
+
+
 def _layout(before: Sums, after: Sums | None, count: int) -> Layout:
-    if after is None or before[1].shape != after[1].shape:
+    if after is None or before[0].shape != after[0].shape:
         return "none"
-    rows, columns = before[1:]
-    changed = _places(rows, after[1])
-    folded = len(rows) // count
-    divides = len(rows) == folded * count
-    if not changed:  # not of the data, or nothing comes through
-        return "first" if folded == 1 and divides else "none"
-    if divides and all(place < folded for place in changed):
-        return "first"
-    if divides and all(place % count == 0 for place in changed):
-        return "inner"
-    theirs = after[2]
-    if columns is not None and theirs is not None and len(columns) == count and _places(columns, theirs) == [0]:
-        return "second"
-    return "first" if len(rows) == count else "none"  # each of the samples reads all
+    rows, columns, exact = before
+    if len(rows) and len(rows) % count == 0:
+        if _alike(rows.view(count, -1).roll(1, 0).flatten(), after[0], exact):
+            return "first"
+        if _alike(rows.view(-1, count).roll(1, 1).flatten(), after[0], exact):
+            return "inner"
+    if columns is None or after[1] is None or not len(columns) == count == len(after[1]):
+        return "none"
+    return "second" if _alike(columns.roll(1), after[1], exact) else "none"
 
 
-def _places(one: Float[Tensor, " places"], other: Float[Tensor, " places"]) -> list[int]:
-    size = one.abs().maximum(other.abs()).max()
-    places: list[int] = ((one - other).abs() > _CHANGED * size).nonzero().flatten().tolist()
-    return places
+def _alike(one: Float[Tensor, " places"], other: Float[Tensor, " places"], exact: float) -> bool:
+    return bool(((one - other).abs() <= exact * one.abs().maximum(other.abs()).max()).all())
 
 
 def batch_first(tensor: Tensor, batch: int) -> Tensor:

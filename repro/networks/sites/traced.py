@@ -51,9 +51,10 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
         layer = _layer(len(layers) + 1, use, own)
         layers.append(replace(layer, first=_first(layer, weight, layers, weights)))
         weights.append(weight)
-    if any(_unclear(use, samples(inputs)) for use, _ in uses):
-        known = layouts(partial(_show, network), batch)
-        layers = [replace(layer, layout=_known(layer, known)) for layer in layers]
+    if tracer.moved or any(_unclear(use, samples(inputs)) for use, _ in uses):
+        known = layouts(partial(_show, network), batch, moved=tracer.moved)
+        flat = {use.name for use, _ in uses if use.product.read is not None and use.product.read.ndim < 3}
+        layers = _arranged(layers, known, flat)
     aside = {number: SHORTCUT for use, _ in uses if use.name in left_out for number in use.sources}
     parts = acting((layer.parameter, layer.view) for layer in layers if layer.parameter is not None)
     made = tracer.dynamic, tracer.foreign
@@ -63,9 +64,18 @@ def _traced(network: nn.Module, inputs: Inputs, batch: Inputs) -> tuple[list[Wei
     return layers, seen, frozenset(left_out)
 
 
-def _known(layer: WeightLayer, known: Mapping[str, Layout]) -> Layout:
-    layout = known.get(layer.name, layer.layout)
-    return "none" if layer.layout == "none" or (layout == "second" and layer.tokens_first) else layout
+def _arranged(layers: list[WeightLayer], known: Mapping[str, Layout], flat: set[str]) -> list[WeightLayer]:
+    """The layers with what is known of the axis of their samples.
+
+    Where what takes tokens first finds the samples in their place, others of them that are not flat have them so, too.
+    """
+    turned = any(layer.tokens_first and known.get(layer.name) == "second" for layer in layers)
+
+    def layout(layer: WeightLayer) -> Layout:
+        tokens = turned and (layer.tokens_first or layer.name not in flat)
+        return "none" if tokens or layer.layout == "none" else known.get(layer.name, layer.layout)
+
+    return [replace(layer, layout=layout(layer)) for layer in layers]
 
 
 def _unclear(use: Use, count: int) -> bool:
