@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from repro.errors import UserError, no_pipe
+from repro.errors import Damaged, no_pipe
 from repro.records.files import decode_number, parse_json, read_lines
 
 Kinds = Mapping[str, type | tuple[type, ...]]
@@ -51,10 +51,10 @@ _OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
 def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = False) -> None:
     """Hold an entry of a record against what it should hold."""
     if not isinstance(content, dict):
-        raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
+        raise Damaged(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
         if (key in content or all_of_them) and _is_odd(key, value := content.get(key), kind):
-            raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+            raise Damaged(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
 
 
 def _is_odd(key: str, value: Any, kind: type | tuple[type, ...]) -> bool:
@@ -89,12 +89,12 @@ def read_json(path: Path, default: Content) -> Content:
     except (FileNotFoundError, NotADirectoryError):
         return default
     except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from error
+        raise Damaged(f"cannot read '{path}': {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
+        raise Damaged(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
     if not isinstance(content, type(default)):
         require(content, {}, f"'{path}'")
-        raise UserError(f"'{path}' is damaged: it holds no list; restore it, or move the run away")
+        raise Damaged(f"'{path}' is damaged: it holds no list; restore it, or move the run away")
     return content
 
 
@@ -115,6 +115,6 @@ def lines(path: Path, kinds: Kinds, renewed: Callable[[Any], None] = lambda _lin
             require(line, kinds, f"'{path}', record {number},", all_of_them=True)
             yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
+        raise Damaged(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
     except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from error
+        raise Damaged(f"cannot read '{path}': {error.strerror}") from error
