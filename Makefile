@@ -46,7 +46,7 @@ demo: ready ## train the three families at depth 110 on real digits and write th
 	@$(run) repro demo $(ARGS)
 
 # A file's tests (or a class's, where it has classes) stay together: they share what is slow to make. Of the longest first:
-# tests/conftest.py has the rehearsals before all, then the files in their order, the cluster's first.
+# tests/conftest.py says which these are.
 test: ready-to-test ## the whole test suite
 	@$(run) pytest -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder $(ARGS)
 

@@ -26,15 +26,18 @@ gc.disable()  # until all is imported: nothing of that is garbage
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A worker more than processors where the slow tests run: many of them wait, for SLURM, a service or each other."""
+    """Two workers more than processors where the slow tests run: many wait, for SLURM, a service or each other."""
     from xdist.plugin import pytest_xdist_auto_num_workers as processors
 
-    return int(processors(config)) + ("not slow" not in config.option.markexpr)
+    return int(processors(config)) + 2 * ("not slow" not in config.option.markexpr)
+
+
+FIRST = ("test_rehearsal", "tests/cluster/", "test_compiled", "test_smoke", "tracking/wandb/")
+"""What waits longest, then what takes longest: the other workers have the rest meanwhile, and none is last alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what waits longest, so that the other workers have the rest meanwhile."""
-    items.sort(key=lambda item: "test_rehearsal" not in item.nodeid)
+    items.sort(key=lambda item: next((at for at, part in enumerate(FIRST) if part in item.nodeid), len(FIRST)))
 
 
 def pytest_collection_finish() -> None:

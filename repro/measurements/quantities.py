@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from repro.errors import unknown
 from repro.measurements import MEASUREMENTS
-from repro.measurements.description import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,14 +154,9 @@ def _of_metrics(records: Records) -> dict[str, float]:
 
 def _of_readings(records: Records) -> dict[str, float]:
     values: dict[str, float] = {}
-    for measurement in taken(records.readings):
-        rows = records.readings[records.readings["measurement"] == measurement.name]
-        for quantity in measurement.all_quantities:
+    taken = set(records.readings["measurement"].unique())
+    for name in [name for name in MEASUREMENTS if name in taken]:
+        rows = records.readings[records.readings["measurement"] == name]
+        for quantity in MEASUREMENTS[name].all_quantities:
             values |= quantity.values(rows)
     return values
-
-
-def taken(readings: pd.DataFrame) -> list[Measurement]:
-    """The measurements that readings are of."""
-    names = set(readings["measurement"].unique())
-    return [measurement for name, measurement in MEASUREMENTS.items() if name in names]

@@ -64,6 +64,7 @@ def test_what_is_copied_is_there_and_all_that_the_package_is_built_of() -> None:
     assert {*needed, PROJECT["project"]["readme"]} <= set(copied)
 
 
+@pytest.mark.slow
 def test_the_package_is_built_of_what_is_copied_alone(tmp_path: Path) -> None:
     """As pip builds it in there, and it knows its studies."""
     pytest.importorskip("hatchling")

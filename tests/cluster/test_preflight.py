@@ -39,7 +39,7 @@ def test_all_is_well(tmp_path: Path) -> None:
     ("change", "name", "text"),
     [
         ({"data": {"name": "CIFAR10", "root": "nowhere"}}, "configuration", "run: repro data prepare CIFAR10"),
-        ({"model": {"network": "mlp", "skip_neurons": 10**6}}, "networks", "hidden neurons"),
+        ({"model": {"network": "mlp", "hidden": [4], "skip_neurons": 5}}, "networks", "hidden neurons"),
         ({"log": {"wandb": "online"}}, "W&B", "online, without a login"),
     ],
 )
@@ -57,8 +57,9 @@ def test_what_is_wrong_is_named(
 def test_equal_failures_are_one_line(tmp_path: Path) -> None:
     """Three runs whose network cannot be built for one reason, two of one kind, and one for another."""
     changes = [{"seed": 0}, {"seed": 1}, {"training": {"learning_rate": 0.5}}]
-    configs = [from_mapping({**SMALL, "model": {"network": "mlp", "skip_neurons": 10**6}, **each}) for each in changes]
-    configs.append(from_mapping({**SMALL, "model": {"network": "mlp", "skip_neurons": 10**7}}))
+    few = {"network": "mlp", "hidden": [4]}
+    configs = [from_mapping({**SMALL, "model": {**few, "skip_neurons": 5}, **each}) for each in changes]
+    configs.append(from_mapping({**SMALL, "model": {**few, "skip_neurons": 6}}))
     checks = preflight([dataclasses.replace(config, runs=str(tmp_path)) for config in configs])
     lines = [check.found for check in checks if check.name == "networks"]
     assert len(lines) == 2

@@ -21,24 +21,27 @@ from tests.cluster.test_hostile import options
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[list[Future[list[Verdict]]]]:
-    """All cases, several at once: they wait for SLURM most of the time."""
+def played() -> Iterator[dict[str, Future[list[Verdict]]]]:
+    """All cases, several at once, as they wait for SLURM most of the time; of the longest first, to a time limit."""
 
-    def verdicts(number: int) -> list[Verdict]:
-        command = [sys.executable, "-m", "tests.cluster.rehearsals", str(number)]
+    def verdicts(case: Case) -> list[Verdict]:
+        command = [sys.executable, "-m", "tests.cluster.rehearsals", str(CASES.index(case))]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return [Verdict(**each) for each in json.loads(done.stdout.splitlines()[-1])]
 
     with ThreadPoolExecutor(4) as pool:
-        yield [pool.submit(verdicts, number) for number in range(len(CASES))]
+        yield {
+            case.title: pool.submit(verdicts, case)
+            for case in sorted(CASES, key=lambda case: "limit" not in case.truth)
+        }
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-def test_a_rehearsal_tells_the_truth(case: Case, played: list[Future[list[Verdict]]]) -> None:
-    verdicts = played[CASES.index(case)].result()
+def test_a_rehearsal_tells_the_truth(case: Case, played: dict[str, Future[list[Verdict]]]) -> None:
+    verdicts = played[case.title].result()
     assert {verdict.event: verdict.against for verdict in verdicts} == case.truth
     assert all(verdict.known for verdict in verdicts)
     assert case.words in str(verdicts[-1])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,14 @@ import pytest
 from repro.distributed.ranks import Ranks
 
 RANK = """
-import json, sys
+import json
 import torch
 import torch.distributed as dist
 from repro.distributed.ranks import Ranks
 
-rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 said = []
 for turn in range(2):  # a default group of its own for each run of a study
-    dist.init_process_group("gloo", init_method=f"file://{store}{turn}", rank=rank, world_size=3)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store{turn}", rank=rank, world_size=3)
     ranks = Ranks.of_process_group()
     network = torch.nn.BatchNorm1d(2)
     network.running_mean.fill_(rank + 1)
@@ -35,18 +33,14 @@ for turn in range(2):  # a default group of its own for each run of a study
         [network.running_mean.tolist(), int(network.num_batches_tracked)],
     ])
     dist.destroy_process_group()
-with open(f"{out}-{rank}.json", "w") as file:
+with open(f"{folder}/said-{rank}.json", "w") as file:
     json.dump(said, file)
 """
 
 
 @pytest.mark.slow
-def test_three_processes_say_the_same(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path / "store"), str(tmp_path / "said")])
-        for rank in range(3)
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
+def test_three_processes_say_the_same(tmp_path: Path, on_ranks: Callable[..., list[int | None]]) -> None:
+    assert on_ranks(RANK, 3, folder=str(tmp_path)) == [0, 0, 0]
     said = [json.loads((tmp_path / f"said-{rank}.json").read_text()) for rank in range(3)]
     for rank, turns in enumerate(said):
         for own, gathered, ordered, highest, agreed, buffers in turns:

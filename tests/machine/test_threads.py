@@ -92,6 +92,7 @@ def test_on_the_command_line_a_mistake_is_one_line(environment: dict[str, str], 
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{text}\n")
 
 
+@pytest.mark.slow
 def test_on_the_command_line_torch_finds_one_thread() -> None:
     program = (
         "import sys; import repro.cli as cli; import repro.commands.runs as runs\n"

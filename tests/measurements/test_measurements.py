@@ -150,7 +150,9 @@ def unmeasured() -> Trained:
     return train()
 
 
-@pytest.mark.parametrize("name", list(MEASUREMENTS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "curvature" else name for name in MEASUREMENTS]
+)
 @pytest.mark.parametrize("mode", ["eval", pytest.param("train", marks=pytest.mark.slow)])
 def test_a_measurement_changes_nothing(name: str, mode: Literal["eval", "train"], unmeasured: Trained) -> None:
     losses, state, rest = unmeasured

@@ -40,7 +40,7 @@ class ChangesItsInput(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["resnet8", "in place"])
+@pytest.mark.parametrize("kind", [pytest.param("resnet8", marks=pytest.mark.slow), "in place"])
 @pytest.mark.parametrize("nesterov", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_images_weights_gradients_and_optimiser_are_left_alone(dtype: torch.dtype, kind: str, nesterov: bool) -> None:
     torch.manual_seed(0)

@@ -54,3 +54,20 @@ def live(context: Any) -> Iterator[Callable[..., list[BaseProcess]]]:
     for process in started:
         process.kill()
         process.join()
+
+
+@pytest.fixture
+def on_ranks(context: Any) -> Callable[..., list[int | None]]:
+    """Run some code in so many processes, each with `rank`, `ranks` and what is given; returns their exit codes."""
+
+    def run(code: str, ranks: int, *, seconds: float = 240, **given: Any) -> list[int | None]:
+        known = [{**given, "rank": rank, "ranks": ranks} for rank in range(ranks)]
+        processes = [context.Process(target=exec, args=(code, each)) for each in known]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(seconds)
+            process.kill()  # if it has not ended
+        return [process.exitcode for process in processes]
+
+    return run

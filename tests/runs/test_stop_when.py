@@ -120,6 +120,7 @@ def test_a_rule_that_holds_at_the_end_alone_ends_nothing(tmp_path: Path) -> None
     assert (run.status, run.state["step"], run.state.get("reason")) == ("finished", 12, None)
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_its_end_trains_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rule = "weights_median > 1 and step >= 2"
     reference = start(ruled(tmp_path / "whole", rule)).run

@@ -33,6 +33,7 @@ def test_cut_or_foreign_content_is_refused(cut: int, noise: bytes) -> None:
         idx.parse(b"\x01" + noise, "x")
 
 
+@pytest.mark.slow
 def test_preparing_from_a_gzipped_copy_gives_files_that_torchvision_reads(mnist_files: Path, tmp_path: Path) -> None:
     from torchvision.datasets import MNIST as Reference
 
