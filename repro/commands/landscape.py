@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tqdm import tqdm
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
+from repro.commands.subject import device_named, restored
 from repro.config import Config
 from repro.errors import UserError
 from repro.machine import number
@@ -108,15 +109,11 @@ def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
 
 def _subject(request: Landscape, config: Config, checkpoint: Path) -> tuple[nn.Module, Tensor, Tensor]:
     """The trained network, training images and their labels, on the device."""
-    from repro.commands.measure import device_named
-    from repro.distributed.processes import alone
-    from repro.runs.build import restore
     from repro.runs.threads import set_threads_to_look
 
     device = device_named(request.device)
-    experiment, _ = restore(alone(config), checkpoint)
-    network, data = experiment.module.network.to(device), experiment.data
-    data.setup("fit")
+    module, data, _ = restored(config, checkpoint, device)
+    network = module.network
     images, labels = (tensor.to(device) for tensor in data.probe(min(request.samples, data.samples("train"))))
     set_threads_to_look(network, images[:1], request.batch_size)
     return network, images, labels

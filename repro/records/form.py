@@ -53,19 +53,24 @@ def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = Fa
     if not isinstance(content, dict):
         raise Damaged(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
-        if key in content or all_of_them:
-            value: Any = content.get(key)
-            odd = not isinstance(value, kind) or isinstance(value, bool)
-            odd |= isinstance(value, int) and not _is_number(value)
-            odd |= kind is list and not odd and not all(isinstance(part, str) for part in value)
-            if kind is NUMBER:
-                odd = not _is_number(decode_number(value))
-            if not odd and key in _OF_NUMBERS:
-                odd = not all(_is_number(decode_number(number)) for number in value.values())
-            if not odd and key == "final":
-                odd = any(_is_impossible(name, decode_number(number)) for name, number in value.items())
-            if odd:
-                raise Damaged(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+        if (key in content or all_of_them) and _is_odd(key, value := content.get(key), kind):
+            raise Damaged(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+
+
+def _is_odd(key: str, value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether an entry is of another kind. It is asked some millions of times for a page of all records."""
+    if kind is NUMBER:
+        return not _is_number(decode_number(value))
+    of_kind = isinstance(value, kind) and not isinstance(value, bool)
+    if not of_kind or (isinstance(value, int) and not _is_number(value)):
+        return True
+    if kind is list:
+        return not all(isinstance(part, str) for part in value)
+    if key not in _OF_NUMBERS or (key != "final" and set(map(type, value.values())) == {float}):
+        return False
+    numbers = {name: decode_number(number) for name, number in value.items()}
+    odd = not all(map(_is_number, numbers.values()))
+    return odd or (key == "final" and any(_is_impossible(name, number) for name, number in numbers.items()))
 
 
 def _is_number(value: object) -> bool:

@@ -50,7 +50,7 @@ class Prints:
     def of_section(self, section: Section, *context: Any) -> str:
         """A hash of a section, its runs and the code; of each run's status too, as a lock is in no record."""
         cells = [
-            (cell.label, cell.seed, cell.name, cell.damage, cell.run and (self.of(cell.run).whole, cell.run.status))
+            (cell.label, cell.seed, cell.name, cell.run and (self.of(cell.run).whole, cell.run.status), cell.damage)
             for cell in section.cells
         ]
         return of(code(), {**vars(section), "cells": cells}, *context)
