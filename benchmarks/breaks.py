@@ -161,7 +161,7 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
         outcome = "refused"
     elif status == 0:
         outcome = "handled"
-    elif case.kill_after and status == -signal.SIGTERM:
+    elif status in (130, 143, 129, -2, -15, -1) if "in the middle" in case.kind else case.kill_after and status == -15:
         outcome = "stopped"
     elif status == 1 and "as a check fails" in out:  # of a dry run
         outcome = "refused"

@@ -279,7 +279,7 @@ def environments() -> Iterator[Case]:
         *(("WANDB_ENTITY", text) for text in ("a b", "../x")),
         *(("WANDB_TAGS", text) for text in (",,,", ",".join("abc" * 40), "x" * 200, "a\nb")),
         *(("WANDB_RUN_GROUP", text) for text in ("x" * 300, "\udcff")),
-        *(("WANDB_DIR", text) for text in ("/nowhere/x", "/dev/null", "/proc", "~", "")),
+        *(("WANDB_DIR", text) for text in ("/dev/null/x", "/dev/null", "/proc", "~", "")),
         *(("WANDB_RUN_ID", text) for text in ("../x",)),
         *(("WANDB_DISABLED", text) for text in ("y", "false", "2")),
         *(("WANDB_MODE", text) for text in ("Offline", "onlin", "shared", "1")),
@@ -288,7 +288,7 @@ def environments() -> Iterator[Case]:
         *(("WANDB_DATA_DIR", text) for text in ("/proc/x",)),
         *(("WANDB_CACHE_DIR", text) for text in ("/proc/x",)),
     ):
-        says = f"{name} is" if name == "WANDB_MODE" or (name, value) == ("WANDB_DISABLED", "y") else name if (name, value) in (("WANDB_DIR", "/nowhere/x"), ("WANDB_DIR", "/dev/null"), ("WANDB_DIR", "/proc")) else ""
+        says = f"{name} is" if name == "WANDB_MODE" and value != "Offline" else "W&B failed|WANDB_DIR" if value.startswith(("/dev", "/proc")) and name == "WANDB_DIR" else ""
         yield Case(f"the variable {name}, of strangers", repr(value[:16]), NEW, environment={**offline, name: value}, wanted=HANDLED, says=says)
     yield Case("an agent's variables", "a run that is a path", NEW, environment={**offline, "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "../../x"}, check=_nothing_outside)
     yield Case("an agent's variables", "a run of 300 letters", NEW, environment={**offline, "WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "x" * 300})

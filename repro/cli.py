@@ -18,6 +18,7 @@ from repro.commands.stopped import tell
 from repro.errors import PeerLost, UserError, leaving_out, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
+from repro.records import NO_SPACE
 from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
 from repro.text import PlainErrors, PlainOutput, say
 
@@ -35,6 +36,7 @@ def main() -> NoReturn:
         asked = _asked(sys.argv[1:])
         prepare()
         answer.status = _done(asked)
+        sys.stdout.flush()
     sys.exit(answer.status)
 
 
@@ -100,7 +102,9 @@ def _console() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
+    except OSError as error:  # the reader has seen enough; or its disk is full, which is said
+        if not isinstance(error, BrokenPipeError) and error.errno not in NO_SPACE:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -12,6 +12,8 @@ import yaml
 from repro.config.shipped import existing
 from repro.errors import UserError, no_pipe
 
+_SAID = {True: "true", False: "false", None: "null"}
+
 
 class _Unwanted(yaml.YAMLError):
     """YAML that we do not take."""
@@ -35,8 +37,11 @@ class _Loader(_SafeLoader):
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
-            if not isinstance(key, str | int | float | bool | None):
+            if not isinstance(key, str | int | float | None):
                 raise _Unwanted(f"line {line} has a key that is neither text nor a number")
+            if isinstance(key, bool | None):
+                text = getattr(key_node, "value", "") or "nothing"
+                raise _Unwanted(f"line {line} has the key {text}, which YAML takes for {_SAID[key]}; put it in quotes")
             if key == "class_path":  # jsonargparse imports what it names, wherever any value is allowed
                 raise _Unwanted(f"line {line} has the key class_path; code is named by model.network and data.name")
             if key in lines:
@@ -53,6 +58,18 @@ def _refused(_loader: _Loader, node: yaml.Node) -> Any:
     raise _Unwanted(f"line {line} has a {kind}; allowed: texts, numbers, true, false, null, lists and mappings{hint}")
 
 
+def _number(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    """A number as people write it: YAML 1.1 takes 010 for 8 and 1:30 for 90."""
+    if ":" in node.value or re.fullmatch(r"[-+]?0[0-9_]+", node.value):
+        line = node.start_mark.line + 1
+        raise _Unwanted(
+            f"line {line} has {node.value}, which YAML takes for another number; put it in quotes if it is text"
+        )
+    return loader.construct_yaml_int(node) if node.tag.endswith(":int") else loader.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 for _kind in ("set", "omap", "pairs", "timestamp", "binary"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _refused)
 

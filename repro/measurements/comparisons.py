@@ -21,9 +21,13 @@ COMPARISON = re.compile(
 
 
 def number(text: str) -> float | None:
-    """The number that a text stands for; None if it is none. NaN is none: no comparison with it ever holds."""
+    """The number that a text stands for; None if it is none, or in no usual spelling (``1_000``, ``١``, ``1e999``).
+
+    NaN is none: no comparison with it ever holds.
+    """
     try:
         value = float(text)
     except ValueError:
         return None
-    return None if math.isnan(value) else value
+    usual = text.isascii() and "_" not in text and (math.isfinite(value) or "inf" in text.lower())
+    return value if usual and not math.isnan(value) else None

@@ -26,7 +26,7 @@ STATE: Kinds = {
     **dict.fromkeys(("final", "stop_seconds", "best", "solution", "code", "wandb"), dict),
 }
 """The kinds of entries of a state; none of them has to be there."""
-LIFE: Kinds = {"started": str, "versions": dict, "command": list, "device": _TEXT, "host": str}
+LIFE: Kinds = {"started": str, "versions": dict, "command": list, "device": _TEXT, "host": str, "data": dict}
 METRICS: Kinds = {"step": int, "epoch": int, "metrics": dict}
 READINGS: Kinds = {
     "step": int,

@@ -147,12 +147,19 @@ class Lock:
 
     def _renewed(self) -> bool:
         """Whether the owner gives a sign within two heartbeats."""
-        before = self.path.lstat().st_mtime_ns
+        before = self._stamp()
         return waiting.until(
-            lambda: not self.path.exists() or self.path.lstat().st_mtime_ns != before,
+            lambda: self._stamp() != before,
             f"a sign of life of the run that holds '{self.path}', which is dated in the future",
             seconds=2 * HEARTBEAT_SECONDS,
         )
+
+    def _stamp(self) -> int | None:
+        """When the lock was renewed last, by its file's time; None if it is gone."""
+        try:
+            return self.path.lstat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
     def _beat(self) -> None:
         last = time.monotonic()

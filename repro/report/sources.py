@@ -20,6 +20,7 @@ from repro.studies.manifest import description
 from repro.studies.match import match
 from repro.studies.spread import Summary, published
 from repro.studies.study import Study, StudyCell
+from repro.text import printable
 
 _SPOKEN_OF = {"seed": int, "name": str, "model.network": str, "data.name": str}
 GROUPS = ("model", "data", "training", "trainer", "measure", "log")
@@ -157,7 +158,7 @@ def found(cells: Sequence[StudyCell], folders: Sequence[Path]) -> Found:
     for folder in folders:
         matched, others = match(cells, folder)
         runs = [mine or theirs for mine, theirs in zip(runs, matched, strict=True)]
-        strays += [f"{stray.run.name}: {stray.difference}" for stray in others if not stray.damaged]
+        strays += [f"{printable(stray.run.name)}: {stray.difference}" for stray in others if not stray.damaged]
         damage += [stray.difference for stray in others if stray.damaged]
     shown = [
         _cell(cell.label, cell.seed, run)
@@ -182,17 +183,20 @@ def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:
     except UserError as error:
         wrong = str(error)
     damage = f"damaged: {wrong}" if wrong else ""
-    return ReportCell(label=label, seed=seed, name=run.name, run=run if exists and not damage else None, damage=damage)
+    return ReportCell(
+        label=label, seed=seed, name=printable(run.name), run=run if exists and not damage else None, damage=damage
+    )
 
 
 def _plain(folder: Path, runs: Sequence[RunDirectory]) -> Section:
     number = f"{len(runs):,} run{'s' if len(runs) > 1 else ''}"
     configurations = [configuration(run) for run in runs]
-    labels, settings = told_apart(configurations, [run.name for run in runs])
+    labels, settings = told_apart(configurations, [printable(run.name) for run in runs])
+    name = printable(folder.name)  # any bytes may be a folder's name
     return Section(
-        name=folder.name,
-        key=_slug(folder.name),
-        title=f"Runs in {folder.name}",
+        name=name,
+        key=_slug(name),
+        title=f"Runs in {name}",
         question=f"{number} outside of the studies, so there are no claims and no values of a paper.",
         cells=[
             _cell(label, each.get("seed", 0), run)

@@ -110,7 +110,7 @@ def reservations(section: Section) -> str:
         notes.append(f"Reduced against our full size: {'; '.join(section.reductions) or 'see the configuration'}.")
     last = [cell.run.lives[-1] for cell in section.cells if cell.run is not None and cell.run.lives]
     data = [life["data"] for life in last if "source" in life.get("data", {})]
-    unpublished = {f"{origin['name']} from {origin['source']}" for origin in data if not origin["published"]}
+    unpublished = {f"{it.get('name')} from {it['source']}" for it in data if not it.get("published")}
     notes += [f"The data are {name}, not known to be the published pixels." for name in sorted(unpublished)]
     return " ".join(notes)
 

@@ -81,7 +81,9 @@ def _operand(text: str, claim: str) -> float | Cell:
 
 def parse(claim: str) -> Claim:
     """Read ``90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)``."""
-    text, source, one_bound = (part.strip() for part in [*claim.split("|"), "", ""][:3])
+    text, source, one_bound, *more = (part.strip() for part in [*claim.split("|"), "", ""])
+    if any(more):
+        raise UserError(f"claim '{claim}' has more than three parts; write {_FORM}")
     match = COMPARISON.fullmatch(text)
     if match is None:
         raise UserError(
@@ -101,6 +103,9 @@ def check(claim: str, labels: Iterable[str], *, of_paper: bool = True) -> None:
     parsed = parse(claim)
     if of_paper and not _SOURCE.search(parsed.source):
         raise UserError(f"claim '{claim}' names no source in the paper, as Table 1 or section 6.2; write {_FORM}")
+    low, high = parsed.bounds
+    if low > high or (parsed.left == parsed.right and isinstance(parsed.left, Cell)):
+        raise UserError(f"claim '{claim}' can never hold, or always does; write LOW <= CELL.QUANTITY <= HIGH | SOURCE")
     one = any(map(math.isinf, parsed.bounds)) and parsed.sign != "==" and not parsed.compares_cells
     if of_paper and one and not parsed.one_bound:
         raise UserError(f"claim '{claim}' has one bound; write LOW <= CELL.QUANTITY <= HIGH | SOURCE, or {_FORM}")

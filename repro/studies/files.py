@@ -139,6 +139,7 @@ def _check(study: Study, where: str) -> None:
     require_name(study.name, f"{where}: name")
     require_once(labels, f"{where}: the grid's")
     for preset in study.presets:
+        require_name(preset, f"{where}: preset")
         require_name(study.folder(preset), f"{where}: name and preset")
     for label in labels:
         require_name(label, f"{where}: the grid's label")

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from repro.text import printable
+
 Mode = Literal["offline", "online", "disabled"]
 _MODES: dict[str, Mode] = {
     "online": "online",
@@ -28,9 +30,14 @@ _REPLACED = ("WANDB_RUN_ID", "WANDB_RESUME")
 
 def said() -> dict[str, Any]:
     """What the environment says of a run's place and labels: name, group, job_type, notes, project, entity, tags."""
-    words: dict[str, Any] = {key: os.environ[name] for key, name in _WORDS.items() if os.environ.get(name)}
-    tags = [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag.strip()]
+    words: dict[str, Any] = {key: _text(name) for key, name in _WORDS.items() if os.environ.get(name)}
+    tags = [tag.strip() for tag in _text("WANDB_TAGS").split(",") if tag.strip()]
     return words | ({"tags": tags} if tags else {})
+
+
+def _text(name: str) -> str:
+    """A variable as text that can be written: it may hold any bytes."""
+    return printable(os.environ.get(name, ""), keep="\n\t")
 
 
 def asked_mode() -> Mode | None:

@@ -122,6 +122,10 @@ class RunWandbLogger(RunLogger):
 
     def _start(self) -> None:
         log, online, position = self._config.log, mode(self._config.log) == "online", Position()
+        for sentence in misspelt():
+            _say(sentence)
+        if "WANDB_MODE" in os.environ:  # W&B reads it, too, and takes fewer spellings
+            os.environ["WANDB_MODE"] = "online" if online else "offline"
         if online:
             try:
                 self._service = Service()
@@ -130,8 +134,6 @@ class RunWandbLogger(RunLogger):
                 self._service = None
                 _say(f"{refusal}; this run logs offline, `{_sync(self.run)}` sends it")
                 online = False
-        for sentence in misspelt():
-            _say(sentence)
         if odd := ignored():
             _say(f"{' and '.join(odd)} not taken: each run has an id of its own at W&B, and goes on by itself")
         if labels := said():

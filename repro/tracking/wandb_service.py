@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from repro.config import LogConfig
-from repro.errors import UserError
+from repro.errors import UserError, no_pipe
 from repro.tracking.wandb_environment import said, sweep_run
 
 TIMEOUT_SECONDS = 15.0
@@ -84,8 +84,8 @@ class Service:
 
     def _stored_key(self) -> str | None:
         """The key that `wandb login` has stored."""
-        path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-        with contextlib.suppress(OSError, netrc.NetrcParseError):
+        with contextlib.suppress(OSError, ValueError, RuntimeError, netrc.NetrcParseError):  # it need not be there
+            path = no_pipe(Path(os.environ.get("NETRC", "~/.netrc")).expanduser())
             if login := netrc.netrc(path).authenticators(urlsplit(self.url).hostname or ""):
                 return login[2]
         return None

@@ -51,6 +51,22 @@ def test_what_is_no_configuration_is_refused_at_once(content: str, tmp_path: Pat
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        *(("seed: 010", "010"), ("seed: 1:30", "1:30"), ("seed: [0, -08, 007]", "007"), ("seed: 1:30.5", "1:30.5")),
+        *(("no: 1", "the key no"), ("a: {On: 1}", "the key On"), ("~: 1", "the key ~")),
+    ],
+)
+def test_what_yaml_takes_for_something_else_is_refused(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(UserError, match=f"line 1 has {told}, which YAML takes for .*; put it in quotes"):
+        read_yaml(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text("{seed: 10, a: 0.5, b: '010', 'no': -0, c: 0x10, d: 1e-3, e: 1.5e+3, f: 00.5}")
+    read = read_yaml(tmp_path / "c.yaml")
+    assert read == {"seed": 10, "a": 0.5, "b": "010", "no": 0, "c": 16, "d": "1e-3", "e": 1500.0, "f": 0.5}
+
+
 def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in ("/dev/zero", "/dev/urandom", tmp_path / "pipe"):

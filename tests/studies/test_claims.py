@@ -24,6 +24,12 @@ CELLS = ["a", "b.c-1", "one"]
         ("a.test_accuracy == 3 | Figures of ours", "names no source in the paper"),
         ("a.test_accuracy > 3 | Table 1 (99)", "has one bound; write LOW <= CELL.QUANTITY <= HIGH"),
         ("3 <= a.test_accuracy | Fig. 2", "has one bound"),
+        ("90 <= a.test_accuracy <= 80 | Table 1", "can never hold, or always does"),
+        ("a.test_accuracy <= a.test_accuracy | Table 1", "can never hold, or always does"),
+        ("3 <= a.test_accuracy <= 1e400 | Table 1", "'1e400' is neither a number"),
+        ("٣ <= a.test_accuracy <= 80 | Table 1", "'٣' is neither a number"),
+        ("1_0 <= a.test_accuracy <= 80 | Table 1", "'1_0' is neither a number"),
+        ("3 <= a.test_accuracy <= 80 | Table 1 | why | more", "has more than three parts"),
     ],
 )
 def test_claims_that_make_no_sense_or_are_not_the_papers_are_refused(claim: str, text: str) -> None:

@@ -133,7 +133,7 @@ def figure(drawn: str, sentences: Sequence[str]) -> str:
 def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     cell = outcome.cell
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
-    parts = [_facts({"status": outcome.status, "folder": run.name, **_numbers(outcome), **_state(run)})]
+    parts = [_facts({"status": outcome.status, "folder": cell.name, **_numbers(outcome), **_state(run)})]
     if run.lives:
         life = run.lives[-1]
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]

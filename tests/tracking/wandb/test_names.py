@@ -14,6 +14,7 @@ from repro.config import from_mapping
 from repro.records import RunDirectory
 from repro.tracking import wandb_names
 from repro.tracking.wandb_description import describe, identifier
+from repro.tracking.wandb_environment import misspelt, recorded, said
 from repro.tracking.wandb_names import artifact_name, fitted, without_places
 
 names = st.text(min_size=1, max_size=300)
@@ -79,3 +80,27 @@ def test_the_client_takes_them() -> None:
 )
 def test_absolute_paths_lose_their_places(value: object, shown: object) -> None:
     assert without_places(value) == shown
+
+
+def test_variables_of_any_bytes_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_NAME", "\udcff\x1b[31m")
+    monkeypatch.setenv("WANDB_NOTES", "a\nb")
+    monkeypatch.setenv("WANDB_TAGS", "x, \udcff,")
+    assert said() == {"name": r"\udcff\x1b[31m", "notes": "a\nb", "tags": ["x", r"\udcff"]}
+
+
+def test_words_that_are_none_of_wandbs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "Onlin")
+    monkeypatch.setenv("WANDB_DISABLED", "maybe")
+    of_mode, of_disabled = misspelt()
+    assert of_mode == ("WANDB_MODE is 'Onlin'; allowed: online, run, offline, dryrun, disabled; it is not taken")
+    assert of_disabled.startswith("WANDB_DISABLED is 'maybe'; allowed: 1, true, ")
+    for name, value in (("WANDB_MODE", " Offline"), ("WANDB_DISABLED", "No")):
+        monkeypatch.setenv(name, value)
+    assert misspelt() == []
+
+
+@pytest.mark.parametrize("labels", [[1], {"name": 3, "tags": "x"}, {"name": "a", "tags": [1, None], "odd": "x"}])
+def test_labels_of_a_strangers_state_are_texts(labels: object) -> None:
+    kept = recorded({"wandb": labels} if isinstance(labels, dict) else {})
+    assert kept in ({}, {"name": "a", "tags": ["1", "None"]})
