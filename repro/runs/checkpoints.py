@@ -126,10 +126,13 @@ class RunCheckpoints(Checkpoint):
     def _asked(self, trainer: Trainer) -> tuple[int, bool]:
         """The signal that any rank has heard, and whether it, the clock or the step asks for a checkpoint."""
         self._look()
-        minutes, n = self.intervals.checkpoint_every_n_minutes, self.intervals.checkpoint_every_n_steps
-        late = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-        signal, due = Ranks.of(trainer).maximum(self.stop.signal, int(late))
-        return signal, bool(signal or due) or (n is not None and trainer.global_step % n == 0)
+        n = self.intervals.checkpoint_every_n_steps
+        signal, late = Ranks.of(trainer).maximum(self.stop.signal, int(self._is_late()))
+        return signal, bool(signal or late) or (n is not None and trainer.global_step % n == 0)
+
+    def _is_late(self) -> bool:
+        minutes = self.intervals.checkpoint_every_n_minutes
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def _is_best(self, trainer: Trainer, pl_module: LightningModule) -> bool:
         value = pl_module.latest.get(_CRITERION) if isinstance(pl_module, Classifier) else None
