@@ -15,7 +15,7 @@ from repro import __version__
 from repro.commands import parser_of
 from repro.commands.options import Asked, Request
 from repro.commands.stopped import tell
-from repro.errors import PeerLost, UserError, limit_reached
+from repro.errors import PeerLost, UserError, leaving_out, limit_reached
 from repro.importing import trusting
 from repro.machine import prepare
 from repro.runs.stop import USER_SIGNALS, CannotSave, Interrupted, defer_user_signals
@@ -25,9 +25,7 @@ from repro.text import PlainOutput
 def run(arguments: Sequence[str]) -> int:
     """Run a command line without the program's name; returns the exit status."""
     with _Answer() as answer:
-        asked = _asked(arguments)
-        with trusting(asked.request.trust):
-            answer.status = asked.do(asked.request)
+        answer.status = _done(_asked(arguments))
     return answer.status
 
 
@@ -36,9 +34,14 @@ def main() -> NoReturn:
     with _console(), _Answer() as answer:
         asked = _asked(sys.argv[1:])
         prepare()
-        with trusting(asked.request.trust):
-            answer.status = asked.do(asked.request)
+        answer.status = _done(asked)
     sys.exit(answer.status)
+
+
+def _done(asked: Asked) -> int:
+    with trusting(asked.request.trust), leaving_out() as left_out:
+        status = asked.do(asked.request)
+        return status or (2 if left_out() else 0)
 
 
 def _asked(arguments: Sequence[str]) -> Asked:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,27 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(" ".join(message.split())))
+
+
+class Damaged(UserError):
+    """A record that cannot be read. Who reads several leaves it out, and says so (`leave_out`)."""
+
+
+_LEFT_OUT: dict[str, None] = {}
+
+
+def leave_out(damage: object) -> None:
+    """Say, once, in a line what cannot be read and is left out: the command goes on, and ends with status 2."""
+    if (line := printable(str(damage))) not in _LEFT_OUT:
+        _LEFT_OUT[line] = None
+        print(f"repro: {line}", file=sys.stderr)
+
+
+@contextmanager
+def leaving_out() -> Iterator[Callable[[], int]]:
+    """What a command leaves out is said anew; calls give how many things it has left out."""
+    _LEFT_OUT.clear()
+    yield lambda: len(_LEFT_OUT)
 
 
 class PeerLost(Exception):
@@ -68,10 +90,10 @@ def no_pipe(path: Path) -> Path:
     """The path, unless a pipe or a device is there: reading one may never end.
 
     Raises:
-        UserError: It is one, or a link to one.
+        Damaged: It is one, or a link to one.
     """
     if not path.is_file() and path.exists() and not path.is_dir():
-        raise UserError(f"'{path}' is a pipe or a device; name a file")
+        raise Damaged(f"'{path}' is a pipe or a device; name a file")
     return path
 
 

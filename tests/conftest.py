@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from jaxtyping import install_import_hook
+
+from tests.checked import install
 
 os.environ["OMP_NUM_THREADS"] = "1"  # the workers are as many as the processors, and the work is small
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test sets more
@@ -18,7 +19,7 @@ for name in [name for name in os.environ if name.startswith("SLURM_")]:
     del os.environ[name]  # also when the tests themselves run in a job
 settings.register_profile("repro", deadline=None)  # a busy machine is no failure
 settings.load_profile("repro")
-install_import_hook("repro", "beartype.beartype")
+install()
 
 gc.disable()  # until all is imported: nothing of that is garbage
 

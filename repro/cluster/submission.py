@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repro.cluster import sbatch, scripts, slurm
 from repro.errors import refusing
-from repro.records import append_lines, now, read_lines
+from repro.records import append_lines, form, now
 from repro.studies.match import match
 from repro.studies.study import StudyCell
 from repro.text import ranges
@@ -20,7 +20,7 @@ ALONE = "N/A"
 
 def queued(folder: Path) -> set[str]:
     """Folder names of a study's runs that wait or run in a job submitted earlier."""
-    record = list(read_lines(folder / RECORD))
+    record = list(form.lines(folder / RECORD, {"job": str, "runs": dict}))
     if not record:
         return set()
     alive = set(slurm.call("squeue", "--noheader", "--array", "--format=%F_%K").split())

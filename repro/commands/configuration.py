@@ -13,7 +13,7 @@ from repro.data import DATASETS
 from repro.measurements import MEASUREMENTS
 from repro.measurements.registry import listing
 from repro.networks import NETWORKS
-from repro.networks import external as foreign
+from repro.networks.external import left_out
 from repro.networks.options import CHOSEN
 from repro.runs.validation import CODE_KEYS
 
@@ -69,14 +69,12 @@ class ConfigurationParser:
 
 def _without_untaken(written: Written) -> tuple[Config, Config]:
     """Both configurations without what the files say of a network of ours, where a flag names one from elsewhere."""
-    name, model, usual = written.config.model.network, written.config.model, ModelConfig()
     if "model.network" not in written.typed:
         return written.config, written.base
-    said = [f"model.{key}" for key in CHOSEN if getattr(model, key) != getattr(usual, key)]
-    left_out = [key.removeprefix("model.") for key in foreign.untaken(name, said) if key not in written.typed]
-    if left_out:
-        foreign.note_left_out(name, ", ".join(f"{key} {getattr(model, key)}" for key in left_out))
-    dropped = {key: getattr(usual, key) for key in left_out}
+    model, usual = vars(written.config.model), vars(ModelConfig())
+    said = {f"model.{key}": model[key] for key in CHOSEN if model[key] != usual[key]}
+    keys = left_out(model["network"], {key: value for key, value in said.items() if key not in written.typed})
+    dropped = {key.removeprefix("model."): usual[key.removeprefix("model.")] for key in keys}
     config, base = (
         dataclasses.replace(each, model=dataclasses.replace(each.model, **dropped))
         for each in (written.config, written.base)

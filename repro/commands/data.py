@@ -11,6 +11,7 @@ from repro.commands.options import Action, Request, argument, command_parser, op
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
 from repro.errors import UserError, refusing
 from repro.importing import load
+from repro.records import replace_files
 
 EXAMPLES = ("list", "prepare cifar10 --root data --download", "check cifar10", "show cifar10 --out cifar10.png")
 
@@ -103,8 +104,7 @@ def _show(request: _Show) -> int:
     what = f"{request.name}: first {len(shown)} training images of epoch 1, seed {request.seed}"
     figure = grid(rows, shown, f"{what}\n{facts}")
     with refusing(f"cannot write '{out}'"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(to_png(figure, dpi=100))
+        replace_files({out: to_png(figure, dpi=100)})
     print(out)
     return 0
 

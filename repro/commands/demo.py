@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from repro.commands.options import Action, Request, command_parser, option
+from repro.commands.options import Action, command_parser, option
+from repro.commands.starting import Again
 from repro.commands.study.run import Run, run
 
 
-class _Demo(Request):
+class _Demo(Again):
     seed: tuple[int, ...] | None = option("seeds (default: 0)", default=None)
     runs: str = option("folder of all run directories", default="runs", metavar="DIR")
-    again: bool = option("train finished runs again; keep the old ones as NAME.1", default=False)
 
 
 def main(request: _Demo) -> int:

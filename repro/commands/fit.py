@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from repro.commands.configuration import ConfigurationParser, ConfiguredRequest
-from repro.commands.options import Action, option
+from repro.commands.options import Action
+from repro.commands.starting import Starting
 from repro.records import RunDirectory
-from repro.runs.budget import Budget
 from repro.text import shell
 
 EXAMPLES = (
@@ -19,16 +19,8 @@ EXAMPLES = (
 )
 
 
-class Fit(ConfiguredRequest):
+class Fit(ConfiguredRequest, Starting):
     """What `repro fit` is asked for."""
-
-    again: bool = option("train a finished run again; keep the old one as NAME.1", default=False)
-    budget: Budget = option(
-        "save a checkpoint and stop within this time; the same command continues",
-        default=Budget(),
-        read=Budget.of,
-        metavar="MINUTES",
-    )
 
 
 def main(request: Fit) -> int:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from tqdm import tqdm
 
 from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
+from repro.commands.subject import device_named, restored
 from repro.config import Config
-from repro.errors import UserError, refusing
+from repro.errors import UserError
 from repro.machine import number
 from repro.records import RunDirectory
 from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
@@ -108,15 +109,11 @@ def _target(path: Path) -> tuple[RunDirectory, Config, Path]:
 
 def _subject(request: Landscape, config: Config, checkpoint: Path) -> tuple[nn.Module, Tensor, Tensor]:
     """The trained network, training images and their labels, on the device."""
-    from repro.commands.measure import device_named
-    from repro.distributed.processes import alone
-    from repro.runs.build import restore
     from repro.runs.threads import set_threads_to_look
 
     device = device_named(request.device)
-    experiment, _ = restore(alone(config), checkpoint)
-    network, data = experiment.module.network.to(device), experiment.data
-    data.setup("fit")
+    module, data, _ = restored(config, checkpoint, device)
+    network = module.network
     images, labels = (tensor.to(device) for tensor in data.probe(min(request.samples, data.samples("train"))))
     set_threads_to_look(network, images[:1], request.batch_size)
     return network, images, labels
@@ -214,11 +211,10 @@ def _plane(
 
 def _draw(record: SurfaceRecord, label: str) -> None:
     from repro.figures import landscape, to_png, to_svg
+    from repro.report.folder import put
 
     surface = record.read(label)
     figure = landscape.surfaces([surface])
-    with refusing(f"cannot write to '{record.path}'", "name another folder with --out"):
-        (record.path / "surface.png").write_bytes(to_png(figure))
-        (record.path / "surface.svg").write_text(to_svg(figure), encoding="utf-8")
+    put({"surface.png": to_png(figure), "surface.svg": to_svg(figure).encode()}, record.path)
     middle = surface.loss[len(surface.at) // 2, len(surface.at) // 2]
     print(f"loss {middle:.4g} in the middle, up to {surface.loss.max():.4g}: {record.path}/surface.png, surface.svg")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.config import load
-from repro.errors import UserError
+from repro.errors import UserError, leave_out
 from repro.records import RunDirectory, find_runs
 from repro.runs.start import differences, stored
 from repro.text import shell
@@ -57,12 +56,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _list(request: _Listed) -> int:
-    rows, damaged = [], []
+    rows = []
     for run in _runs(request.paths):
         try:
             state = run.state
         except UserError as error:  # one must not hide the others
-            damaged.append(str(error))
+            leave_out(error)
             rows.append([str(run.path), "damaged", *"----", ""])
             continue
         final = state.get("final", {})
@@ -71,9 +70,7 @@ def _list(request: _Listed) -> int:
         seconds, reason = f"{state.get('seconds', 0):.0f}", state.get("reason", "")
         rows.append([str(run.path), run.status, progress, *accuracies, seconds, reason])
     _table(("run", "status", "epochs", "train %", "test %", "seconds", "reason"), rows)
-    for told in damaged:
-        print(f"repro: {told}", file=sys.stderr)
-    return 2 if damaged else 0
+    return 0
 
 
 def _megabytes(size: int) -> str:
@@ -108,10 +105,15 @@ def _show(request: _Shown) -> int:
 
 
 def _compare(request: _Compared) -> int:
-    runs = _runs(request.paths)
+    runs, configs = [], {}
+    for run in _runs(request.paths):
+        try:
+            configs[str(run.path)], _ = load(run.config_path), run.state
+            runs.append(run)
+        except UserError as error:
+            leave_out(error)
     if len(runs) < 2:
-        raise UserError("compare needs two runs or more; repro runs list names them")
-    configs = {str(run.path): load(run.config_path) for run in runs}
+        raise UserError("compare needs two runs or more that can be read; repro runs list names them")
     rows = [[key, *(str(values[name]) for name in configs)] for key, values in differences(configs).items()]
     for name in sorted({name for run in runs for name in run.state.get("final", {})}):
         rows.append([name, *(_digits(run.state.get("final", {}).get(name, "-")) for run in runs)])
@@ -122,6 +124,9 @@ def _compare(request: _Compared) -> int:
 def _clean(request: _Cleaned) -> int:
     total = 0
     for run in _runs(request.paths):
+        if damage := run.damage:
+            leave_out(damage)
+            continue
         saved = run.saved_checkpoints()
         kept = request.keep if run.ended else max(request.keep, 1)  # an unfinished run goes on from its newest
         spare = [*saved[: max(0, len(saved) - kept)], *run.feature_files()]  # features are computed again

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.config import require_name
-from repro.errors import UserError, refusing
-from repro.records import derived, spectra, write_csv
+from repro.errors import UserError
+from repro.records import derived, spectra, to_csv
 from repro.text import shell
 
 if TYPE_CHECKING:
@@ -49,14 +49,15 @@ parser = partial(
 def _write(path: Path, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
     from repro.figures import to_svg
     from repro.figures.spectrum import spectrum
+    from repro.report.folder import put
 
     kinds = list(table[["measurement", "mode"]].drop_duplicates().itertuples(index=False, name=None))
     for measurement, mode in kinds:  # a file's name
         require_name(f"{measurement}-{mode}", f"a measurement with its mode in '{path}'")
-    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-        write_csv(measures, out / "spectra.csv")
-        for measurement, mode in kinds:
-            figure = to_svg(spectrum({path.resolve().name: table}, measurement, mode))
-            (out / "figures" / f"{measurement}-{mode}.svg").write_text(figure, encoding="utf-8")
+    name = path.resolve().name
+    drawn = {
+        f"figures/{measurement}-{mode}.svg": to_svg(spectrum({name: table}, measurement, mode)).encode()
+        for measurement, mode in kinds
+    }
+    put({"spectra.csv": to_csv(measures).encode(), **drawn}, out)
     print(f"{len(measures):,} spectra: {out}/spectra.csv, figures/")

@@ -1,5 +1,6 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
+from repro.config.bounds import require_name
 from repro.config.fields import docs
 from repro.config.flags import configuration_parser, typed
 from repro.config.identity import determining, former_identity, identity, run_name, signature
@@ -12,7 +13,6 @@ from repro.config.schema import (
     ModelConfig,
     TrainerConfig,
     TrainingConfig,
-    require_name,
 )
 from repro.config.shipped import configurations
 from repro.config.yaml_file import read_yaml

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -15,7 +17,7 @@ from repro.config.fields import GROUPS, allowed, field_type, hints, keys, plain_
 from repro.config.flags import checker, configuration_parser, is_a_group, one_line
 from repro.config.gone import GONE, refuse_gone
 from repro.config.schema import Config
-from repro.config.yaml_file import parse_yaml, read_yaml
+from repro.config.yaml_file import mapping_of, parse_yaml, read_text, read_yaml
 from repro.errors import UserError, unknown
 
 
@@ -71,14 +73,25 @@ def _as_fields(flat: Mapping[str, Any], source: str) -> dict[str, Any]:
         if value is None and type(None) not in plain_kinds()[key]:  # the parser takes it for everything
             raise UserError(f"{source}: {key} is empty (null); allowed: {allowed(field_type(key))}")
     try:
-        checked = checker().parse_object(_nested(asked), defaults=False).as_dict() if asked else {}
+        return {key: _checked(key, value) if key in asked else value for key, value in flat.items()}
     except ArgumentError as error:
         raise UserError(f"{source}: {one_line(error)}") from error
-    fields = {}
-    for key, value in flat.items():
-        group, dot, name = key.partition(".")
-        fields[key] = value if key not in asked else checked[group][name] if dot else checked[key]
-    return fields
+
+
+_CHECKED: dict[tuple[str, str], Any] = {}
+
+
+def _checked(key: str, value: Any) -> Any:
+    """A value as its field's type has it, by the parser; what it has said of a short one is remembered."""
+    at = (key, repr(value))
+    if at not in _CHECKED:
+        group, _, name = key.partition(".")
+        checked = checker().parse_object(_nested({key: value}), defaults=False).as_dict()[group]
+        checked = checked[name] if name else checked
+        if len(at[1]) > 200:
+            return checked
+        _CHECKED[at] = checked
+    return copy.deepcopy(_CHECKED[at])
 
 
 def _spelled(key: str, value: Any) -> Any:
@@ -101,7 +114,13 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -
 
 def load(path: str | Path) -> Config:
     """The `Config` in a YAML file."""
-    return from_mapping(read_yaml(path), source=f"'{path}'")
+    return _written(read_text(path), f"'{path}'")
+
+
+@lru_cache(maxsize=1024)
+def _written(text: str, source: str) -> Config:
+    """The `Config` that a text stands for: a report reads a run's file several times."""
+    return from_mapping(mapping_of(text, source), source=source)
 
 
 def _refuse_gone(content: Mapping[str, Any]) -> None:

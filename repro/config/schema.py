@@ -10,58 +10,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from repro.errors import UserError, unknown
+from repro.config.bounds import at_least, require, require_name, require_plain
+from repro.errors import unknown
 from repro.networks.options import CHOSEN, Dial, NetworkOptions, is_dial, kind
-from repro.text import unseen
 
 MOST_EPOCHS, MOST_STEPS = 10**6, 10**9
 """More than anybody trains, and few enough that their product fits into what counts them."""
-
-MOST_FLOAT = 3.4e38
-
-LONGEST_NAME = 150
-"""Bytes of a folder's name that a user chooses: seed, identity and endings come on top, and 255 is what disks take."""
-
-
-def require_name(text: str, key: str) -> None:
-    """Refuse what is no plain name of a folder: such names enter paths, scripts, pages and command lines."""
-    plain = text not in ("", ".", "..") and not set(text) & set("/\\") and not text.startswith("-")
-    if not plain or unseen(text):
-        raise UserError(
-            f"{key} is '{text}'; allowed: a plain folder name without slashes, control characters or a leading hyphen"
-        )
-    if len(text.encode()) > LONGEST_NAME:
-        raise UserError(f"{key} is '{text[:40]}...', {len(text.encode())} bytes; allowed: {LONGEST_NAME} at most")
-
-
-def _require_seen(value: object, key: str) -> None:
-    """Refuse what a configuration file cannot keep: unseen characters, numbers that are none, sets, dates and so on."""
-    if isinstance(value, float) and not abs(value) <= MOST_FLOAT:
-        raise UserError(f"{key} is {value}; allowed: finite numbers, up to {MOST_FLOAT:g}, the most of float32")
-    if isinstance(value, str) and (odd := unseen(value)):
-        raise UserError(f"{key} is '{value}'; allowed: text without control characters (it has {odd})")
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _require_seen(name, key)
-            _require_seen(inner, f"{key}.{name}")
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _require_seen(inner, key)
-    elif not isinstance(value, str | int | float | bool | None):
-        raise UserError(
-            f"{key} is a {type(value).__name__}; allowed: texts, numbers, true, false, null, lists and mappings"
-        )
-
-
-def _require(condition: bool, key: str, value: object, allowed: str) -> None:
-    if not condition:
-        raise UserError(f"{key} is {value}; allowed: {allowed}")
-
-
-def _at_least(config: Any, group: str, **least: int) -> None:
-    for key, lowest in least.items():
-        value = getattr(config, key)
-        _require(value is None or value >= lowest, f"{group}.{key}", value, f"{lowest} or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +43,15 @@ class ModelConfig(NetworkOptions, _Named):  # the fields of the last base come f
     """How train output works: by SGD, or by the least-norm solution for one-hot targets, in float64 (exact)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "model", **{name: 1 for name in CHOSEN if kind(name) is int})
+        at_least(self, "model", **{name: 1 for name in CHOSEN if kind(name) is int})
         for name in CHOSEN:
-            _require(
-                kind(name) is not float or getattr(self, name) > 0, f"model.{name}", getattr(self, name), "above 0"
-            )
+            require(kind(name) is not float or getattr(self, name) > 0, f"model.{name}", getattr(self, name), "above 0")
         for name in ("skip_scale", *(name for name in CHOSEN if kind(name) == Dial)):
             value = getattr(self, name)
-            _require(value is None or is_dial(value), f"model.{name}", value, "a number from 0 to 1, or learned")
+            require(value is None or is_dial(value), f"model.{name}", value, "a number from 0 to 1, or learned")
         some = self.skip_neurons in (None, "train") or int(self.skip_neurons) >= 1
-        _require(some, "model.skip_neurons", self.skip_neurons, "1 or more, or train")
-        _require(0 <= self.skip_seed < 2**63, "model.skip_seed", self.skip_seed, "0 to 2**63 - 1")
+        require(some, "model.skip_neurons", self.skip_neurons, "1 or more, or train")
+        require(0 <= self.skip_seed < 2**63, "model.skip_seed", self.skip_seed, "0 to 2**63 - 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +97,11 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         some = self.batch_size == "full" or int(self.batch_size) >= 1
-        _require(some, "data.batch_size", self.batch_size, "1 or more, or full")
-        _at_least(self, "data", evaluation_batch_size=1, train_size=1, validation_size=0, test_size=1)
-        _at_least(self, "data", image_size=8, workers=0, seed=0)
+        require(some, "data.batch_size", self.batch_size, "1 or more, or full")
+        at_least(self, "data", evaluation_batch_size=1, train_size=1, validation_size=0, test_size=1)
+        at_least(self, "data", image_size=8, workers=0, seed=0)
         larger = self.resize_size is None or self.resize_size >= (self.image_size or 224)
-        _require(larger, "data.resize_size", self.resize_size, f"data.image_size {self.image_size or 224} or more")
+        require(larger, "data.resize_size", self.resize_size, f"data.image_size {self.image_size or 224} or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,19 +143,19 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for key in ("learning_rate", "warmup_learning_rate", "factor"):
-            _require(getattr(self, key) > 0, f"training.{key}", getattr(self, key), "above 0")
-        _require(0 <= self.momentum < 1, "training.momentum", self.momentum, "0 to below 1")
-        _at_least(self, "training", weight_decay=0, spectral_penalty=0, warmup_steps=0)
+            require(getattr(self, key) > 0, f"training.{key}", getattr(self, key), "above 0")
+        require(0 <= self.momentum < 1, "training.momentum", self.momentum, "0 to below 1")
+        at_least(self, "training", weight_decay=0, spectral_penalty=0, warmup_steps=0)
         clip, steps = self.clip_gradients, self.max_steps
-        _require(clip is None or clip > 0, "training.clip_gradients", clip, "above 0, or null")
+        require(clip is None or clip > 0, "training.clip_gradients", clip, "above 0, or null")
         some = steps is None or 1 <= steps <= MOST_STEPS
-        _require(some, "training.max_steps", steps, f"1 to {MOST_STEPS:,}, or null")
+        require(some, "training.max_steps", steps, f"1 to {MOST_STEPS:,}, or null")
         ordered = list(self.milestones) == sorted(set(self.milestones))
         within = all(0 < milestone < 1 for milestone in self.milestones)
-        _require(ordered and within, "training.milestones", self.milestones, "rising shares between 0 and 1")
-        _require(not (self.nesterov and self.momentum == 0), "training.nesterov", True, "only with momentum above 0")
+        require(ordered and within, "training.milestones", self.milestones, "rising shares between 0 and 1")
+        require(not (self.nesterov and self.momentum == 0), "training.nesterov", True, "only with momentum above 0")
         nesterov = self.nesterov and self.optimizer == "adamw"
-        _require(not nesterov, "training.nesterov", True, "only with training.optimizer sgd or muon")
+        require(not nesterov, "training.nesterov", True, "only with training.optimizer sgd or muon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,13 +180,13 @@ class MeasureConfig:
     """Normalise with the running statistics (eval) or with the probe's own (train) while measuring."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "measure", every_n_epochs=1, probe_size=2)
+        at_least(self, "measure", every_n_epochs=1, probe_size=2)
         named = self.at_steps == "log" or all(isinstance(step, int) and step >= 0 for step in self.at_steps)
-        _require(named, "measure.at_steps", self.at_steps, "steps from 0, or log")
-        _require(
+        require(named, "measure.at_steps", self.at_steps, "steps from 0, or log")
+        require(
             all(n >= 1 for n in self.every_n_steps.values()), "measure.every_n_steps", self.every_n_steps, "1 or more"
         )
-        _require(0 not in self.layers, "measure.layers", self.layers, "numbers from 1, or from -1 down")
+        require(0 not in self.layers, "measure.layers", self.layers, "numbers from 1, or from -1 down")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,13 +222,13 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         epochs = self.max_epochs
-        _require(1 <= epochs <= MOST_EPOCHS, "trainer.max_epochs", epochs, f"1 to {MOST_EPOCHS:,}")
-        _at_least(self, "trainer", num_nodes=1, keep_checkpoints=1)
-        _at_least(self, "trainer", checkpoint_every_n_epochs=1, evaluate_every_n_epochs=1)
-        _require(self.devices == "auto" or int(self.devices) >= 1, "trainer.devices", self.devices, "auto, 1 or more")
+        require(1 <= epochs <= MOST_EPOCHS, "trainer.max_epochs", epochs, f"1 to {MOST_EPOCHS:,}")
+        at_least(self, "trainer", num_nodes=1, keep_checkpoints=1)
+        at_least(self, "trainer", checkpoint_every_n_epochs=1, evaluate_every_n_epochs=1)
+        require(self.devices == "auto" or int(self.devices) >= 1, "trainer.devices", self.devices, "auto, 1 or more")
         steps, minutes = self.checkpoint_every_n_steps, self.checkpoint_every_n_minutes
-        _require(steps is None or steps >= 1, "trainer.checkpoint_every_n_steps", steps, "1 or more, or null")
-        _require(minutes is None or minutes > 0, "trainer.checkpoint_every_n_minutes", minutes, "above 0, or null")
+        require(steps is None or steps >= 1, "trainer.checkpoint_every_n_steps", steps, "1 or more, or null")
+        require(minutes is None or minutes > 0, "trainer.checkpoint_every_n_minutes", minutes, "above 0, or null")
 
 
 OTHER_LOGGERS = ("tensorboard", "csv", "mlflow")
@@ -302,7 +254,7 @@ class LogConfig:
     """Record the training loss every n steps."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "log", every_n_steps=1)
+        at_least(self, "log", every_n_steps=1)
         for name in self.other_loggers:
             if name not in OTHER_LOGGERS:
                 raise unknown("logger in log.also", name, OTHER_LOGGERS)
@@ -333,10 +285,10 @@ class Config:
     """First part of the run's name. Default: the network and what differs from the configuration file."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
         for key in ("study", "name"):
             if (text := getattr(self, key)) is not None:
                 require_name(text, key)
         for group, values in dataclasses.asdict(self).items():
             for key, value in values.items() if isinstance(values, dict) else [("", values)]:
-                _require_seen(value, f"{group}.{key}" if key else group)
+                require_plain(value, f"{group}.{key}" if key else group)

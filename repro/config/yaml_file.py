@@ -64,6 +64,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; of ``configs/`` the package's own copy, where there is no such file."""
+    return mapping_of(read_text(path), f"'{existing(path)}'")
+
+
+def read_text(path: str | Path) -> str:
+    """What stands in a YAML file."""
     try:
         with no_pipe(path := existing(path)).open("rb") as file:
             text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
@@ -73,11 +78,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"'{path}' is not YAML: {error}") from error
     if len(text) > MOST_BYTES:
         raise UserError(f"'{path}' is larger than {MOST_BYTES // 2**20} MB, and so no configuration or study")
-    content = parse_yaml(text, f"'{path}'")
+    return text
+
+
+def mapping_of(text: str, source: str) -> dict[str, Any]:
+    """The keys and values that a YAML text stands for."""
+    content = parse_yaml(text, source)
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(f"'{path}' holds a {type(content).__name__}; a configuration file holds keys and values")
+        raise UserError(f"{source} holds a {type(content).__name__}; a configuration file holds keys and values")
     return content
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from repro.figures import against, conditioning, distributions, landscape, measured, spectrum, style, training
 from repro.figures.asked import asked
-from repro.figures.source import DRAWN, RunRecords
+from repro.figures.source import DRAWN, RunRecords, first_of_each
 from repro.figures.style import to_png, to_svg
 from repro.measurements.registry import figure_specs
 
@@ -34,9 +34,7 @@ _Drawn = dict[str, tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]]
 
 
 def _surfaces(runs: Runs) -> Figure:
-    """Of several seeds the first that has one."""
-    first = {run.label: run.surface for run in reversed(runs) if run.surface is not None}
-    return landscape.surfaces([first[label] for label in dict.fromkeys(run.label for run in runs) if label in first])
+    return landscape.surfaces(list(first_of_each(runs, lambda run: run.surface).values()))
 
 
 _OF_A_RUN: _Drawn = {

@@ -14,14 +14,15 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from repro.figures.asked import AnsweringFigure, Series, answers, places_of
 from repro.figures.measured import KAPPA
-from repro.figures.panels import finite_range, label_decades, whole
+from repro.figures.panels import finite_range
 from repro.figures.placing import TITLE, legend_above, place_grid
-from repro.figures.source import RunRecords
+from repro.figures.source import RunRecords, first_of_each
 from repro.figures.style import HATCH, SINGULAR, looks, styled, title
+from repro.figures.ticks import label_decades, label_evenly
 from repro.measurements import MEASUREMENTS, kappa
 
 
@@ -32,13 +33,13 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
     are crossed on grey.
     """
     of_layers = MEASUREMENTS[measurement].kappas[0]
-    first: dict[str, pd.DataFrame] = {}
-    for run in runs:
+
+    def measured(run: RunRecords) -> pd.DataFrame | None:
         table = run.of_layers(of_layers)
         table = table[table["layer"] >= 1]  # layer 0, the images, belongs to the data and not to the network
-        if len(table):
-            first.setdefault(run.label, table)
-    tables = {run.label: first[run.label] for run in runs if run.label in first}
+        return table if len(table) else None
+
+    tables = first_of_each(runs, measured)
     low, high = finite_range(table["kappa"].to_numpy(float) for table in tables.values()) or (1.0, 10.0)
     norm = LogNorm(low, high)
     with styled():
@@ -55,8 +56,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
             axes.set_xlabel("step (above), in epoch")
         for axes in grid[:, 0]:
             axes.set_ylabel("layer, from the input")
-            axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-            axes.yaxis.set_major_formatter(FuncFormatter(whole))
+            label_evenly(axes.yaxis)
         entries = [Patch(**_EXCEPTIONS[kind]) for kind in _EXCEPTIONS if kind in seen]
         above = legend_above(figure, entries, len(entries), handlelength=2.2) if entries else 0.1
         titled = TITLE * max(map(len, titles.values()))
@@ -66,7 +66,7 @@ def layer_time_map(runs: Sequence[RunRecords], measurement: str) -> Figure:
         wide = figure.get_size_inches()[0]
         beside = figure.add_axes((covered.x1 + 0.2 / wide, covered.y0, 0.18 / wide, covered.height))
         bar = figure.colorbar(panels[0].images[0], cax=beside, label=KAPPA)
-        label_decades(bar.ax.yaxis, bar.ax.get_ylim())
+        label_decades(bar.ax.yaxis)
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.outline.set_visible(False)
         asked = [

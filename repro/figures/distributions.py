@@ -14,12 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repro.figures.asked import AnsweringFigure, Series, answers, places_of
-from repro.figures.panels import number, whole
-from repro.figures.source import RunRecords
+from repro.figures.source import RunRecords, first_of_each
 from repro.figures.style import INK, MUTED, SINGULAR, freeze_layout, looks, styled, title
+from repro.figures.ticks import label_evenly, number
 from repro.measurements.kinds.distributions import KINDS
 
 _WORDS = {
@@ -34,20 +33,17 @@ _WORDS = {
 _BANDS = (("p0.1", "p99.9", 0.18), ("p5", "p95", 0.32), ("p25", "p75", 0.6))
 
 
-def _table(run: RunRecords, kind: str) -> pd.DataFrame:
-    """One row a layer and step, one column a quantity."""
+def _table(run: RunRecords, kind: str) -> pd.DataFrame | None:
+    """One row a layer and step, one column a quantity; None if there is no row."""
     rows = run.readings
     rows = rows[(rows["measurement"] == "distributions") & (rows["mode"] == kind)]
-    return rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
+    wide = rows.pivot_table(index=["layer", "step"], columns="quantity", values="value", aggfunc="last", observed=True)
+    return wide if len(wide) else None
 
 
 def over_time(runs: Sequence[RunRecords], kind: str) -> Figure:
     """Percentiles of a kind in `KINDS` against step: a column a network (its first seed), a row a chosen layer."""
-    tables: dict[str, pd.DataFrame] = {}
-    for run in runs:
-        table = _table(run, kind)
-        if len(table):
-            tables.setdefault(run.label, table)
+    tables = first_of_each(runs, lambda run: _table(run, kind))
     cells = {label: table.index.unique("layer").sort_values().tolist() for label, table in tables.items()}
     across = min(3, len(cells))
     depth = max(len(layers) for layers in cells.values())
@@ -124,8 +120,7 @@ def _cell(axes: Axes, table: pd.DataFrame, color: str, threshold: float) -> None
     for step in steps[_broken(table)]:
         axes.axvline(step, color=SINGULAR, lw=2.5, zorder=0)
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(FuncFormatter(whole))
+    label_evenly(axes.xaxis, 4)
     _label_decades(axes, threshold)
 
 
@@ -143,7 +138,7 @@ def _label_decades(axes: Axes, threshold: float) -> None:
     every = max(1, -(-len(decades) // 3))
     shown = decades[every - 1 :: every]
     axes.set_yticks([tick for tick in [*(-decade for decade in reversed(shown)), 0.0, *shown] if bottom <= tick <= top])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_formatter(number)
 
 
 def _legend(*, broken: bool) -> list[Line2D | Patch]:

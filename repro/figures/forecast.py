@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repro.figures.panels import DOTTED, label_decades
+from repro.figures.panels import DOTTED
 from repro.figures.style import INK, freeze_layout, looks, styled
+from repro.figures.ticks import label_decades
 
 _MOST = 1e100
 """Of a value; what is beyond stands with the infinite, as Matplotlib finds no ticks for it."""
@@ -50,7 +51,7 @@ def forecast(panels: Sequence[Outcomes]) -> Figure:
                 marks.set(label=family, markersize=8, alpha=0.8, gid=f"runs-{family}")
             if wide:
                 axes.set_xscale("log")
-                label_decades(axes.xaxis, axes.get_xlim())
+                label_decades(axes.xaxis)
             axes.set(title=panel.title, xlabel=panel.reading, ylabel="accuracy above chance (%)", ylim=(-4, 104))
             _marked(axes, panel, edge)
         figure.axes[0].legend(loc="best", fontsize=10)

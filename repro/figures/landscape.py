@@ -11,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
-from repro.figures.panels import label_decades, number
 from repro.figures.style import INK, MUTED, PAPER, freeze_layout, styled, title
+from repro.figures.ticks import label_decades, number
 from repro.records.surface import Surface
 
 _MAP = "viridis"
@@ -42,10 +41,10 @@ def surfaces(shown: Sequence[Surface]) -> Figure:
             wrong.append(errors)
             _space(figure.add_subplot(grid[row, 2], projection="3d"), surface, norm)
         bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=maps, label="mean loss", shrink=0.75, pad=0.02)
-        label_decades(bar.ax.yaxis, bar.ax.get_ylim())
+        label_decades(bar.ax.yaxis)
         percent = ScalarMappable(of_errors, "magma")
         bar = figure.colorbar(percent, ax=wrong, label="samples classified wrongly (%)", shrink=0.75, pad=0.02)
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        bar.ax.yaxis.set_major_formatter(number)
         return freeze_layout(figure)
 
 
@@ -113,7 +112,7 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     step = max(1, math.ceil((high - low) / 5))
     ticks = [float(exponent) for exponent in range(math.ceil(low), math.floor(high) + 1, step)]
     axes.set_zticks(ticks if len(ticks) > 1 else np.linspace(low, high, 4).tolist())
-    axes.zaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    axes.zaxis.set_major_formatter(_power)
     axes.set_title("mean loss")
     axes.view_init(elev=32, azim=-58)
     axes.set_facecolor(PAPER)
@@ -124,6 +123,6 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
     axes.tick_params(labelsize=9, colors=MUTED)
 
 
-def _power(exponent: float) -> str:
+def _power(exponent: float | int, _: int | None) -> str:
     value = 10.0**exponent
     return number(value) if abs(exponent - round(exponent)) < 1e-9 else f"{value:.2g}"

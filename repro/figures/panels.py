@@ -10,20 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.path import Path
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from repro.figures.placing import TITLE, Stack, legend_above, place
 from repro.figures.style import BAND, INK, MUTED, PAPER, Look, title
+from repro.figures.ticks import label_decades, label_evenly, mark_minor_ticks, number, whole
 
 Kind = Literal["line", "faint", "points"]
 DOTTED = (0, (1, 2))
 _ROW = 0.19  # inches of one row of a strip
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,25 +180,23 @@ def _main(axes: Axes, panel: Panel, look: Mapping[str, Look]) -> None:
             dots.set_gid(f"alone-{trace.label}-{trace.kind}")
     axes.set(xlabel=panel.x, ylabel=panel.y, yscale=panel.y_scale)
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=panel.whole, min_n_ticks=1))
-    if panel.whole:
-        axes.xaxis.set_major_formatter(FuncFormatter(whole))
+    label_evenly(axes.xaxis, counts=panel.whole)
     if panel.x_scale == "symlog":
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-        axes.xaxis.set_major_formatter(FuncFormatter(whole))  # a new scale brings its own
+        axes.xaxis.set_major_formatter(whole)  # a new scale brings its own
         axes.set_xlim(left=-0.1)
     if panel.x_scale == "log":
         axes.set_xscale("log")
-        label_decades(axes.xaxis, axes.get_xlim())
+        label_decades(axes.xaxis)
     if panel.y_limits is not None:
         axes.set_ylim(panel.y_limits)
     if panel.reference is not None:
         axes.axhline(panel.reference, color=INK, lw=1.2, linestyle=DOTTED, zorder=1)
     if panel.y_scale == "linear":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axes.yaxis.set_major_formatter(number)
     if panel.y_scale == "log":
-        label_decades(axes.yaxis, axes.get_ylim())
-        _minor_ticks(axes)
+        label_decades(axes.yaxis)
+        mark_minor_ticks(axes)
 
 
 def _band(axes: Axes, trace: Trace, color: str) -> None:
@@ -213,51 +207,6 @@ def _band(axes: Axes, trace: Trace, color: str) -> None:
     faint = trace.kind == "faint"
     band = axes.fill_between(trace.x, low, high, color=color, alpha=0.1 if faint else 0.2, lw=0, zorder=1)
     band.set_gid(f"band-{trace.label}-{trace.kind}")
-
-
-def label_decades(axis: Axis, limits: tuple[float, float]) -> None:
-    """Label a logarithmic axis: 0.01, 1, 100, 10⁴; where it spans under two decades also 2 and 5."""
-    low, high = limits
-    narrow = math.log10(high / low) < 2
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=9))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _minor_ticks(axes: Axes) -> None:
-    """The small ticks of a logarithmic y as one artist: a tick each would take longer than all the rest."""
-    low, high = axes.get_ylim()
-    ticks = [tick for tick in axes.yaxis.get_minorticklocs() if low <= tick <= high]
-    axes.yaxis.set_minor_locator(NullLocator())
-    marks = PathCollection(
-        [Path([(0, 0), (-2 / 72, 0)])],
-        offsets=[(0.0, tick) for tick in ticks],
-        offset_transform=axes.get_yaxis_transform(),
-        edgecolors=MUTED,
-        linewidths=0.6,
-        clip_on=False,
-    )
-    marks.set_transform(axes.figure.dpi_scale_trans)
-    axes.add_artist(marks)
-
-
-def whole(value: float | int, _: int | None = None) -> str:
-    """A tick at a whole number: never -0."""
-    return f"{round(value):,}"
-
-
-def number(value: float | int) -> str:
-    """A tick as all our axes have it: 0.01, 1, 100, 10⁴, 2·10⁵, −0.5."""
-    size = abs(value)
-    if size < 1e-12:
-        return "0"
-    sign = "−" if value < 0 else ""
-    if 1e-3 <= size < 1e4:
-        return f"{sign}{size:,.6g}"
-    exponent = math.floor(math.log10(size) + 1e-9)
-    mantissa = f"{size / 10**exponent:.3g}"
-    power = "10" + str(exponent).translate(_SUPERSCRIPT)
-    return sign + (power if mantissa == "1" else f"{mantissa}·{power}")
 
 
 def _strip(axes: Axes, name: str, labels: Sequence[str]) -> None:

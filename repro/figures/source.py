@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -69,3 +71,15 @@ class RunRecords:
         else:
             rows = self.metrics.iloc[:0]
         return rows["step"].to_numpy(float), rows["value"].to_numpy(float)
+
+
+T = TypeVar("T")
+
+
+def first_of_each(runs: Sequence[RunRecords], of: Callable[[RunRecords], T | None]) -> dict[str, T]:
+    """By label, in the runs' order, what the first run has that has it: for figures that show one of several seeds."""
+    found: dict[str, T] = {}
+    for run in runs:
+        if run.label not in found and (value := of(run)) is not None:
+            found[run.label] = value
+    return {label: found[label] for label in dict.fromkeys(run.label for run in runs) if label in found}

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
-from repro.figures.panels import label_decades, whole
-from repro.figures.source import RunRecords
+from repro.figures.source import RunRecords, first_of_each
 from repro.figures.style import SINGULAR, freeze_layout, styled, title
+from repro.figures.ticks import label_decades, label_evenly
 from repro.measurements import MEASUREMENTS
 
 _ROWS = 64
@@ -30,13 +30,10 @@ def has_spectra(runs: Sequence[RunRecords], measurement: str) -> bool:
 
 def of_runs(runs: Sequence[RunRecords], measurement: str) -> Figure:
     """`spectrum` of the first run of each label, in the first of the modes that stand for a layer."""
-    first: dict[str, RunRecords] = {}
-    for run in runs:
-        if has_spectra([run], measurement):
-            first.setdefault(run.label, run)
-    there = {mode for run in first.values() for mode in _of(run.spectra, measurement)["mode"]}
+    first = first_of_each(runs, lambda run: run.spectra if has_spectra([run], measurement) else None)
+    there = {mode for table in first.values() for mode in _of(table, measurement)["mode"]}
     mode = next((mode for mode in MEASUREMENTS[measurement].kappas[0].modes if mode in there), min(there))
-    return spectrum({label: run.spectra for label, run in first.items()}, measurement, mode)
+    return spectrum(first, measurement, mode)
 
 
 def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *, times: int = 4) -> Figure:
@@ -60,7 +57,7 @@ def spectrum(spectra: Mapping[str, pd.DataFrame], measurement: str, mode: str, *
             row[0].set_ylabel("place of σ among the layer's\n(0: the largest, 1: the smallest)")
         figure.suptitle(", ".join(filter(None, [measurement, mode])))
         bar = figure.colorbar(image, ax=list(figure.axes), label="σ / σmax", extend="min")
-        label_decades(bar.ax.yaxis, bar.ax.get_ylim())
+        label_decades(bar.ax.yaxis)
         bar.ax.yaxis.set_minor_locator(NullLocator())
         return freeze_layout(figure)
 
@@ -77,8 +74,7 @@ def _some(steps: Sequence[int], count: int) -> list[int]:
 def _draw(axes: Axes, table: pd.DataFrame) -> AxesImage:
     columns = [_column(values) for values in table["singular_values"]]
     axes.set_xlabel("layer, from the input")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(FuncFormatter(whole))
+    label_evenly(axes.xaxis, 5)
     axes.grid(visible=False)
     return axes.imshow(
         np.ma.masked_invalid(np.stack(columns, axis=1)),

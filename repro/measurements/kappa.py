@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from repro.measurements.description import Quantities
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 KEY = ["step", "layer"]
@@ -76,7 +77,8 @@ class Kappa:
         return Quantities(words={f"{self.key}_{name}": text for name, text in self.words.items()}, values=self._values)
 
     def _values(self, readings: pd.DataFrame) -> dict[str, float]:
-        last = at_end(self.table(readings))
+        steps = _of(readings, self.measurement, "condition_number", self.modes)["step"]
+        last = at_end(self.table(readings[readings["step"] == steps.max()]))
         if not len(last):
             return {}
         values, kinds = last["kappa"], last["kind"].value_counts()
@@ -110,19 +112,27 @@ def kind(readings: pd.DataFrame) -> pd.Series[str]:
     rows = (readings["quantity"] == "condition_number").to_numpy()
     kappa = readings["value"].to_numpy(float)[rows]
     kinds[rows] = np.select([np.isnan(kappa), np.isfinite(kappa)], [NON_FINITE, FINITE], BEYOND)
-    if (infinite := kinds == BEYOND).any():
+    if (infinite := np.flatnonzero(kinds == BEYOND)).size:
         key = [name for name in ("step", "measurement", "layer", "mode") if name in readings]
-        sigma_min, sigma_max = (
-            readings.loc[infinite, key].merge(_last(readings, name, key), "left", key)["value"].to_numpy(float)
-            for name in ("sigma_min", "sigma_max")
-        )
-        kinds[np.flatnonzero(infinite)[sigma_min <= PERFECT * sigma_max]] = SINGULAR
+        places = _places(readings.iloc[infinite], key)
+        sigma_min, sigma_max = (_at(places, readings[readings["quantity"] == name], key) for name in _SIGMAS)
+        kinds[infinite[sigma_min <= PERFECT * sigma_max]] = SINGULAR
     return pd.Series(kinds, readings.index)
 
 
-def _last(readings: pd.DataFrame, quantity: str, key: list[str]) -> pd.DataFrame:
-    rows = readings.loc[readings["quantity"] == quantity, [*key, "value"]]
-    return rows.drop_duplicates(key, keep="last")
+_SIGMAS = ("sigma_min", "sigma_max")
+
+
+def _places(readings: pd.DataFrame, key: list[str]) -> list[tuple[object, ...]]:
+    return list(zip(*(readings[name] for name in key), strict=True))
+
+
+def _at(places: list[tuple[object, ...]], readings: pd.DataFrame, key: list[str]) -> np.ndarray:
+    """The value at each place, the last of several; NaN where there is none."""
+    import numpy as np
+
+    values = dict(zip(_places(readings, key), readings["value"], strict=True))
+    return np.array([values.get(place, math.nan) for place in places])
 
 
 def in_words(of: str, of_layer: str) -> dict[str, str]:

@@ -154,8 +154,9 @@ def _of_metrics(records: Records) -> dict[str, float]:
 
 def _of_readings(records: Records) -> dict[str, float]:
     values: dict[str, float] = {}
-    for measurement in MEASUREMENTS.values():
-        rows = records.readings[records.readings["measurement"] == measurement.name]
-        for quantity in measurement.all_quantities if len(rows) else ():
+    taken = set(records.readings["measurement"].unique())
+    for name in [name for name in MEASUREMENTS if name in taken]:
+        rows = records.readings[records.readings["measurement"] == name]
+        for quantity in MEASUREMENTS[name].all_quantities:
             values |= quantity.values(rows)
     return values

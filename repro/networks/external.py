@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +32,13 @@ def takes(name: str) -> frozenset[str]:
     return frozenset({"pretrained", "arguments"} if name.startswith(TIMM) else {"arguments"})
 
 
-def untaken(name: str, keys: Iterable[str]) -> list[str]:
-    """Those of a configuration's keys that say of a network what this one does not take; none for one of ours."""
-    if not is_foreign(name):
-        return []
-    refused = {f"model.{option}" for option in CHOSEN if option not in takes(name)}
-    return [key for key in keys if key in refused]
+def left_out(name: str, said: Mapping[str, Any]) -> list[str]:
+    """The keys with which a file says of its own network what this one does not take; none for one of ours. Says so."""
+    refused = {f"model.{option}" for option in CHOSEN if option not in takes(name)} if is_foreign(name) else set()
+    keys = [key for key in said if key in refused]
+    if keys:
+        note_left_out(name, ", ".join(f"{key.removeprefix('model.')} {said[key]}" for key in keys))
+    return keys
 
 
 @cache

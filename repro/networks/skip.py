@@ -139,8 +139,9 @@ class SkipToOutput(nn.Module):
         self.skip = nn.Linear(wanted, num_classes, bias=False)
         self.scale = nn.Identity() if scale == 1 else Scale(scale)
         self._taken: list[Tensor] = []
-        self._listening: set[str] = set()
-        self._take()
+        self._calls: dict[str, int] = {}
+        self._places: dict[tuple[str, int], int] = {}
+        self._listen()
         if head == "replace":
             self._freeze_what_nothing_reads(image)
 
@@ -152,13 +153,6 @@ class SkipToOutput(nn.Module):
             gradients = torch.autograd.grad(psi.sum(), trained, allow_unused=True)
         for parameter, gradient in zip(trained, gradients, strict=True):
             parameter.requires_grad_(gradient is not None)
-
-    def _listen(self) -> None:
-        """Hook the layers that have chosen neurons."""
-        modules = dict(self.network.named_modules())
-        for name in {name for name, _ in self._places} - self._listening:
-            modules[name].register_forward_hook(self._listener(name))
-            self._listening.add(name)
 
     def counts(self) -> list[int]:
         """How many neurons of each site are chosen."""
@@ -172,10 +166,8 @@ class SkipToOutput(nn.Module):
             start += site.neurons
         return choices
 
-    def _take(self) -> None:
-        """Let the hooks take each layer's chosen neurons."""
-        self._places: dict[tuple[str, int], int] = {}
-        self._calls: dict[str, int] = {}
+    def _listen(self) -> None:
+        """Hook the layers that have chosen neurons, and keep where these are."""
         for site, inside in zip(self.sites, self._choices(), strict=True):
             if not len(inside):
                 continue
@@ -186,7 +178,9 @@ class SkipToOutput(nn.Module):
                 area = site.shape[1] * site.shape[2]
                 inside = inside % area * site.shape[0] + inside // area
             self.register_buffer(f"_index_last{number}", inside, persistent=False)
-        self._listen()
+        modules = dict(self.network.named_modules())
+        for name in dict.fromkeys(name for name, _ in self._places):
+            modules[name].register_forward_hook(self._listener(name))
 
     def _listener(self, name: str) -> Any:
         def take(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
@@ -245,6 +239,11 @@ class SkipToOutput(nn.Module):
                 f"{self.seed}; use its skip_neurons and skip_seed"
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def without_skips(network: nn.Module) -> nn.Module:
+    """What a `SkipToOutput` is around; any other network as it is."""
+    return network.network if isinstance(network, SkipToOutput) else network
 
 
 def connect(network: nn.Module, neurons: int, seed: int, *, initialization: str = "he", **options: Any) -> SkipToOutput:

@@ -1,11 +1,11 @@
 """Run directories: what a run leaves, and reading it back. Does not import torch."""
 
 from repro.records.environment import environment, now
-from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_text
+from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_files, replace_text
 from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs
 from repro.records.spectrum import append_spectra, derived, spectra
-from repro.records.tables import metrics, readings, write_csv
+from repro.records.tables import metrics, readings, to_csv
 
 __all__ = [
     "ENDED",
@@ -23,7 +23,8 @@ __all__ = [
     "now",
     "read_lines",
     "readings",
+    "replace_files",
     "replace_text",
     "spectra",
-    "write_csv",
+    "to_csv",
 ]

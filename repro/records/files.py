@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,34 @@ _NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def replace_text(path: Path, text: str) -> None:
-    """`replace_bytes` of UTF-8, also if the machine crashes right afterwards."""
-    replace_bytes(path, text.encode(), lasting=True)
+    """`replace_files` with one of UTF-8, also if the machine crashes right afterwards."""
+    replace_files({path: text.encode()}, lasting=True)
 
 
-def replace_bytes(path: Path, content: bytes, *, lasting: bool = False) -> None:
-    """Write to `path` so that a reader sees the old content or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+def replace_files(contents: Mapping[Path, bytes], *, lasting: bool = False) -> None:
+    """Write files so that a reader sees the old content of each or the new one, never a part.
+
+    All are written before the first is put in place, in this order: a full disk leaves everything as it was.
+
+    Args:
+        contents: By path; folders are made.
+        lasting: Also if the machine crashes right afterwards.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            if lasting:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary[path].open("wb") as file:
+                file.write(content)
+                if lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
+        for path in contents:
+            temporary[path].replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for path in temporary.values():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def encode(value: Any) -> Any:

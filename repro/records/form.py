@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from repro.errors import UserError, no_pipe
+from repro.errors import Damaged, no_pipe
 from repro.records.files import decode_number, parse_json, read_lines
 
 Kinds = Mapping[str, type | tuple[type, ...]]
@@ -53,21 +53,26 @@ _OF_NUMBERS = ("metrics", "values", "final", "stop_seconds")
 def require(content: object, kinds: Kinds, where: str, *, all_of_them: bool = False) -> None:
     """Hold an entry of a record against what it should hold."""
     if not isinstance(content, dict):
-        raise UserError(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
+        raise Damaged(f"{where} is damaged: it holds a {type(content).__name__}; restore it, or move the run away")
     for key, kind in kinds.items():
-        if key in content or all_of_them:
-            value: Any = content.get(key)
-            odd = not isinstance(value, kind) or isinstance(value, bool)
-            odd |= isinstance(value, int) and not _is_number(value)
-            odd |= kind is list and not odd and not all(isinstance(part, str) for part in value)
-            if kind is NUMBER:
-                odd = not _is_number(decode_number(value))
-            if not odd and key in _OF_NUMBERS:
-                odd = not all(_is_number(decode_number(number)) for number in value.values())
-            if not odd and key == "final":
-                odd = any(_is_impossible(name, decode_number(number)) for name, number in value.items())
-            if odd:
-                raise UserError(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+        if (key in content or all_of_them) and _is_odd(key, value := content.get(key), kind):
+            raise Damaged(f"{where} is damaged: {key} is {str(value)[:40]!r}; restore it, or move the run away")
+
+
+def _is_odd(key: str, value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether an entry is of another kind. It is asked some millions of times for a page of all records."""
+    if kind is NUMBER:
+        return not _is_number(decode_number(value))
+    of_kind = isinstance(value, kind) and not isinstance(value, bool)
+    if not of_kind or (isinstance(value, int) and not _is_number(value)):
+        return True
+    if kind is list:
+        return not all(isinstance(part, str) for part in value)
+    if key not in _OF_NUMBERS or (key != "final" and set(map(type, value.values())) == {float}):
+        return False
+    numbers = {name: decode_number(number) for name, number in value.items()}
+    odd = not all(map(_is_number, numbers.values()))
+    return odd or (key == "final" and any(_is_impossible(name, number) for name, number in numbers.items()))
 
 
 def _is_number(value: object) -> bool:
@@ -86,12 +91,12 @@ def read_json(path: Path, default: Content) -> Content:
     except (FileNotFoundError, NotADirectoryError):
         return default
     except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from error
+        raise Damaged(f"cannot read '{path}': {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
+        raise Damaged(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
     if not isinstance(content, type(default)):
         require(content, {}, f"'{path}'")
-        raise UserError(f"'{path}' is damaged: it holds no list; restore it, or move the run away")
+        raise Damaged(f"'{path}' is damaged: it holds no list; restore it, or move the run away")
     return content
 
 
@@ -112,6 +117,6 @@ def lines(path: Path, kinds: Kinds, renewed: Callable[[Any], None] = lambda _lin
             require(line, kinds, f"'{path}', record {number},", all_of_them=True)
             yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
+        raise Damaged(f"'{path}' is damaged ({error}); restore it, or move the run away") from error
     except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from error
+        raise Damaged(f"cannot read '{path}': {error.strerror}") from error

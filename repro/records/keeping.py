@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from repro.errors import UserError, no_pipe, refusing
+from repro.config import read_yaml
+from repro.errors import Damaged, UserError, first_line, no_pipe, refusing
+from repro.records.files import parse_json, replace_files
 from repro.records.run_directory import RunDirectory
 from repro.records.spectrum import FILE
 from repro.records.surface import PLAN, SURFACE
@@ -19,37 +22,62 @@ from repro.records.surface import PLAN, SURFACE
 def keep(run: RunDirectory, target: Path) -> int:
     """Copy a run's records, readings compressed, and return the bytes: `RunDirectory` reads the copy like the run.
 
-    The host's name, paths and W&B's id are left out.
+    The host's name, paths and W&B's id are left out. An earlier copy is replaced when all of the new one is written.
+
+    Raises:
+        Damaged: A record cannot be read, or is a link out of the run.
+        UserError: The copy cannot be written.
     """
+    with _reading(run):
+        contents = {target / name: content for name, content in _kept(run).items()}
     with refusing(f"cannot write '{target}'"):
-        target.mkdir(parents=True, exist_ok=True)
-        configuration = yaml.safe_load(_own(run, "config.yaml").read_text(encoding="utf-8"))
-        configuration["runs"], configuration["data"]["root"] = "runs", "data"
-        (target / "config.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True), "utf-8")
-        _own(run, "environment.json")
-        lives = [_anonymous(life) for life in run.lives]
-        (target / "environment.json").write_text(json.dumps(lives, indent=1) + "\n", encoding="utf-8")
-        state = json.loads(_own(run, "state.json").read_text(encoding="utf-8"))
-        for name in ("wandb_id", "wandb_live", "wandb", "mlflow_run_id"):
-            state.pop(name, None)
-        (target / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        if (run.path / "metrics.jsonl").exists():
-            shutil.copyfile(_own(run, "metrics.jsonl"), target / "metrics.jsonl")
-        for name in ("readings.jsonl", FILE):
-            if (run.path / name).exists():
-                (target / f"{name}.gz").write_bytes(gzip.compress(_own(run, name).read_bytes(), mtime=0))
-        if (surface := run.path / SURFACE).is_dir():
-            (target / SURFACE).mkdir(exist_ok=True)
-            for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
-                shutil.copyfile(_own(run, f"{SURFACE}/{path.name}"), target / SURFACE / path.name)
-    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        replace_files(contents, lasting=True)
+        return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+@contextmanager
+def _reading(run: RunDirectory) -> Iterator[None]:
+    """Whatever cannot be read of a run is `Damaged`."""
+    try:
+        yield
+    except UserError as error:
+        raise Damaged(str(error)) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise Damaged(f"'{run.path}' cannot be copied ({first_line(error)}); restore it, or move it away") from error
+
+
+def _kept(run: RunDirectory) -> dict[str, bytes]:
+    """The files of a copy by name, the state last."""
+    files: dict[str, bytes] = {}
+    configuration = read_yaml(_own(run, "config.yaml"))
+    configuration["runs"], configuration["data"]["root"] = "runs", "data"
+    files["config.yaml"] = yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True).encode()
+    _own(run, "environment.json")
+    files["environment.json"] = _json([_anonymous(life) for life in run.lives])
+    if (run.path / "metrics.jsonl").exists():
+        files["metrics.jsonl"] = _own(run, "metrics.jsonl").read_bytes()
+    for name in ("readings.jsonl", FILE):
+        if (run.path / name).exists():
+            files[f"{name}.gz"] = gzip.compress(_own(run, name).read_bytes(), mtime=0)
+    if (surface := run.path / SURFACE).is_dir():
+        for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
+            name = f"{SURFACE}/{path.name}"
+            files[name] = _own(run, name).read_bytes()
+    state = parse_json(_own(run, "state.json").read_bytes())
+    of_wandb = ("wandb_id", "wandb_live", "wandb", "mlflow_run_id")
+    files["state.json"] = _json({key: value for key, value in state.items() if key not in of_wandb})
+    return files
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def _own(run: RunDirectory, name: str) -> Path:
     """A record's path, unless it leads out of the run: what is kept is published, and the run may be a stranger's."""
     path = no_pipe(run.path / name)
     if not path.resolve().is_relative_to(run.path.resolve()):
-        raise UserError(f"'{path}' is a link out of the run, and is not copied; put the record itself there")
+        raise Damaged(f"'{path}' is a link out of the run, and is not copied; put the record itself there")
     return path
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
 from repro.records.files import append_lines, decode_number, dump_json, replace_text
@@ -169,6 +169,11 @@ class RunDirectory:
         return self.state.get("status") in ENDED
 
     @property
+    def has_result(self) -> bool:
+        """`ended`, and no without an error if it cannot be read."""
+        return self.damage is None and self.ended
+
+    @property
     def lives(self) -> list[dict[str, Any]]:
         """The environments of all lives of the run, oldest first."""
         path = self.path / "environment.json"
@@ -264,7 +269,11 @@ def _decode(value: Any) -> Any:
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
-    """Every run directory at or below the given paths, by name; `UserError` if a path does not exist."""
+    """Every run directory at or below the given paths, by name; those without a state are left out, and named.
+
+    Raises:
+        UserError: A path does not exist.
+    """
     runs: dict[Path, RunDirectory] = {}
     for path in map(Path, paths):
         if not path.exists():
@@ -272,4 +281,6 @@ def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:
         for config in [path / "config.yaml"] if (path / "config.yaml").is_file() else sorted(path.rglob("config.yaml")):
             if (config.parent / "state.json").is_file():
                 runs[config.parent.resolve()] = RunDirectory(config.parent)
+            elif (config.parent / "environment.json").exists() or (config.parent / "checkpoints").exists():
+                leave_out(f"'{config.parent}' is damaged: it has no state.json; restore it, or move the run away")
     return sorted(runs.values(), key=lambda run: (str(run.path.parent), run.name))

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import UserError
+from repro.errors import Damaged
 from repro.records import form
 from repro.records.files import append_lines
 from repro.records.run_directory import RunDirectory
@@ -70,7 +70,7 @@ def spectra(run: RunDirectory | str | Path, measurements: Collection[str] | None
                 rows.append([*(line[name] for name in COLUMNS[:-1]), _ordered(unpack(line["singular_values"]))])
             except (ValueError, zlib.error) as error:
                 where = f"the spectrum of {line['measurement']}, layer {line['layer']}, step {line['step']}"
-                raise UserError(f"'{path}' is damaged: {where} ({error}); restore it, or move the run away") from error
+                raise Damaged(f"'{path}' is damaged: {where} ({error}); restore it, or move the run away") from error
     table = pd.DataFrame(rows, columns=COLUMNS)
     table = table.drop_duplicates(["step", "measurement", "layer", "mode"], keep="last")
     return table.sort_values("step", kind="stable", ignore_index=True)

@@ -63,10 +63,10 @@ def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
     return _last(pd.DataFrame(rows, columns=READING_COLUMNS), ["step", "measurement", "layer", "mode", "quantity"])
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index; names in it, which may be a stranger's, are no formulas."""
+def to_csv(table: pd.DataFrame) -> str:
+    """A table without its index as CSV; names in it, which may be a stranger's, are no formulas."""
     plain = table.map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
-    plain.to_csv(path, index=False)
+    return str(plain.to_csv(index=False))
 
 
 def _last(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:

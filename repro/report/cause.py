@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repro.errors import leave_out
 from repro.figures.style import title
 from repro.measurements.quantities import TRAINS
 from repro.records import find_runs
@@ -42,9 +43,12 @@ def foretold(folders: Sequence[Path], memory: Memory) -> list[Forecast]:
     prints = Prints()
     key = of(code(), "cases", [(run.name, prints.of(run).whole) for run in find_runs(folders)])
     if (kept := memory.get(key)) is None:
-        kept = [asdict(case) for case in cases(folders)]
+        found, damage = cases(folders)
+        kept = {"cases": [asdict(case) for case in found], "damage": damage}
     memory.put(key, kept)
-    return forecasts([Case(**case) for case in kept])
+    for what in kept["damage"]:
+        leave_out(what)
+    return forecasts([Case(**case) for case in kept["cases"]])
 
 
 def table(told: Sequence[Forecast]) -> Table:

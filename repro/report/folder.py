@@ -1,4 +1,4 @@
-"""A report's folder: its files replace what was there, each in one step."""
+"""A folder of what a command has made: its files replace what was there, all or none."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from repro.errors import refusing
-from repro.records.files import replace_bytes
+from repro.records import replace_files
 
 
 def put(contents: Mapping[str, bytes], out: Path) -> Path:
-    """Write a report's files, the page last, each in one step; returns the page's path."""
-    with refusing(f"cannot write the report to '{out}'", "name another folder with --out"):
-        for name, content in contents.items():
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_bytes(path, content)
+    """Write files by their path in a folder, a report's page last; returns the path that a page has there."""
+    with refusing(f"cannot write to '{out}'", "name another folder with --out"):
+        replace_files({out / name: content for name, content in contents.items()})
     return out / "index.html"

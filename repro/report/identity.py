@@ -48,7 +48,7 @@ class Prints:
     def of_section(self, section: Section, *context: Any) -> str:
         """A hash of a section, its runs and the code; of each run's status too, as a lock is in no record."""
         cells = [
-            (cell.label, cell.seed, cell.name, cell.run and (self.of(cell.run).whole, cell.run.status))
+            (cell.label, cell.seed, cell.name, cell.run and (self.of(cell.run).whole, cell.run.status), cell.damage)
             for cell in section.cells
         ]
         return of(code(), {**vars(section), "cells": cells}, *context)
@@ -82,6 +82,9 @@ def _of_files(paths: Sequence[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         if path.is_file():
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError as error:  # said where it is read
+                content = repr(error).encode()
             digest.update(f"{path.name} {len(content)} ".encode() + content)
     return digest.hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repro.data.registry import DATASETS
-from repro.errors import UserError
+from repro.errors import UserError, leave_out
 from repro.figures import RunRecords
 from repro.measurements.quantities import quantities
 from repro.records import RunDirectory
@@ -16,6 +16,7 @@ from repro.studies.verdict import Verdict, evaluate
 
 MOST_DRAWN = 24
 """Networks in a figure: of more it has the first, and says so."""
+_DAMAGED = "damaged: "
 ACCURACIES = ("train_accuracy", "test_accuracy")
 
 
@@ -95,7 +96,7 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
     try:
         records = RunRecords.read(run, label=cell.label, classes=classes)
     except UserError as error:  # one must not hide the others
-        return _outcome(replace(cell, run=None, damage=f"damaged: {error}"), None)
+        return _outcome(replace(cell, run=None, damage=f"{_DAMAGED}{error}"), None)
     final = {name: float(value) for name, value in state.get("final", {}).items()} if run.ended else {}
     seconds = float(state["seconds"]) if "seconds" in state else None
     diverged = run.status == "diverged"
@@ -110,6 +111,13 @@ def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
         diverged=diverged,
         quantities=quantities(final, seconds, records, classes=classes, diverged=diverged) if run.ended else {},
     )
+
+
+def tell_damage(statuses: Iterable[str]) -> None:
+    """Name the runs that cannot be read, by what became of each (`RunResult.status`)."""
+    for status in statuses:
+        if status.startswith(_DAMAGED):
+            leave_out(status.removeprefix(_DAMAGED))
 
 
 def _status(run: RunDirectory) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from repro.report.cause import TITLE as CAUSE
 from repro.report.pages.document import document
 from repro.report.pages.scorecard import COUNTED, VERDICTS, Card, card, overview
-from repro.report.sources import ReportCell, Section, found, of_study
+from repro.report.sources import Found, Section, found, of_study
 from repro.report.tables import Column, Table, to_markdown
 from repro.report.theory import TITLE as THEORY
 from repro.studies.files import load, names
@@ -33,7 +33,7 @@ class Entry:
 
 def entries(folders: Sequence[Path]) -> list[Entry]:
     """Every study at every preset of which there are runs in these folders (the first counts), else at its first."""
-    seen: dict[tuple[str, bool], tuple[list[ReportCell], list[str]]] = {}
+    seen: dict[tuple[str, bool], Found] = {}
 
     def section(study: Study, preset: str, command: str, *, run: bool) -> Section:
         key = (study.folder(preset), run)  # figures look at the runs of tables

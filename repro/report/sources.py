@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.config import load, read_yaml, require_name, signature
-from repro.errors import UserError
+from repro.errors import Damaged, UserError, first_line, leave_out
 from repro.records import MANIFEST, RunDirectory, find_runs
 from repro.records.form import read_json
 from repro.report.differences import told_apart
@@ -48,6 +48,8 @@ class Section(SizedDescription):
     cells: Sequence[ReportCell]
     strays: Sequence[str] = ()
     """Runs in the study's folder that are none of its cells', and why."""
+    damage: Sequence[str] = ()
+    """What of it cannot be read, in words."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What differs between runs of no study, by label and heading."""
 
@@ -69,22 +71,29 @@ def sections(paths: Sequence[Path]) -> list[Section]:
     """A section for every study at or below the paths, then one for every folder of runs without a study.
 
     A run directory that is named itself is reported on its own even if it belongs to a study. Runs in a study's folder
-    that its manifest does not name (such as those set aside by ``--again``) are left out.
+    that its manifest does not name (such as those set aside by ``--again``) are left out. A manifest that cannot be
+    read is named in a line, and its runs are those of a folder without a study.
     """
     runs = find_runs(paths)
     if not runs:
         raise UserError(f"no run in {', '.join(map(repr, map(str, paths)))}; `repro runs list` names the runs")
-    manifests: dict[Path, Path] = {}
+    manifests: dict[Path, Section] = {}
+    damage: dict[Path, list[str]] = {}
     for path in paths:
         if not (path / "config.yaml").is_file():
             for manifest in sorted(path.rglob(MANIFEST)):
-                manifests[manifest.parent.resolve()] = manifest
-    made = [_study(manifest) for manifest in manifests.values()]
+                folder = manifest.parent.resolve()
+                try:
+                    manifests[folder] = manifests.get(folder) or _study(manifest)
+                except Damaged as error:
+                    leave_out(error)
+                    damage[folder] = [str(error)]
+    made = list(manifests.values())
     loose: dict[Path, list[RunDirectory]] = {}
     for run in runs:
         if run.path.resolve().parent not in manifests:
             loose.setdefault(run.path.resolve().parent, []).append(run)
-    made += [_plain(folder, members) for folder, members in loose.items()]
+    made += [replace(_plain(folder, members), damage=damage.get(folder, ())) for folder, members in loose.items()]
     return distinct(made)
 
 
@@ -98,7 +107,7 @@ def _study(manifest: Path) -> Section:
         cells = [_cell(cell["label"], cell["seed"], RunDirectory(manifest.parent / cell["run"])) for cell in kept]
         return of_study(about, cells, copies)
     except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"'{manifest}' is not a study's manifest ({error!r}); run the study again") from error
+        raise Damaged(f"'{manifest}' is not a study's manifest ({first_line(error)}); run the study again") from error
 
 
 def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
@@ -118,10 +127,12 @@ def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mappin
     return list(kept.values()), copies
 
 
-def of_study(about: SizedDescription, cells: Sequence[ReportCell], strays: Sequence[str]) -> Section:
+def of_study(
+    about: SizedDescription, cells: Sequence[ReportCell], strays: Sequence[str], damage: Sequence[str] = ()
+) -> Section:
     """The section of a study by what it says of itself; `UserError` if one of its paper's values cannot be read."""
     settings = {entry.name: getattr(about, entry.name) for entry in fields(SizedDescription)}
-    section = Section(**settings, key=_slug(about.name), cells=cells, strays=strays)
+    section = Section(**settings, key=_slug(about.name), cells=cells, strays=strays, damage=damage)
     _ = section.published  # refuses what cannot be read
     return section
 
@@ -136,21 +147,27 @@ def of_cells(
     return of_study(study.at(preset, command), *found(cells, folders))
 
 
-def found(cells: Sequence[StudyCell], folders: Sequence[Path]) -> tuple[list[ReportCell], list[str]]:
-    """What there is of a study's cells in folders, looked at in this order, and the runs there that are no cell's."""
+Found = tuple[list[ReportCell], list[str], list[str]]
+"""Cells with their runs, runs that are no cell's, and those that cannot be read."""
+
+
+def found(cells: Sequence[StudyCell], folders: Sequence[Path]) -> Found:
+    """What there is of a study's cells in folders, looked at in this order, and what else lies there."""
     runs: list[RunDirectory | None] = [None] * len(cells)
-    strays = []
+    strays: list[str] = []
+    damage: list[str] = []
     for folder in folders:
         matched, others = match(cells, folder)
         runs = [mine or theirs for mine, theirs in zip(runs, matched, strict=True)]
-        strays += [f"{stray.run.name}: {stray.difference}" for stray in others]
+        strays += [f"{stray.run.name}: {stray.difference}" for stray in others if not stray.damaged]
+        damage += [stray.difference for stray in others if stray.damaged]
     shown = [
         _cell(cell.label, cell.seed, run)
         if run
         else ReportCell(label=cell.label, seed=cell.seed, name=f"{cell.label}-seed{cell.seed}", run=None)
         for run, cell in zip(runs, cells, strict=True)
     ]
-    return shown, strays
+    return shown, strays, damage
 
 
 def _run(path: Path) -> RunDirectory | None:

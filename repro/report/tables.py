@@ -243,6 +243,7 @@ def markdown_section(section: Section, table: Table, judged: Sequence[Verdict], 
         f"- **{item.verdict}**{scale}: {claim_in_words(item.claim)} — {claim_in_words(item.detail)}" for item in judged
     ]
     parts += ["\n".join(verdicts), to_markdown(table), reservations(section), missing(section)]
+    parts += [f"Left out: {damage}" for damage in section.damage]
     if section.command:
         parts.append(f"Made by `{section.command}`.")
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.errors import UserError, no_pipe
+from repro.errors import UserError, leave_out, no_pipe
 from repro.records import dump_json
 from repro.records.form import read_json
 from repro.report.folder import put
@@ -71,23 +71,33 @@ def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, 
 
 
 def sections(kept: Path) -> list[str]:
-    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there."""
+    """The theory as parts of a page, from a folder that `write` kept; none if nothing was kept there.
+
+    Statements whose record cannot be read are left out, and named.
+    """
     records: dict[str, Record] = {}
-    drawn: dict[str, list[str]] = {}
-    try:
-        for name in STATEMENTS:
-            path = kept / _NUMBERS.format(name)
-            if not path.exists():
-                continue
-            records[name] = read_json(path, {}) | {"statement": name}
+    parts: list[str] = []
+    notes: list[str] = []
+    for name in STATEMENTS:
+        path = kept / _NUMBERS.format(name)
+        if not path.exists():
+            continue
+        try:
+            record: Record = read_json(path, {}) | {"statement": name}
             figures = (kept / _FIGURE.format(name, number) for number in itertools.count(1))
             there = itertools.takewhile(Path.exists, figures)
-            drawn[name] = [svg.harmless(no_pipe(file).read_text(encoding="utf-8")) for file in there]
-        parts = [_section(record, drawn[name]) for name, record in records.items()]
-        shown = [f"<h1>{escape(TITLE)}</h1>", _overview(records), *parts] if parts else []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"'{kept}' is damaged ({error}); make it again with repro theory --keep") from error
-    return shown
+            drawn = [svg.harmless(no_pipe(file).read_text(encoding="utf-8")) for file in there]
+            part, _ = _section(record, drawn), _overview({name: record})
+        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            damage = f"'{path}' or a figure of it is damaged ({error}); make it again with repro theory --keep"
+            leave_out(damage)
+            notes.append(f'<p class="note">Left out: {escape(damage)}</p>')
+            continue
+        records[name] = record
+        parts.append(part)
+    if not records:
+        return notes
+    return [f"<h1>{escape(TITLE)}</h1>", *notes, _overview(records), *parts]
 
 
 def draw(result: Result) -> list[Figure]:

@@ -17,6 +17,7 @@ from repro.errors import UserError
 from repro.machine import processors
 from repro.report.identity import Prints
 from repro.report.memory import Memory
+from repro.report.outcomes import tell_damage
 from repro.report.sources import Section
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def render(sections: Sequence[Section], level: int, memory: Memory, *, pictures:
             rendered[left[index]] = part
             memory.put(keys[left[index]], asdict(part))
     done = [part for part in rendered if part is not None]
+    tell_damage(str(result["status"]) for part in done for result in part.results)
     for key in dict.fromkeys(key for part in done for key in part.figures.values()):
         drawn[key] = drawn[key] if key in drawn else memory.get(key)
         memory.put(key, drawn[key])

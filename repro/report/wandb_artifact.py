@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro import waiting
+from repro.errors import UserError
 from repro.records import MANIFEST, find_runs
 from repro.tracking.wandb_description import Description, manifest, tags
 from repro.tracking.wandb_names import artifact_name, fitted, without_places
@@ -18,11 +20,11 @@ _DIGEST = "report/digest"
 
 
 def studies(paths: Sequence[Path]) -> list[Path]:
-    """The folders of studies at or below the given paths; a run directory is not one."""
-    folders = [
+    """The folders of studies at or below the given paths that have runs; a run directory is not one."""
+    folders = {
         file.parent for path in paths for file in ([] if (path / "config.yaml").is_file() else path.rglob(MANIFEST))
-    ]
-    return sorted(set(folders))
+    }
+    return sorted(folder for folder in folders if find_runs([folder]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,13 @@ def study_report(
     from repro.report.build import files
     from repro.report.sources import sections
 
-    run = find_runs([folder])[0]
-    project, whose = place(load(run.config_path).log, run.state.get("wandb", {}), project=project, entity=entity)
+    for run in find_runs([folder]):
+        with suppress(UserError):  # damaged: the report says so
+            log, labels = load(run.config_path).log, run.state.get("wandb", {})
+            break
+    else:
+        raise UserError(f"'{folder}' has no run that can be read; its report is not sent")
+    project, whose = place(log, labels, project=project, entity=entity)
     entity = whose or (service.entity if service else "?")
     made = files(sections([folder]), pictures=True)
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in made.items())).hexdigest()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from repro.errors import UserError, first_line, no_pipe, refusing
+from repro.records import replace_files
 
 _KINDS: dict[str, type] = {
     "state_dict": dict,
@@ -92,7 +93,7 @@ def write_weights(checkpoint: Path, path: Path) -> None:
     tensors = {key: value.contiguous().clone() for key, value in weights.items()}  # safetensors shares no memory
     facts = {"format": "pt", "epoch": str(content["epoch"]), "global_step": str(content["global_step"])}
     with refusing(f"cannot write '{path}'", "make room, or choose another --out"):
-        path.write_bytes(save(tensors, metadata=facts))
+        replace_files({path: save(tensors, metadata=facts)}, lasting=True)
 
 
 def read_weights(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from repro.config import to_yaml
 from repro.errors import refusing
 from repro.machine import allowed, available_memory, processors, told
-from repro.records import RunDirectory
+from repro.records import RunDirectory, replace_text
 from repro.runs.budget import BEGIN_SECONDS
 from repro.runs.stop import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
 from repro.studies.saying import Bar, Lines, label, say, say_nothing_to_do, tail
@@ -131,7 +131,7 @@ class AtOnce:
     def _begin(self, number: int, cell: StudyCell) -> None:
         name, log = label(cell, number, len(self._cells)), self._logs / f"{cell.label}-seed{cell.seed}.log"
         run = cell.resolved.directory
-        if not self._again and run.ended:
+        if not self._again and run.has_result:
             say_nothing_to_do(name, run)
             return
         left = self._ends - time.monotonic()
@@ -139,7 +139,7 @@ class AtOnce:
             self._cut = True
             return
         configuration = log.with_suffix(".yaml")
-        configuration.write_text(to_yaml(cell.config), encoding="utf-8")
+        replace_text(configuration, to_yaml(cell.config))
         command = [*self._command(configuration), *(["--again"] if self._again else [])]
         if math.isfinite(left):
             command += ["--budget", f"{(left - _START_SECONDS) / 60:.4f}"]

@@ -8,15 +8,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.config import load
 from repro.data.registry import DATASETS
-from repro.errors import UserError
-from repro.figures import RunRecords
+from repro.errors import Damaged, UserError
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end, first_layer_growth
 from repro.measurements.quantities import TRAINS
-from repro.records import RunDirectory, find_runs
+from repro.records import RunDirectory, find_runs, metrics, readings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EARLY = 20
 """Steps: the last measurement within them is the early one."""
@@ -62,22 +65,27 @@ class Forecast:
     """Of the runs that train, the share that are said to."""
 
 
-def cases(folders: Sequence[Path]) -> list[Case]:
-    """Every ended run below some folders that was measured before training; one that lies in several counts once.
+def cases(folders: Sequence[Path]) -> tuple[list[Case], list[str]]:
+    """Every ended run below some folders that was measured before training, and what of these cannot be read.
+
+    A run that lies in several folders counts once.
 
     Those that ``--again`` has set aside (``NAME.1``) are passed over, and a study's smoke runs, whose numbers say
     nothing.
     """
     found: dict[str, Case] = {}
+    damage: list[str] = []
     for run in find_runs(folders):
         if re.search(r"\.\d+$", run.name) or run.study.endswith("-smoke"):
             continue
         try:
             if run.ended and run.name not in found and (case := _case(run)) is not None:
                 found[run.name] = case
-        except UserError:  # damaged, or of another version: said where it is looked at itself
+        except Damaged as error:
+            damage.append(str(error))
+        except UserError:  # of another version
             continue
-    return list(found.values())
+    return list(found.values()), damage
 
 
 def _case(run: RunDirectory) -> Case | None:
@@ -85,13 +93,13 @@ def _case(run: RunDirectory) -> Case | None:
     dataset = DATASETS.get(config.data.name)
     if dataset is None or not dataset.classes:  # the number of classes, and so chance, is not known
         return None
-    records = RunRecords.read(run, classes=dataset.classes)
-    before = _readings(records, 0)
+    read = readings(run)
+    before = _readings(read, 0)
     if not before:
         return None
     chance = 1 / dataset.classes
     accuracy = float(run.state.get("final", {}).get("train_accuracy", chance))
-    early = _readings(records, EARLY) if records.readings["step"].between(1, EARLY).any() else {}
+    early = _readings(read, EARLY) if read["step"].between(1, EARLY).any() else {}
     return Case(
         study=run.study,
         name=run.name,
@@ -99,17 +107,18 @@ def _case(run: RunDirectory) -> Case | None:
         score=max(0.0, (accuracy - chance) / (1 - chance)),
         trains=accuracy >= TRAINS * chance,
         before=before,
-        early=early | _loss(records, dataset.classes) if early else {},
+        early=early | _loss(run, dataset.classes) if early else {},
     )
 
 
-def _readings(records: RunRecords, until: int) -> dict[str, float]:
+def _readings(read: pd.DataFrame, until: int) -> dict[str, float]:
     """The readings at the last measurement within so many steps."""
-    rows = records.readings[records.readings["step"] <= until]
+    rows = read[(read["step"] <= until) & (read["layer"] >= 1)]
     found: dict[str, float] = {}
-    for measurement in MEASUREMENTS.values():
-        for kappa in measurement.kappas:
-            last = at_end(kappa.table(rows))["kappa"]
+    for name, of_one in rows.groupby("measurement"):
+        of_one = of_one[of_one["step"] == of_one["step"].max()]
+        for kappa in MEASUREMENTS[str(name)].kappas if name in MEASUREMENTS else ():
+            last = at_end(kappa.table(of_one))["kappa"]
             if len(last):
                 last = last.fillna(math.inf)  # entries that are no numbers are no better than singular
                 found[kappa.words["median"]] = float(last.median())
@@ -121,10 +130,10 @@ def _readings(records: RunRecords, until: int) -> dict[str, float]:
     return found | ({"growth of the first layer's σmax": growth} if growth is not None else {})
 
 
-def _loss(records: RunRecords, classes: int) -> dict[str, float]:
-    steps, values = records.series("step/cross_entropy")
-    early = values[steps <= EARLY]
-    return {LOSS: float(early[-1]) / math.log(classes)} if len(early) else {}
+def _loss(run: RunDirectory, classes: int) -> dict[str, float]:
+    of_run = metrics(run)
+    early = of_run[(of_run["metric"] == "step/cross_entropy") & (of_run["step"] <= EARLY)]["value"]
+    return {LOSS: float(early.iloc[-1]) / math.log(classes)} if len(early) else {}
 
 
 def forecasts(found: Sequence[Case]) -> list[Forecast]:
@@ -134,17 +143,17 @@ def forecasts(found: Sequence[Case]) -> list[Forecast]:
         "before training": lambda case: case.before,
         f"after at most {EARLY} steps": lambda case: case.early,
     }
-    for when, readings in times.items():
-        names = dict.fromkeys(name for case in found for name in readings(case))
-        some = [_forecast(when, name, [case for case in found if name in readings(case)], readings) for name in names]
+    for when, known in times.items():
+        names = dict.fromkeys(name for case in found for name in known(case))
+        some = [_forecast(when, name, [case for case in found if name in known(case)], known) for name in names]
         made += sorted(filter(None, some), key=lambda forecast: forecast.rho)
     return made
 
 
-def _forecast(when: str, name: str, having: Sequence[Case], readings: Callable[[Case], Readings]) -> Forecast | None:
+def _forecast(when: str, name: str, having: Sequence[Case], known: Callable[[Case], Readings]) -> Forecast | None:
     from scipy import stats
 
-    chosen = [(case, readings(case)[name]) for case in having if not math.isnan(readings(case)[name])]
+    chosen = [(case, known(case)[name]) for case in having if not math.isnan(known(case)[name])]
     outcomes = [case.trains for case, _ in chosen]
     values = [value for _, value in chosen]
     if len(chosen) < _FEWEST or min(len({case.study for case, _ in chosen}), len(set(outcomes)), len(set(values))) < 2:

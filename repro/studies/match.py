@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.config import Config, determining, load, signature
-from repro.errors import UserError
+from repro.errors import UserError, leave_out
 from repro.records import RunDirectory
 from repro.runs.validation import own_code
 from repro.studies.study import StudyCell
@@ -28,7 +28,8 @@ class Stray:
 def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory | None], list[Stray]]:
     """The run of every cell, None where there is none, and the runs that are no cell's.
 
-    Runs that ``--again`` has set aside (``NAME.1``) are passed over.
+    Those that cannot be read are among these, and are named in a line. Runs that ``--again`` has set aside (``NAME.1``)
+    are passed over.
     """
     runs: dict[str, RunDirectory] = {}
     configs: dict[str, Config] = {}
@@ -41,10 +42,10 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
         try:
             config = load(path)
         except UserError as error:
-            strays.append(Stray(run=run, difference=str(error), damaged=True))
+            strays.append(_damaged(run, str(error)))
             continue
         if wrong := run.damage:
-            strays.append(Stray(run=run, difference=wrong, damaged=True))
+            strays.append(_damaged(run, wrong))
             continue
         key = signature(config)
         if other := _another_result(run, config, code.get(key, {})):
@@ -56,6 +57,11 @@ def match(cells: Sequence[StudyCell], folder: Path) -> tuple[list[RunDirectory |
     for key in runs.keys() - set(wanted):
         strays.append(Stray(run=runs[key], difference=_difference(configs[key], cells)))
     return [runs.get(key) for key in wanted], sorted(strays, key=lambda stray: stray.run.name)
+
+
+def _damaged(run: RunDirectory, what: str) -> Stray:
+    leave_out(what)
+    return Stray(run=run, difference=what, damaged=True)
 
 
 def _another_result(run: RunDirectory, config: Config, code: dict[str, str]) -> str | None:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from repro.distributed.processes import several
-from repro.errors import PeerLost, UserError, limit_reached
+from repro.errors import Damaged, PeerLost, UserError, limit_reached
 from repro.runs.budget import BEGIN_SECONDS, LEAST_MINUTES, Budget, known_stop
 from repro.runs.start import start
 from repro.runs.stop import OUT_OF_TIME, CannotSave, Interrupted
@@ -24,7 +24,7 @@ def require_useful(budget: Budget, cells: Sequence[StudyCell]) -> None:
     for cell in cells:
         run = cell.resolved.directory
         interval = cell.config.trainer.checkpoint_every_n_minutes
-        if run.ended:
+        if run.damage or run.ended:
             continue
         if interval is not None and budget.minutes < interval:
             raise UserError(
@@ -62,7 +62,8 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
             raise
         except Exception as error:
             if isinstance(error, UserError):
-                if number == 1 or several(cell.config):  # other processes are still at this cell
+                of_all = number == 1 and not isinstance(error, Damaged)
+                if of_all or several(cell.config):  # other processes are still at this cell
                     raise
                 say(f"{name}: {error}")
             elif isinstance(error, OSError) and (told := limit_reached(error)):
@@ -78,5 +79,5 @@ def run_study(cells: Sequence[StudyCell], *, again: bool = False, ends: float = 
 
 
 def _require_time(cell: StudyCell, name: str, *, again: bool, ends: float) -> None:
-    if ends - time.monotonic() < BEGIN_SECONDS and (again or not cell.resolved.directory.ended):
+    if ends - time.monotonic() < BEGIN_SECONDS and (again or not cell.resolved.directory.has_result):
         raise Interrupted(f"no time to begin {name}", signal=OUT_OF_TIME)

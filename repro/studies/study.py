@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -20,7 +20,7 @@ from typing import Any
 
 from repro.config import Config, configurations, determining, flatten, from_mapping, read_yaml
 from repro.errors import UserError, unknown
-from repro.networks.external import note_left_out, untaken
+from repro.networks.external import left_out
 from repro.runs.start import ResolvedRun, resolve
 from repro.runs.validation import full_batch
 from repro.studies import claims
@@ -109,7 +109,28 @@ class Study(Description):
         name, size = preset or self.default_preset, self.preset(preset)
         fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Description)}
         fields["claims"] = self.claims_at(name)
-        return SizedDescription(**fields, preset=name, reductions=list(size.reductions), command=command)
+        reductions = list(size.reductions)
+        if other := self._other_data(name):
+            fields["paper_values"] = {
+                label: values for label, values in self.paper_values.items() if label not in other
+            }
+            pairs = dict.fromkeys(f"{ours} (the paper's {theirs})" for ours, theirs in other.values())
+            reductions.append(f"other data, {' and '.join(pairs)}: values are not held against the paper's")
+        return SizedDescription(**fields, preset=name, reductions=reductions, command=command)
+
+    def _other_data(self, preset: str) -> dict[str, tuple[str, str]]:
+        """The cells of the paper's values that are of another data set than at full size, with both data sets."""
+        if "full" not in self.presets or not self.paper_values:
+            return {}
+        ours, full = (
+            {label: str(settings.get("data.name")) for label, settings, _ in self._settings(size)}
+            for size in (preset, "full")
+        )
+        return {
+            label: (ours[label], full[label])
+            for label in self.paper_values
+            if ours[label].lower().removesuffix("5k") != full[label].lower()  # MNIST5k is of MNIST
+        }
 
     def claims_at(self, preset: str) -> list[str]:
         """What is claimed at a preset."""
@@ -139,21 +160,9 @@ class Study(Description):
 
         The first seed of every cell comes before the second of any, so that early on there is a picture of all.
         """
-        chosen = self.preset(preset)
-        base = read_yaml(configurations() / self.base) if isinstance(self.base, str) else self.base
         source = f"study {self.name}"
-        shared, of_preset = flatten(base, source=source), flatten(chosen.settings, source=source)
         ranked: list[tuple[int, StudyCell]] = []
-        for label, values in zip(self.labels(), itertools.product(*self.grid.values()), strict=True):
-            combined, own_seeds = dict(shared), chosen.seeds
-            for (axis, choices), value in zip(self.grid.items(), values, strict=True):
-                variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
-                combined |= flatten(variant, source=f"{source}, {axis} {value}")
-            for adjustment in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
-                if fnmatchcase(label, adjustment.cells):
-                    combined |= flatten(adjustment.settings, source=f"{source}, cells {adjustment.cells}")
-                    own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
-            combined = _without_untaken(combined, shared)
+        for label, combined, own_seeds in self._settings(preset):
             chosen_seeds = (seeds or own_seeds) if own_seeds else ()
             require_once(chosen_seeds, f"{source}, cells {label}: seed")
             for rank, seed in enumerate(chosen_seeds):
@@ -164,16 +173,24 @@ class Study(Description):
         _require_different(cells, source)
         return cells
 
-
-def _without_untaken(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without what the base says of its own network and a cell's, which is from elsewhere, does not take."""
-    name = str(settings.get("model.network", ""))
-    if name == base.get("model.network"):
-        return dict(settings)
-    left_out = [key for key in untaken(name, base) if settings[key] == base[key]]
-    if left_out:
-        note_left_out(name, ", ".join(f"{key.removeprefix('model.')} {base[key]}" for key in left_out))
-    return {key: value for key, value in settings.items() if key not in left_out}
+    def _settings(self, preset: str | None) -> Iterator[tuple[str, dict[str, Any], Sequence[int]]]:
+        """Every cell's label, settings by key, and seeds."""
+        chosen, source = self.preset(preset), f"study {self.name}"
+        base = read_yaml(configurations() / self.base) if isinstance(self.base, str) else self.base
+        shared, of_preset = flatten(base, source=source), flatten(chosen.settings, source=source)
+        for label, values in zip(self.labels(), itertools.product(*self.grid.values()), strict=True):
+            combined, own_seeds = dict(shared), chosen.seeds
+            for (axis, choices), value in zip(self.grid.items(), values, strict=True):
+                variant = choices[value] if isinstance(choices, Mapping) else {axis: value}
+                combined |= flatten(variant, source=f"{source}, {axis} {value}")
+            for adjustment in (*self.adjust, Adjustment(cells="*", settings=of_preset), *chosen.adjust):
+                if fnmatchcase(label, adjustment.cells):
+                    combined |= flatten(adjustment.settings, source=f"{source}, cells {adjustment.cells}")
+                    own_seeds = own_seeds if adjustment.seeds is None else adjustment.seeds
+            if (name := str(combined.get("model.network", ""))) != shared.get("model.network"):
+                for key in left_out(name, {key: value for key, value in shared.items() if combined[key] == value}):
+                    del combined[key]
+            yield label, combined, own_seeds
 
 
 def require_once(values: Sequence[object], what: str) -> None:

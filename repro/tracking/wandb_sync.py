@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from repro.config import Config, load
-from repro.errors import UserError
+from repro.errors import Damaged, UserError
 from repro.records import ENDED, RunDirectory
 from repro.records.lock import Lock
 from repro.tracking.wandb_cursor import STATUS, Cursor, Position, Row, rows
@@ -59,13 +59,22 @@ def pending(
     Of a run that trains right now the last step is left for later: it may not be complete. Without a service nobody
     asks what W&B has, and all counts as new. Project and entity are by default as `repro.tracking.wandb_service.place`
     has them; the key is W&B's id of the run, by default its own.
+
+    Raises:
+        Damaged: The run cannot be read.
+        UserError: W&B cannot be asked.
     """
-    config, status = load(run.config_path), run.status
+    if damage := run.damage:
+        raise Damaged(damage)
+    try:
+        config, status, record = load(run.config_path), run.status, list(rows(run))
+    except UserError as error:
+        raise Damaged(str(error)) from error
     key = key or identifier(run)
     project, whose = place(config.log, run.state.get("wandb", {}), project=project, entity=entity)
     entity = whose or (service.entity if service else "?")
     summary = (service.run_summary(entity, project, key) if service else None) or {}
-    position, record = Position.of_summary(summary), list(rows(run))
+    position = Position.of_summary(summary)
     if status == "running":
         record = record[:-1]
     cursor = Cursor(position)

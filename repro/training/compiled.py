@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError, first_line
 from repro.lightning_compat import compiled, take_compiled_call
-from repro.networks.skip import SkipToOutput
+from repro.networks.skip import without_skips
 from repro.training.sync_batchnorm import is_synchronised
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -124,14 +124,14 @@ def _blocks(network: nn.Module) -> tuple[list[nn.Module], int]:
     repeated = [block for row, block in free if kinds[row, repr(block)] > 1]
     if repeated:
         return repeated, len(blocks)
-    inner = network.network if isinstance(network, SkipToOutput) else network
     if blocks and not free:
         reason = f"every one of its {len(blocks)} blocks is listened to, for skip connections to the output"
     elif blocks:
         reason = f"no two of its {len(free)} blocks have the same sizes in a row"
     else:
         reason = "it is no row of blocks"
+    kind = type(without_skips(network)).__name__
     raise UserError(
-        f"trainer.compile blocks compiles repeated blocks, and {type(inner).__name__} has none: {reason}; "
+        f"trainer.compile blocks compiles repeated blocks, and {kind} has none: {reason}; "
         "take --trainer.compile network, or none"
     )

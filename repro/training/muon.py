@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from repro.errors import UserError
-from repro.networks.skip import SkipToOutput
+from repro.networks.skip import without_skips
 
 
 def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
@@ -19,9 +19,8 @@ def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     Those are Muon's, "all the convolutional filters except the first one", as its author asks
     (github.com/KellerJordan/Muon). Skip connections to the output are output layers too.
     """
-    inner = network.network if isinstance(network, SkipToOutput) else network
     kinds = nn.modules.conv._ConvNd | nn.Linear
-    weights = [module.weight for module in inner.modules() if isinstance(module, kinds)]
+    weights = [module.weight for module in without_skips(network).modules() if isinstance(module, kinds)]
     outer = set(map(id, weights[:1] + weights[-1:]))
     hidden = [
         weight

@@ -188,5 +188,6 @@ def test_a_manifest_leads_nowhere_else(name: str, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for file in ("config.yaml", "state.json"):
         (tmp_path / "run" / file).write_text("{}")
-    with pytest.raises(UserError, match="not a study's manifest"):
-        sections([tmp_path])
+    (section,) = sections([tmp_path])
+    assert "not a study's manifest" in section.damage[0]
+    assert [str(cell.run and cell.run.path) for cell in section.cells] == [str(tmp_path / "run")]

@@ -246,7 +246,7 @@ def test_a_report_that_cannot_be_drawn_leaves_the_old_one(
 @pytest.mark.usefixtures("undrawn")
 def test_a_folder_that_cannot_be_written_is_told(study: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match="cannot write the report to"):
+    with pytest.raises(UserError, match="cannot write to"):
         build([study], tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -11,9 +11,12 @@ import pytest
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import at_end
 from repro.records import RunDirectory, readings
+from repro.report.cause import table
 from repro.report.outcomes import RunResult, outcomes, verdicts
 from repro.report.sources import of_cells
+from repro.report.tables import to_markdown
 from repro.studies.files import load, names
+from repro.studies.forecast import cases, forecasts
 
 ROOT = Path(__file__).parents[2]
 READ: dict[Hashable, RunResult] = {}
@@ -100,6 +103,29 @@ def test_tables_of_our_own_studies_have_the_records_numbers_seed_by_seed(name: s
                 assert shown == told.split(", "), (label[1], column, found)
                 compared += 1
     assert compared or not measured
+
+
+@pytest.mark.slow
+def test_the_forecast_is_that_of_the_records() -> None:
+    told, damage = cases([ROOT / "results"])
+    rows = to_markdown(table(forecasts(told))).splitlines()
+    text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
+    part = text.partition("## What is cause, what is company")[2].partition("\n#")[0]
+    shown = re.findall(r"^\| (?:before|after) .+\|$", part, re.MULTILINE)
+    assert len(shown) == 10
+    assert not damage
+    assert set(shown) <= set(rows)
+    assert f"{len(told)} runs of {len({case.study for case in told})} studies" in part
+    assert f"of which {sum(case.trains for case in told)} train" in part
+    own = [case for case in told if case.study.startswith("beyond-")]
+    for some, shown_as in ([case for case in told if case not in own], "−0.83 (p = 0.0001)"), (told, "−0.33"):
+        (kappa,) = (
+            f
+            for f in forecasts(some)
+            if "as matrices" in f.reading and f.reading.startswith("median") and "20" in f.when
+        )
+        assert f"{kappa.rho:.2f}".replace("-", "−") == shown_as.split()[0]
+        assert shown_as in part
 
 
 def _as_shown(value: float, told: str) -> str:

@@ -170,7 +170,7 @@ def test_any_number_of_processes_makes_the_same_files(study: Path, run, manifest
 
 def test_a_folder_that_is_a_file_is_told_before_it_is_read_as_a_memory(study: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(UserError, match="cannot write the report"):
+    with pytest.raises(UserError, match="cannot write to"):
         build([study], tmp_path / "out")
 
 

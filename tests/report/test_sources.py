@@ -9,7 +9,7 @@ import pytest
 from repro.errors import UserError
 from repro.report.differences import told_apart
 from repro.report.outcomes import outcomes
-from repro.report.sources import sections
+from repro.report.sources import Section, sections
 from repro.report.tables import accuracy_table
 
 
@@ -65,12 +65,23 @@ def test_a_missing_path_and_a_folder_without_runs_are_told(manifest, tmp_path: P
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"study": "demo"}', '{"cells": [{"label": 1}]}'])
-def test_a_damaged_manifest_is_told(run, manifest, content: str) -> None:
-    run("a")
-    folder = manifest(("resnet20", 0, "a"))
-    (folder / "manifest.json").write_text(content)
-    with pytest.raises(UserError, match=r"manifest\.json' is not a study's manifest"):
-        sections([folder])
+def test_a_damaged_manifest_is_told_and_hides_nothing(run, manifest, content: str, tmp_path: Path, capsys) -> None:
+    for folder in ("one", "two"):
+        run("a", folder=f"runs/{folder}")
+        manifest(("resnet20", 0, "a"), folder=f"runs/{folder}", study=folder)
+    (tmp_path / "runs" / "one" / "manifest.json").write_text(content)
+    whole, damaged = sections([tmp_path / "runs"])
+    assert (whole.name, whole.damage) == ("two", ())
+    assert_left_out(damaged, capsys.readouterr().err)
+
+
+def assert_left_out(section: Section, said: str) -> None:
+    """The runs of a study that cannot be known are there as those of a folder."""
+    assert section.title.startswith("Runs in ")
+    assert [cell.name for cell in section.cells] == ["a"]
+    (damage,) = section.damage
+    assert "manifest.json' is not a study's manifest (" in damage
+    assert said == f"repro: {damage}\n"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +99,12 @@ def test_a_damaged_manifest_is_told(run, manifest, content: str) -> None:
         ),
     ],
 )
-def test_a_manifest_of_another_form_is_told(key: str, value: object, run, manifest) -> None:
+def test_a_manifest_of_another_form_is_told(key: str, value: object, run, manifest, capsys) -> None:
     run("a")
     path = manifest(("resnet20", 0, "a")) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(UserError, match=r"manifest\.json' is not a study's manifest"):
-        sections([path.parent])
+    (section,) = sections([path.parent])
+    assert_left_out(section, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_reading_that_decides_the_outcome_tells_it(folder: Path) -> None:
-    found = cases([folder])
+    found, _ = cases([folder])
     assert len(found) == 18
     assert {case.score for case in found if not case.trains} == {0.0}, "10 % is chance, and so is what diverged"
     assert sum(case.trains for case in found) == 15
@@ -79,7 +79,7 @@ def test_a_run_counts_once_and_no_number_counts_as_singular(folder: Path) -> Non
     write(folder, "own", 8, accuracy=0.9, kappas={0: 1.0}, data="ImageFolder")  # of classes that are not known
     (folder / "b" / "runb0").rename(folder / "b" / "runb0.1")
     write(folder, "b", 0, accuracy=None, kappas={0: 2.0, 5: 1000.0})
-    found = cases([folder / name for name in ("a", "b", "c", "d", "a-smoke", "own")])
+    found, _ = cases([folder / name for name in ("a", "b", "c", "d", "a-smoke", "own")])
     assert len(found) == 18, "runa0 is in two studies"
     (odd,) = [case for case in found if case.name == "runa0"]
     assert odd.study == "a"

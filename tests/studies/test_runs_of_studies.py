@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -182,12 +183,36 @@ def test_a_damaged_record_is_told(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    directory, _ = made(study, tmp_path / "runs")
+    directory, other = made(study, tmp_path / "runs")
     (directory.path / "state.json").write_text('{"status": "fin')
-    assert run(["study", "status", write(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
-    shown = capsys.readouterr()
-    assert "state.json' is damaged" in shown.err
-    assert "finished" in shown.out, "and the others are shown"
+    for action, there in (("status", "finished"), ("plan", "finished"), ("report", "finished"), ("keep", other.name)):
+        assert run(["study", action, write(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
+        shown = capsys.readouterr()
+        assert shown.err.count("state.json' is damaged") == 1
+        assert there in shown.out, "and the others are shown"
+    assert "Left out: " in (directory.path.parent / "report" / "tables.md").read_text()
+
+
+def test_a_copy_that_cannot_be_written_leaves_the_earlier_one(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, _ = made(study, tmp_path / "runs")
+    keep(directory, target := tmp_path / "kept")
+    before = {path: path.read_bytes() for path in target.rglob("*")}
+    directory.append_metrics(9, 1, {"test/accuracy": 0.5})
+    full = OSError(errno.ENOSPC, "No space left on device")
+    opened = Path.open
+
+    def until_the_state(path: Path, *arguments: object, **options: object) -> object:
+        if ".state.json" in path.name:
+            raise full
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", until_the_state)
+    with pytest.raises(UserError, match="No space left"):
+        keep(directory, target)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in target.rglob("*")} == before
 
 
 def test_kept_records_read_as_the_run_does_and_name_no_machine(study: Study, tmp_path: Path) -> None:

@@ -163,6 +163,29 @@ def test_some_claims_are_made_at_one_preset_only(tmp_path: Path) -> None:
     assert study.at("full", "").claims == [claim, more]
 
 
+def test_runs_of_other_data_are_not_held_against_the_papers_values(tmp_path: Path) -> None:
+    sizes = {
+        "part": {"settings": {"data": {"name": "MNIST5k"}}},
+        "other": {
+            "settings": {"data.name": "CIFAR10"},
+            "adjust": [{"cells": "res*", "settings": {"data.name": "MNIST"}}],
+        },
+        "full": {"settings": {"data.name": "MNIST"}},
+    }
+    values = {"plainnet8-32": {"test_accuracy": 10.0}, "resnet8-32": {"test_accuracy": 99.0}}
+    study = load(write(tmp_path, presets=sizes, paper_values=values))
+    assert study.at("full", "").paper_values == study.at("part", "").paper_values == values
+    at_other = study.at("other", "")
+    assert at_other.paper_values == {"resnet8-32": {"test_accuracy": 99.0}}
+    assert at_other.reductions == ["other data, CIFAR10 (the paper's MNIST): values are not held against the paper's"]
+
+
+def test_the_tables_of_ten_classes_do_not_show_the_papers_thousand() -> None:
+    study = load("oyedotun-table4")
+    assert study.at("cpu", "").paper_values == {}
+    assert study.at("full", "").paper_values["resnet101"]["test_accuracy"] == 77.32
+
+
 def test_at_full_size_every_accuracy_of_the_papers_is_claimed(tmp_path: Path) -> None:
     values = {"resnet8-64": {"train_accuracy": 99.5, "test_accuracy": "55.25 ± 0.3", "seconds": 4}}
     study = load(write(tmp_path, paper_within=2, paper_values=values))

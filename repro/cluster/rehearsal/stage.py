@@ -16,6 +16,7 @@ from repro.cluster.rehearsal.scene import Scene
 from repro.cluster.rehearsal.settings import Settings
 from repro.cluster.rehearsal.verdict import Verdict, judge
 from repro.errors import UserError, refusing
+from repro.records import replace_files
 
 
 def rehearse(plan: Plan) -> list[Verdict]:
@@ -27,8 +28,7 @@ def rehearse(plan: Plan) -> list[Verdict]:
     written = {scene.name: sbatch.text(scene.job) for scene in together}
     with refusing(f"cannot write '{plan.folder}'", "choose another --runs"):
         plan.folder.mkdir(parents=True)
-        for name, text in written.items():
-            (plan.folder / f"{name}.sbatch").write_text(text, encoding="utf-8")
+        replace_files({plan.folder / f"{name}.sbatch": text.encode() for name, text in written.items()})
     with _cleared([scene.job.name for scene in together]):
         _submit(together, plan)
         settings = Settings.of(slurm.job(alone.numbers[0])["Partition"])

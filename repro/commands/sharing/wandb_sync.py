@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.commands.options import Action, Request, argument, command_parser, option
-from repro.errors import UserError
+from repro.errors import Damaged, UserError, leave_out
 from repro.records import find_runs
 from repro.report import wandb_artifact
 from repro.tracking import wandb_sync
@@ -34,9 +34,14 @@ def main(request: _Sync) -> int:
     if not runs:
         raise UserError(f"no run in {', '.join(map(str, request.paths))}; repro runs list names the runs")
     service = _service(request)
-    sent = 0
+    sent = left_out = 0
     for number, run in enumerate(runs, 1):
-        pending = wandb_sync.pending(run, service, project=request.project, entity=request.entity)
+        try:
+            pending = wandb_sync.pending(run, service, project=request.project, entity=request.entity)
+        except Damaged as error:
+            leave_out(error)
+            left_out += 1
+            continue
         live = pending.status == "running" and run.state.get("wandb_live")
         if live or not pending.outdated:
             done = "logs to W&B itself while it trains" if live else "up to date"
@@ -55,7 +60,7 @@ def main(request: _Sync) -> int:
         done = "up to date" if not report.outdated else "to send" if request.dry_run else "sent"
         _say(f"{folder}: report {done} (artifact {report.entity}/{report.project}/{report.artifact})")
     verb = "would be sent" if request.dry_run else "sent"
-    print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent} up to date")
+    print(f"{len(runs)} runs: {sent} {verb}, {len(runs) - sent - left_out} up to date")
     return 0
 
 

@@ -11,7 +11,7 @@ from repro.commands.study.part import Part
 from repro.commands.study.plan import Plan, plan, status
 from repro.commands.study.run import Report, Run, report, run
 from repro.commands.study.submit import Submit, submit
-from repro.errors import UserError
+from repro.errors import Damaged, UserError, leave_out
 from repro.records import keep
 from repro.studies.files import load, names
 from repro.studies.match import match
@@ -43,7 +43,10 @@ def _keep(request: _Keep) -> int:
         raise UserError(f"'{request.folder}' has no finished run of this study; {command} lists them")
     for directory in kept:
         target = request.results / request.folder.name / directory.name
-        print(f"{target}: {keep(directory, target) / 1e6:.2f} MB")
+        try:
+            print(f"{target}: {keep(directory, target) / 1e6:.2f} MB")
+        except Damaged as error:  # one must not keep the others from being kept
+            leave_out(error)
     return 0
 
 

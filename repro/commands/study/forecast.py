@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from repro.commands.options import Request, argument, option
-from repro.errors import UserError
+from repro.errors import UserError, leave_out
 from repro.studies.plan import RESULTS
 
 
@@ -24,7 +24,9 @@ def forecast(request: Forecasting) -> int:
     from repro.report.tables import to_markdown
     from repro.studies.forecast import cases, forecasts
 
-    found = cases(request.paths)
+    found, damage = cases(request.paths)
+    for what in damage:
+        leave_out(what)
     if not (told := forecasts(found)):
         raise UserError(
             f"{len(found)} runs in {', '.join(map(str, request.paths))} have ended and were measured before training; "

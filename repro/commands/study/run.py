@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from repro.commands.options import option
+from repro.commands.starting import Starting
 from repro.commands.study.part import Part
 from repro.commands.study.plan import together
 from repro.errors import UserError
-from repro.runs.budget import Budget
 from repro.runs.stop import OUT_OF_TIME, Interrupted
 from repro.studies import manifest
 from repro.studies.plan import Progress
@@ -27,20 +27,13 @@ class Report(Part):
     out: Path | None = option("folder for the report (default: report/ in the study's folder)", default=None)
 
 
-class Run(Part):
+class Run(Part, Starting):
     """A request to run a study's cells."""
 
-    again: bool = option("train finished runs again; keep the old ones as NAME.1", default=False)
     jobs: int | None = option(
         "how many runs train at the same time (default: one on each GPU, or else on each processor)",
         default=None,
         least=1,
-    )
-    budget: Budget = option(
-        "save checkpoints and stop within this time; the same command continues, also on another machine",
-        default=Budget(),
-        read=Budget.of,
-        metavar="MINUTES",
     )
     minutes: float | None = option(
         "time between checkpoints, for every run of the study", default=None, flag=f"--{_INTERVAL}", metavar="MINUTES"
@@ -126,7 +119,7 @@ def _run(request: Run, command: str) -> list[StudyCell]:
     require_useful(request.budget, cells)
     if study.runs_of is None:
         manifest.write(folder, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
-    missing = [run for run in runs if request.again or not run.ended]
+    missing = [run for run in runs if request.again or not run.has_result]
     jobs = request.jobs or min(sensible_jobs(), len(missing))
     if jobs > 1:
         ordered = longest_first(request)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from repro.data.preparation.files import fetch, md5
 from repro.errors import UserError, refusing
-from repro.records.files import replace_bytes
+from repro.records import replace_files
 from repro.text import shell
 
 # As torchvision.datasets.MNIST has them: mirrors, and md5 of the unpacked files.
@@ -121,6 +121,6 @@ def prepare(root: Path, source: Path | None, download: bool) -> str:
             raise UserError(f"{name} from '{origin}' is damaged: md5 expected {expected}, found {digest}")
         with refusing(f"cannot write '{path}'"):
             target.mkdir(parents=True, exist_ok=True)
-            replace_bytes(path, content)
+            replace_files({path: content})
         done.append(name)
     return f"MNIST is ready in '{target}'" + (f" (new: {', '.join(done)})" if done else " (was there already)")

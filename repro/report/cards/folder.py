@@ -12,7 +12,7 @@ from repro.config import load
 from repro.errors import UserError, refusing
 from repro.records import MANIFEST, RunDirectory, keep, replace_text
 from repro.report.cards.text import model_card
-from repro.report.outcomes import RunResult, outcomes
+from repro.report.outcomes import RunResult, outcomes, tell_damage
 from repro.report.sources import Section, sections
 from repro.runs.checkpoint_content import write_weights
 from repro.runs.start import newest_checkpoint
@@ -26,7 +26,8 @@ def section_of(run: RunDirectory) -> Section:
     """A run as a section of its own, with what its study, if it has one, says of it alone."""
     if (run.path.parent / MANIFEST).is_file():
         (study,) = sections([run.path.parent])[:1]
-        if cells := [cell for cell in study.cells if cell.run and cell.run.path.resolve() == run.path.resolve()]:
+        cells = [cell for cell in study.cells if cell.run and cell.run.path.resolve() == run.path.resolve()]
+        if cells and not study.damage:
             own = [claim for claim in study.claims if {side.label for side in parse(claim).cells} == {cells[0].label}]
             return replace(study, cells=cells, claims=own)
     (alone,) = sections([run.path])
@@ -39,6 +40,7 @@ def write(section: Section, out: Path, *, single: bool) -> list[Path]:
     A `single` run lies in the folder itself. `UserError` if no run has ended or has weights.
     """
     results = outcomes(section)
+    tell_damage(result.status for result in results)
     made = {result.cell.name: result.cell.run for result in results if _has_weights(result)}
     if not made:
         raise UserError(

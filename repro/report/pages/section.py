@@ -66,6 +66,7 @@ def study_section(
         parts.append(f"<h2>{escape(heading(name))}</h2>")
         parts.append(figure(svg.place(drawn, label=" ".join(sentences[:2])), sentences))
     parts.append("<h2>Runs</h2>")
+    parts += [f'<p class="note">Left out: {escape(damage)}</p>' for damage in section.damage]
     if elsewhere:
         page = next(iter(elsewhere.values()))
         parts.append(f'<p>These are <a href="{escape(page)}">runs of another study</a>, which describes them.</p>')

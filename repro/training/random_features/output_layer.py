@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.networks import weight_layers
-from repro.networks.skip import SkipToOutput
+from repro.networks.skip import SkipToOutput, without_skips
 
 
 class OutputLayer(nn.Module):
@@ -21,14 +21,12 @@ class OutputLayer(nn.Module):
 
     def __init__(self, network: nn.Module, image: Float[Tensor, "one channels height width"]) -> None:
         super().__init__()
-        skips = isinstance(network, SkipToOutput)
-        inner = network.network if isinstance(network, SkipToOutput) else network
-        own = weight_layers(inner, image)[-1].module
+        own = weight_layers(without_skips(network), image)[-1].module
         if not isinstance(own, nn.Linear):
             raise UserError("model.train output needs a network that ends in a linear layer")
         network.requires_grad_(False)
         self._parts = (network, own)  # in a tuple: their parameters are not this module's a second time
-        self._keeps_head = not (skips and network.head == "replace")
+        self._keeps_head = not (isinstance(network, SkipToOutput) and network.head == "replace")
         if isinstance(network, SkipToOutput):
             network.skip.requires_grad_(True)
         if self._keeps_head:

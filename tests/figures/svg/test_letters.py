@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from repro.figures import conditioning, draw_one, to_png, to_svg
-from repro.figures.panels import number, whole
 from repro.figures.svg import letters
+from repro.figures.ticks import number, whole
 
 
 @pytest.mark.parametrize(
