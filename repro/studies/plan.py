@@ -172,10 +172,10 @@ def _progress(cell: StudyCell, run: RunDirectory | None, by_kind: Rates) -> Prog
         with suppress(KeyError, ValueError, TypeError):  # of another version: it is not known when it began
             started = datetime.fromisoformat(run.lives[0]["started"])
             changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
-            if (spent := (changed - started).total_seconds()) > 0:  # clocks differ, and are set back
-                rate = Rate(spent / step, run.lives[0].get("device", "CPU"))
-    if rate is None and status == "interrupted" and step and (seconds := run.state.get("seconds")):
-        rate = Rate(seconds / step, run.lives[-1].get("device", "CPU"))
+            if (taken := (changed - started).total_seconds()) > 0:  # clocks differ, and are set back
+                rate = Rate(taken / step, run.lives[0].get("device", "CPU"))
+    if rate is None and status == "interrupted" and step and (spent := run.state.get("seconds")):
+        rate = Rate(spent / step, run.lives[-1].get("device", "CPU"))
     return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)
 
 
