@@ -55,9 +55,8 @@ def _time(request: Plan, planned: Sequence[Progress]) -> str:
     if not unknown:
         return time
     more = "" if request.measure else "; --measure times some steps of each kind here"
-    return (
-        f"{time}, and {unknown} runs whose step time is not known from any run in '{request.runs}' or '{RESULTS}'{more}"
-    )
+    runs = f"{unknown} run{'s' * (unknown > 1)}"
+    return f"{time}, and {runs} whose step time is not known from any run in '{request.runs}' or '{RESULTS}'{more}"
 
 
 def _disk(planned: Sequence[Progress]) -> str:
