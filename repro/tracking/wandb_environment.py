@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from repro.text import printable
@@ -49,6 +50,19 @@ def asked_mode() -> Mode | None:
 
 def _word(name: str) -> str:
     return os.environ.get(name, "").strip().lower()
+
+
+@contextmanager
+def spelt(mode: Mode) -> Iterator[None]:
+    """WANDB_MODE, if it is set, as W&B spells it: W&B reads it while it starts, too, and takes fewer spellings."""
+    if (before := os.environ.get("WANDB_MODE")) is None:
+        yield
+        return
+    os.environ["WANDB_MODE"] = mode
+    try:
+        yield
+    finally:
+        os.environ["WANDB_MODE"] = before
 
 
 def misspelt() -> list[str]:

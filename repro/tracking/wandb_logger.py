@@ -21,7 +21,7 @@ from repro.text import shell
 from repro.tracking.record_logger import RunLogger
 from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
-from repro.tracking.wandb_environment import Mode, asked_mode, ignored, misspelt, recorded, said
+from repro.tracking.wandb_environment import Mode, asked_mode, ignored, misspelt, recorded, said, spelt
 from repro.tracking.wandb_run import Sender, close_run, confirm, finish, open_run
 from repro.tracking.wandb_service import MissingProject, Service, available, place
 
@@ -118,14 +118,14 @@ class RunWandbLogger(RunLogger):
     @rank_zero_only
     def start(self) -> None:
         """Open W&B's run, and send what earlier lives of the run have recorded and W&B lacks. Before any logging."""
-        self._attempt(self._start)
-
-    def _start(self) -> None:
-        log, online, position = self._config.log, mode(self._config.log) == "online", Position()
         for sentence in misspelt():
             _say(sentence)
-        if "WANDB_MODE" in os.environ:  # W&B reads it, too, and takes fewer spellings
-            os.environ["WANDB_MODE"] = "online" if online else "offline"
+        online = mode(self._config.log) == "online"
+        with spelt("online" if online else "offline"):
+            self._attempt(self._start, online=online)
+
+    def _start(self, *, online: bool) -> None:
+        log, position = self._config.log, Position()
         if online:
             try:
                 self._service = Service()

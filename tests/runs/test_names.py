@@ -187,7 +187,7 @@ def test_edited_data_are_trained_on_anew(own: Path, tmp_path: Path) -> None:
 
     settings = {
         "model__network": "mlp", "model__hidden": (4,), "model__width": None, "data__name": "mydata:Mine",
-        "data__root": str(own), "data__train_size": None, "data__batch_size": 16, **PLAIN,
+        "data__root": str(own), "data__train_size": None, "data__test_size": None, "data__batch_size": 16, **PLAIN,
     }  # fmt: skip
     first = start(small(tmp_path, **settings))
     assert start(small(tmp_path, **settings)).action == "skipped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from repro.config import from_mapping
 from repro.records import RunDirectory
 from repro.tracking import wandb_names
 from repro.tracking.wandb_description import describe, identifier
-from repro.tracking.wandb_environment import misspelt, recorded, said
+from repro.tracking.wandb_environment import misspelt, recorded, said, spelt
 from repro.tracking.wandb_names import artifact_name, fitted, without_places
 
 names = st.text(min_size=1, max_size=300)
@@ -98,6 +99,14 @@ def test_words_that_are_none_of_wandbs_are_named(monkeypatch: pytest.MonkeyPatch
     for name, value in (("WANDB_MODE", " Offline"), ("WANDB_DISABLED", "No")):
         monkeypatch.setenv(name, value)
     assert misspelt() == []
+
+
+def test_the_mode_is_as_wandb_spells_it_only_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for before in (" Disabled", None):
+        monkeypatch.setenv("WANDB_MODE", before) if before else monkeypatch.delenv("WANDB_MODE")
+        with spelt("offline"):
+            assert os.environ.get("WANDB_MODE") == (before and "offline")
+        assert os.environ.get("WANDB_MODE") == before
 
 
 @pytest.mark.parametrize("labels", [[1], {"name": 3, "tags": "x"}, {"name": "a", "tags": [1, None], "odd": "x"}])
