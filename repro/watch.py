@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -24,7 +23,7 @@ from repro.networks.layers import survey
 from repro.networks.nested import tensors
 from repro.networks.passing import Inputs
 from repro.records import ENDED, RunDirectory, environment
-from repro.text import unseen
+from repro.text import say, unseen
 from repro.tracking.record_logger import RecordLogger
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class Watch:
         if state.get("network", _form(network)) != _form(network):
             raise UserError(f"'{path}' is the run of a network with other parameters; name another directory")
         if state.get("probe", _sums(inputs)) != _sums(inputs):
-            print(f"repro: '{path}' was measured on other inputs: do not compare what depends on them", file=sys.stderr)
+            say(f"'{path}' was measured on other inputs: do not compare what depends on them")
         self._closed = False
         self._held = ExitStack()
         self._held.enter_context(self.run.lock())
@@ -128,7 +127,7 @@ class Watch:
         step, epoch, metrics = _whole("step", step), _whole("epoch", epoch), _numbers(metrics)
         known = survey(self.network, self.inputs)  # anew: what it does with its weights may have changed
         if known.seen.line != self._told:
-            print(f"repro: {known.seen.line}", file=sys.stderr)
+            say(known.seen.line)
             self._told = known.seen.line
         readings = take(self.network, self.inputs, self.labels, known=known, **self._options)
         self._record.log_readings(readings, step=step, epoch=epoch)

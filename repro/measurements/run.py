@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from repro.networks import WeightLayer
 from repro.networks.layers import Survey, survey
 from repro.networks.passing import Inputs, fitted, unwrapped
 from repro.networks.preserve_state import preserve_state
+from repro.text import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
     layer_survey = survey(network, inputs)
     frame = table(take(network, inputs, labels, **{"known": layer_survey, **options}))
     frame.attrs["seen"] = layer_survey.seen.as_dict()
-    print(f"repro: {layer_survey.seen.line}", file=sys.stderr)
+    say(layer_survey.seen.line)
     return frame
 
 
