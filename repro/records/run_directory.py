@@ -242,28 +242,28 @@ class RunDirectory:
 
     def delete_checkpoints(self, keep: int) -> int:
         """Delete all but the newest `keep` checkpoints; returns the bytes freed."""
-        freed = 0
         saved = self.saved_checkpoints()
-        for path in saved[: max(0, len(saved) - keep)]:
-            freed += path.stat().st_size
-            path.unlink()
-        return freed
+        return _delete(saved[: max(0, len(saved) - keep)])
 
     def feature_files(self) -> list[Path]:
         """Files of features, complete or not: what a run computes again if they are gone."""
         return sorted(self.path.glob("features-*.npy*"))
 
     def delete_features(self) -> int:
-        """Delete the checkpoints; returns the bytes freed."""
-        freed = 0
-        for path in self.feature_files():
-            freed += path.stat().st_size
-            path.unlink()
-        return freed
+        """Delete the files of features; returns the bytes freed."""
+        return _delete(self.feature_files())
 
     def delete(self) -> None:
         """Delete the whole directory."""
         shutil.rmtree(self.path)
+
+
+def _delete(paths: Iterable[Path]) -> int:
+    freed = 0
+    for path in paths:
+        freed += path.stat().st_size
+        path.unlink()
+    return freed
 
 
 def _is_bare(path: Path) -> bool:
@@ -271,9 +271,8 @@ def _is_bare(path: Path) -> bool:
     if not path.is_dir():
         return False
     made = [entry.name for entry in path.iterdir() if entry.name not in ("state.json", "checkpoints", "lock")]
-    return all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made) and not any(
-        (path / "checkpoints").glob("*")
-    )
+    parts = all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made)
+    return parts and not any((path / "checkpoints").glob("*"))
 
 
 def _decode(value: Any) -> Any:
