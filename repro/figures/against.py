@@ -38,7 +38,12 @@ def dial(runs: Runs) -> Figure:
     panels = [
         _accuracy(runs, **shared),
         *(
-            Panel(title=words, y="median over the layers", traces=_traces(runs, _at_end(key, _median)), **shared)
+            Panel(
+                title=words,
+                y="median over the layers",
+                traces=_traces(runs, _at_end(key, lambda last: last["kappa"].median(skipna=False))),
+                **shared,
+            )
             for key, words in medians.items()
         ),
         *(_singular(runs, key, **shared) for key in ("representations", "matrix")),
@@ -120,7 +125,3 @@ def _at_end(key: str, number: Callable[[pd.DataFrame], float]) -> Value:
         return float(number(last)) if len(last) else None
 
     return value
-
-
-def _median(last: pd.DataFrame) -> float:
-    return last["kappa"].median(skipna=False)

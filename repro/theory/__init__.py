@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from repro.theory.registry import PAPERS, chosen, examine
-from repro.theory.statement import STATEMENTS, Condition, Statement
+from repro.theory.statement import PAPERS, STATEMENTS, Condition, Statement, chosen, examine
 
 if TYPE_CHECKING:
     from repro.theory.result import Case, Result

@@ -133,7 +133,9 @@ def figure(drawn: str, sentences: Sequence[str]) -> str:
 def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     cell = outcome.cell
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
-    parts = [_facts({"status": outcome.status, "folder": cell.name, **_numbers(outcome), **_state(run)})]
+    numbers = {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
+    state = {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
+    parts = [_facts({"status": outcome.status, "folder": cell.name, **numbers, **state})]
     if run.lives:
         life = run.lives[-1]
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
@@ -144,14 +146,6 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"
     body = "\n".join(parts)
     return f'<details id="{anchor}"><summary>{summary}</summary>\n<div>\n{body}\n</div></details>'
-
-
-def _numbers(outcome: RunResult) -> dict[str, str]:
-    return {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
-
-
-def _state(run: RunDirectory) -> dict[str, Any]:
-    return {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
 
 
 def _environment(lives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
