@@ -134,8 +134,9 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     cell = outcome.cell
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
     numbers = {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
-    state = {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
-    parts = [_facts({"status": outcome.status, "folder": cell.name, **numbers, **state})]
+    told: dict[str, Any] = {"status": outcome.status, "folder": cell.name, **numbers}
+    told |= {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
+    parts = [_facts(told)]
     if run.lives:
         life = run.lives[-1]
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
