@@ -32,7 +32,7 @@ from repro.runs.validation import data_options, network_options, require_trusted
 from repro.training.classifier import Classifier
 from repro.training.compiled import Compiled, require_compiler
 from repro.training.random_features.classifier import OutputClassifier, feature_batches
-from repro.training.random_features.least_norm import LeastNorm, NoBatches
+from repro.training.random_features.least_norm import LeastNorm, no_batches
 from repro.training.sync_batchnorm import synchronise
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
@@ -80,7 +80,7 @@ def build(
     if config.model.train == "output":
         output = OutputClassifier(network, image=_blank(data), training=config.training, **facts)
         if config.model.solver == "exact":
-            data.training_batches, callbacks = NoBatches, [*callbacks, LeastNorm(folder)]
+            data.training_batches, callbacks = no_batches, [*callbacks, LeastNorm(folder)]
         else:
             data.training_batches = partial(feature_batches, output, data, folder)
         module = output
