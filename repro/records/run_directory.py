@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode_number, dump_json, read_whole, replace_text
+from repro.records.files import append_lines, decode, dump_json, replace_text
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged", "stopped")
@@ -64,14 +64,6 @@ class RunDirectory:
     def config_path(self) -> Path:
         """The complete configuration."""
         return self.path / "config.yaml"
-
-    @property
-    def written(self) -> str:
-        """The configuration as it is written, to be shown; why not, if it cannot be read."""
-        try:
-            return read_whole(self.config_path).decode("utf-8", "replace")
-        except (OSError, UserError) as error:
-            return str(error)
 
     @property
     def checkpoints(self) -> Path:
@@ -159,7 +151,7 @@ class RunDirectory:
     @property
     def state(self) -> dict[str, Any]:
         """The state as written last, numbers decoded."""
-        content = {key: _decode(value) for key, value in form.read_json(self.path / "state.json", {}).items()}
+        content: dict[str, Any] = decode(form.read_json(self.path / "state.json", {}))
         form.require(content, form.STATE, f"'{self.path / 'state.json'}'")
         return content
 
@@ -273,12 +265,6 @@ def _is_bare(path: Path) -> bool:
     made = [entry.name for entry in path.iterdir() if entry.name not in ("state.json", "checkpoints", "lock")]
     parts = all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made)
     return parts and not any((path / "checkpoints").glob("*"))
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _decode(content) for key, content in value.items()}
-    return decode_number(value)
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from repro.errors import UserError
 from repro.figures.style import title
 from repro.records import RunDirectory
+from repro.records.files import read_whole
 from repro.report.outcomes import MOST_DRAWN, RunResult, records_of
 from repro.report.pages import svg
 from repro.report.pages.scorecard import badge
@@ -141,7 +143,10 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
         life = run.lives[-1]
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
         parts += ["<h3>Environment</h3>", _facts(_environment(run.lives))]
-    configuration = run.written.strip()
+    try:
+        configuration = read_whole(run.config_path).decode("utf-8", "replace").strip()
+    except (OSError, UserError) as error:
+        configuration = str(error)
     parts += ["<h3>Configuration</h3>", f'<pre class="configuration">{escape(configuration)}</pre>']
     name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
     summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"
