@@ -16,16 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import torch
 
 from repro.landscape.directions import random_direction, trained_parameters
-from repro.landscape.plane import Plane, evaluate, point_by_point
+from repro.landscape.plane import Plane, evaluate
 from repro.networks import create_network
 from repro.theory.nguyen.losses import cross_entropy
 from repro.theory.real_networks import digits
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.landscape.reference import point_by_point
 
 
 def operations(samples: int, points: int, *, shared_first_layer: bool) -> float:

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from repro.machine.memory import keep_heap
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
-from repro.training.malloc import keep_heap
 
 
 def compare(network: str, given: argparse.Namespace) -> dict[str, Any]:

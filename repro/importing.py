@@ -15,7 +15,7 @@ import itertools
 import os
 import sys
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -30,6 +30,17 @@ def load(path: str) -> Any:
     """The object at ``package.module:Name``, imported now; for paths of ours, whose failure is a fault of ours."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's ``__getattr__``: imports what needs torch, by the module of each name, when it is first asked for."""
+
+    def attribute(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+
+    return attribute
 
 
 def check_path(path: str, kind: str) -> None:

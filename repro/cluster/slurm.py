@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from repro.errors import UserError
-from repro.runs.requeue import fields
+from repro.runs.requeue import answer, fields
 
 PATIENCE_SECONDS = 60
 
@@ -19,16 +19,7 @@ def call(*command: str, text: str | None = None) -> str:
     # The scripts look `python` up: it is to be this one.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
     try:
-        done = subprocess.run(
-            command,
-            input=text,
-            capture_output=True,
-            encoding="utf-8",
-            errors="backslashreplace",
-            timeout=PATIENCE_SECONDS,
-            check=False,
-            env=environment,
-        )
+        done = answer(command, environment, text=text, seconds=PATIENCE_SECONDS)
     except FileNotFoundError as error:
         raise UserError(f"there is no `{command[0]}` here; submit on a login node of a SLURM cluster") from error
     except OSError as error:
@@ -57,16 +48,16 @@ def _reason(said: str) -> str:
 def submit(script: str, *options: str) -> str:
     """Hand a script to sbatch; returns the job's number."""
     try:
-        answer = call("sbatch", "--parsable", *options, text=script)
+        printed = call("sbatch", "--parsable", *options, text=script)
     except UserError as error:
         if isinstance(error.__cause__, subprocess.TimeoutExpired):
             raise UserError(
                 f"{error}; should the job be there after all (squeue --me), it does no harm: no two jobs train one run"
             ) from error
         raise
-    numbers = re.findall(r"^(?:Submitted batch job )?([1-9][0-9]*)(?:;.*)?$", answer, re.MULTILINE)
+    numbers = re.findall(r"^(?:Submitted batch job )?([1-9][0-9]*)(?:;.*)?$", printed, re.MULTILINE)
     if len(numbers) != 1:  # around it, greetings of the site's
-        said = (answer.split("\n") if answer.strip() else ["nothing"])[0][:100]
+        said = (printed.split("\n") if printed.strip() else ["nothing"])[0][:100]
         raise UserError(
             f"sbatch answers '{said}', and not with a job's number; squeue --me tells whether the "
             "job is there (it does no harm: no two jobs train one run)"

@@ -109,10 +109,6 @@ def _wandb() -> Iterator[str]:
     yield from (_entry(f"--log.{name}", text) for name, text in docs(LogConfig).items())
 
 
-def _exit_status() -> Iterator[str]:
-    yield from (_entry(status, meaning) for status, meaning in STATUS.items())
-
-
 TOPICS: dict[str, Callable[[], Iterator[str]]] = {
     "networks": _networks,
     "data": _data,
@@ -121,7 +117,7 @@ TOPICS: dict[str, Callable[[], Iterator[str]]] = {
     "trust": _trust,
     "slurm": _slurm,
     "wandb": _wandb,
-    "exit-status": _exit_status,
+    "exit-status": lambda: (_entry(status, meaning) for status, meaning in STATUS.items()),
 }
 
 

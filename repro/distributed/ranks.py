@@ -39,7 +39,8 @@ class Ranks:
     @classmethod
     def of_process_group(cls) -> Ranks:
         """This process in torch's default process group; alone if there is none."""
-        return cls(dist.get_rank(), dist.get_world_size()) if _is_initialized() else cls()
+        met = dist.is_available() and dist.is_initialized()
+        return cls(dist.get_rank(), dist.get_world_size()) if met else cls()
 
     @classmethod
     def of(cls, trainer: Trainer) -> Ranks:
@@ -113,7 +114,3 @@ def _on_hosts() -> Any:
     if world not in _hosts:
         _hosts[world] = dist.new_group(backend="gloo")
     return _hosts[world]
-
-
-def _is_initialized() -> bool:
-    return dist.is_available() and dist.is_initialized()

@@ -1,12 +1,16 @@
-"""The TCP connections of this process, and cutting those that torch has made."""
+"""The TCP connections of this process, cutting those that torch has made, and the interface of an address."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
+
+_SIOCGIFADDR = 0x8915  # ioctl of Linux: an interface's IPv4 address
 
 
 def connections_of_process() -> dict[int, tuple[int, int]]:
@@ -28,3 +32,21 @@ def cut(before: Mapping[int, tuple[int, int]]) -> None:
         if known not in before.values():
             with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def interface_of(address: str) -> str | None:
+    """The network interface that has an IPv4 address; None if none has, for the loopback, and where that is not told.
+
+    Gloo takes that of the host's name, which may be one of this host alone.
+    """
+    if not address or address.startswith("127."):
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+            except OSError:  # it has none, or this is not Linux
+                continue
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    return None

@@ -16,10 +16,9 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from repro.distributed.door import meet
 from repro.distributed.environment import StepEnvironment
-from repro.distributed.interfaces import interface_of
 from repro.distributed.meeting import Facts, Place
 from repro.distributed.peers import Peers
-from repro.distributed.sockets import connections_of_process, cut
+from repro.distributed.sockets import connections_of_process, cut, interface_of
 from repro.errors import PeerLost
 
 _CONNECT_SECONDS = 60.0  # to torch's store, when all are there

@@ -1,14 +1,16 @@
 """Records to Matplotlib figures: pure functions, used by the page and by W&B alike. Does not import torch or pyplot."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from matplotlib.figure import Figure
 
 from repro.figures import against, conditioning, distributions, landscape, measured, spectrum, style, training
 from repro.figures.asked import asked
-from repro.figures.source import DRAWN, RunRecords, first_of_each
+from repro.figures.source import Drawing, RunRecords
 from repro.figures.style import to_png, to_svg
+from repro.measurements.description import FigureSpec, Measurement
+from repro.measurements.kappa import Kappa
 from repro.measurements.registry import figure_specs
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "draw",
     "draw_measurements",
     "draw_one",
+    "drawings",
     "landscape",
     "names",
     "style",
@@ -30,64 +33,49 @@ __all__ = [
 ]
 
 Runs = Sequence[RunRecords]
-_Drawn = dict[str, tuple[Callable[[Runs], bool], Callable[[Runs], Figure]]]
-
-
-def _surfaces(runs: Runs) -> Figure:
-    return landscape.surfaces(list(first_of_each(runs, lambda run: run.surface).values()))
-
-
-_OF_A_RUN: _Drawn = {
-    "training-curves": (training.has_curves, training.training_curves),
-    "first-layer": (training.has_first_layer, training.first_layer),
-    "landscape": (lambda runs: any(run.surface is not None for run in runs), _surfaces),
-    **{
-        f"{measurement}-spectra": (
-            partial(spectrum.has_spectra, measurement=measurement),
-            partial(spectrum.of_runs, measurement=measurement),
-        )
-        for measurement in DRAWN
-    },
+DRAWINGS = {
+    "dial": against.DIAL,
+    "trainable-depth": against.DEPTH,
+    "learning-rates": against.RATES,
+    "training-curves": training.CURVES,
+    "first-layer": training.FIRST_LAYER,
+    "landscape": landscape.LANDSCAPE,
+    **spectrum.SPECTRA,
 }
-
-_ASKED: _Drawn = {
-    "dial": (against.turns, against.dial),
-    "trainable-depth": (against.turns, against.depth),
-    "learning-rates": (against.turns, against.rates),
-}
-"""Of studies that name them: what the last part of a label means is theirs."""
+"""The figures of runs that are no measurement's; `drawings` has all."""
 
 
-def _measured(*, charts: bool) -> _Drawn:
-    """The figures of measurements: whether records suffice, and the figure."""
-    return {
-        spec.name: (
-            partial(measured.suffices, measurement=measurement, figure=spec),
-            partial(measured.draw, measurement=measurement, figure=spec),
-        )
-        for measurement, spec in figure_specs()
-        if spec.chart or not charts
-    }
+def _of_measurement(measurement: Measurement, spec: FigureSpec) -> Drawing:
+    return Drawing(
+        heading=spec.heading,
+        caption=spec.caption,
+        suffices=partial(measured.suffices, measurement=measurement, figure=spec),
+        draw=partial(measured.draw, measurement=measurement, figure=spec),
+        kappas=[panel for panel in spec.panels if isinstance(panel, Kappa)],
+    )
 
 
-def _drawn() -> _Drawn:
-    return {**_ASKED, **_OF_A_RUN, **_measured(charts=False)}
+def drawings() -> dict[str, Drawing]:
+    """Every figure by name, in the order in which a reader wants them."""
+    return DRAWINGS | {spec.name: _of_measurement(measurement, spec) for measurement, spec in figure_specs()}
 
 
 def names() -> list[str]:
     """Every figure's name, in the order in which a reader wants them."""
-    return list(_drawn())
+    return list(drawings())
 
 
 def chosen(runs: Runs, names: Collection[str] | None = None) -> list[str]:
     """The figures that these runs' records suffice for (of those named), in the order in which a reader wants them."""
-    wanted = [name for name in _drawn() if (name not in _ASKED if names is None else name in names)]
-    return [name for name in wanted if _drawn()[name][0](runs)]
+    wanted = {
+        name: each for name, each in drawings().items() if (not each.when_named if names is None else name in names)
+    }
+    return [name for name, drawing in wanted.items() if drawing.suffices(runs)]
 
 
 def draw_one(name: str, runs: Runs) -> Figure:
     """A figure by name."""
-    return _drawn()[name][1](runs)
+    return drawings()[name].draw(runs)
 
 
 def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
@@ -104,4 +92,5 @@ def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
 
 def draw_measurements(runs: Runs) -> dict[str, Figure]:
     """Those of the figures that show measurements, by name."""
-    return {name: figure(runs) for name, (suffices, figure) in _measured(charts=True).items() if suffices(runs)}
+    charts = {spec.name: _of_measurement(measurement, spec) for measurement, spec in figure_specs() if spec.chart}
+    return {name: drawing.draw(runs) for name, drawing in charts.items() if drawing.suffices(runs)}

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from repro.figures.panels import Kind, Panel, Trace, draw_panels, note_line
-from repro.figures.source import RunRecords
+from repro.figures.source import Drawing, RunRecords
 from repro.figures.style import looks, title
 from repro.measurements import MEASUREMENTS
 from repro.measurements.kappa import SINGULAR, at_end
@@ -38,7 +38,12 @@ def dial(runs: Runs) -> Figure:
     panels = [
         _accuracy(runs, **shared),
         *(
-            Panel(title=words, y="median over the layers", traces=_traces(runs, _at_end(key, _median)), **shared)
+            Panel(
+                title=words,
+                y="median over the layers",
+                traces=_traces(runs, _at_end(key, lambda last: last["kappa"].median(skipna=False))),
+                **shared,
+            )
             for key, words in medians.items()
         ),
         *(_singular(runs, key, **shared) for key in ("representations", "matrix")),
@@ -122,5 +127,29 @@ def _at_end(key: str, number: Callable[[pd.DataFrame], float]) -> Value:
     return value
 
 
-def _median(last: pd.DataFrame) -> float:
-    return last["kappa"].median(skipna=False)
+DIAL = Drawing(
+    heading="The dial",
+    caption="""Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %); the
+    median over the layers of κ of the kernels, and of the linear maps of images that they define; and the share of
+    layers whose representation has infinite κ (thick: both kinds of infinite). Runs with a learned α are left out.""",
+    suffices=turns,
+    draw=dial,
+    when_named=True,
+)
+DEPTH = Drawing(
+    heading="Trainable depth",
+    caption="""Against the number of weight layers, one line for each remedy: accuracy on the held-out images (dotted:
+    50 %, above which we say that a network trains), and the share of layers whose representation has infinite κ as a
+    matrix of samples (thick: both kinds of infinite).""",
+    suffices=turns,
+    draw=depth,
+    when_named=True,
+)
+RATES = Drawing(
+    heading="Learning rates",
+    caption="""Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up,
+    one line for each optimiser; the best rate is where the line is lowest.""",
+    suffices=turns,
+    draw=rates,
+    when_named=True,
+)

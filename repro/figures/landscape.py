@@ -13,6 +13,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
+from repro.figures.source import Drawing, RunRecords, first_of_each
 from repro.figures.style import INK, MUTED, PAPER, freeze_layout, styled, title
 from repro.figures.ticks import label_decades, number
 from repro.records.surface import Surface
@@ -126,3 +127,17 @@ def _space(axes: Axes3D, surface: Surface, norm: LogNorm) -> None:
 def _power(exponent: float | int, _: int | None) -> str:
     value = 10.0**exponent
     return number(value) if abs(exponent - round(exponent)) < 1e-9 else f"{value:.2g}"
+
+
+def _of_runs(runs: Sequence[RunRecords]) -> Figure:
+    return surfaces(list(first_of_each(runs, lambda run: run.surface).values()))
+
+
+LANDSCAPE = Drawing(
+    heading="The loss around the solution",
+    caption="""Mean loss (left, with contours; right, in three dimensions) and share of wrongly classified training
+    images (middle) where the weights are moved from the solution (cross) along two directions as long as the weights
+    themselves; the scale of the loss is logarithmic and shared.""",
+    suffices=lambda runs: any(run.surface is not None for run in runs),
+    draw=_of_runs,
+)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from repro.measurements.kappa import Kappa
 from repro.records import RunDirectory, metrics, readings, spectra
@@ -71,6 +72,21 @@ class RunRecords:
         else:
             rows = self.metrics.iloc[:0]
         return rows["step"].to_numpy(float), rows["value"].to_numpy(float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A figure of runs: what stands above and below it, whether records suffice for it, and how it is drawn."""
+
+    heading: str
+    caption: str
+    """What is plotted."""
+    suffices: Callable[[Sequence[RunRecords]], bool]
+    draw: Callable[[Sequence[RunRecords]], Figure]
+    when_named: bool = False
+    """Whether only studies that name it have it: what the last part of a label means is theirs."""
+    kappas: Sequence[Kappa] = ()
+    """The condition numbers in it, of which the caption says where they are infinite."""
 
 
 T = TypeVar("T")

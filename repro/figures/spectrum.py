@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
-from repro.figures.source import RunRecords, first_of_each
+from repro.figures.source import Drawing, RunRecords, first_of_each
 from repro.figures.style import SINGULAR, freeze_layout, styled, title
 from repro.figures.ticks import label_decades, label_evenly
 from repro.measurements import MEASUREMENTS
@@ -93,3 +94,18 @@ def _column(values: Float[np.ndarray, " values"]) -> Float[np.ndarray, " rows"]:
     places = np.linspace(0, len(values) - 1, _ROWS).round().astype(int)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.maximum(values[places] / values[0], _FLOOR / 2))
+
+
+_WORDS = {"weights": "weights", "representations": "representation of the fixed probe"}
+SPECTRA = {
+    f"{measurement}-spectra": Drawing(
+        heading=f"All singular values of the {measurement}",
+        caption=f"""Singular values of every layer's {words}, divided by the layer's largest, as colour. Each column
+        is a layer, with its largest singular value at the top. The panels are the first measurement, the last, and
+        some between them. Pink values are below float32's precision (1.2e-7).""",
+        suffices=partial(has_spectra, measurement=measurement),
+        draw=partial(of_runs, measurement=measurement),
+    )
+    for measurement, words in _WORDS.items()
+}
+"""By name, of the measurements whose singular values are drawn (`repro.figures.source.DRAWN`)."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from repro.figures.panels import DOTTED, Panel, Trace, draw_panels, note_line
 from repro.figures.seeds import pooled
-from repro.figures.source import RunRecords
+from repro.figures.source import Drawing, RunRecords
 from repro.figures.style import INK, looks
 from repro.measurements import kappa
 
@@ -114,3 +114,19 @@ def first_layer(runs: Sequence[RunRecords]) -> Figure:
         strips={"infinite": "∞", "non-finite": "non-finite entries"},
     )
     return draw_panels([panel], looks(run.label for run in runs), size=(8.5, 4.6))
+
+
+CURVES = Drawing(
+    heading="Training",
+    caption="""Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy against the
+    optimiser step. Lines show training batches; marks show the whole held-out set after each epoch.""",
+    suffices=has_curves,
+    draw=training_curves,
+)
+FIRST_LAYER = Drawing(
+    heading="The first layer's weights during training",
+    caption="""Largest singular value of the first layer's weights against the optimiser step; both axes are
+    logarithmic, and step 0, before training, is at the left.""",
+    suffices=has_first_layer,
+    draw=first_layer,
+)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from repro.landscape.directions import Parameters, trained_parameters
+from repro.landscape.directions import Parameters
 from repro.networks import weight_layers
 from repro.networks.preserve_state import preserve_state
 from repro.networks.skip import SkipToOutput
@@ -81,27 +81,6 @@ def evaluate(
                 values = torch.stack([loss(point_scores, labels).double(), wrong]).cpu()
                 total[index] += values * (len(labels) / samples)
     return total
-
-
-def point_by_point(
-    network: nn.Module, plane: Plane, coordinates: Float[Tensor, "points 2"], batches: Sequence[Batch], *, loss: Loss
-) -> Float[Tensor, "points 2"]:
-    """What `evaluate` computes, by loading the weights of each point in turn: a reference for tests."""
-    values = []
-    own = trained_parameters(network)
-    samples = sum(len(labels) for _, labels in batches)
-    with torch.no_grad(), preserve_state(network):
-        network.eval()
-        for a, b in coordinates.tolist():
-            network.load_state_dict(plane.at(a, b), strict=False)
-            point = torch.zeros(2, dtype=torch.float64)
-            for images, labels in batches:
-                scores = network(images)
-                wrong = (scores.argmax(1) != labels).double().mean()
-                point += torch.stack([loss(scores, labels).double(), wrong]).cpu() * (len(labels) / samples)
-            values.append(point)
-        network.load_state_dict(own, strict=False)
-    return torch.stack(values)
 
 
 _Shared = tuple[nn.Module, list[Tensor]]

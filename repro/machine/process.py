@@ -1,4 +1,4 @@
-"""A process, known by more than its number, which is another's in another container or after a while."""
+"""Processes, known by more than their numbers, which are others' in another container or after a while; their locks."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ def lives(process: Mapping[str, Any]) -> bool | None:
         return False
     except PermissionError:
         return True
+    return True
+
+
+def lock_file(number: int) -> bool | None:
+    """Lock an open file or folder until this process ends, unless another has; None where there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
     return True
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from repro.importing import lazily
 from repro.measurements.description import Measurement
 from repro.measurements.reading import Reading, table
 from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check, named
@@ -29,11 +29,4 @@ __all__ = [
     "take",
 ]
 
-_NEEDS_TORCH = {"Probe": "probe", "measurement_mode": "mode", "measure": "run", "take": "run"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first asked for."""
-    if name not in _NEEDS_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_NEEDS_TORCH[name]}"), name)
+__getattr__ = lazily(__name__, {"Probe": "probe", "measurement_mode": "mode", "measure": "run", "take": "run"})

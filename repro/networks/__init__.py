@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from repro.importing import lazily
 from repro.networks.activations import ACTIVATIONS
 from repro.networks.family import Depths, Family
 from repro.networks.naming import check
@@ -29,11 +29,6 @@ __all__ = [
     "weight_layers",
 ]
 
-_NEEDS_TORCH = {"create_network": "create", "weight_layers": "layers", "WeightLayer": "layers", "survey": "layers"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is first asked for."""
-    if name not in _NEEDS_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_NEEDS_TORCH[name]}"), name)
+__getattr__ = lazily(
+    __name__, {"create_network": "create", "weight_layers": "layers", "WeightLayer": "layers", "survey": "layers"}
+)

@@ -9,6 +9,8 @@ from repro.importing import load
 if TYPE_CHECKING:
     from torch import nn
 
+    from repro.networks.options import Options
+
 Activation = Literal["relu", "sigmoid", "softplus", "tanh", "identity"]
 
 ACTIVATIONS: dict[Activation, str] = {
@@ -21,11 +23,11 @@ ACTIVATIONS: dict[Activation, str] = {
 """Name to the import path of the module's class. Only softplus takes an argument, gamma."""
 
 
-def create_activation(name: Activation, *, gamma: float) -> nn.Module:
-    """A new activation module; softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4).
+def create_activation(options: Options) -> nn.Module:
+    """A new module of the options' activation; softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4).
 
     It never works in place: hooks keep tensors that layers read and wrote, and those must stay as they were.
     """
-    factory = load(ACTIVATIONS[name])
-    module: nn.Module = factory(beta=gamma) if name == "softplus" else factory()
+    factory = load(ACTIVATIONS[options.activation])
+    module: nn.Module = factory(beta=options.gamma) if options.activation == "softplus" else factory()
     return module

@@ -65,11 +65,11 @@ def commit() -> dict[str, Any]:
     return {"commit": head, "dirty": None if changes is None else bool(changes)}
 
 
-def command_line(arguments: list[str] | None = None) -> list[str]:
+def command_line() -> list[str]:
     """The command line, with the value of anything that looks like a secret replaced."""
     shown: list[str] = []
     hide = False
-    for argument in arguments if arguments is not None else sys.argv:
+    for argument in sys.argv:
         key, separator, _ = argument.partition("=")
         if hide:
             shown.append("***")

@@ -71,6 +71,11 @@ def decode_number(value: Any) -> Any:
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
+def decode(value: Any) -> Any:
+    """The same of every value in a mapping, and in the mappings in it."""
+    return {key: decode(content) for key, content in value.items()} if isinstance(value, dict) else decode_number(value)
+
+
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 

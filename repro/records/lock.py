@@ -16,7 +16,7 @@ from typing import Any
 from repro import waiting
 from repro.errors import UserError
 from repro.machine import lives, number, this_process
-from repro.machine.file_lock import lock_file
+from repro.machine.process import lock_file
 from repro.records.files import read_whole
 
 HEARTBEAT_SECONDS = 15.0

@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode_number, dump_json, read_whole, replace_text
+from repro.records.files import append_lines, decode, dump_json, replace_text
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged", "stopped")
@@ -64,14 +64,6 @@ class RunDirectory:
     def config_path(self) -> Path:
         """The complete configuration."""
         return self.path / "config.yaml"
-
-    @property
-    def written(self) -> str:
-        """The configuration as it is written, to be shown; why not, if it cannot be read."""
-        try:
-            return read_whole(self.config_path).decode("utf-8", "replace")
-        except (OSError, UserError) as error:
-            return str(error)
 
     @property
     def checkpoints(self) -> Path:
@@ -159,7 +151,7 @@ class RunDirectory:
     @property
     def state(self) -> dict[str, Any]:
         """The state as written last, numbers decoded."""
-        content = {key: _decode(value) for key, value in form.read_json(self.path / "state.json", {}).items()}
+        content: dict[str, Any] = decode(form.read_json(self.path / "state.json", {}))
         form.require(content, form.STATE, f"'{self.path / 'state.json'}'")
         return content
 
@@ -242,28 +234,28 @@ class RunDirectory:
 
     def delete_checkpoints(self, keep: int) -> int:
         """Delete all but the newest `keep` checkpoints; returns the bytes freed."""
-        freed = 0
         saved = self.saved_checkpoints()
-        for path in saved[: max(0, len(saved) - keep)]:
-            freed += path.stat().st_size
-            path.unlink()
-        return freed
+        return _delete(saved[: max(0, len(saved) - keep)])
 
     def feature_files(self) -> list[Path]:
         """Files of features, complete or not: what a run computes again if they are gone."""
         return sorted(self.path.glob("features-*.npy*"))
 
     def delete_features(self) -> int:
-        """Delete the checkpoints; returns the bytes freed."""
-        freed = 0
-        for path in self.feature_files():
-            freed += path.stat().st_size
-            path.unlink()
-        return freed
+        """Delete the files of features; returns the bytes freed."""
+        return _delete(self.feature_files())
 
     def delete(self) -> None:
         """Delete the whole directory."""
         shutil.rmtree(self.path)
+
+
+def _delete(paths: Iterable[Path]) -> int:
+    freed = 0
+    for path in paths:
+        freed += path.stat().st_size
+        path.unlink()
+    return freed
 
 
 def _is_bare(path: Path) -> bool:
@@ -271,15 +263,8 @@ def _is_bare(path: Path) -> bool:
     if not path.is_dir():
         return False
     made = [entry.name for entry in path.iterdir() if entry.name not in ("state.json", "checkpoints", "lock")]
-    return all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made) and not any(
-        (path / "checkpoints").glob("*")
-    )
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _decode(content) for key, content in value.items()}
-    return decode_number(value)
+    parts = all(name.startswith((".state.json.", ".config.yaml.", ".lock.")) for name in made)
+    return parts and not any((path / "checkpoints").glob("*"))
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[RunDirectory]:

@@ -103,7 +103,8 @@ def files(
     made: dict[str, bytes] = {}
     names: dict[str, str] = {}  # of figures' files: what several sections show is one file
     markdown = []
-    for section, written in zip(sections, made_of.rendered, strict=True):
+    pairs = list(zip(sections, made_of.rendered, strict=True))
+    for section, written in pairs:
         for name, key in written.figures.items():
             if key not in names:
                 names[key] = f"figures/{section.key}-{name}.svg"
@@ -113,22 +114,19 @@ def files(
         made[f"tables/{section.key}.csv"] = written.csv.encode()
         made[f"tables/{section.key}.tex"] = written.latex.encode()
         markdown.append(written.markdown + _links({name: names[key] for name, key in written.figures.items()}))
-    parts = {
-        section.key: (section.title, fill(written.part, made_of.drawn))
-        for section, written in zip(sections, made_of.rendered, strict=True)
-    }
+    parts = {section.key: (section.title, fill(written.part, made_of.drawn)) for section, written in pairs}
     if alone:
         pages = {"index.html": document(*parts[sections[0].key])}
     else:
         from repro.report import cause, overview
 
-        shown = [(section, written.figures) for section, written in zip(sections, made_of.rendered, strict=True)]
+        shown = [(section, written.figures) for section, written in pairs]
         of_causes, text = cause.page(shown if entries else [], told, made_of.drawn)
-        cards = {section.key: written.card for section, written in zip(sections, made_of.rendered, strict=True)}
+        cards = {section.key: written.card for section, written in pairs}
         heading, table, pages = overview.pages(cards, parts, entries, proven, of_causes)
         markdown.insert(0, f"# {heading}\n\n{table}\n{text}")
     made["tables.md"] = "\n".join(markdown).encode()
-    results = [result for written in made_of.rendered for result in written.results]
+    results = [result for _, written in pairs for result in written.results]
     made["results.json"] = (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode()
     return made | {name: page.encode() for name, page in pages.items()}
 

@@ -30,10 +30,10 @@ class RunResult:
     """In words: ``finished``, ``interrupted at step 120``, ``not run``."""
     ended: bool
     """Whether there is a result, whatever it is."""
-    final: dict[str, float]
+    final: dict[str, float] = field(default_factory=dict)
     """Accuracies (fractions) and cross-entropies over whole sets after the final epoch; empty without a result."""
-    seconds: float | None
-    records: RunRecords | None
+    seconds: float | None = None
+    records: RunRecords | None = None
     diverged: bool = False
     """Whether it ended since its loss was not finite."""
 
@@ -81,15 +81,7 @@ def outcomes(section: Section, read: dict[Hashable, RunResult] | None = None) ->
 
 def _outcome(cell: ReportCell, run: RunDirectory | None) -> RunResult:
     if run is None:
-        return RunResult(
-            cell=cell,
-            network=cell.label,
-            status=cell.damage or "not run",
-            ended=False,
-            final={},
-            seconds=None,
-            records=None,
-        )
+        return RunResult(cell=cell, network=cell.label, status=cell.damage or "not run", ended=False)
     config, state = configuration(run), run.state
     dataset = DATASETS.get(config.get("data", {}).get("name", ""))
     classes = dataset.classes if dataset else None

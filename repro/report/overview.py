@@ -52,7 +52,9 @@ def entries(folders: Sequence[Path]) -> list[Entry]:
             sections += [made] if any(cell.run is not None for cell in made.cells) else []
         if not sections:
             sections = [section(study, study.default_preset, f"repro study run {study.name}", run=False)]
-        artefacts += [_entry(study.name, made) for made in sections]
+        for made in sections:
+            done = sum(cell.run is not None and cell.run.ended for cell in made.cells)
+            artefacts.append(Entry(study=study.name, section=made, done=done))
     return sorted(artefacts, key=_reading_order)
 
 
@@ -63,11 +65,6 @@ def _reading_order(entry: Entry) -> tuple[bool, list[int], str]:
     kind = _KINDS.index(first) if first in _KINDS else len(_KINDS)
     numbers = [int(number) for number in re.findall(r"\d+", section.artefact)]
     return not section.paper.startswith("Oyedotun"), [kind, *numbers], section.artefact
-
-
-def _entry(name: str, section: Section) -> Entry:
-    done = sum(cell.run is not None and cell.run.ended for cell in section.cells)
-    return Entry(study=name, section=section, done=done)
 
 
 TITLE = "Two papers on skip connections, artefact by artefact"

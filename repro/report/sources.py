@@ -118,9 +118,8 @@ def _once(cells: Sequence[Mapping[str, Any]], folder: Path) -> tuple[list[Mappin
         name = str(cell["run"])
         if name not in keys:
             keys[name] = name
-            if (run := _run(folder / name)) is not None:
-                with suppress(UserError):  # of another version
-                    keys[name] = signature(load(run.config_path))
+            with suppress(UserError):  # not there, or of another version
+                keys[name] = signature(load(folder / name / "config.yaml"))
         if (other := kept.setdefault(keys[name], cell)) is not cell:
             copies.append(f"{cell['run']}: the same run as {other['run']}, which counts once")
     return list(kept.values()), copies
@@ -160,18 +159,14 @@ def found(cells: Sequence[StudyCell], folders: Sequence[Path]) -> Found:
         runs = [mine or theirs for mine, theirs in zip(runs, matched, strict=True)]
         strays += [f"{printable(stray.run.name)}: {stray.difference}" for stray in others if not stray.damaged]
         damage += [stray.difference for stray in others if stray.damaged]
+    names = [
+        printable(run.name) if run else f"{cell.label}-seed{cell.seed}" for run, cell in zip(runs, cells, strict=True)
+    ]
     shown = [
-        _cell(cell.label, cell.seed, run)
-        if run
-        else ReportCell(label=cell.label, seed=cell.seed, name=f"{cell.label}-seed{cell.seed}", run=None)
-        for run, cell in zip(runs, cells, strict=True)
+        ReportCell(label=cell.label, seed=cell.seed, name=name, run=run)
+        for run, cell, name in zip(runs, cells, names, strict=True)
     ]
     return shown, strays, damage
-
-
-def _run(path: Path) -> RunDirectory | None:
-    run = RunDirectory(path)
-    return run if run.config_path.is_file() else None
 
 
 def _cell(label: str, seed: int, run: RunDirectory) -> ReportCell:

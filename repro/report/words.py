@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from repro.figures import RunRecords
+from repro.figures import RunRecords, drawings
 from repro.figures.style import title
-from repro.measurements.description import FigureSpec
 from repro.measurements.kappa import (
     BEYOND,
     FINITE,
@@ -23,7 +22,6 @@ from repro.measurements.kappa import (
     first_layer_growth,
 )
 from repro.measurements.quantities import in_words
-from repro.measurements.registry import figure_specs
 from repro.report.sources import Section
 from repro.studies.verdict import Verdict
 from repro.text import ranges
@@ -36,70 +34,17 @@ _KINDS = {
     NON_FINITE: "non-finite in its entries",
 }
 
-_OF_A_RUN = {
-    "dial": (
-        "The dial",
-        """Against the strength α of the skip connections: accuracy on the held-out images (dotted: 50 %); the median
-        over the layers of κ of the kernels, and of the linear maps of images that they define; and the share of layers
-        whose representation has infinite κ (thick: both kinds of infinite). Runs with a learned α are left out.""",
-    ),
-    "trainable-depth": (
-        "Trainable depth",
-        """Against the number of weight layers, one line for each remedy: accuracy on the held-out images (dotted: 50 %,
-        above which we say that a network trains), and the share of layers whose representation has infinite κ as a
-        matrix of samples (thick: both kinds of infinite).""",
-    ),
-    "learning-rates": (
-        "Learning rates",
-        """Mean cross-entropy of the last epoch's training batches against the learning rate after the warm-up, one
-        line for each optimiser; the best rate is where the line is lowest.""",
-    ),
-    "training-curves": (
-        "Training",
-        """Cross-entropy, objective (cross-entropy plus the L2 penalty on the weights) and accuracy against the
-        optimiser step. Lines show training batches; marks show the whole held-out set after each epoch.""",
-    ),
-    "first-layer": (
-        "The first layer's weights during training",
-        """Largest singular value of the first layer's weights against the optimiser step; both axes are logarithmic,
-        and step 0, before training, is at the left.""",
-    ),
-    "landscape": (
-        "The loss around the solution",
-        """Mean loss (left, with contours; right, in three dimensions) and share of wrongly classified training images
-        (middle) where the weights are moved from the solution (cross) along two directions as long as the weights
-        themselves; the scale of the loss is logarithmic and shared.""",
-    ),
-    **{
-        f"{measurement}-spectra": (
-            f"All singular values of the {measurement}",
-            f"""Singular values of every layer's {words}, divided by the layer's largest, as colour. Each column is a
-            layer, with its largest singular value at the top. The panels are the first measurement, the last, and some
-            between them. Pink values are below float32's precision (1.2e-7).""",
-        )
-        for measurement, words in (("weights", "weights"), ("representations", "representation of the fixed probe"))
-    },
-}
-"""Headings and what is plotted of the figures that are no measurement's."""
-
-
-def _spec(figure: str) -> FigureSpec | None:
-    return next((spec for _, spec in figure_specs() if spec.name == figure), None)
-
 
 def heading(figure: str) -> str:
     """What stands above a figure."""
-    spec = _spec(figure)
-    return spec.heading if spec else _OF_A_RUN[figure][0]
+    return drawings()[figure].heading
 
 
 def caption(section: Section, figure: str, runs: Sequence[RunRecords]) -> list[str]:
     """What a figure plots, what was found, what the paper shows, and what is reduced: a sentence or two each."""
-    spec, of_paper = _spec(figure), section.paper_shows.get(figure, "")
-    plotted = spec.caption if spec else _OF_A_RUN[figure][1]
-    kappas = [panel for panel in spec.panels if isinstance(panel, Kappa)] if spec else []
-    findings = [_infinite(runs, kappa) for kappa in kappas] if figure != "first-layer" else [_growth(runs)]
-    sentences = [plotted, " ".join(filter(None, findings)), of_paper, reservations(section)]
+    drawing, of_paper = drawings()[figure], section.paper_shows.get(figure, "")
+    findings = [_infinite(runs, kappa) for kappa in drawing.kappas] if figure != "first-layer" else [_growth(runs)]
+    sentences = [drawing.caption, " ".join(filter(None, findings)), of_paper, reservations(section)]
     return [" ".join(sentence.split()) for sentence in sentences if sentence]
 
 

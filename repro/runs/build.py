@@ -21,6 +21,7 @@ from repro.distributed.processes import check_layout, devices, require_others, s
 from repro.distributed.together import Together, attended
 from repro.errors import UserError, first_line
 from repro.lightning_compat import quiet, without_signal_handlers
+from repro.machine.memory import keep_heap
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput, connect
 from repro.runs.checkpoint_content import other_weights, read, read_weights
@@ -30,9 +31,8 @@ from repro.runs.threads import set_threads_to_look, share_threads
 from repro.runs.validation import data_options, network_options, require_trusted, train_samples
 from repro.training.classifier import Classifier
 from repro.training.compiled import Compiled, require_compiler
-from repro.training.malloc import keep_heap
 from repro.training.random_features.classifier import OutputClassifier, feature_batches
-from repro.training.random_features.least_norm import LeastNorm, NoBatches
+from repro.training.random_features.least_norm import LeastNorm, no_batches
 from repro.training.sync_batchnorm import synchronise
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
@@ -80,7 +80,7 @@ def build(
     if config.model.train == "output":
         output = OutputClassifier(network, image=_blank(data), training=config.training, **facts)
         if config.model.solver == "exact":
-            data.training_batches, callbacks = NoBatches, [*callbacks, LeastNorm(folder)]
+            data.training_batches, callbacks = no_batches, [*callbacks, LeastNorm(folder)]
         else:
             data.training_batches = partial(feature_batches, output, data, folder)
         module = output

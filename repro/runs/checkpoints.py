@@ -111,8 +111,15 @@ class RunCheckpoints(Checkpoint):
         self._act(trainer, save=due or best or asked, signal=signal, best=best)
 
     def on_validation_batch_end(self, trainer: Trainer, *_arguments: Any, **_keywords: Any) -> None:
-        """Leave an evaluation that takes too long."""
-        self._leave(trainer)
+        """Leave an evaluation that goes on for long after a request to stop."""
+        (signal,) = Ranks.of(trainer).maximum(self.stop.signal if self.stop.is_urgent() else 0)
+        if signal:
+            self._look()  # so that the next life stops, with a checkpoint, before this evaluation
+            if trainer.is_global_zero and signal == OUT_OF_TIME:
+                self.run.update_state(stop_seconds=self.state_entries["stop_seconds"])
+            saved = self.run.saved_checkpoints()
+            at = f", the last checkpoint is {saved[-1].name}" if saved else ""
+            raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=signal)
 
     on_test_batch_end = on_validation_batch_end
 
@@ -161,17 +168,6 @@ class RunCheckpoints(Checkpoint):
             self.save(trainer, best=best)
         if signal:
             raise Interrupted(f"stopped at step {trainer.global_step}, checkpoint saved", signal=signal)
-
-    def _leave(self, trainer: Trainer) -> None:
-        urgent = self.stop.is_urgent()
-        (signal,) = Ranks.of(trainer).maximum(self.stop.signal if urgent else 0)
-        if signal:
-            self._look()  # so that the next life stops, with a checkpoint, before this evaluation
-            if trainer.is_global_zero and signal == OUT_OF_TIME:
-                self.run.update_state(stop_seconds=self.state_entries["stop_seconds"])
-            saved = self.run.saved_checkpoints()
-            at = f", the last checkpoint is {saved[-1].name}" if saved else ""
-            raise Interrupted(f"stopped while evaluating after step {trainer.global_step}{at}", signal=signal)
 
     def save(self, trainer: Trainer, *, best: bool = False) -> None:
         """Save a checkpoint, on all ranks at once; rank 0 writes. `CannotSave` if the disk is full or refuses."""

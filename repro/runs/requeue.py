@@ -6,8 +6,8 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from repro.machine import number as integer
 from repro.runs.stop import USER_SIGNALS
@@ -44,19 +44,23 @@ def fields(shown: str) -> dict[str, str]:
     return dict(re.findall(r"(\w+)=(\S*)", shown))
 
 
+def answer(
+    command: Sequence[str], environment: Mapping[str, str], *, text: str | None = None, seconds: int
+) -> subprocess.CompletedProcess[str]:
+    """What one of SLURM's commands, given a text, prints, and how it ends; what it prints may be any bytes.
+
+    Raises:
+        OSError: It is not there, or cannot be started.
+        subprocess.TimeoutExpired: It has not answered within so many seconds.
+    """
+    told: dict[str, Any] = {"input": text, "timeout": seconds, "env": environment, "check": False}
+    return subprocess.run(command, **told, capture_output=True, encoding="utf-8", errors="backslashreplace")
+
+
 def _call(*command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
     # A job that this one submits is not to take its number of restarts for its own.
     environment = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name[:6] != "SLURM_"}
-    return subprocess.run(
-        command,
-        input=text,
-        capture_output=True,
-        encoding="utf-8",
-        errors="backslashreplace",
-        timeout=_PATIENCE_SECONDS,
-        check=False,
-        env=environment,
-    )
+    return answer(command, environment, text=text, seconds=_PATIENCE_SECONDS)
 
 
 def _answer_to_termination(name: str) -> tuple[str, ...] | None:

@@ -88,7 +88,10 @@ def fit(
 def _build(session: RunSession, label: str, fingerprint: str) -> Experiment:
     config, run = session.config, session.run
     measure = config.measure
-    measuring = _measuring(config) if measure.measurements or measure.every_n_steps else None
+    measuring = None
+    if measure.measurements or measure.every_n_steps:
+        options = dict(vars(measure))
+        measuring = MeasureCallback(mode=options.pop("probe_mode"), **options)
     if (rule := config.training.stop_when) is not None:
         taken = [*measure.measurements, *measure.every_n_steps]
         session.stop_when = StopWhen(StopRule.of(rule, taken), run, measuring)
@@ -116,11 +119,6 @@ def _facts(session: RunSession, fingerprint: str) -> dict[str, str]:
         "data": fingerprint,
     }
     return {name: str(value) for name, value in found.items()}
-
-
-def _measuring(config: Config) -> MeasureCallback:
-    options = dict(vars(config.measure))
-    return MeasureCallback(mode=options.pop("probe_mode"), **options)
 
 
 class RunSession(Callback):

@@ -75,10 +75,6 @@ def _check_data_options(config: Config, dataset: data.Dataset) -> None:
             raise UserError(f"data.{key} is for data sets {kind}; {config.data.name} takes none")
 
 
-def _measures(config: Config) -> bool:
-    return bool(config.measure.measurements or config.measure.every_n_steps)
-
-
 def require_trusted(config: Config) -> None:
     """Refuse a configuration that names untrusted code; call it before anything that it names is imported."""
     for key, name, arguments in zip(
@@ -141,9 +137,10 @@ def _check_sizes(config: Config, dataset: data.Dataset) -> None:
     kept = min(kept, wanted.train_size or kept)
     if wanted.test_size is not None and wanted.test_size > dataset.test:
         wrong.append(f"data.test_size is {wanted.test_size}; {name} has {dataset.test} images")
+    measure = config.measure
     sizes = {
         "data.batch_size": int(full_batch(config).data.batch_size),
-        "measure.probe_size": config.measure.probe_size if _measures(config) else 0,
+        "measure.probe_size": measure.probe_size if measure.measurements or measure.every_n_steps else 0,
     }
     if larger := [f"{key} is {size}" for key, size in sizes.items() if size > kept]:
         wrong.append(f"{', '.join(larger)}; allowed: up to the {kept} training images")

@@ -143,11 +143,13 @@ class AtOnce:
         command = [*self._command(configuration), *(["--again"] if self._again else [])]
         if math.isfinite(left):
             command += ["--budget", f"{(left - _START_SECONDS) / 60:.4f}"]
-        gpu = self._free_gpu()
+        taken = Counter(job.gpu for job in self._running)
+        gpu = min(self._gpus, key=lambda gpu: taken[gpu], default=None)  # with the fewest processes
+        own = {"OMP_NUM_THREADS": str(self._threads)} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
-                env={**os.environ, **self._share(gpu)},
+                env={**os.environ, **own},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C reaches this process alone, which hands it on once
@@ -155,15 +157,6 @@ class AtOnce:
         say(f"{name}: started, see {log}")
         display: Bar | Lines = Bar(name, cell, run) if sys.stderr.isatty() else Lines(log)
         self._running.append(_Running(number, name, run, process, log, gpu, display))
-
-    def _free_gpu(self) -> str | None:
-        """The GPU with the fewest processes, of several the first."""
-        taken = Counter(job.gpu for job in self._running)
-        return min(self._gpus, key=lambda gpu: taken[gpu], default=None)
-
-    def _share(self, gpu: str | None) -> dict[str, str]:
-        """What is different in a process's environment."""
-        return {"OMP_NUM_THREADS": str(self._threads)} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
 
     def _ended(self, job: _Running) -> None:
         """Say how a cell ended by itself."""

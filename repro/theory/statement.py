@@ -1,13 +1,19 @@
-"""What the papers state, read from ``statements.yaml``: statements, conditions, experiments on them. Free of torch."""
+"""What the papers state, read from ``statements.yaml``, and the experiments on it. Free of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from repro.errors import unknown
+from repro.importing import load
+
+if TYPE_CHECKING:
+    from repro.theory.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +59,27 @@ STATEMENTS = {
     for name, entry in yaml.load(_FILE, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).items()  # as fast as it can
 }
 """In reading order."""
+PAPERS = ("oyedotun", "nguyen")
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The statements that are asked for, in reading order: by name, or a paper's; all if none is named."""
+    for name in names:
+        if name not in STATEMENTS and name not in PAPERS:
+            raise unknown("statement", name, [*PAPERS, *STATEMENTS], extra="repro theory --list shows all")
+    return [name for name in STATEMENTS if not names or name in names or name.partition("-")[0] in names]
+
+
+def examine(name: str, seed: int = 0) -> Result:
+    """Run a statement's experiment.
+
+    Args:
+        name: A key of `STATEMENTS`.
+        seed: Of everything that is drawn.
+
+    Example:
+        >>> print(examine("oyedotun-lemma-1").verdict)
+        holds
+    """
+    result: Result = load(f"repro.theory.{STATEMENTS[name].experiment}")(seed)
+    return result

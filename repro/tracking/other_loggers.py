@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
@@ -14,6 +13,7 @@ from repro.config import Config, to_flat
 from repro.errors import UserError
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
+from repro.text import say
 from repro.tracking.charts import summary
 from repro.tracking.record_logger import RunLogger
 
@@ -62,10 +62,9 @@ class BesideLogger(RunLogger):
             action(self._open())
         except Exception as error:  # whatever it raises, the run goes on
             self._broken = True
-            print(
-                f"repro: note: {self._kind} failed and is off for the rest of this run "
-                f"({type(error).__name__}: {error}); its record has everything",
-                file=sys.stderr,
+            say(
+                f"note: {self._kind} failed and is off for the rest of this run ({type(error).__name__}: {error}); "
+                "its record has everything"
             )
 
     @rank_zero_only

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -17,7 +16,7 @@ from repro.config import Config, LogConfig
 from repro.errors import UserError, first_line
 from repro.measurements import Reading, table
 from repro.records import ENDED, RunDirectory
-from repro.text import shell
+from repro.text import say, shell
 from repro.tracking.record_logger import RunLogger
 from repro.tracking.wandb_cursor import Cursor, Position, Row, rows
 from repro.tracking.wandb_description import describe
@@ -110,8 +109,8 @@ class RunWandbLogger(RunLogger):
             action(*args, **kwargs)
         except Exception as error:  # whatever W&B raises, the run goes on
             self._broken = first_line(error)
-            _say(
-                f"W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
+            say(
+                f"note: W&B failed and is off for the rest of this run ({self._broken}); its record has everything, "
                 f"`{_sync(self.run)}` sends it"
             )
 
@@ -119,7 +118,7 @@ class RunWandbLogger(RunLogger):
     def start(self) -> None:
         """Open W&B's run, and send what earlier lives of the run have recorded and W&B lacks. Before any logging."""
         for sentence in misspelt():
-            _say(sentence)
+            say(f"note: {sentence}")
         online = mode(self._config.log) == "online"
         with spelt("online" if online else "offline"):
             self._attempt(self._start, online=online)
@@ -132,10 +131,10 @@ class RunWandbLogger(RunLogger):
                 position = self._sent(self._service)
             except UserError as refusal:
                 self._service = None
-                _say(f"{refusal}; this run logs offline, `{_sync(self.run)}` sends it")
+                say(f"note: {refusal}; this run logs offline, `{_sync(self.run)}` sends it")
                 online = False
         if odd := ignored():
-            _say(f"{' and '.join(odd)} not taken: each run has an id of its own at W&B, and goes on by itself")
+            say(f"note: {' and '.join(odd)} not taken: each run has an id of its own at W&B, and goes on by itself")
         if labels := said():
             self.run.update_state(wandb=labels)  # for whoever sends the record later
         self._sender = self._new_sender(position)
@@ -162,7 +161,7 @@ class RunWandbLogger(RunLogger):
                 (path := Path(wanted).expanduser()).mkdir(parents=True, exist_ok=True)
                 if os.access(path, os.W_OK):
                     return path
-            _say(f"WANDB_DIR is '{wanted}', where nothing can be written; W&B's files go to '{self.run.path}'")
+            say(f"note: WANDB_DIR is '{wanted}', where nothing can be written; W&B's files go to '{self.run.path}'")
         return self.run.path
 
     @rank_zero_only
@@ -203,10 +202,6 @@ class RunWandbLogger(RunLogger):
         if self._service is not None and status in ENDED:
             project, entity = self._place(self._service)
             confirm(self._service, entity, project, self._identifier, self._sender.cursor.position, status)
-
-
-def _say(text: str) -> None:
-    print(f"repro: note: {text}", file=sys.stderr, flush=True)
 
 
 def _sync(run: RunDirectory) -> str:

@@ -22,8 +22,7 @@ from repro.training.evaluated import Batch, EvaluatedModule
 from repro.training.losses import LOSSES
 from repro.training.metrics import Largest, MeanLoss, epoch_means
 from repro.training.muon import hidden_matrices
-from repro.training.optimizer import create_optimizer, set_learning_rate
-from repro.training.schedule import learning_rate
+from repro.training.optimizer import create_optimizer, learning_rate, set_learning_rate
 from repro.training.spectral_penalty import total_spread, weight_matrices
 from repro.training.sync_batchnorm import is_synchronised, over_all_ranks
 

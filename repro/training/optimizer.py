@@ -1,7 +1,8 @@
-"""The optimiser, as fast as the device has it; its checkpoints do not say how it was computed."""
+"""The optimiser, as fast as the device has it, and its learning rate; checkpoints do not say how it was computed."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import nn
@@ -59,3 +60,19 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:
+    """The learning rate of the step after so many of all steps: a constant warm-up, then the schedule.
+
+    Milestones are shares of all steps, and the cosine ends with them.
+    """
+    if step < training.warmup_steps:
+        return training.warmup_learning_rate
+    if training.schedule == "constant":
+        return training.learning_rate
+    if training.schedule == "cosine":
+        share = (step - training.warmup_steps) / (steps - training.warmup_steps)
+        return training.learning_rate * (1 + math.cos(math.pi * share)) / 2
+    passed = sum(step >= milestone * steps for milestone in training.milestones)
+    return training.learning_rate * training.factor**passed

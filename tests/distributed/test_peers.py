@@ -12,9 +12,8 @@ import pytest
 from repro import waiting
 from repro.distributed import main_thread, peers
 from repro.distributed.connection import Connection
-from repro.distributed.interfaces import interface_of
 from repro.distributed.peers import Peers
-from repro.distributed.sockets import connections_of_process, cut
+from repro.distributed.sockets import connections_of_process, cut, interface_of
 from repro.errors import PeerLost
 
 NAMES = {0: "rank 0 (here)", 1: "rank 1 (there)"}

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from repro.landscape import directions
-from repro.landscape.plane import Plane, evaluate, point_by_point
+from repro.landscape.plane import Plane, evaluate
 from repro.networks import create_network
 from repro.networks.skip import SkipToOutput
 from repro.theory.nguyen.losses import cross_entropy
+from tests.landscape.reference import point_by_point
 
 COORDINATES = torch.tensor([[0.0, 0.0], [0.5, -0.25], [0.5, 1.0], [-1.0, 0.3]], dtype=torch.float64)
 

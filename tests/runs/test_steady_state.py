@@ -140,7 +140,7 @@ def test_the_heap_is_kept_between_steps() -> None:
     """A process of its own: the setting is the process's."""
     code = """if True:
         import resource, torch
-        from repro.training.malloc import keep_heap
+        from repro.machine.memory import keep_heap
         def faults():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             kept = [torch.empty(1_000_000).fill_(1) for _ in range(40)]

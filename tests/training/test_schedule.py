@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from repro.config import TrainingConfig
-from repro.training.schedule import learning_rate
+from repro.training.optimizer import learning_rate
 
 
 def test_warm_up_then_steps_down_at_the_milestones() -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from repro import waiting
 from repro.errors import UserError
-from repro.machine.file_lock import lock_file
+from repro.machine.process import lock_file
 
 PIECE = 2**20
 """Bytes that are read at once."""

@@ -26,10 +26,10 @@ class DenseLayer(nn.Module):
         super().__init__()
         inside = BOTTLENECK * GROWTH
         self.norm1 = nn.BatchNorm2d(channels)
-        self.activation1 = create_activation(options.activation, gamma=options.gamma)
+        self.activation1 = create_activation(options)
         self.conv1 = nn.Conv2d(channels, inside, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(inside)
-        self.activation2 = create_activation(options.activation, gamma=options.gamma)
+        self.activation2 = create_activation(options)
         self.conv2 = nn.Conv2d(inside, GROWTH, 3, padding=1, bias=False)
 
     def forward(self, h: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch more height width"]:
@@ -52,7 +52,7 @@ class DenseNet(InOrder):
         if options.form == "imagenet":
             features["conv"] = nn.Conv2d(options.in_channels, channels, 7, 2, 3, bias=False)
             features["norm"] = nn.BatchNorm2d(channels)
-            features["activation"] = create_activation(options.activation, gamma=options.gamma)
+            features["activation"] = create_activation(options)
             features["pool"] = nn.MaxPool2d(3, 2, 1)
         else:
             features["conv"] = nn.Conv2d(options.in_channels, channels, 3, padding=1, bias=False)
@@ -66,7 +66,7 @@ class DenseNet(InOrder):
                 features[f"transition{number}"] = self._transition(channels, options)
                 channels //= 2
         features["last_norm"] = nn.BatchNorm2d(channels)
-        features["last_activation"] = create_activation(options.activation, gamma=options.gamma)
+        features["last_activation"] = create_activation(options)
         self.features = nn.Sequential(features)
         self.head = nn.Linear(channels, options.num_classes)
         initialise(self, options.initialization, activation=options.activation)
@@ -85,7 +85,7 @@ class DenseNet(InOrder):
     def _transition(channels: int, options: Options) -> nn.Sequential:
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts["norm"] = nn.BatchNorm2d(channels)
-        parts["activation"] = create_activation(options.activation, gamma=options.gamma)
+        parts["activation"] = create_activation(options)
         parts["conv"] = nn.Conv2d(channels, channels // 2, 1, bias=False)
         parts["pool"] = nn.AvgPool2d(2)
         return nn.Sequential(parts)

@@ -40,7 +40,7 @@ class ResidualNetwork(InOrder):
         if layout.residual == "fixup":
             stem.add_module("shift", Shift())
         if not options.preactivation:
-            stem.add_module("activation", self._activation())
+            stem.add_module("activation", create_activation(self._options))
         if imagenet:
             stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
         self.stem = stem
@@ -87,7 +87,7 @@ class ResidualNetwork(InOrder):
         shortcut = None if self._layout.shortcut is None else self._shortcut(channels, stage.outside, stride=stride)
         if shortcut is not None and self._layout.strength != 1:
             shortcut = nn.Sequential(OrderedDict(whole=shortcut, scale=Scale(self._layout.strength)))
-        return Block(path, shortcut, nn.Identity() if self._options.preactivation else self._activation())
+        return Block(path, shortcut, nn.Identity() if self._options.preactivation else create_activation(self._options))
 
     def _shortcut(self, channels: int, out_channels: int, *, stride: int) -> nn.Module:
         if stride == 1 and channels == out_channels:
@@ -109,7 +109,7 @@ class ResidualNetwork(InOrder):
             if number < len(convolutions):
                 if fixup:
                     parts[f"shift{number}b"] = Shift()
-                parts[f"activation{number}"] = self._activation()
+                parts[f"activation{number}"] = create_activation(self._options)
         return nn.Sequential(parts)
 
     def _preactivated(self, convolutions: Sequence[nn.Conv2d]) -> nn.Sequential:
@@ -124,7 +124,7 @@ class ResidualNetwork(InOrder):
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         if self._options.normalization != "none":
             parts[f"norm{number}"] = self._normalization(channels)
-        parts[f"activation{number}"] = self._activation()
+        parts[f"activation{number}"] = create_activation(self._options)
         return parts
 
     def _normalization(self, channels: int) -> nn.Module:
@@ -143,6 +143,3 @@ class ResidualNetwork(InOrder):
     ) -> nn.Conv2d:
         bias = self._options.normalization == "none" and self._layout.residual != "fixup"
         return nn.Conv2d(channels, out_channels, side, stride, side // 2, groups=groups, bias=bias)
-
-    def _activation(self) -> nn.Module:
-        return create_activation(self._options.activation, gamma=self._options.gamma)

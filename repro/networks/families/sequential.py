@@ -28,7 +28,7 @@ class SequentialNet(InOrder):
             if isinstance(step, Convolution):
                 padding = step.side // 2 if step.side % 2 else 0
                 features[f"conv{number}"] = nn.Conv2d(channels, step.channels, step.side, step.stride, padding)
-                features[f"activation{number}"] = self._activation()
+                features[f"activation{number}"] = create_activation(self._options)
                 channels = step.channels
             else:
                 features[f"pool{number}"] = nn.MaxPool2d(2, ceil_mode=step.ceil)
@@ -51,10 +51,7 @@ class SequentialNet(InOrder):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, width in enumerate(hidden, 1):
             layers[f"linear{number}"] = nn.Linear(inputs, width)
-            layers[f"activation{number}"] = self._activation()
+            layers[f"activation{number}"] = create_activation(self._options)
             inputs = width
         layers["output"] = nn.Linear(inputs, self._options.num_classes)
         return layers
-
-    def _activation(self) -> nn.Module:
-        return create_activation(self._options.activation, gamma=self._options.gamma)

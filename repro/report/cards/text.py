@@ -29,9 +29,10 @@ def model_card(section: Section, results: Sequence[RunResult], folders: Mapping[
     checksum is the data's; None where they are not here.
     """
     shown = [result for result in results if result.cell.name in folders]
+    where = f"Of {section.where}: {section.title}." if section.where else ""
     parts = [
         f"# {as_markdown(_heading(section, shown))}",
-        " ".join(map(as_markdown, filter(None, [section.question, _where(section), reservations(section)]))),
+        " ".join(map(as_markdown, filter(None, [section.question, where, reservations(section)]))),
         to_markdown(_plain(accuracy_table(section, results))),
         _judged(section, results),
         "## What it is made of",
@@ -47,10 +48,6 @@ def _heading(section: Section, shown: Sequence[RunResult]) -> str:
         return section.title
     data = configuration(shown[0].cell.run).get("data", {}) if shown[0].cell.run else {}
     return f"{title(shown[0].network)} on {data.get('name', 'its data')}"
-
-
-def _where(section: Section) -> str:
-    return f"Of {section.where}: {section.title}." if section.where else ""
 
 
 def _judged(section: Section, results: Sequence[RunResult]) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from repro.errors import UserError
 from repro.figures.style import title
 from repro.records import RunDirectory
+from repro.records.files import read_whole
 from repro.report.outcomes import MOST_DRAWN, RunResult, records_of
 from repro.report.pages import svg
 from repro.report.pages.scorecard import badge
@@ -133,25 +135,23 @@ def figure(drawn: str, sentences: Sequence[str]) -> str:
 def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     cell = outcome.cell
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
-    parts = [_facts({"status": outcome.status, "folder": cell.name, **_numbers(outcome), **_state(run)})]
+    numbers = {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
+    told: dict[str, Any] = {"status": outcome.status, "folder": cell.name, **numbers}
+    told |= {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
+    parts = [_facts(told)]
     if run.lives:
         life = run.lives[-1]
         parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
         parts += ["<h3>Environment</h3>", _facts(_environment(run.lives))]
-    configuration = run.written.strip()
+    try:
+        configuration = read_whole(run.config_path).decode("utf-8", "replace").strip()
+    except (OSError, UserError) as error:
+        configuration = str(error)
     parts += ["<h3>Configuration</h3>", f'<pre class="configuration">{escape(configuration)}</pre>']
     name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
     summary = f"{escape(name)} <span>{escape(', '.join(facts))}</span>"
     body = "\n".join(parts)
     return f'<details id="{anchor}"><summary>{summary}</summary>\n<div>\n{body}\n</div></details>'
-
-
-def _numbers(outcome: RunResult) -> dict[str, str]:
-    return {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
-
-
-def _state(run: RunDirectory) -> dict[str, Any]:
-    return {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
 
 
 def _environment(lives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

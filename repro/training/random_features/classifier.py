@@ -68,12 +68,8 @@ class FeatureBatches:
     ) -> None:
         self._batches = batches
         self._folder, self._ranks = folder, ranks or Ranks()
-        self._features = keep(output, everything, folder=folder, ranks=self._ranks)
-
-    @property
-    def features(self) -> Float[Tensor, "samples features"]:
+        self.features = keep(output, everything, folder=folder, ranks=self._ranks)
         """All features, in the images' own order."""
-        return self._features
 
     def __len__(self) -> int:
         """Number of batches in a whole epoch."""
@@ -83,11 +79,11 @@ class FeatureBatches:
         """Features and labels: the rest of the current epoch."""
         labels = self._batches.labels
         _, order, parts = self._batches.remaining()
-        of_features, of_labels = handed_over(order, self._features.device), handed_over(order, labels.device)
+        of_features, of_labels = handed_over(order, self.features.device), handed_over(order, labels.device)
         for part, after in zip_longest(parts, parts[1:]):
             if after is not None:
-                expect(self._features, self._folder, order[after], self._ranks)
-            yield handed_over(self._features[of_features[part]], labels.device), labels[of_labels[part]]
+                expect(self.features, self._folder, order[after], self._ranks)
+            yield handed_over(self.features[of_features[part]], labels.device), labels[of_labels[part]]
 
     def state_dict(self) -> dict[str, object]:
         """Empty, as that of `Batches`."""

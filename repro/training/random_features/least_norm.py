@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from repro.data.loading.batches import Batches
 from repro.errors import UserError
@@ -69,19 +69,9 @@ def solve(
     return Solution(int(result.rank), residual, samples, width)
 
 
-class NoBatches:
+def no_batches(_batches: Batches) -> DataLoader[tuple[Tensor, ...]]:
     """In place of training batches: nothing is left to train."""
-
-    def __init__(self, batches: Batches) -> None:
-        pass
-
-    def __len__(self) -> int:
-        """Always 0: there are no batches."""
-        return 0
-
-    def __iter__(self) -> Iterator[object]:
-        """An iterator over no batches."""
-        return iter(())
+    return DataLoader(TensorDataset(torch.empty(0)))
 
 
 class LeastNorm(Callback):
