@@ -39,6 +39,7 @@ def measurement_mode(network: nn.Module, mode: str = "eval") -> Iterator[Callabl
     if mode not in ("eval", "train"):
         raise UserError(f"mode is '{mode}'; allowed: eval (running statistics), train (the probe's own)")
     # What is compiled runs as it is written: hooks inside of it are not called otherwise.
-    with preserve_state(network) as put_back, full_precision(), torch.compiler.set_stance("force_eager"):
+    eager = torch.compiler.set_stance("force_eager")
+    with torch.inference_mode(False), preserve_state(network) as put_back, full_precision(), eager:
         network.train(mode == "train")
         yield put_back

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from repro.distributed.ranks import Ranks
 from repro.errors import UserError, first_line
 from repro.measurements import passes
+from repro.measurements.acting import Acts, once
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
@@ -28,18 +29,6 @@ Clip = Callable[[list[Tensor]], object]
 """Changes the gradients (``grad``) of parameters in place, as clipping does."""
 
 _OTHER = "made in this pass with other axes than before: the weights of"
-
-
-@dataclass(frozen=True)
-class _Acts:
-    """What is multiplied in a pass, and the axes along which it only repeats the weight."""
-
-    tensor: Tensor
-    repeated: tuple[int, ...] = ()
-
-    def own(self, gradient: Tensor) -> Tensor:
-        """The gradient of the weight: of all its copies."""
-        return gradient.sum(self.repeated) if self.repeated else gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,18 +229,15 @@ class Probe:
                 self.leave_out("gradients: frozen, as nothing in it requires one, are the weights of", layer)
         return by_layer
 
-    def _acted_by(self, layer: WeightLayer) -> list[_Acts]:
+    def _acted_by(self, layer: WeightLayer) -> list[Acts]:
         parameter = trained_parameter(layer)
         if parameter is not None:
-            return [_Acts(parameter)]
-        return [
-            self._acted[other.index]
-            for other in self.layers
-            if other.first == layer.index and other.index in self._acted
-        ]
+            return [Acts(parameter)]
+        alike = [other.index for other in self.layers if other.first == layer.index]
+        return once([self._acted[index] for index in alike if index in self._acted])
 
     @cached_property
-    def _acted(self) -> dict[int, _Acts]:
+    def _acted(self) -> dict[int, Acts]:
         return {}
 
     @contextmanager
@@ -270,7 +256,7 @@ class Probe:
         def keep(layer: WeightLayer, product: Product) -> None:
             if product.modes == layer.modes:
                 operand = product.weight if product.operand is None else product.operand
-                self._acted[layer.index] = _Acts(operand, product.repeated)
+                self._acted[layer.index] = Acts(operand, product.repeated)
             else:
                 self.leave_out(_OTHER, layer)
 

@@ -19,6 +19,7 @@ from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check, na
 from repro.measurements.scoring import Loss, Pick
 from repro.networks import WeightLayer
 from repro.networks.layers import Survey, survey
+from repro.networks.nested import mapped
 from repro.networks.passing import Inputs, fitted, unwrapped
 from repro.networks.preserve_state import preserve_state
 from repro.text import say
@@ -87,6 +88,7 @@ def take(
     network = unwrapped(network)
     inputs, held_out = fitted(network, inputs), fitted(network, held_out)
     with measurement_mode(network, mode) as own, _same_buffers(ranks, network, own) as put_back:
+        labels = mapped(lambda tensor: tensor.clone() if tensor.is_inference() else tensor, labels)
         told = known is not None and known.holds(network)
         layer_survey = known if known is not None and told else survey(network, inputs)
         probe = Probe(

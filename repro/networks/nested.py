@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -19,6 +20,11 @@ def parts(value: Any) -> Mapping[Any, Any]:
         return {}
     slots = {name: getattr(value, name, None) for name in getattr(value, "__dataclass_fields__", ())}
     return {**getattr(value, "__dict__", {}), **slots}
+
+
+def plain(tensor: Tensor) -> bool:
+    """Whether a tensor is a block of numbers: not sparse, and not ragged (nested)."""
+    return tensor.layout == torch.strided and not tensor.is_nested
 
 
 def tensors(value: Any, within: tuple[int, ...] = ()) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.rnn import PackedSequence
 
 from repro.errors import UserError, first_line
-from repro.networks.nested import mapped, parts, tensors
+from repro.networks.nested import mapped, parts, plain, tensors
 from repro.networks.preserve_state import preserve_state
 from repro.networks.sites.parameters import clean
 from repro.networks.tracer import Tracer
@@ -71,7 +71,8 @@ def _takes(network: nn.Module, inputs: Inputs) -> bool:
 
 def few(inputs: Inputs) -> Inputs:
     """One sample, where that can be told; else all."""
-    return inputs[:1] if isinstance(inputs, Tensor) and inputs.ndim > 1 and len(inputs) > 1 else inputs
+    several = isinstance(inputs, Tensor) and plain(inputs) and inputs.ndim > 1 and len(inputs) > 1
+    return inputs[:1] if several else inputs
 
 
 def samples(inputs: Inputs) -> int:
@@ -86,7 +87,7 @@ def samples(inputs: Inputs) -> int:
     axes: defaultdict[int, list[int]] = defaultdict(list)
     for tensor in tensors(inputs):
         if tensor.ndim:
-            axes[len(tensor)].append(tensor.ndim)
+            axes[tensor.size(0)].append(tensor.ndim)
     return max(axes, key=lambda length: (len(axes[length]), max(axes[length])), default=0)
 
 
@@ -136,7 +137,9 @@ def joined(one: Inputs, other: Inputs) -> Inputs:
 def described(value: Any) -> str:
     """A value's kind and shapes in a few words."""
     if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+        kind = "" if plain(value) else "nested " if value.is_nested else "sparse "
+        sides = (value.size(0), "...") if value.is_nested else tuple(value.shape)
+        return f"{kind}{str(value.dtype).removeprefix('torch.')} {sides}"
     if isinstance(value, dict):
         return f"{type(value).__name__} of {', '.join(f'{key}: {described(item)}' for key, item in value.items())}"
     if isinstance(value, list | tuple):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from repro.networks.nested import plain
 
 KERNEL = ("depth", "height", "width")
 """Names of a kernel's axes; of fewer than three the last."""
@@ -28,8 +29,8 @@ _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "gro
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
 _GENERAL = ("input", "weight", "bias", "stride", "padding", "dilation", "transposed", "output_padding", "groups")
 _PAIRS = {
-    **dict.fromkeys(("matmul", "__matmul__", "__rmatmul__", "inner"), ("input", "other")),
-    **dict.fromkeys(("mm", "bmm"), ("input", "mat2")),
+    **dict.fromkeys(("matmul", "linalg_matmul", "__matmul__", "__rmatmul__", "inner"), ("input", "other")),
+    **dict.fromkeys(("mm", "bmm", "_sparse_mm"), ("input", "mat2")),
     "mv": ("input", "vec"),
     "addmm": ("", "mat1", "mat2"),
     "addmv": ("", "mat", "vec"),
@@ -123,14 +124,14 @@ def _convolution(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> P
 
 
 def _matmul(left: Any, right: Any, *, role: Role) -> Iterator[Product]:
-    if not all(isinstance(each, Tensor) and each.layout == torch.strided for each in (left, right)):
+    if not all(isinstance(each, Tensor) for each in (left, right)):
         return
     roles = role(left), role(right)
-    if roles == ("data", "parameters") and right.ndim > 1:
+    if roles == ("data", "parameters") and right.ndim > 1 and plain(right):
         modes = (*_groups(right.ndim - 2), "input", "output")
         covered = right.ndim == 2 or left.ndim >= right.ndim  # else the weight's groups come before the samples
         yield replace(_plain(right, modes, left, -1), written=covered)
-    elif roles == ("parameters", "data") and left.ndim > 1:
+    elif roles == ("parameters", "data") and left.ndim > 1 and plain(left):
         modes = (*_groups(left.ndim - 2), "output", "input")
         covered = left.ndim == 2 or right.ndim >= left.ndim
         yield replace(_plain(left, modes, right, -2 if right.ndim > 1 else -1), written=covered)

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from repro.errors import UserError
-from repro.networks.nested import tensors
+from repro.networks.nested import plain, tensors
 from repro.networks.products import LINEAR, Product, products, without_copies
 from repro.networks.sites.parameters import Parameters, clean, held
 
@@ -116,7 +117,14 @@ class Tracer(TorchFunctionMode):
         for module in self._modules:
             self._hooks.append(module.register_forward_pre_hook(self._enter, with_kwargs=True, prepend=True))
             self._hooks.append(module.register_forward_hook(self._leave))
-        return super().__enter__() if self._follow else self
+        if not self._follow:
+            return self
+        super().__enter__()
+        if parametrize._cache_enabled:  # made before the pass: in a checkpoint they would be missing the second time
+            for module in filter(parametrize.is_parametrized, self._modules):
+                for name in module.parametrizations:
+                    getattr(module, name)
+        return self
 
     def __exit__(self, *reason: object) -> None:
         if self._follow or self._stack:  # a pass that failed inside of a module
@@ -249,11 +257,11 @@ class Tracer(TorchFunctionMode):
         module = self._stack[-1][0] if self._stack else None
         if module is None:
             return None
-        if product.weight.layout != torch.strided or product.weight.is_complex() or _vmapped(product.weight):
+        if not plain(product.weight) or product.weight.is_complex() or _vmapped(product.weight):
             return None
         if product.read is not None and product.read in self._continued:
             product = replace(product, read=self._continued[product.read])
-        if product.read is not None and _vmapped(product.read):
+        if product.read is not None and (_vmapped(product.read) or not plain(product.read)):
             product = replace(product, read=None, written=False)
         sources = self._sources(product.weight)
         if product.weight._base is not None and not sources:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from repro.networks.nested import mapped, tensors
+from repro.networks.nested import mapped, plain, tensors
 from repro.networks.passing import Inputs, samples
 
 Layout = Literal["first", "second", "inner", "none"]
@@ -31,7 +31,7 @@ def layouts(run: Pass, inputs: Inputs, *, moved: bool) -> dict[str, Layout]:
 
     `moved`: whether the network picks or orders parts of the data, so that as many rows need not be the samples.
     """
-    if isinstance(inputs, Tensor) and len(inputs) > _SAMPLES:
+    if isinstance(inputs, Tensor) and plain(inputs) and len(inputs) > _SAMPLES:
         try:
             return layouts(run, inputs[:_SAMPLES], moved=moved)
         except Exception:
@@ -53,7 +53,8 @@ def _turned(inputs: Inputs, count: int) -> Inputs:
 
     def turn(tensor: Tensor) -> Tensor:
         mask = tensor.ndim == 2 < axes and tensor.shape == (count, count)  # of tokens
-        return tensor if not tensor.ndim or len(tensor) != count or mask else tensor.roll(1, 0)
+        fixed = not plain(tensor) or not tensor.ndim or len(tensor) != count
+        return tensor if fixed or mask else tensor.roll(1, 0)
 
     return mapped(turn, inputs)
 

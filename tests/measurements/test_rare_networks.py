@@ -1,0 +1,123 @@
+"""Networks of rarer kinds: values of what acted, recomputed by plain autograd and NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
+
+import repro
+from repro.measurements import take
+from tests.measurements.test_strange_networks import LABELS, X, ends, has, sigmas
+from tests.measurements.zoo import From, param
+
+
+def gradient(network: nn.Module, weight: Tensor) -> Tensor:
+    """Of the cross-entropy, by plain autograd."""
+    (found,) = torch.autograd.grad(F.cross_entropy(network(X), LABELS), [weight])
+    return found
+
+
+TWICE: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    "as it is": lambda weight: (weight, weight),
+    "as a copy": lambda weight: (weight, weight.clone()),
+    "made twice": lambda weight: (weight + 0, weight + 0),
+    "for every sample": lambda weight: (weight.expand(len(X), 12, 12), weight.expand(len(X), 12, 12)),
+}
+
+
+@pytest.mark.parametrize("name", list(TWICE))
+def test_the_gradient_of_a_made_weight_that_acts_twice_is_counted_once(name: str) -> None:
+    def forward(self: Any, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        for each in TWICE[name](2 * self.w if weight is None else weight):
+            x = torch.tanh(torch.matmul(x[:, None], each)[:, 0])
+        return self.head(x)
+
+    network = From(forward, w=param(12, 12), head=nn.Linear(12, 5))
+    frame = repro.measure(network, X, LABELS, measurements=["gradients"])
+    weight = (2 * network.w).detach().requires_grad_()
+    wanted = gradient(lambda x: network(x, weight), weight)  # type: ignore[arg-type]
+    assert sigmas(frame, "gradients", "w", "input") == ends(wanted)
+
+
+@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, parametrizations.orthogonal])
+@pytest.mark.parametrize("times", [1, 2])
+def test_parametrised_layers_in_a_checkpoint(wrap: Callable[[nn.Module], nn.Module], times: int) -> None:
+    layer = wrap(nn.Linear(12, 12))
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        for _ in range(times):
+            x = checkpoint(lambda x: torch.tanh(self.layer(x)), x, use_reentrant=False)
+        return self.head(x)
+
+    network = From(forward, layer=layer, head=nn.Linear(12, 5))
+    frame = repro.measure(network, X, LABELS, measurements=["gradients", "errors"])
+    with torch.nn.utils.parametrize.cached():
+        weight = layer.weight
+        wanted = gradient(lambda x: network.head(_tanh_times(layer, x, times)), weight)  # type: ignore[arg-type]
+    assert sigmas(frame, "gradients", "layer", "output") == ends(wanted)
+    assert has(frame, "errors", "head")
+
+
+def _tanh_times(layer: nn.Module, x: Tensor, times: int) -> Tensor:
+    for _ in range(times):
+        x = torch.tanh(layer(x))
+    return x
+
+
+def _ragged() -> Tensor:
+    return torch.nested.nested_tensor([X[:3], X[:5]], layout=torch.jagged)
+
+
+SCATTERED: dict[str, tuple[Callable[[Any, Any], Tensor], Callable[[], Any]]] = {
+    "sparse": (lambda self, x: torch.sparse.mm(x, self.w), lambda: X.to_sparse()),
+    "compressed": (lambda self, x: x @ self.w, lambda: X.to_sparse_csr()),
+    "ragged": (lambda self, x: torch.nested.to_padded_tensor(x @ self.w, 0.0).mean(1), _ragged),
+    "ragged inside": (
+        lambda self, x: torch.nested.as_nested_tensor([*x[:, None]], layout=torch.jagged).matmul(self.w).values(),
+        lambda: X,
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("name", list(SCATTERED))
+def test_what_is_read_in_no_rows_is_told_and_its_weight_measured(name: str) -> None:
+    forward, inputs = SCATTERED[name]
+    network = From(forward, w=param(12, 5))
+    with pytest.warns(UserWarning, match="not one row a sample: what is read by w"):
+        frame = repro.measure(network, inputs(), LABELS[: 2 if name == "ragged" else 8])
+    assert sigmas(frame, "weights", "w", "input") == ends(network.w)
+
+
+def test_a_graph_may_be_sparse() -> None:
+    torch.manual_seed(0)
+    adjacency = (torch.rand(8, 8) > 0.5).float()
+    network = From(lambda self, x, graph: torch.sparse.mm(graph, self.layer(x)), layer=nn.Linear(12, 5))
+    frame = repro.measure(network, (X, adjacency.to_sparse()), LABELS, measurements=["representations", "gradients"])
+    assert sigmas(frame, "representations", "layer", "matrix") == ends(X)
+    F.cross_entropy(adjacency @ network.layer(X), LABELS).backward()
+    assert sigmas(frame, "gradients", "layer", "output") == ends(network.layer.weight.grad)
+
+
+def test_inference_mode_makes_no_difference() -> None:
+    """Lightning's validation hooks, for one, are called in it."""
+    network = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 5))
+    optimizer = torch.optim.Adam(network.parameters())
+    names = ["weights", "representations", "gradients", "errors", "updates"]
+    wanted = take(network, X, LABELS, measurements=names, optimizer=optimizer)
+    with torch.inference_mode():
+        found = take(network, X.clone(), LABELS.clone(), measurements=names, optimizer=optimizer)
+        assert torch.is_inference_mode_enabled()
+    assert [(each.measurement, each.layer, each.mode) for each in found] == [
+        (each.measurement, each.layer, each.mode) for each in wanted
+    ]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.values["sigma_max"] == pytest.approx(other.values["sigma_max"], rel=1e-9)
+    assert all(parameter.grad is None for parameter in network.parameters())
