@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode_number, dump_json, read_whole, replace_text
+from repro.records.files import append_lines, decode_number, dump_json, no_link, read_whole, replace_text
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged", "stopped")
@@ -117,10 +117,14 @@ class RunDirectory:
         return run
 
     def lock(self, lost: Callable[[], None] | None = None) -> Lock:
-        """A context manager: this process alone writes here. `UserError` while another does.
+        """A context manager: this process alone writes here. `UserError` while another does, or if it has links.
 
         `lost` is called when another start has taken the run over.
         """
+        if self.path.is_dir():
+            for entry in self.path.iterdir():
+                if entry.name != "lock":  # which is put in place, not written
+                    no_link(entry)
         return Lock(self.path / "lock", lost)
 
     @property
