@@ -1,6 +1,6 @@
 """Hostile and careless input: what comes of each of `benchmarks/breaks_inputs.py`, as a table that can be made again.
 
-    python benchmarks/breaks.py [--json FILE] [--only WORDS] [--jobs 2]
+    python benchmarks/breaks.py [--log FILE] [--json FILE] [--only WORDS]
 
 Each input is a command in a copy of a small world (runs, checkpoints, a study, images), in a process forked from one
 that has imported everything. Good is: refused in one line with exit status 2, handled, or stopped in one line with what
@@ -177,6 +177,7 @@ def _outcome(case: inputs.Case, status: int | None, out: str, err: str, lines: S
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--log", type=Path, help="lines of JSON, one for each input: those in it are not run again")
     parser.add_argument("--only", default="", help="kinds and names in which this regular expression is found")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a command may take, beside other work")
     parser.add_argument("--verbose", action="store_true", help="all that a bad one said")
@@ -187,17 +188,25 @@ def main() -> None:
         for case in (*inputs.table(), *lately.table(), *strangers.table())
         if re.search(given.only, f"{case.kind}: {case.name}")
     ]
-    found: list[tuple[inputs.Case, Outcome]] = []
+    found: dict[tuple[str, str], Outcome] = {}
+    if given.log and given.log.exists():
+        lines = map(json.loads, given.log.read_text().splitlines())
+        found = {(kind, name): Outcome(*outcome) for kind, name, *outcome in lines}
     with tempfile.TemporaryDirectory() as name:
         template = Path(name, "template")
         template.mkdir()
         inputs.build(template, lambda arguments: life(template, arguments, inputs.Case("", "", [])))
         os.chmod(name, 0o755)  # noqa: PTH101
         for number, case in enumerate(chosen):
+            if (case.kind, case.name) in found:
+                continue
             place = Path(name, str(number))
             place.mkdir()
             outcome = judge(case, template, place)
-            found.append((case, outcome))
+            found[case.kind, case.name] = outcome
+            if given.log:
+                with given.log.open("a") as file:
+                    file.write(json.dumps([case.kind, case.name, *outcome[:3], ""]) + "\n")
             if outcome.outcome in BAD and given.verbose:
                 print(outcome.err, flush=True)
             mark = "BAD" if outcome.outcome in BAD else "   "
@@ -205,19 +214,17 @@ def main() -> None:
                 f"{mark} {outcome.outcome:9} {outcome.seconds:5.1f} s  {case.kind}: {case.name}: {outcome.said}",
                 flush=True,
             )
-    counts = Counter(outcome.outcome for _, outcome in found)
-    kinds = len({case.kind for case, _ in found})
-    print(f"\n{len(found)} inputs of {kinds} kinds: {', '.join(f'{n} {what}' for what, n in counts.most_common())}")
+    counts = Counter(outcome.outcome for outcome in found.values())
+    kinds = dict.fromkeys(kind for kind, _ in found)
+    outcomes = ", ".join(f"{n} {what}" for what, n in counts.most_common())
+    print(f"\n{len(found)} inputs of {len(kinds)} kinds: {outcomes}")
     if given.json:
-        table = {
-            kind: {case.name: outcome.outcome for case, outcome in found if case.kind == kind}
-            for kind in dict.fromkeys(case.kind for case, _ in found)
-        }
+        table = {kind: {name: outcome.outcome for (of, name), outcome in found.items() if of == kind} for kind in kinds}
         machine = f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[2]:.0f}, "
         machine += f"limit {given.limit:g} s"
-        result = {"machine": machine, "inputs": len(found), "kinds": kinds, "outcomes": counts, "table": table}
+        result = {"machine": machine, "inputs": len(found), "kinds": len(kinds), "outcomes": counts, "table": table}
         given.json.write_text(json.dumps(result, indent=1) + "\n")
-    sys.exit(any(outcome.outcome in BAD for _, outcome in found))
+    sys.exit(any(outcome.outcome in BAD for outcome in found.values()))
 
 
 if __name__ == "__main__":

@@ -92,6 +92,8 @@ def _console() -> Iterator[None]:
     """Streams that take any text, and an end without a traceback if the reader or the user leaves."""
     if "SLURM_JOB_ID" in os.environ:
         defer_user_signals()
+    if not _looks_here():  # nor do the processes that it starts: python -m would import a stranger's torch.py
+        os.environ["PYTHONSAFEPATH"] = "1"
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by the caller
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
@@ -112,3 +114,11 @@ def _console() -> Iterator[None]:
         if "SLURM_JOB_ID" in os.environ:
             for number in USER_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # what is done cannot be stopped
+
+
+def _looks_here() -> bool:
+    """Whether modules are looked for where one stands, as with ``python -m repro``, but not with ``repro``."""
+    try:
+        return bool({"", os.getcwd()} & set(sys.path))  # noqa: PTH109
+    except FileNotFoundError:  # it has been removed
+        return False

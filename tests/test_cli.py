@@ -264,3 +264,16 @@ def test_the_smallest_study_from_command_to_report(
     monkeypatch.chdir(tmp_path)
     assert run(["study", "run", str(study), "--jobs", "1"]) == 0
     assert capsys.readouterr().err.count("finished before, nothing to do") == 2
+
+
+@pytest.mark.parametrize(("safe", "found"), [(True, False), (False, True)])
+def test_processes_that_it_starts_look_for_modules_where_it_does(safe: bool, found: bool, tmp_path: Path) -> None:
+    """``repro`` does not look where one stands, and ``python -m repro``, which its children are, would."""
+    (tmp_path / "planted.py").write_text("print('planted')\n")
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import planted'])"
+    program = f"from repro import cli\nwith cli._console():\n    {child}\n"
+    start = [sys.executable, *(["-P"] if safe else []), "-c", program]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    shown = subprocess.run(start, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ("planted" in shown.stdout) is found, shown.stderr

@@ -18,7 +18,7 @@ from repro.commands.subject import device_named, restored
 from repro.config import Config
 from repro.errors import UserError
 from repro.machine import number
-from repro.records import RunDirectory
+from repro.records import RunDirectory, put, require_free
 from repro.records.surface import MOST_POINTS, SURFACE, SurfaceRecord
 from repro.text import shell
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", "runs/nguyen-fig3/RUN --part 3/8")
 _LARGEST_RADIUS = 1e6
 _MOST = 2**31 - 1
+_PICTURES = ("surface.png", "surface.svg")
 
 
 class Landscape(Request):
@@ -67,6 +68,7 @@ def main(request: Landscape) -> int:
         raise UserError("--again goes with one part; for several delete the folder of the surface first")
     run, config, checkpoint = _target(request.target)
     record = SurfaceRecord(request.out or run.path / SURFACE)
+    require_free(record.path, _PICTURES)
     _compute(request, part, run, config, checkpoint, record)
     if missing := len(record.missing()):
         print(f"{missing:,} points are missing; the last part draws the figures")
@@ -211,10 +213,9 @@ def _plane(
 
 def _draw(record: SurfaceRecord, label: str) -> None:
     from repro.figures import landscape, to_png, to_svg
-    from repro.report.folder import put
 
     surface = record.read(label)
     figure = landscape.surfaces([surface])
-    put({"surface.png": to_png(figure), "surface.svg": to_svg(figure).encode()}, record.path)
+    put(dict(zip(_PICTURES, (to_png(figure), to_svg(figure).encode()), strict=True)), record.path)
     middle = surface.loss[len(surface.at) // 2, len(surface.at) // 2]
     print(f"loss {middle:.4g} in the middle, up to {surface.loss.max():.4g}: {record.path}/surface.png, surface.svg")

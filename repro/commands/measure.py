@@ -14,6 +14,7 @@ from repro.config import MeasureConfig, docs
 from repro.measurements import DEFAULT, MEASUREMENTS, check
 from repro.measurements.kappa import BEYOND, FINITE, NON_FINITE, OVER, PERFECTLY, SINGULAR
 from repro.measurements.registry import listing
+from repro.records import require_free
 from repro.records.spectrum import FILE as SPECTRA
 from repro.records.spectrum import lines as spectrum_lines
 
@@ -25,6 +26,7 @@ EXAMPLES = (
     "runs/single/RUN/checkpoints/best.ckpt --out measured/best",
     "timm/resnet50 --pretrained --images photographs",
 )
+_READINGS = "readings.jsonl"
 _ODD = {SINGULAR: PERFECTLY, BEYOND: OVER, NON_FINITE: "with non-finite entries"}
 
 
@@ -53,6 +55,8 @@ class Measure(Target):
 def main(request: Measure) -> int:
     """Measure, write tables and figures, and print a line on every condition number."""
     subject = request.subject(request.measurements)
+    out = request.out or Path("measured") / subject.label
+    require_free(out, (_READINGS, SPECTRA))
     from repro.measurements import table, take
     from repro.networks import survey
     from repro.runs.threads import set_threads_to_look
@@ -73,15 +77,12 @@ def main(request: Measure) -> int:
         spectra=request.spectra,
         known=surveyed,
     )
-    out = request.out or Path("measured") / subject.label
     frame = table(readings)
     frame.insert(0, "step", subject.step)
     frame.insert(1, "epoch", subject.epoch)
     kept = [reading.spectrum_dict() for reading in readings if reading.spectrum is not None]
     lines = {
-        "readings.jsonl": [
-            {"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings
-        ],
+        _READINGS: [{"step": subject.step, "epochs": subject.epoch, **reading.as_dict()} for reading in readings],
         SPECTRA: list(spectrum_lines(subject.step, subject.epoch, kept)),
     }
     facts: dict[str, Any] = {"target": request.target, "images": len(subject.images), "seen": surveyed.seen.as_dict()}
@@ -101,9 +102,8 @@ def _write(
     out: Path, label: str, frame: pd.DataFrame, lines: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
 ) -> None:
     from repro.figures import RunRecords, draw_measurements, to_png, to_svg
-    from repro.records import dump_json, to_csv
+    from repro.records import dump_json, put, to_csv
     from repro.records.environment import environment
-    from repro.report.folder import put
 
     drawn = draw_measurements([RunRecords.of_readings(label, frame)])
     files = {f"figures/{name}.png": to_png(figure) for name, figure in drawn.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from repro.commands.options import Action, Request, argument, command_parser, option
 from repro.config import require_name
 from repro.errors import UserError
-from repro.records import derived, spectra, to_csv
+from repro.records import derived, put, spectra, to_csv
 from repro.text import shell
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ parser = partial(
 def _write(path: Path, table: pd.DataFrame, measures: pd.DataFrame, out: Path) -> None:
     from repro.figures import to_svg
     from repro.figures.spectrum import spectrum
-    from repro.report.folder import put
 
     kinds = list(table[["measurement", "mode"]].drop_duplicates().itertuples(index=False, name=None))
     for measurement, mode in kinds:  # a file's name

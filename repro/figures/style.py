@@ -129,7 +129,9 @@ def styled() -> Iterator[None]:
         "svg.fonttype": "none",  # text stays text: searchable, and small
         "svg.hashsalt": "repro",
     }
-    with mpl.rc_context(settings):  # type: ignore[arg-type]
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a matplotlibrc, which may lie in a stranger's folder, can ask for TeX, which runs commands
+        mpl.rcParams.update(settings)  # type: ignore[arg-type]
         yield
 
 

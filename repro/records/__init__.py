@@ -1,7 +1,8 @@
 """Run directories: what a run leaves, and reading it back. Does not import torch."""
 
 from repro.records.environment import environment, now
-from repro.records.files import NO_SPACE, append_lines, dump_json, read_lines, replace_files, replace_text
+from repro.records.files import NO_SPACE, append_lines, dump_json, no_link, read_lines, replace_files, replace_text
+from repro.records.folder import put, require_free
 from repro.records.keeping import keep
 from repro.records.run_directory import ENDED, MANIFEST, RunDirectory, find_runs, find_studies
 from repro.records.spectrum import append_spectra, derived, spectra
@@ -21,11 +22,14 @@ __all__ = [
     "find_studies",
     "keep",
     "metrics",
+    "no_link",
     "now",
+    "put",
     "read_lines",
     "readings",
     "replace_files",
     "replace_text",
+    "require_free",
     "spectra",
     "to_csv",
 ]

@@ -111,13 +111,24 @@ def dump_json(value: Any) -> str:
     return json.dumps(encode(value), allow_nan=False, ensure_ascii=False)
 
 
+def no_link(path: Path) -> Path:
+    """The path, unless a link is there: what is added or deleted would be somebody's file elsewhere.
+
+    Raises:
+        Damaged: It is a link.
+    """
+    if path.is_symlink():
+        raise Damaged(f"'{path}' is a link, and nothing is changed where it leads; put what is meant there itself")
+    return path
+
+
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append each record as one JSON line and flush.
 
-    A line that a crash tore earlier is ended first, so that it cannot swallow the next one.
+    A line that a crash tore earlier is ended first, so that it cannot swallow the next one. `Damaged` as `no_link`.
     """
     text = "".join(f"{dump_json(record)}\n" for record in records)
-    with path.open("ab+") as file:
+    with no_link(path).open("ab+") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":

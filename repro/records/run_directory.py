@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode, dump_json, replace_text
+from repro.records.files import append_lines, decode, dump_json, no_link, replace_text
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged", "stopped")
@@ -109,10 +109,14 @@ class RunDirectory:
         return run
 
     def lock(self, lost: Callable[[], None] | None = None) -> Lock:
-        """A context manager: this process alone writes here. `UserError` while another does.
+        """A context manager: this process alone writes here. `UserError` while another does, or if it has links.
 
         `lost` is called when another start has taken the run over.
         """
+        if self.path.is_dir():
+            for entry in self.path.iterdir():
+                if entry.name != "lock":  # which is put in place, not written
+                    no_link(entry)
         return Lock(self.path / "lock", lost)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.report.folder import put
+from repro.records import put
 from repro.report.memory import NAME, Memory
 from repro.text import say
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError, leave_out, no_pipe
-from repro.records import dump_json
+from repro.records import dump_json, put
 from repro.records.form import read_json
-from repro.report.folder import put
 from repro.report.pages import svg
 from repro.report.pages.document import document
 from repro.report.pages.section import figure

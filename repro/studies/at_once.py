@@ -16,7 +16,7 @@ from pathlib import Path
 from repro.config import to_yaml
 from repro.errors import refusing
 from repro.machine import allowed, available_memory, processors, told
-from repro.records import RunDirectory, replace_text
+from repro.records import RunDirectory, no_link, replace_text
 from repro.runs.budget import BEGIN_SECONDS
 from repro.runs.stop import LAST_SECONDS, OUT_OF_TIME, Interrupted, StopRequest
 from repro.studies.saying import Bar, Lines, label, say, say_nothing_to_do, tail
@@ -146,7 +146,7 @@ class AtOnce:
         taken = Counter(job.gpu for job in self._running)
         gpu = min(self._gpus, key=lambda gpu: taken[gpu], default=None)  # with the fewest processes
         own = {"OMP_NUM_THREADS": str(self._threads)} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
-        with log.open("ab") as output:
+        with no_link(log).open("ab") as output:
             process = subprocess.Popen(
                 command,
                 env={**os.environ, **own},

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from repro.config import dump_yaml, to_flat
-from repro.errors import UserError, refusing
-from repro.records import replace_text
+from repro.errors import UserError
+from repro.records import put
 from repro.studies.study import StudyCell
 from repro.text import canonical, shell
 
@@ -29,16 +29,13 @@ def write(cells: Sequence[StudyCell], folder: Path, *, name: str) -> Path:
         raise UserError(f"{name} has no runs at this size; name another --preset")
     shared, own = _parted([to_flat(cell.config) for cell in cells])
     grid = as_grid([{key: value for key, value in cell.items() if key != "name"} for cell in own])
-    with refusing(f"cannot write '{folder}'", "choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_text(folder / "base.yaml", dump_yaml(shared))
-        if grid is None:
-            files = [folder / "cells" / f"{cell.label}-seed{cell.seed}.yaml" for cell in cells]
-            files[0].parent.mkdir(exist_ok=True)
-            for file, settings in zip(files, own, strict=True):
-                replace_text(file, dump_yaml(settings))
-            grid = {"config": [str(file) for file in files]}
-        replace_text(folder / "sweep.yaml", dump_yaml(_sweep(grid, folder / "base.yaml", name)))
+    files: dict[str, Flat] = {"base.yaml": shared}
+    if grid is None:
+        names = [f"cells/{cell.label}-seed{cell.seed}.yaml" for cell in cells]
+        files |= zip(names, own, strict=True)
+        grid = {"config": [str(folder / file) for file in names]}
+    files["sweep.yaml"] = _sweep(grid, folder / "base.yaml", name)
+    put({file: dump_yaml(content).encode() for file, content in files.items()}, folder)
     return folder / "sweep.yaml"
 
 

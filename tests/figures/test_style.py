@@ -98,3 +98,17 @@ def test_nothing_heavy_and_no_global_figures_are_imported() -> None:
     code = f"import sys, repro.figures; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_other_settings_of_matplotlibs_change_nothing() -> None:
+    """A matplotlibrc lies where one stands, perhaps in a stranger's folder; TeX runs what it is told."""
+
+    def drawn() -> str:
+        with style.styled():
+            figure = Figure(layout="constrained")
+            figure.subplots().plot([1, 2], label="a_b")
+        return style.to_svg(figure)
+
+    usual = drawn()
+    with mpl.rc_context({"text.usetex": True, "font.size": 40, "svg.fonttype": "path", "lines.linewidth": 9}):
+        assert drawn() == usual

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repro.errors import UserError
-from repro.records import RunDirectory, find_runs, metrics, readings
+from repro.records import RunDirectory, append_lines, find_runs, metrics, readings
 from repro.records.environment import command_line, environment
 
 
@@ -130,3 +130,24 @@ def test_readings_of_older_versions_whose_epochs_count_from_0_do_not_mix_with_ne
     run.append_readings(12, 3, [line])
     frame = readings(run)
     assert list(zip(frame["step"], frame["epoch"], strict=True)) == [(0, 0), (4, 1), (8, 2), (12, 3)]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "readings.jsonl", "checkpoints", "features-0.npy", "wandb"])
+def test_where_a_link_leads_nothing_is_changed(name: str, tmp_path: Path) -> None:
+    run, mine = make(tmp_path / "run"), tmp_path / "mine"
+    mine.mkdir()
+    (mine / "step-00000001.ckpt").write_text("mine")
+    (mine / "a.txt").write_text("mine")
+    if name == "checkpoints":
+        run.checkpoints.rmdir()
+    (run.path / name).symlink_to(mine if name in ("checkpoints", "wandb") else mine / "a.txt")
+    with pytest.raises(UserError, match=f"{name}' is a link, and nothing is changed where it leads"), run.lock():
+        raise AssertionError("it is locked")
+    if name.endswith("jsonl"):
+        with pytest.raises(UserError, match="is a link"):
+            append_lines(run.path / name, [{"step": 1}])
+    (tmp_path / "linked").symlink_to(tmp_path / "run")
+    (run.path / name).unlink()
+    with RunDirectory(tmp_path / "linked").lock():  # a run as a whole may be one
+        pass
+    assert (mine / "a.txt").read_text() == (mine / "step-00000001.ckpt").read_text() == "mine"

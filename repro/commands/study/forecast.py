@@ -19,8 +19,8 @@ class Forecasting(Request):
 def forecast(request: Forecasting) -> int:
     """Print the table; write it and the figure, if a folder is named."""
     from repro.figures import to_svg
+    from repro.records import put
     from repro.report import cause
-    from repro.report.folder import put
     from repro.report.tables import to_markdown
     from repro.studies.forecast import cases, forecasts
 
