@@ -23,7 +23,7 @@ from tests.cluster.rehearsals import CASES, play
 
 def table(rows: list[dict[str, Any]]) -> str:
     """As `docs/cluster.md` has it, in Markdown: what was said up to the advice, without the seconds of this machine."""
-    lines = ["| cluster | what happens | stands against it | found | said |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| cluster | what happens | obstacle | found | message |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
         said = re.sub(r"after \d+ s", "after N s", row["said"].partition(";")[0])
         cells = (row["cluster"], row["event"], row["truth"] or "none", row["verdict"] or "none", said)

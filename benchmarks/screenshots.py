@@ -19,13 +19,13 @@ from pathlib import Path
 from PIL import Image
 
 POINT = """
-const of = it => it.querySelector('svg').textContent
+const of = it => it.querySelector('svg[role]').textContent
 const figure = [...document.querySelectorAll('figure')].find(it => of(it).includes('matrix'))
 document.querySelector('main').replaceChildren(figure.previousElementSibling, figure)
-const data = JSON.parse(figure.querySelector('script').textContent), svg = figure.querySelector('svg')
+const data = JSON.parse(figure.querySelector('script').textContent), svg = figure.querySelector('svg[role]')
 const places = data.lists[data.panels[1].traces[1].at], it = 2 * 60
 const box = svg.getBoundingClientRect(), scale = box.width / data.width
-const at = {clientX: box.left + places[it] * scale, clientY: box.top + places[it + 1] * scale}
+const at = {clientX: box.left + places[it] * scale, clientY: box.top + (places[it + 1] - svg.viewBox.baseVal.y) * scale}
 svg.dispatchEvent(new PointerEvent('pointermove', at))
 """
 

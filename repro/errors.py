@@ -44,7 +44,7 @@ def leaving_out() -> Iterator[Callable[[], int]]:
 
 
 class PeerLost(Exception):
-    """Another process of the run has gone; the same command goes on from the last checkpoint."""
+    """Another process of the run has gone; the same command continues from the last checkpoint."""
 
 
 def unknown(kind: str, word: object, allowed: Iterable[object], *, extra: str = "") -> UserError:

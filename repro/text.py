@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories of control characters, lone surrogates, line and paragraph separators."""
@@ -138,6 +141,24 @@ def ranges(numbers: Iterable[int], to: str = " to ", comma: str = ", ", *, most:
             ends.append([number])
     texts = [to.join(map(str, pair)) for pair in ends]
     return comma.join(texts if most is None or len(texts) <= most else [*texts[: most - 1], "…", texts[-1]])
+
+
+def number(value: float | int, digits: int = 3, *, plain_below: float = 1e6) -> str:
+    """A number as a reader writes it: no exponent but a power of ten, and a true minus.
+
+    Example:
+        >>> number(0.5), number(-1234), number(7.32e6), number(float("inf"))
+        ('0.5', '−1,230', '7.32·10⁶', '∞')
+    """
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    size = float(f"{abs(value):.{digits}g}")
+    sign = "−" if value < 0 and size else ""
+    if size == 0 or 1e-3 <= size < plain_below:
+        return f"{sign}{size:,.{max(digits, 6)}g}"
+    mantissa, _, exponent = f"{size:.{digits - 1}e}".partition("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
+    return sign + (power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}")
 
 
 def shell(*words: object) -> str:

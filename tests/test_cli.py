@@ -179,7 +179,7 @@ def test_runs_are_listed_shown_compared_and_cleaned(runs: Path, capsys: pytest.C
     assert first.name in listed
     assert listed.count("finished") == 2
     assert run(["runs", "show", str(first)]) == 0
-    assert "life 1: " in capsys.readouterr().out
+    assert "start 1: " in capsys.readouterr().out
     keep(RunDirectory(first), kept := runs.parent / "kept" / first.name)  # without the host's name
     assert run(["runs", "show", str(kept)]) == 0
     assert ", torch " in capsys.readouterr().out
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_with_a_checkpoint_and_the_same_command_goes_on(
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert error.splitlines()[-1].endswith("checkpoint saved; the same command goes on from there")
+    assert error.splitlines()[-1].endswith("checkpoint saved; the same command continues")
     assert "Traceback" not in error
     (state,) = (json.loads(path.read_text()) for path in tmp_path.rglob("state.json"))
     assert state["status"] == "interrupted"

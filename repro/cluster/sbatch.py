@@ -110,7 +110,7 @@ def require_setup(text: str, source: str) -> None:
     if lines is None:
         raise UserError(f"{source} has control characters (or Windows line ends: dos2unix); allowed: lines of shell")
     if option := next((line for line in lines if line.startswith("#SBATCH")), None):
-        raise UserError(f"{source} has '{option}', which sbatch would pass over; give it as --sbatch=--OPTION")
+        raise UserError(f"{source} has '{option}', which sbatch would ignore; give it as --sbatch=--OPTION")
 
 
 def script(options: Sequence[tuple[str, str]], commands: Sequence[str], title: Sequence[str] = ()) -> str:

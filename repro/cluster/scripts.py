@@ -9,7 +9,7 @@ from typing import Any
 from repro.cluster.sbatch import Job, Resources
 from repro.config import Config
 
-_ONCE = "Told to stop, preempted or requeued, it saves and goes on bit for bit; what is finished is left alone."
+_ONCE = "If stopped, preempted or requeued, it saves and later continues, bit for bit. A finished run is skipped."
 
 RUN = Job(
     title=(

@@ -84,7 +84,7 @@ def _show(request: _Shown) -> int:
     if reason := state.get("reason"):
         print(f"reason: {reason}")
     if shorter := state.get("goes_on_from"):
-        print(f"goes on from the end of {shorter}")
+        print(f"continues from the end of {shorter}")
     if holder := run.holder:
         print(f"in use by process {holder.get('pid')} on {holder.get('host')}")
     for name, value in state.get("final", {}).items():
@@ -94,7 +94,7 @@ def _show(request: _Shown) -> int:
         where = f" on {life['host']}" if "host" in life else ""  # kept records do not tell it
         dirty = " with uncommitted changes" if life.get("dirty") else ""
         print(
-            f"life {number}: {life.get('started')}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
+            f"start {number}: {life.get('started')}{where}, {life.get('device')}, torch {versions.get('torch', '?')}, "
             f"commit {str(life.get('commit') or 'unknown')[:12]}{dirty}"
         )
         print(f"  {shell(*life.get('command', []))}")

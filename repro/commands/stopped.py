@@ -22,7 +22,7 @@ def tell(reason: Interrupted) -> int:
     if not is_first_rank():
         return 0  # the first one speaks for all; a failure would have the others killed before it has
     why = "the budget is used up: " if reason.signal == OUT_OF_TIME else ""
-    say(f"{why}{reason}; the same command goes on from there")
+    say(f"{why}{reason}; the same command continues")
     if reason.signal == OUT_OF_TIME:
         return 0  # that is what was asked for
     if "SLURM_JOB_ID" in os.environ:  # it sends SIGTERM to what it requeues: all is saved, and this ends anyway

@@ -27,7 +27,11 @@ def configuration_parser(prog: str = "repro fit", notes: Mapping[str, str] = Map
     `notes` are added to the help of some keys, such as the names that there are.
     """
     parser = ArgumentParser(prog=prog, formatter_class=argparse.RawDescriptionHelpFormatter, exit_on_error=False)
-    parser.add_argument("--config", metavar="FILE", help="YAML file; may be repeated. Later files win, and flags win")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file; may be repeated: later files win over earlier ones, flags over files",
+    )
     parser.add_class_arguments(Config, as_group=False)
     defaults = parser.get_defaults()
     for action in parser._actions:

@@ -48,7 +48,7 @@ def dial(runs: Runs) -> Figure:
         ),
         *(_singular(runs, key, **shared) for key in ("representations", "matrix")),
     ]
-    return _draw(panels, width=3.7)
+    return _draw(panels, width=3.3)
 
 
 def depth(runs: Runs) -> Figure:

@@ -20,7 +20,8 @@ from repro.figures.style import Look, title
 Answers = dict[str, Any]
 """``width``, ``height`` (points); ``reach`` (how near one has to point); ``networks`` (name, color); ``lists``;
 ``panels`` (title, traces). A trace has its network's number, when, and, as numbers of lists: ``at`` (x and y of each
-point in turn, in points from the upper left), and what is known of each point by its heading. No list is twice."""
+point in turn, in points from the upper left), and what is known of each point by its heading. No list is twice. Of a
+figure of panels also ``above`` (the legend's height, in points) and its ``key`` (name, sample), first the networks."""
 
 _REACH = 24
 
@@ -53,7 +54,8 @@ def asked(figure: Figure) -> Answers | None:
         (panel.title, [_series(panel, stack, trace) for trace in panel.traces])
         for panel, stack in zip(figure.panels, figure.stacks, strict=True)
     ]
-    return answers(figure, figure.networks, panels)
+    key = [{"name": entry.label, "sample": entry.sample} for entry in figure.key]
+    return {**answers(figure, figure.networks, panels), "above": round(72 * figure.above, 1), "key": key}
 
 
 def _series(panel: Panel, stack: Stack, trace: Trace) -> Series:

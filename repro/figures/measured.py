@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patheffects import Stroke
 
 from repro.figures.panels import Kind, Panel, Trace, coincides, draw_panels, finite_range, note_line
 from repro.figures.seeds import pooled
@@ -70,9 +69,7 @@ def _when(panels: Sequence[Panel]) -> list[Any]:
         return []
     notes = [note_line("thin: untrained", lw=0.9, alpha=0.7), note_line("thick: trained", lw=1.8)]
     if any(coincides(trace, panel).any() for trace, panel in faint):
-        core = note_line("light core: untrained as trained", lw=2.2)
-        core.set_path_effects([Stroke(), Stroke(linewidth=0.7, foreground=PAPER)])
-        notes.append(core)
+        notes.append(note_line("light core: untrained as trained", lw=2.2, core=PAPER))
     return notes
 
 

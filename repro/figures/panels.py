@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 
 from repro.figures.placing import TITLE, Stack, legend_above, place
 from repro.figures.style import BAND, INK, MUTED, PAPER, Look, styled, title
+from repro.figures.svg.key import Entry
 from repro.figures.ticks import label_decades, label_evenly, mark_minor_ticks, number, whole
 
 Kind = Literal["line", "faint", "points"]
@@ -79,11 +80,15 @@ class PanelFigure(Figure):
     stacks: Sequence[Stack] = ()
     networks: Mapping[str, Look] = {}
     """The labels of all traces; what is drawn of one has the label in its gid, between what it is and when."""
+    key: Sequence[Entry] = ()
+    """The legend's entries, first those of the networks."""
+    above: float = 0.0
+    """The legend's height in inches."""
 
 
 @styled()
 def draw_panels(
-    panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Line2D] = ()
+    panels: Sequence[Panel], look: Mapping[str, Look], *, size: tuple[float, float], notes: Sequence[Entry] = ()
 ) -> Figure:
     """Panels side by side, of a size in inches, under one legend: first the networks, then the notes."""
     figure = PanelFigure(figsize=size)
@@ -97,11 +102,14 @@ def draw_panels(
     if (several := max((trace.runs for trace in traces), default=1)) > 1:
         words = f"line, band: middle, range of {several} seeds"
         entries.append(note_line(words, lw=7, alpha=0.3, solid_capstyle="butt"))
-    columns = _columns([str(entry.get_label()) for entry in entries], size[0])
+    columns = _columns([entry.label for entry in entries], size[0])
     rows = math.ceil(len(entries) / columns)
-    figure.set_size_inches(size[0], size[1] + 0.27 * max(0, rows - 3))  # a long legend does not crush the panels
-    above = legend_above(figure, entries, columns, columnspacing=1.6, handlelength=2.6)
-    place(figure, stacks, above=above + TITLE)
+    tallest = max(sum(stack.heights) for stack in stacks)
+    more = 0.27 * max(0, rows - 3) + max(0.0, tallest - 1.2)  # long legends and strips do not crush the panels
+    figure.set_size_inches(size[0], size[1] + more)
+    lines = [entry.line for entry in entries]
+    figure.key, figure.above = entries, legend_above(figure, lines, columns, columnspacing=1.6, handlelength=2.6)
+    place(figure, stacks, above=figure.above + TITLE)
     return figure
 
 
@@ -118,17 +126,15 @@ def _has_marks(trace: Trace) -> bool:
     return trace.kind == "line" and (trace.marked or bool(np.isinf(trace.y).any()))
 
 
-def legend_line(look: Look, label: str, *, marked: bool) -> Line2D:
+def legend_line(look: Look, label: str, *, marked: bool) -> Entry:
     """A legend entry that shows colour, dashes and, where there are marks, the mark."""
-    line = Line2D([], [], color=look.color, marker=look.marker if marked else "", markersize=6, lw=2, label=label)
-    line.set_gid(f"legend-{label}-line")
-    line.set_linestyle(look.line)
-    return line
+    marker = look.marker if marked else ""
+    return Entry(label, {"color": look.color, "marker": marker, "markersize": 6, "lw": 2, "linestyle": look.line})
 
 
-def note_line(label: str, **properties: Any) -> Line2D:
+def note_line(label: str, *, core: str = "", **properties: Any) -> Entry:
     """A legend entry in ink: what a kind of line or mark means for every network."""
-    return Line2D([], [], **{"color": MUTED, "markersize": 6, **properties}, label=label)
+    return Entry(label, {"color": MUTED, "markersize": 6, **properties}, core)
 
 
 def _draw(figure: Figure, panel: Panel, look: Mapping[str, Look]) -> Stack:

@@ -86,9 +86,9 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
 
 
 def title(label: str) -> str:
-    """A label as a reader's eye wants it: ``plainnet110`` is PlainNet-110; anything else stays."""
-    match = re.fullmatch(rf"({'|'.join(_FAMILIES)})(\d+)", label)
-    return f"{_FAMILIES[match[1]]}-{match[2]}" if match else label
+    """A label as a reader's eye wants it: ``plainnet110-tanh`` is PlainNet-110 tanh; anything else stays."""
+    match = re.fullmatch(rf"({'|'.join(_FAMILIES)})(\d+)(?:-(.+))?", label, re.DOTALL)
+    return " ".join(filter(None, [f"{_FAMILIES[match[1]]}-{match[2]}", match[3]])) if match else label
 
 
 @contextmanager

@@ -10,9 +10,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from repro import text
 from repro.figures.style import MUTED
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def label_evenly(axis: Axis, most: int = 6, *, counts: bool = True) -> None:
@@ -55,13 +54,4 @@ def whole(value: float | int, _: float | int = 0) -> str:
 
 def number(value: float | int, _: float | int = 0) -> str:
     """A tick as all our axes have it: 0.01, 1, 100, 10⁴, 2·10⁵, −0.5."""
-    size = abs(value)
-    if size < 1e-12:
-        return "0"
-    sign = "−" if value < 0 else ""
-    if 1e-3 <= size < 1e4:
-        return f"{sign}{size:,.6g}"
-    exponent = math.floor(math.log10(size) + 1e-9)
-    mantissa = f"{size / 10**exponent:.3g}"
-    power = "10" + str(exponent).translate(_SUPERSCRIPT)
-    return sign + (power if mantissa == "1" else f"{mantissa}·{power}")
+    return "0" if abs(value) < 1e-12 else text.number(value, 6, plain_below=1e4)

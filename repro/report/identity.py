@@ -66,7 +66,7 @@ def of_figure(name: str, runs: Sequence[tuple[str, int | None, str]]) -> str:
 
     Of each run its label, number of classes and `Print.drawn` count, in order.
     """
-    return of(code("errors.py", "figures", "measurements", "records"), name, list(runs))
+    return of(code("errors.py", "text.py", "figures", "measurements", "records"), name, list(runs))
 
 
 @cache

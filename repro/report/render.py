@@ -91,5 +91,7 @@ class Studio:
         figure = figures.draw_one(name, records)
         if self.pictures:
             self.png[key] = figures.to_png(figure)
-        asked = figures.asked(figure)
-        return Drawn(svg=figures.to_svg(figure), asked=dump_json(asked) if asked else "")
+        asked = figures.asked(figure) or {}
+        entries: list[dict[str, str]] = asked.pop("key", [])
+        above: float = asked.pop("above", 0.0)
+        return Drawn(svg=figures.to_svg(figure), asked=dump_json(asked) if asked else "", key=entries, above=above)

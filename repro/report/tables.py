@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from repro import text
 from repro.figures.style import title
 from repro.measurements.kappa import BEYOND, SINGULAR
 from repro.measurements.quantities import in_words
 from repro.report.outcomes import ACCURACIES, RunResult, values_of
 from repro.report.sources import Section
-from repro.report.words import missing, reservations, verdict_lines
+from repro.report.words import missing, reservations, span, verdict_lines
 from repro.studies.plan import duration
 from repro.studies.spread import Summary, chance, summary, welch
 from repro.studies.verdict import Verdict
@@ -101,7 +102,7 @@ def accuracy_table(section: Section, results: Sequence[RunResult]) -> Table:
         row += [spread(values_of(of_label, "first_layer_growth"), factor)] if grown else []
         for key in infinite:
             counts = [values_of(of_label, f"{key}_{kind}") for kind in ("singular", "beyond_float32")]
-            row.append(" + ".join(spread(values, digits) for values in counts) if all(counts) else _NONE)
+            row.append(" + ".join(map(span, counts)) if all(counts) else _NONE)
         rows.append([*row, _statuses(of_label), spread(values_of(of_label, "seconds"), duration)])
     return Table(columns, rows)
 
@@ -143,7 +144,7 @@ def form_of(quantity: str) -> Callable[[float], str]:
 
 def digits(value: float) -> str:
     """A value to three digits."""
-    return f"{float(f'{value:.3g}'):,g}" if math.isfinite(value) else "∞" if value > 0 else "non-finite"
+    return "non-finite" if math.isnan(value) else text.number(value)
 
 
 def signed(value: float) -> str:
@@ -192,8 +193,8 @@ def to_html(table: Table, links: Sequence[str | None]) -> str:
     for row, link in zip(table.rows, links, strict=True):
         name = f'<a href="{escape(link)}">{escape(row[0])}</a>' if link else escape(row[0])
         cells = [
-            f"<td{'' if column.numeric else ' class=text'}>{escape(text)}</td>"
-            for column, text in zip(table.columns[1:], row[1:], strict=True)
+            f"<td{'' if column.numeric else ' class=text'}>{escape(cell)}</td>"
+            for column, cell in zip(table.columns[1:], row[1:], strict=True)
         ]
         body.append(f'<tr><th scope="row" class="text">{name}</th>{"".join(cells)}</tr>')
     return f'<div class="scroll"><table>\n<thead>{head}</thead>\n<tbody>\n{chr(10).join(body)}\n</tbody></table></div>'

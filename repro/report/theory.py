@@ -29,11 +29,10 @@ Record = Mapping[str, Any]
 """What is written down of a statement."""
 _NUMBERS, _FIGURE = "numbers/{}.json", "figures/{}-{}.svg"
 TITLE = "The theory of two papers on skip connections, checked by experiment"
-_INTRODUCTION = """Each statement, in the paper's words, was made an experiment and judged by its numbers. “Holds”: its
-    conclusion was found wherever the paper's conditions were met. “Holds under …”: it was missed somewhere under the
-    paper's conditions, and found where what is named, which the paper does not say, was met as well. “Not supported”:
-    it was missed where all of that was met. A case that drops a condition of the paper's, or looks for something else,
-    stands beside the statement and decides nothing."""
+_INTRODUCTION = """Each statement is quoted and tested by an experiment with several cases. “Holds”: every case that
+    meets the paper's conditions confirms it. “Holds under …”: some of these cases do not; those that also meet the
+    condition named here, which the paper does not state, do. “Not supported”: we found no such condition. Cases that
+    violate a condition of the paper, or look for something else, are shown but do not count."""
 
 
 def write(results: Mapping[str, Result], out: Path, *, seed: int, command: str, kept: Path | None = None) -> Path:
@@ -129,7 +128,7 @@ def _overview(records: Mapping[str, Record]) -> str:
     links: Sequence[str | None] = [f"#{name}" for name in records]
     commands = {record["command"]: record["seed"] for record in records.values()}
     made = "\n".join(
-        f'<p class="muted">Seed {escape(str(seed))}. Everything is computed anew by</p>\n<pre>{escape(command)}</pre>'
+        f'<p class="muted">Seed {escape(str(seed))}. To compute everything again:</p>\n<pre>{escape(command)}</pre>'
         for command, seed in commands.items()
     )
     return (
@@ -164,7 +163,7 @@ def _section(record: Record, drawn: Sequence[str]) -> str:
         label = f"{heading(name)}: {caption}"
         inline = svg.inline(drawing, key=f"{name}-{number}", label=label)
         parts.append(figure(inline, [caption] if number == len(drawn) else []))
-    parts.append(f'<p class="muted">Alone, with its numbers in a file: <code>repro theory {name}</code></p>')
+    parts.append(f'<p class="muted">To test it alone: <code>repro theory {name}</code></p>')
     return f'<section id="{name}">\n{chr(10).join(parts)}\n</section>'
 
 

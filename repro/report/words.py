@@ -24,7 +24,7 @@ from repro.measurements.kappa import (
 from repro.measurements.quantities import in_words
 from repro.report.sources import Section
 from repro.studies.verdict import Verdict
-from repro.text import ranges
+from repro.text import number, ranges
 
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 
@@ -33,6 +33,8 @@ _KINDS = {
     BEYOND: f"infinite ({OVER.replace(' (', ', ')}",
     NON_FINITE: "non-finite in its entries",
 }
+_MOST_NAMED = 6
+"""Networks in a sentence of a caption; more are counted."""
 
 
 def heading(figure: str) -> str:
@@ -91,9 +93,14 @@ def claim_in_words(claim: str) -> str:
     for word in text.split():
         label, _, quantity = word.rpartition(".")
         name = in_words(quantity) if label else None
-        words.append(f"{title(label)} {name}" if name else _SIGNS.get(word, word))
+        words.append(f"{title(label)} {name}" if name else _SIGNS.get(word) or _plain(word))
     source = [re.sub(r" \(([^()]{2,})\)$", r", \1", rest[0])] if rest else []  # 6.5 (c) stays
     return " ".join([" ".join(words), *(f"({'; one bound, as '.join([*source, *rest[1:]])})" for _ in source)])
+
+
+def _plain(word: str) -> str:
+    """A number of a claim as it is written elsewhere, a network by its title, and any other word as it is."""
+    return re.sub(r"^-(?=\d)", "−", f"{int(word):,}" if re.fullmatch(r"-?\d{5,}", word) else title(word))
 
 
 def verdict_lines(section: Section, judged: Sequence[Verdict], written: Callable[[str], str] = str) -> str:
@@ -111,7 +118,9 @@ def _growth(runs: Sequence[RunRecords]) -> str:
         growth = first_layer_growth(run.readings)
         if growth is not None and np.isfinite(growth):
             factors.setdefault(title(run.label), []).append(float(f"{growth:.2g}"))
-    parts = [f"{_span(values)} ({name})" for name, values in factors.items()]
+    parts = [f"{span(values)} ({name})" for name, values in factors.items()]
+    if len(parts) > _MOST_NAMED:
+        parts = [f"{span([value for values in factors.values() for value in values])}; the table has each network's"]
     return f"From the first to the last measurement it was multiplied by {', '.join(parts)}." if parts else ""
 
 
@@ -124,21 +133,27 @@ def _infinite(runs: Sequence[RunRecords], kappa: Kappa) -> str:
             by_label.setdefault(title(run.label), []).append(table)
     parts = []
     for kind, word in _KINDS.items():
+        some = sum(any((table["kind"] == kind).any() for table in tables) for tables in by_label.values())
+        if some > _MOST_NAMED:
+            parts.append(f"{word} in some layers of {some} of {len(by_label)} networks")
+            continue
         for name, tables in by_label.items():
             layers = [table.index[table["kind"] == kind].tolist() for table in tables]
             if any(layers):
                 where = ranges(layers[0], most=4) if len(tables) == 1 else f"{len(tables)} runs"
-                counts = _span([len(numbers) for numbers in layers])
+                counts = span([len(numbers) for numbers in layers])
                 parts.append(f"{word} in {counts} of {len(tables[0])} layers of {name} ({where})")
     sound = [name for name, tables in by_label.items() if all((table["kind"] == FINITE).all() for table in tables)]
     if sound:
-        parts.append(f"finite in every layer of {_listed(sound)}")
+        whose = f"{len(sound)} networks" if len(sound) > _MOST_NAMED else _listed(sound)
+        whose = "every network" if len(sound) == len(by_label) > 3 else whose
+        parts.append(f"finite in every layer of {whose}")
     return f"{kappa.found} κ is {_listed(parts)}." if parts else ""
 
 
-def _span(values: Sequence[float | int]) -> str:
+def span(values: Sequence[float | int]) -> str:
     """``15,000``, or ``15,000 to 16,000``."""
-    return " to ".join(f"{value:,g}" for value in dict.fromkeys((min(values), max(values))))
+    return " to ".join(number(value, 4) for value in dict.fromkeys((min(values), max(values))))
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -108,7 +108,7 @@ def newest_sound(run: RunDirectory, *, say: Callable[[str], None] = _say) -> Pat
         wrong = damage(path)
         if wrong is None:
             if passed:
-                say(f"going on from {path.name}")
+                say(f"continuing from {path.name}")
             return path
         passed = True
         say(f"checkpoint '{path}' is damaged ({wrong})")

@@ -193,9 +193,7 @@ class RunCheckpoints(Checkpoint):
         reason = "rank 0 could not write" if error is None else error.strerror
         saved = self.run.saved_checkpoints()
         earlier = f"{saved[-1].name} is there" if saved else "there is none yet"
-        return (
-            f"cannot save checkpoint '{path}': {reason}; {earlier}: make room, and the same command goes on from there"
-        )
+        return f"cannot save checkpoint '{path}': {reason}; {earlier}: make room, and the same command continues"
 
 
 def _link(path: Path, target: Path) -> None:

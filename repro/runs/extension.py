@@ -52,4 +52,4 @@ def go_on_from(shorter: RunDirectory, run: RunDirectory, config: Config) -> None
     adopt(shorter.saved_checkpoints()[-1], run.checkpoints, config)
     state = {key: value for key, value in shorter.state.items() if key in ("step", "epoch", "seconds")}
     run.update_state(**state, goes_on_from=shorter.name)
-    say(f"{run.name} goes on from the end of {shorter.name}: its steps are the same")
+    say(f"{run.name} continues from the end of {shorter.name}: its steps are the same")

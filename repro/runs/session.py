@@ -158,7 +158,7 @@ class RunSession(Callback):
         path = None if name is None else self.run.checkpoints / name
         if path is not None and not until(path.exists, f"'{path}', which rank 0 sees", seconds=_SHARED_SECONDS):
             raise UserError(
-                f"there is no '{path}' here, which rank 0 goes on from; name --runs on a disk that all share"
+                f"there is no '{path}' here, from which rank 0 continues; name --runs on a disk that all share"
             )
         self._go_on_from(path)
 

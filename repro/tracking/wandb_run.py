@@ -113,9 +113,7 @@ def replaying(description: Description, *, project: str, entity: str, of: Path) 
             if remote is not None:
                 with contextlib.suppress(Exception):
                     finish(remote, exit_code=1)
-            raise UserError(
-                f"W&B failed for '{of}': {first_line(error)}; the same command goes on where it stopped"
-            ) from error
+            raise UserError(f"W&B failed for '{of}': {first_line(error)}; the same command continues") from error
 
 
 class Sender:

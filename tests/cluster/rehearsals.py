@@ -109,7 +109,7 @@ CASES = [
         words="KillWait=1 is too short for a step of 6 s and a checkpoint: killed, and went back",
     ),
     Case(
-        title="SBATCH_SIGNAL in the environment (SIGURG, which a run does not hear)",
+        title="SBATCH_SIGNAL in the environment (SIGURG, which a run ignores)",
         environment={"SBATCH_SIGNAL": "URG@60"},
         truth={"limit": "signal"},
         words="SBATCH_SIGNAL=URG@60 in your environment replaces the script's",

@@ -137,7 +137,7 @@ def test_a_requeued_job_goes_on(cluster: Any, same: Callable[[str], RunDirectory
     cluster.wait_for_checkpoint("requeue")
     cluster.call("scontrol", "requeue", number)
     assert cluster.finish(number)["Restarts"] == "1"
-    assert "checkpoint saved; the same command goes on from there" in cluster.log(number)
+    assert "checkpoint saved; the same command continues" in cluster.log(number)
     assert restarts(same("requeue")) == ["0", "1"]
 
 
@@ -184,5 +184,5 @@ def test_a_job_is_requeued_before_its_time_limit(
     known = cluster.finish(limited, seconds=400)
     assert int(known["Restarts"]) >= 1
     # By the run itself, which SLURM may cut off before it can say so.
-    assert "checkpoint saved; the same command goes on from there" in cluster.log(limited)
+    assert "checkpoint saved; the same command continues" in cluster.log(limited)
     assert restarts(same("limit"))[:2] == ["0", "1"]

@@ -84,3 +84,22 @@ def test_curves_tell_batches_from_held_out_data(recorded) -> None:
 
 def test_other_figures_have_no_answers() -> None:
     assert asked(Figure()) is None
+
+
+def test_the_key_has_each_entry_of_the_legend_as_it_is_drawn(recorded) -> None:
+    figure = draw_one("weights", [recorded(weights={0: [2, 3], 9: [10, INF]}), recorded("resnet20", weights={0: [1]})])
+    found = answers(figure)
+    (legend,) = figure.legends
+    names = [entry["name"] for entry in found["key"]]
+    assert sorted(names) == sorted(text.get_text() for text in legend.get_texts())
+    assert names[:2] == [network["name"] for network in found["networks"]], "first the networks"
+    for entry, network in zip(found["key"], found["networks"], strict=False):
+        assert network["color"] in entry["sample"]
+    samples = {entry["name"]: entry["sample"] for entry in found["key"]}
+    assert "stroke-dasharray" in samples["ResNet-20"]
+    assert "stroke-dasharray" not in samples["PlainNet-110"]
+    (infinite,) = (sample for name, sample in samples.items() if name.startswith(("filled", "hollow")))
+    assert infinite.count("<path") == infinite.count("fill=") == 1, "a mark and no line"
+    figure.draw_without_rendering()
+    bottom = legend.get_window_extent().y0 * 72 / figure.dpi
+    assert figure.get_size_inches()[1] * 72 - found["above"] <= bottom + 1, "all of the legend is above"

@@ -64,3 +64,10 @@ def test_a_long_legend_makes_the_figure_higher_and_not_its_panels_flat(recorded)
     )
     heights = [figure.axes[0].get_position().height * figure.get_size_inches()[1] for figure in (few, many)]
     assert heights[1] > 0.85 * heights[0]
+
+
+def test_many_rows_of_infinite_values_make_the_figure_higher_and_not_its_panels_flat(recorded) -> None:
+    figure = draw_one("weights", [recorded(f"net-{number}", weights={0: [1, math.inf]}) for number in range(20)])
+    strip, main = sorted(axes.get_position().height * figure.get_size_inches()[1] for axes in figure.axes)[::-1]
+    assert strip > 3
+    assert main > 1.5

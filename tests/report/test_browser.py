@@ -50,10 +50,10 @@ seen.marked = column('network').ariaSort
 const growth = document.querySelector('th[data-column="7"]')
 click(growth); seen.growth = first(); seen.by = growth.textContent; seen.unmarked = column('network').ariaSort
 const figure = document.querySelector('figure'), size = it => it.getBoundingClientRect().width
-const before = size(figure.querySelector('svg'))
+const before = size(figure.querySelector('svg[role]'))
 figure.querySelector('.enlarge').click()
 const dialog = document.querySelector('dialog')
-seen.open = dialog.open; seen.larger = size(dialog.querySelector('svg')) > before
+seen.open = dialog.open; seen.larger = size(dialog.querySelector('svg[role]')) > before
 dialog.querySelector('.close').click()
 await new Promise(done => setTimeout(done, 100))
 seen.closed = !document.querySelector('dialog'); seen.back = figure.parentElement.localName
@@ -83,12 +83,12 @@ def test_tables_sort_figures_fill_the_window_and_links_open_their_run(run, manif
 
 ASKING = """
 const figure = document.querySelector('figure')
-const svg = figure.querySelector('svg'), told = figure.querySelector('.told'), scroll = figure.querySelector('.scroll')
+const [svg, told, scroll] = ['svg[role]', '.told', '.scroll'].map(it => figure.querySelector(it))
 const data = JSON.parse(figure.querySelector('script').textContent), box = svg.getBoundingClientRect()
-const scale = box.width / data.width
+const scale = box.width / data.width, above = svg.viewBox.baseVal.y
 const point = (trace, index) => {
   const at = data.lists[data.panels[0].traces[trace].at]
-  const given = {clientX: box.left + at[2 * index] * scale, clientY: box.top + at[2 * index + 1] * scale}
+  const given = {clientX: box.left + at[2 * index] * scale, clientY: box.top + (at[2 * index + 1] - above) * scale}
   svg.dispatchEvent(new PointerEvent('pointermove', given))
   return told.hidden ? '' : [...told.children].map(it => it.textContent)
 }
@@ -103,6 +103,8 @@ const drawn = number => [...svg.querySelectorAll(`[data-network="${number}"]`)].
 seen.kinds = drawn(1).length
 const boxes = figure.querySelectorAll('.networks input')
 seen.names = [...figure.querySelectorAll('.networks label')].map(it => it.textContent)
+seen.notes = [...figure.querySelectorAll('.networks > span')].map(it => it.textContent)
+seen.above = above
 boxes[1].click()
 seen.off = drawn(1); seen.on = [...new Set(drawn(0))]; seen.nothing = point(3, 0)
 boxes[1].click(); seen.again = [...new Set(drawn(1))]
@@ -152,7 +154,14 @@ def test_a_figure_tells_what_one_points_at_and_shows_the_networks_that_are_chose
     assert seen["up"].startswith(f"{evil} (untrained)weight layer 3")
     assert seen["gone"] is True
     assert seen["names"] == ["PlainNet-20", evil]
-    assert seen["kinds"] > 3, "line, faint line, marks of what is infinite, the legend's entry"
+    assert seen["notes"] == [
+        "thin: untrained",
+        "thick: trained",
+        "light core: untrained as trained",
+        "hollow: beyond float32 (κ > 8.4e6)",
+    ]
+    assert seen["above"] > 20, "the legend is left out of the drawing"
+    assert seen["kinds"] > 3, "line, faint line, marks of what is infinite, trained and untrained"
     assert set(seen["off"]) == {"none"}
     assert "none" not in seen["on"] + seen["again"]
     assert seen["nothing"] == "", "what is not shown is not told"

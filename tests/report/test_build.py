@@ -192,7 +192,7 @@ def test_a_diverged_run_with_a_loss_that_is_no_number(run, manifest, tmp_path: P
 @pytest.mark.usefixtures("quick")
 def test_one_run_and_a_run_that_recorded_nothing(run, tmp_path: Path) -> None:
     page = Page(build([run("a").path], tmp_path / "one").read_text())
-    assert page.tags.count("svg") == len(FIGURES)  # its own curves are the section's
+    assert page.tags.count("figure") == len(FIGURES)  # its own curves are the section's
     assert "1 run outside of the studies" in page.text
     empty = run("b", status=None)
     for name in ("metrics.jsonl", "readings.jsonl"):

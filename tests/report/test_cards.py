@@ -165,7 +165,7 @@ def test_a_study_has_a_folder_for_each_run_and_reports_read_it(
 @pytest.mark.slow
 def test_commands_take_a_card_for_its_run(card: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["runs", "show", str(card)]) == 0
-    assert "life 1: " in capsys.readouterr().out
+    assert "start 1: " in capsys.readouterr().out
     assert command(["test", str(card)]) == 0
     measure = ["measure", str(card), "--probe-size", "16", "--out", str(tmp_path / "measured"), "--measurements"]
     assert command([*measure, "weights", "gradients"]) == 0

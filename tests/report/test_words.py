@@ -54,6 +54,8 @@ def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, m
         ("resnet110.test_accuracy >= 90", "ResNet-110 test accuracy (%) ≥ 90"),
         ("vgg11-skip-0.5.seconds < vgg11.seconds", "vgg11-skip-0.5 seconds < vgg11 seconds"),
         ("11.5 <= 20", "11.5 ≤ 20"),
+        ("-300000 <= vgg11.seconds <= 1.5", "−300,000 ≤ vgg11 seconds ≤ 1.5"),
+        ("3 > 2; not run: seed 1 of resnet110-tanh", "3 > 2; not run: seed 1 of ResNet-110 tanh"),
         (
             "90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)",
             "90 ≤ ResNet-110 test accuracy (%) ≤ 95 (Table 2, 93.29)",
@@ -109,3 +111,13 @@ def test_a_claim_that_holds_in_some_seeds_is_mixed(run, manifest) -> None:
         "holds",
         "95, 85, 92 > 80; holds in 3 of 3 seeds; not run: seed 3 of resnet20",
     )
+
+
+def test_of_many_networks_a_caption_counts_and_names_none(run, manifest) -> None:
+    for depth in range(8):
+        run(f"r{depth}", network=f"resnet{depth}", channel=math.inf if depth < 7 else 3.0, growth=depth + 1.0)
+    folder = manifest(*((f"resnet{depth}", 0, f"r{depth}") for depth in range(8)))
+    found = captions(folder, "representations")[1]
+    assert "in the channel mode κ is infinite (perfectly singular, σmin/σmax ≤ 1e-12) in some layers of 7 of 8" in found
+    assert found.endswith("As a matrix κ is finite in every layer of every network.")
+    assert "multiplied by 1 to 8; the table has each network's." in captions(folder, "first-layer")[1]

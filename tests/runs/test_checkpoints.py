@@ -126,7 +126,7 @@ def test_a_damaged_newest_one_is_set_aside_and_the_one_before_taken(
     outcome = start(small(tmp_path))
     said = capsys.readouterr().err
     assert f"checkpoint '{newest}' is damaged" in said
-    assert "going on from step-00000008.ckpt" in said
+    assert "continuing from step-00000008.ckpt" in said
     assert f"{newest.name}.damaged" in names(copy)
     assert outcome.run.path == copy.path
     theirs = torch.load(finished.saved_checkpoints()[-1], weights_only=True)["state_dict"]

@@ -83,7 +83,7 @@ def test_ctrl_c_within_an_epoch_goes_on_bit_for_bit_with_workers(tree: Path, tmp
     running = process(*command, stop=27)
     _, error = running.communicate(timeout=300)
     assert running.returncode == 130, error
-    assert error.splitlines()[-1].endswith("checkpoint saved; the same command goes on from there")
+    assert error.splitlines()[-1].endswith("checkpoint saved; the same command continues")
     assert "Traceback" not in error
     stopped, whole = only(tmp_path / "stopped"), only(tmp_path / "whole")
     assert stopped.state["step"] == 28  # within an epoch of 8

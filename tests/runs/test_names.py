@@ -92,8 +92,8 @@ def test_without_milestones_a_longer_run_goes_on_from_a_shorter_one(
     middle = start(small(tmp_path / "a", trainer__max_epochs=2, **constant)).run
     long = start(small(tmp_path / "a", trainer__max_epochs=4, **constant)).run
     said = capsys.readouterr().err
-    assert f"{middle.name} goes on from the end of {short.name}" in said
-    assert f"{long.name} goes on from the end of {middle.name}" in said
+    assert f"{middle.name} continues from the end of {short.name}" in said
+    assert f"{long.name} continues from the end of {middle.name}" in said
     fresh = start(small(tmp_path / "b", trainer__max_epochs=4, **constant)).run
     assert long.name == fresh.name
     assert records(long) == records(fresh)

@@ -113,7 +113,7 @@ def test_a_full_disk_of_rank_0_ends_both_with_the_earlier_checkpoint(begin: Live
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     processes = begin(WHOM="0", BEFALLS=full)
     assert [ended(process) for process in processes] == [1, 1]
-    assert "make room, and the same command goes on from there" in said(tmp_path, 0)
+    assert "make room, and the same command continues" in said(tmp_path, 0)
     assert "rank 0 could not write" in said(tmp_path, 1)
     assert "Traceback" not in said(tmp_path, 0) + said(tmp_path, 1)
     run = the_run(tmp_path)

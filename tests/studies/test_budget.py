@@ -49,7 +49,7 @@ STUDY = {
     "presets": {"cpu": {"settings": {"trainer": {"max_epochs": 2}}, "reductions": ["everything"]}},
     "full_size": "oyedotun-table1",
 }
-END = "; the same command goes on from there"
+END = "; the same command continues"
 
 
 @pytest.fixture

@@ -391,7 +391,7 @@ def test_cells_that_run_at_once_stop_with_their_checkpoints(how: str, tmp_path: 
         os.close(end)
         os.close(terminal)
     assert process.returncode == 128 + (signal.SIGTERM if how == "terminated" else signal.SIGINT)
-    assert "repro: stopped, every cell that ran has its checkpoint; the same command goes on from there" in said
+    assert "repro: stopped, every cell that ran has its checkpoint; the same command continues" in said
     assert "Traceback" not in said
     states = [RunDirectory(path.parent).state for path in (tmp_path / "runs").rglob("state.json")]
     assert [state["status"] for state in states] == ["interrupted"] * 2

@@ -21,9 +21,9 @@ def main(request: _Sweep) -> int:
     """Write the sweep's files, and print what to type next."""
     name = request.study.folder(request.preset)
     file = sweep.write(request.cells, request.out or Path("sweeps") / name, name=name)
-    print(f"{file}: {len(request.cells)} runs, which land in {request.folder}")
+    print(f"{file}: {len(request.cells)} runs, written to {request.folder}")
     print(f"  {shell('wandb', 'sweep', '--project', 'repro', file)}")
-    print("  wandb agent ENTITY/repro/ID   (here, on as many machines as you like; ID is what the first command says)")
+    print("  wandb agent ENTITY/repro/ID   (in this folder, on any number of machines; the first command prints ID)")
     print(f"  {shell('repro', 'study', 'report', request.name, *request.size)}")
     return 0
 

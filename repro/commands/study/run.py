@@ -102,7 +102,7 @@ def _used_up(request: Run) -> int:
     done = f"{sum(state.run is not None and state.run.ended for state in states)} of {len(states)} runs are done"
     say(
         f"the budget of {request.budget.minutes:g} minutes is used up: {done} ({together(states)}); "
-        "the same command goes on from there"
+        "the same command continues"
     )
     return 1 if any(state.status == "failed" for state in states) else 0
 

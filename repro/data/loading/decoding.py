@@ -234,7 +234,7 @@ class DecodedBatches(Batches):
                 told = "too many files are open for so many --data.workers: take fewer, or raise the limit (ulimit -n)"
             if told is None:
                 raise
-            raise UserError(f"{told}; the same command goes on from the last checkpoint") from error
+            raise UserError(f"{told}; the same command continues from the last checkpoint") from error
 
     def close(self) -> None:
         """End the workers; another pass would start new ones."""

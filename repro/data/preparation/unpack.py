@@ -181,7 +181,7 @@ def _unpack(members: Iterator[_Member], source: Path, target: Path, needed: int)
         raise UserError(f"'{source}' is damaged ({error}); get it again") from error
     except OSError as error:
         full = "free some space: " if error.errno == errno.ENOSPC else ""
-        reason = f"{error.strerror or error}; {full}the same command goes on where it stopped"
+        reason = f"{error.strerror or error}; {full}the same command continues"
         raise UserError(f"cannot unpack '{source}' into '{target}': {reason}") from error
     except UserError:
         shutil.rmtree(staging)

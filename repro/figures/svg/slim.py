@@ -17,7 +17,7 @@ _HREF = f"{{{_LINKS}}}href"
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _SERIES = re.compile(
-    r"(?:finite|alone|infinite|singular|beyond|non-finite|band|core|legend)-(.*)-(?:line|faint|points)", re.DOTALL
+    r"(?:finite|alone|infinite|singular|beyond|non-finite|band|core)-(.*)-(?:line|faint|points)", re.DOTALL
 )
 """The identifier of what was drawn of one network: what it is, the network, and when."""
 _MEASURES = ("d", "x", "y", "width", "height", "transform")

@@ -40,14 +40,16 @@ const sortable = table => table.querySelectorAll('th[data-column]').forEach(head
 
 // A figure tells what stands where one points, and shows the networks that are chosen.
 const ask = figure => {
-  const svg = figure.querySelector('svg'), scroll = figure.querySelector('.scroll')
+  const svg = figure.querySelector('svg[role]'), scroll = figure.querySelector('.scroll')
   const source = figure.querySelector('script')
   const tools = make('div', {className: 'tools'})
   figure.prepend(tools)
+  const key = figure.querySelector('.networks')
+  if (key) tools.append(key)
   tools.append(make('button', {type: 'button', className: 'enlarge', onclick: () => enlarge(figure)}, 'Enlarge'))
   if (!source) return
   const {networks, panels, lists, reach} = JSON.parse(source.textContent)
-  const shown = networks.map(() => true)
+  const shown = networks.map(() => true), top = svg.viewBox.baseVal.y
   const lines = panels.flatMap(panel => panel.traces.map(trace => ({...trace, panel: panel.title})))
   const points = lines.flatMap((line, number) => {
     const at = lists[line.at]
@@ -74,14 +76,14 @@ const ask = figure => {
     told.replaceChildren(make('strong', {}, networks[line.network].name + when), where, ...facts.map(it => make('div', {}, it)))
     const box = svg.getBoundingClientRect(), outer = figure.getBoundingClientRect()
     const scale = box.width / svg.viewBox.baseVal.width
-    const x = box.left - outer.left + point.x * scale, y = box.top - outer.top + point.y * scale
+    const x = box.left - outer.left + point.x * scale, y = box.top - outer.top + (point.y - top) * scale
     const side = x + 16 + told.offsetWidth > outer.width ? x - 16 - told.offsetWidth : x + 16
     told.style.left = `${Math.max(0, Math.min(side, outer.width - told.offsetWidth))}px`
     told.style.top = `${y + 12}px`
   }
   const nearest = event => {
     const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width
-    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale
+    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale + top
     let best = null, least = reach ** 2
     for (const point of points) {
       const distance = (point.x - x) ** 2 + (point.y - y) ** 2
@@ -119,19 +121,17 @@ const ask = figure => {
     if (at && !shown[at.line.network]) tell(null)
   }
   if (networks.length > 1 && svg.querySelector('[data-network]')) {
-    const boxes = networks.map(({name, color}, number) => {
+    const entries = [...key.children].slice(0, networks.length)
+    const boxes = entries.map((entry, number) => {
       const box = make('input', {type: 'checkbox', checked: true, onchange: () => choose(number, box.checked)})
-      const swatch = make('span', {className: 'swatch'})
-      swatch.style.background = `var(--c${color.slice(1)})`
-      return [box, make('label', {}, box, swatch, name)]
+      entry.replaceWith(make('label', {}, box, ...entry.childNodes))
+      return box
     })
-    const every = on => boxes.forEach(([box], number) => { box.checked = on; choose(number, on) })
-    const group = make('div', {className: 'networks'}, ...boxes.map(([, label]) => label))
-    if (networks.length > 3) for (const [word, on] of [['all', true], ['none', false]])
-      group.append(make('button', {type: 'button', onclick: () => every(on)}, word))
-    group.setAttribute('role', 'group')
-    group.setAttribute('aria-label', 'Networks shown')
-    tools.prepend(group)
+    const every = on => boxes.forEach((box, number) => { box.checked = on; choose(number, on) })
+    if (networks.length > 3) for (const [word, on] of [['none', false], ['all', true]])
+      boxes.at(-1).parentElement.after(make('button', {type: 'button', onclick: () => every(on)}, word))
+    key.setAttribute('role', 'group')
+    key.setAttribute('aria-label', 'Networks shown')
   }
   const numbers = make('details', {className: 'numbers'}, make('summary', {}, 'The numbers of this figure'))
   numbers.addEventListener('toggle', () => numbers.open && numbers.children.length < 2 && numbers.append(tableOf(networks, panels, lists)))

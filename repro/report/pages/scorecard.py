@@ -24,6 +24,15 @@ COUNTED = {"holds": "hold", "mixed": "mixed", "fails": "fail", "not run": "not r
 """In a count."""
 _OPTIONS = {"mixed": "is mixed", "not run": "was not run", "left out": "is left out"}
 _MOST_BARS = 10
+_KEY = """<details class="key"><summary>How to read this page</summary><div>
+<p>A card is a table, a figure or a section of a paper. It names one number, ours beside the paper's or beside what a
+claim asks for. A claim is a statement of the paper about numbers. It <b>holds</b> if it does for every random seed, is
+<b>mixed</b> if it does for some, or if a difference is within the spread of the seeds, and <b>fails</b> if it does for
+none. <b>Left out</b>: this size does not have the networks that it compares.</p>
+<p>Sizes: <b>full</b> is as in the paper, <b>cpu</b> and <b>night</b> are for two processor cores, <b>smoke</b> only
+shows that everything works. <b>Reduced</b>: smaller than in the paper, in what the card's page names. Bars are our
+test accuracies, the lines across them the paper's; other drawings are the first figure of the card's page.</p>
+</div></details>"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +44,7 @@ class Card:
     says: str
     """What should come out, or what was asked."""
     main: list[str] = field(default_factory=list)
-    """What is compared, ours, and the paper's; empty where there is nothing to compare."""
+    """What is compared, ours, beside what, and that; empty where there is nothing to compare."""
     verdicts: list[str] = field(default_factory=list)
     """Of each claim."""
     paper: str = ""
@@ -107,20 +116,20 @@ def _main(section: Section, results: Sequence[RunResult], judged: Sequence[Verdi
                 paper = values[quantity]
                 deviation = "" if paper.deviation is None else f" ± {form(paper.deviation)}"
                 what = f"{title(label)}, {in_words(quantity)}"
-                return [what, spread(ours, form), form(paper.mean) + deviation]
+                return [what, spread(ours, form), "paper", form(paper.mean) + deviation]
     told = [(parse(verdict.claim), verdict) for verdict in judged if verdict.verdict not in ("not run", "left out")]
     for claim, _ in told:
         if len(claim.cells) == 1:
             cell = claim.cells[0]
             form = form_of(cell.quantity)
             what = f"{title(cell.label)}, {in_words(cell.quantity)}"
-            return [what, spread(values_of(results, cell.quantity, cell.label), form), _bounds(claim.bounds)]
+            return [what, spread(values_of(results, cell.quantity, cell.label), form), "claim", _bounds(claim.bounds)]
     for claim, _ in told:
         what = " and ".join(title(cell.label) for cell in claim.cells)
         quantity = in_words(claim.cells[-1].quantity) or ""
         both = [spread(values_of(results, cell.quantity, cell.label), digits) for cell in claim.cells]
-        order_of_paper = "the first larger" if ">" in claim.sign else "the first smaller"
-        return [f"{what}, {quantity}", " and ".join(both), order_of_paper]
+        relation = "first is larger" if ">" in claim.sign else "first is smaller"
+        return [f"{what}, {quantity}", " and ".join(both), "claim", relation]
     return []
 
 
@@ -156,6 +165,7 @@ def overview(heading: str, cards: Mapping[str, Card], links: Mapping[str, str], 
         f"<h1>{escape(heading)}</h1>",
         f"<p>{text}{' What became of their claims:' if counts else ''}</p>",
         total,
+        _KEY if counts else "",
         _filter(cards.values()),
         '<ul class="cards">',
         *(_card(card, links.get(key)) for key, card in cards.items()),
@@ -209,9 +219,9 @@ def _card(card: Card, link: str | None) -> str:
     name = f'<a href="{escape(link)}">{escape(card.title)}</a>' if link else escape(card.title)
     main = ""
     if card.main:
-        what, ours, paper = map(escape, card.main)
+        what, ours, beside, other = map(escape, card.main)
         main = f'<p class="main"><span>{what}</span> <span class="muted">ours</span> <b>{ours}</b>'
-        main += f' <span class="muted">paper</span> <b>{paper}</b></p>' if paper else "</p>"
+        main += f' <span class="muted">{beside}</span> <b>{other}</b></p>'
     kinds = " ".join(_css(kind) for kind in VERDICTS if card.counts[kind])
     size = f"{card.size} ({card.scale})" if card.scale else card.size
     facts = " · ".join(filter(None, [size, card.seeds, card.runs]))

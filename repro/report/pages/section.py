@@ -64,6 +64,8 @@ def study_section(
         )
     for name, drawn in figures.items():
         sentences = caption(section, name, records_of(results))
+        if section.reduced:
+            sentences[-1] = "Reduced: see Results."
         parts.append(f"<h2>{escape(heading(name))}</h2>")
         parts.append(figure(svg.place(drawn, label=" ".join(sentences[:2])), sentences))
     parts.append("<h2>Runs</h2>")
@@ -102,13 +104,13 @@ def _anchor(key: str, results: Sequence[RunResult], label: str, elsewhere: Mappi
 def _verdicts(section: Section, judged: Sequence[Verdict]) -> str:
     if not judged:
         return ""
-    scale = f" ({section.scale} run)" if section.scale else ""
     lines = [
         f"<li>{badge(verdict.verdict, verdict.verdict)}<span>{escape(claim_in_words(verdict.claim))}</span>"
-        f'<span class="muted">{escape(claim_in_words(verdict.detail))}{scale}</span></li>'
+        f'<span class="muted">{escape(claim_in_words(verdict.detail))}</span></li>'
         for verdict in judged
     ]
-    return f'<ul class="verdicts">\n{chr(10).join(lines)}\n</ul>'
+    scale = f'<p class="muted">Verdicts of {section.scale} runs:</p>\n' if section.scale else ""
+    return f'{scale}<ul class="verdicts">\n{chr(10).join(lines)}\n</ul>'
 
 
 def _results(section: Section, table: Table, anchors: Sequence[str | None]) -> str:

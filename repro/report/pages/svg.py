@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from html import escape
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from repro.figures.style import DARK
 
@@ -18,6 +18,10 @@ class Drawn(TypedDict):
     """What `repro.figures.to_svg` returned."""
     asked: str
     """What can be asked of it (`repro.figures.asked`), as JSON; may be empty."""
+    key: NotRequired[list[dict[str, str]]]
+    """The entries of its legend, which the page has as HTML; may be empty."""
+    above: NotRequired[float]
+    """The height of that legend in the SVG, in points."""
 
 
 _PLACE = re.compile(r'<svg data-figure="([^"]+)" aria-label="([^"]*)"></svg>')
@@ -35,9 +39,22 @@ def fill(part: str, drawn: Mapping[str, Drawn]) -> str:
     def put(match: re.Match[str]) -> str:
         figure = drawn[match[1]]
         box, content = _inside(figure["svg"], f"f{numbers[match[1]]}-")
-        return _element(box, match[2], content) + data(figure["asked"])
+        left, top, width, height = map(float, box.split())
+        above = figure.get("above", 0.0)
+        box = f"{left:g} {top + above:g} {width:g} {height - above:g}"
+        return _key(figure.get("key", [])) + _element(box, match[2], content) + data(figure["asked"])
 
     return _PLACE.sub(put, part)
+
+
+def _key(entries: list[dict[str, str]]) -> str:
+    """A legend that is as wide as the window. The page's script puts boxes before the networks, which come first."""
+    shown = [
+        f'<span><svg viewBox="0 0 36 14" aria-hidden="true">{_colored(entry["sample"])}</svg>'
+        f"{escape(entry['name'])}</span>"
+        for entry in entries
+    ]
+    return f'<div class="networks">{"".join(shown)}</div>' if shown else ""
 
 
 def data(written: str) -> str:
@@ -100,8 +117,11 @@ def _inside(svg: str, key: str) -> tuple[str, str]:
         count=1,
         flags=re.DOTALL,
     )
-    svg = re.sub(r"#[0-9a-f]{6}\b", lambda match: color(match[0]), svg)
-    return box, svg.strip()
+    return box, _colored(svg).strip()
+
+
+def _colored(svg: str) -> str:
+    return re.sub(r"#[0-9a-f]{6}\b", lambda match: color(match[0]), svg)
 
 
 def color(shade: str) -> str:
