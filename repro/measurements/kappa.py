@@ -32,8 +32,8 @@ class Kappa:
 
     A weight tensor (and its gradient, and its update) has one κ for each mode; the largest over the output and the
     input channels stands for the layer. Of a representation (and of a layer's output, and of an error gradient) it is
-    that of the channel mode, as in Oyedotun's Fig. 9, 11 and 13; the theorems speak of Definition 2's matrix. A
-    representation without a channel mode is a matrix, and its κ stands for both.
+    that of the channel mode, which resembles Oyedotun's Fig. 9 (they name HOSVD and no mode); the theorems speak of
+    Definition 2's matrix. A representation without a channel mode is a matrix, and its κ stands for both.
     """
 
     measurement: str

@@ -43,13 +43,13 @@ class SizedDescription(Description):
 
     preset: str = ""
     reductions: Sequence[str] = ()
-    """What is smaller than in the paper, in words; none means full size."""
+    """What is smaller than our full size, in words; none means full size."""
     command: str = ""
     """The command that makes its runs."""
 
     @property
     def reduced(self) -> bool:
-        """Whether anything is smaller than in the paper."""
+        """Whether anything is smaller than our full size."""
         return bool(self.reductions)
 
     @property

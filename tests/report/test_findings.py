@@ -71,7 +71,8 @@ def test_findings_counts_both_kinds_of_infinite_as_the_records_have_them(name: s
 
 _COLUMNS = {
     "test %": "test_accuracy",
-    "singular": "matrix_infinite",
+    "singular, channel mode": "representations_infinite",
+    "singular, as matrices": "matrix_infinite",
     "median κ as matrices": "matrix_median",
     "median κ of the operators": "operators_median",
     "first layer grows": "first_layer_growth",

@@ -47,6 +47,7 @@ def theorem_c_3(seed: int) -> Result:
     parabola = float(np.abs(square.loss / square.loss[0] - (1 - square.at) ** 2).max())
     infimum = [cross_entropy_of_margin(t) for t in (10.0, 1000.0)]
     around = hinge_around_a_top(points["as drawn"].labels, seed)
+    second = float(np.diff(square.loss, 2).min() / np.diff(square.at)[0] ** 2)
     cases = [
         *(
             Case(
@@ -56,6 +57,11 @@ def theorem_c_3(seed: int) -> Result:
                 found=f"from {path.loss[0]:.3g} without rising to {path.loss[-1]:.0e}",
             )
             for name, path in paths.items()
+        ),
+        Case(
+            setting="no local maximum: square loss",
+            holds=second > 0,
+            found=f"on that way to G = Y its second derivative is {second:.4g} or more: upwards in one direction",
         ),
         Case(
             setting="cross-entropy of large margins",

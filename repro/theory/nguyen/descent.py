@@ -159,7 +159,8 @@ def theorem_3_4_2(seed: int) -> Result:
         cases=cases,
         remark="The slope along the ray is −(1/N) Σ (1 − p_y) whatever the point, so that one formula serves every "
         f"start. On the way from U = 0 to full rank the loss varies by {np.ptp(level.loss) / level.loss[0]:.0e} of "
-        "itself.",
+        "itself. Where Ψ lacks rank the proof has paths below every level above the start; that one need not rise at "
+        "all is shown here from U = 0 alone.",
         numbers={
             "ends": {
                 n: {"start": float(p.loss[0]), "end": float(p.loss[-1]), "rise": p.rise} for n, p in paths.items()

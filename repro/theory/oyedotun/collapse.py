@@ -159,7 +159,8 @@ def _cases(curves: _Curves) -> list[Case]:
     growth = {name: f"{10 ** (value / len(curves.joint[name])):.2f}" for name, value in joint.items()}
     ends = {name: f"10^{value:.1f}" for name, value in joint.items()}
     determinant = Fraction(1, 3) ** _BLOCKS  # exact: as small as one likes, never 0
-    block = log10_condition(resnet(constant(2.0, -1.0)))
+    block, near = log10_condition(resnet(constant(2.0, -1.0))), constant(1.0, -0.9)
+    plain, skip = (10 ** (float(log10_condition(each)[-1]) / len(near)) for each in (near, resnet(near)))
     median = {name: float(np.median(values)) for name, values in curves.trained_kappa.items()}
     singular = {name: str(int(np.isinf(values).sum())) for name, values in curves.trained_kappa.items()}
     slopes = curves.slopes
@@ -187,6 +188,12 @@ def _cases(curves: _Curves) -> list[Case]:
             drops=[_NEEDS["block"]],
             holds=bool(np.isfinite(block[-1])),
             found="the first block maps v₂ to 0: singular by any rule",
+        ),
+        Case(
+            setting="λ = (1, −0.9) in every layer: κ grows faster in PlainNet",
+            drops=[_NEEDS["block"]],
+            holds=plain > skip,
+            found=f"per layer by a factor of {plain:.2f} (PlainNet), {skip:.0f} (ResNet): here the skip hastens it",
         ),
         Case(
             setting=f"random linear layers of {_SIZE} units: κ grows faster in PlainNet",

@@ -135,7 +135,8 @@ def proposition_3(seed: int) -> Result:
         computed="Least-norm least-squares solutions of WX = Y before and after a change of X.",
         cases=cases,
         remark="Y = WX and Eq. 48 have no solution in general for N > n: W is then the least-squares solution, whose "
-        "change has a term of size κ² times the residual.",
+        "change has a term of size κ² times the residual. A4 writes W⁻¹, which no least-norm solution has for N < n; "
+        "the proposition itself allows any N.",
         numbers=numbers,
         figures=[[_panel(8, generator)]],
         caption="Over the dotted line the bound is exceeded.",

@@ -68,7 +68,13 @@ def lemma_2(seed: int) -> Result:
             deficient.append(not full_rank(x @ v))
     x, v = np.array([[1.0, 2.0, 3.0]]), np.outer([1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
     product = x @ v
+    square = [full_rank(generator.normal(size=(n, n)) @ of_rank(n, n, n - 1, generator)) for n in range(2, 9)]
     cases = [
+        Case(
+            setting="square matrices, for which all readings of “singular” agree",
+            holds=not any(square),
+            found=f"XV is singular in {square.count(False)} of {len(square)} products, sides 2 to 8",
+        ),
         Case(
             setting="singular: some u ≠ 0 has Vu = 0 (what the proof uses)",
             holds=all(kernels),
@@ -102,7 +108,13 @@ def lemma_3(seed: int) -> Result:
         if not has_kernel(x) and not has_kernel(v):
             injective.append(not has_kernel(x, v))
     x, v = cancelling(1, 2, 1)
+    square = [full_rank(np.matmul(*generator.normal(size=(2, n, n)))) for n in range(2, 9)]
     cases = [
+        Case(
+            setting="square matrices, for which all readings of “singular” agree",
+            holds=all(square),
+            found=f"XV is non-singular in {sum(square)} of {len(square)} products, sides 2 to 8",
+        ),
         Case(
             setting="non-singular: independent columns",
             holds=all(injective),

@@ -16,7 +16,9 @@ from repro.theory.real_networks import seeded
 from repro.theory.result import Case, Result
 from repro.theory.statement import STATEMENTS
 
-_SIZE, _LAYERS, _STEPS = 16, 100, 300
+_SIZE, _LAYERS = 16, 100
+_DEEP, _STEPS = 100, 200
+"""Of the DiracNet: layers, steps of its fit."""
 
 
 def bound_on_product(largest_ratio: float, layers: int) -> float:
@@ -125,10 +127,10 @@ class _Fit:
     kappas: Sequence[float]
     outputs: Sequence[float]
     """‖h − x‖ / ‖x‖ at every step."""
-    loss: float
+    losses: Sequence[float]
 
 
-def fit(seed: int, *, held: bool, layers: int = 20, rate: float = 2e-3) -> _Fit:
+def fit(seed: int, *, held: bool, layers: int = _DEEP, steps: int = _STEPS, rate: float = 2e-3) -> _Fit:
     """Gradient descent on a linear DiracNet towards a random linear map, with a free or held at 1."""
     with seeded(seed):
         network = LinearDirac(layers, _SIZE, held=held)
@@ -138,8 +140,8 @@ def fit(seed: int, *, held: bool, layers: int = 20, rate: float = 2e-3) -> _Fit:
     for w in network.w.detach():
         residual_form = w @ residual_form + residual_form
     optimizer = torch.optim.SGD([parameter for parameter in network.parameters() if parameter.requires_grad], lr=rate)
-    start, away, kappas, outputs = 0.0, [], [], []
-    for step in range(_STEPS + 1):
+    start, away, kappas, outputs, losses = 0.0, [], [], [], []
+    for step in range(steps + 1):
         optimizer.zero_grad()
         output = network(x)
         loss = (output - y).square().mean()
@@ -149,14 +151,14 @@ def fit(seed: int, *, held: bool, layers: int = 20, rate: float = 2e-3) -> _Fit:
         away.append(network.away())
         kappas.append(network.condition())
         outputs.append(float((output - x).norm() / x.norm()))
+        losses.append(loss.item())
         loss.backward()
         optimizer.step()
-    return _Fit(start, away, kappas, outputs, loss.item())
+    return _Fit(start, away, kappas, outputs, losses)
 
 
 def section_6_5_c(seed: int) -> Result:
-    """A linear DiracNet of 20 layers fitted to a random map, with a free and held at 1, which is ResNet's sum."""
-    needs = STATEMENTS["oyedotun-section-6.5c"].conditions
+    """A linear DiracNet of 100 layers fitted to a random map, with a free and held at 1, which is ResNet's sum."""
     fits = {"a free": fit(seed, held=False), "a held at 1": fit(seed, held=True)}
     free, held = fits.values()
     cases = [
@@ -167,29 +169,35 @@ def section_6_5_c(seed: int) -> Result:
         ),
         Case(
             setting=f"after {_STEPS} steps of gradient descent with a free: diag(a) is not I",
-            holds=free.away[-1] > 1e-3,
-            found=f"‖a − 1‖ / ‖1‖ = {free.away[-1]:.3f}, and grows with the steps",
+            holds=free.away[-1] > max(1e-3, free.away[_STEPS // 2]),
+            found=f"‖a − 1‖ / ‖1‖ = {free.away[-1]:.4f}, and it was {free.away[_STEPS // 2]:.4f} half way",
         ),
         Case(
-            setting="“far from x”, and “optimization becomes difficult”: farther, and a worse fit, than with a held at "
-            "1",
-            drops=[needs["difficult"]],
-            holds=free.loss > held.loss and free.outputs[-1] > held.outputs[-1],
-            found=f"loss {free.loss:.4f} (free), {held.loss:.4f} (held); ‖h − x‖ / ‖x‖ {free.outputs[-1]:.3f} and "
-            f"{held.outputs[-1]:.3f}; κ of the map {free.kappas[-1]:.3g} and {held.kappas[-1]:.3g}",
+            setting="“optimization becomes difficult”: the fit ends worse than with a held at 1",
+            holds=free.losses[-1] > held.losses[-1],
+            found=f"loss {free.losses[10]:.3f} (free) and {held.losses[10]:.3f} (held) after 10 steps, "
+            f"{free.losses[-1]:.3f} and {held.losses[-1]:.3f} in the end",
+        ),
+        Case(
+            setting="“far from x”",
+            instead="a comparison with a held at 1: both go to the map that they fit, however far that is",
+            holds=free.outputs[-1] > held.outputs[-1],
+            found=f"‖h − x‖ / ‖x‖ is {free.outputs[-1]:.3f} (free) and {held.outputs[-1]:.3f} (held); κ of the map "
+            f"{free.kappas[-1]:.3g} and {held.kappas[-1]:.3g}",
         ),
     ]
     steps = np.arange(_STEPS + 1, dtype=float)
     away = [Trace(label=name, x=steps, y=np.array(fit.away)) for name, fit in fits.items()]
     kappas = [Trace(label=name, x=steps, y=np.array(fit.kappas)) for name, fit in fits.items()]
     return Result(
-        computed="Gradient descent on a linear DiracNet of 20 layers towards a random linear map. W is drawn small, of "
-        "variance 0.01/n (the paper: “e.g. as in [32]”, which is 2/n).",
+        computed=f"Gradient descent on a linear DiracNet of {_DEEP} layers towards a random linear map. W is drawn "
+        "small, of variance 0.01/n (the paper: “e.g. as in [32]”, which is 2/n).",
         cases=cases,
-        remark="The study oyedotun-diracnet trains networks of 110 layers: with a free, with a held at 1, and as the "
-        "DiracNets that were published.",
+        remark="A free diagonal is faster at first and worse in the end. The study oyedotun-diracnet trains networks "
+        "of 110 layers (a free, a held at 1, and as the DiracNets that were published), and oyedotun-distance looks at "
+        "how far they are from the input.",
         numbers={
-            "loss": {name: fit.loss for name, fit in fits.items()},
+            "loss": {name: fit.losses[-1] for name, fit in fits.items()},
             "distance": {name: fit.away[-1] for name, fit in fits.items()},
         },
         figures=[

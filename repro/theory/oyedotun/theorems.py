@@ -199,8 +199,8 @@ def theorem_2(seed: int) -> Result:
         computed=f"The exact product of {DEPTH} blocks I + W in the common basis, in closed form and by multiplying "
         "matrices, beside the approximation of Eq. 16.",
         cases=cases,
-        remark="Every coefficient is Eq. 16's only where L·|λᵢ| ≪ 1. Skip connections slow the collapse, from "
-        "(λ₂/λ₁)^L to ((1 + λ₂)/(1 + λ₁))^L; they do not prevent it.",
+        remark="Every coefficient is Eq. 16's only where L·|λᵢ| ≪ 1. With positive eigenvalues skip connections slow "
+        "the collapse, from (λ₂/λ₁)^L to ((1 + λ₂)/(1 + λ₁))^L; they do not prevent it.",
         numbers={"log10_kappa": {**kappas, "plainnet": float(log10_condition(large)[-1])}},
         figures=[
             [
@@ -233,6 +233,7 @@ def theorem_3(seed: int) -> Result:
             generator,
         ),
         _case("two paths of λ = (−0.25, 0.2): p = (−0.5, 0.4)", negative, generator, needs["shifted"]),
+        _case("the input has no part along v₁", halves, generator, needs["alpha"], first=0.0),
         _case(
             "two paths, λ₁ = (1, −1) and λ₂ = (0.9, 0.9): |λ₁| > |λ₂| in each, p = (0, 1.8)",
             opposed,

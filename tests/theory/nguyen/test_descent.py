@@ -82,6 +82,13 @@ def test_the_printed_hessian_lacks_the_mean() -> None:
     torch.testing.assert_close(printed / len(at.labels), exact)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_curvature_through_psi_is_the_closed_form(seed: int) -> None:
+    at = point(seed)
+    closed = losses.curvature_along_targets(at.scores, at.labels).item()
+    assert critical_points.curvature(at) == pytest.approx(closed, rel=1e-6)
+
+
 def test_from_equal_features_a_path_leads_down_that_never_rises() -> None:
     level, down, before, after = descent.from_equal_features(3)
     assert (before, after) == (1, 50)

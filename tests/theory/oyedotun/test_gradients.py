@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from repro.theory.nguyen import losses
-from repro.theory.oyedotun import backpropagation, equations
+from repro.theory.oyedotun import backpropagation, equations, remedies
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -28,6 +28,13 @@ def test_a_singular_h_makes_the_weights_gradient_singular_and_not_the_error() ->
     h, errors, gradients = backpropagation.collapsed(torch.Generator().manual_seed(1))
     assert max(h) == max(gradients) == 3
     assert min(errors) == 32, "more classes than units"
+
+
+def test_a_free_diagonal_is_faster_at_first_and_worse_in_the_end() -> None:
+    free, held = (remedies.fit(1, held=held, layers=20, steps=600).losses for held in (False, True))
+    assert free[0] == held[0]
+    assert free[10] < held[10]
+    assert free[-1] > held[-1]
 
 
 def test_equation_26_holds_as_far_as_the_update_is_larger_than_the_weights() -> None:

@@ -71,3 +71,10 @@ def test_multiplied_matrices_have_the_closed_forms_coefficients(seed: int, paths
 def test_a_negative_dominant_eigenvalue_is_not_dominant_in_a_resnet() -> None:
     exact, _ = theorems.equation_16(diagonalizable.constant(-0.5, 0.4), np.ones(2))
     assert exact == pytest.approx([0, 1])
+
+
+def test_a_skip_hastens_the_collapse_where_an_eigenvalue_is_near_minus_one() -> None:
+    near = diagonalizable.constant(1.0, -0.9)
+    plain, skip = (diagonalizable.log10_condition(each)[-1] for each in (near, diagonalizable.resnet(near)))
+    assert plain == pytest.approx(100 * np.log10(1 / 0.9))
+    assert skip == pytest.approx(100 * np.log10(2 / 0.1))
