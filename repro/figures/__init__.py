@@ -35,6 +35,7 @@ __all__ = [
 Runs = Sequence[RunRecords]
 DRAWINGS = {
     "dial": against.DIAL,
+    "slope": against.SLOPE,
     "trainable-depth": against.DEPTH,
     "learning-rates": against.RATES,
     "training-curves": training.CURVES,

@@ -51,6 +51,13 @@ def dial(runs: Runs) -> Figure:
     return _draw(panels, width=3.3)
 
 
+def slope(runs: Runs) -> Figure:
+    """Accuracy and the share of singular representations against the activation's slope."""
+    shared: dict[str, Any] = {"x": "slope below 0 (0: ReLU, 1: linear)", "whole": False}
+    singular = [_singular(runs, key, **shared) for key in ("representations", "matrix")]
+    return _draw([_accuracy(runs, **shared), *singular], width=4.2)
+
+
 def depth(runs: Runs) -> Figure:
     """Accuracy and the share of singular representations against depth."""
     shared: dict[str, Any] = {"x": "weight layers", "x_scale": "log"}
@@ -134,6 +141,15 @@ DIAL = Drawing(
     layers whose representation has infinite κ (thick: both kinds of infinite). Runs with a learned α are left out.""",
     suffices=turns,
     draw=dial,
+    when_named=True,
+)
+SLOPE = Drawing(
+    heading="The activation's slope",
+    caption="""Against the slope of the activation for negative numbers (0 is ReLU, 1 is linear): accuracy on the
+    held-out images (dotted: 50 %), and the share of layers whose representation has infinite κ (thick: both kinds of
+    infinite).""",
+    suffices=turns,
+    draw=slope,
     when_named=True,
 )
 DEPTH = Drawing(

@@ -30,6 +30,7 @@ class NamedClassifier(Classifier):
         image_size: Height and width of the images.
         activation: Activation function.
         gamma: Softplus is (1/gamma) log(1 + exp(gamma t)).
+        slope: What leaky_relu multiplies negative numbers by.
         initialization: Gaussian of variance 2 / fan-in (he); the same, truncated, without or with a corrected variance;
             Glorot's; orthogonal unfolded kernel, or orthogonal centre (`repro.networks.initialization`).
         loss: The loss, without penalties.
@@ -67,6 +68,7 @@ class NamedClassifier(Classifier):
         image_size: int = 32,
         activation: Activation = "relu",
         gamma: float = 20.0,
+        slope: float = 0.01,
         initialization: Initialization = "he",
         loss: Literal["cross_entropy", "square", "hinge"] = "cross_entropy",
         optimizer: Literal["sgd", "adamw", "muon"] = "sgd",
@@ -87,7 +89,12 @@ class NamedClassifier(Classifier):
         skip_scale: Dial = 1.0,
     ) -> None:
         facts: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
-        drawn: dict[str, Any] = {"activation": activation, "gamma": gamma, "initialization": initialization}
+        drawn: dict[str, Any] = {
+            "activation": activation,
+            "gamma": gamma,
+            "slope": slope,
+            "initialization": initialization,
+        }
         network = create_network(name, **facts, **drawn, **(options or {}))
         if neurons is not None:
             image = torch.zeros(1, in_channels, image_size, image_size)

@@ -11,23 +11,24 @@ if TYPE_CHECKING:
 
     from repro.networks.options import Options
 
-Activation = Literal["relu", "sigmoid", "softplus", "tanh", "identity"]
+Activation = Literal["relu", "leaky_relu", "sigmoid", "softplus", "tanh", "identity"]
 
 ACTIVATIONS: dict[Activation, str] = {
     "relu": "torch.nn:ReLU",
+    "leaky_relu": "torch.nn:LeakyReLU",
     "sigmoid": "torch.nn:Sigmoid",
     "softplus": "torch.nn:Softplus",
     "tanh": "torch.nn:Tanh",
     "identity": "torch.nn:Identity",
 }
-"""Name to the import path of the module's class. Only softplus takes an argument, gamma."""
+"""Name to the import path of the module's class."""
 
 
 def create_activation(options: Options) -> nn.Module:
-    """A new module of the options' activation; softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4).
+    """A new module of the options' activation: softplus with their gamma, leaky_relu with their slope.
 
     It never works in place: hooks keep tensors that layers read and wrote, and those must stay as they were.
     """
-    factory = load(ACTIVATIONS[options.activation])
-    module: nn.Module = factory(beta=options.gamma) if options.activation == "softplus" else factory()
+    arguments = {"softplus": {"beta": options.gamma}, "leaky_relu": {"negative_slope": options.slope}}
+    module: nn.Module = load(ACTIVATIONS[options.activation])(**arguments.get(options.activation, {}))
     return module

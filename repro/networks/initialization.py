@@ -8,24 +8,32 @@ from functools import partial
 
 from torch import nn
 
+from repro.networks.options import Options
+
 TRUNCATED_DEVIATION = 0.8796256610342398
 """Standard deviation of a standard normal variable truncated to ±2."""
-
-_GAINS = {"relu": math.sqrt(2), "softplus": math.sqrt(2)}
-"""σ_w at which signals of an orthogonal network neither grow nor vanish, by activation; 1 for the others: exact for
-identity, the limit of small signals for tanh (Xiao et al. 2018: critical for σ_b to 0)."""
 
 Layer = nn.Conv2d | nn.Linear
 
 
-def initialise(network: nn.Module, name: str, *, activation: str = "identity") -> None:
+def gain(options: Options) -> float:
+    """σ_w at which signals of an orthogonal network neither grow nor vanish, by the activation behind its layers.
+
+    √(2 / (1 + slope²)) by the activation's slope below 0, so √2 for ReLU and softplus; 1 for the others: exact for
+    identity, the limit of small signals for tanh (Xiao et al. 2018: critical for σ_b to 0).
+    """
+    slope = {"relu": 0.0, "softplus": 0.0, "leaky_relu": options.slope}.get(options.activation, 1.0)
+    return math.sqrt(2 / (1 + slope**2))
+
+
+def initialise(network: nn.Module, name: str, *, gain: float = 1.0) -> None:
     """Draw the weights of convolutions and linear layers, zero their biases; normalisation keeps torch's start.
 
-    The activation is what follows the layers, for the gain of the orthogonal ones.
+    The gain is that of orthogonal layers.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            INITIALIZATIONS[name](module, _GAINS.get(activation, 1.0))
+            INITIALIZATIONS[name](module, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -40,6 +40,8 @@ class NetworkOptions:
     """Activation function; identity gives the linear networks of Oyedotun 6.4."""
     gamma: float = 20.0
     """Softplus is (1/gamma) log(1 + exp(gamma t)) (Nguyen, section 4)."""
+    slope: float = 0.01
+    """What leaky_relu multiplies negative numbers by: near 0 it is ReLU, at 1 the identity."""
     normalization: Normalization = "batch"
     """Normalisation after each convolution: over the batch; none (convolutions then have a bias); or over each image
     alone, by groups of channels (group, Wu and He 2018) or over all channels (layer)."""

@@ -17,7 +17,7 @@ from repro.networks.families import sequential_spec as plans
 from repro.networks.family import Depths, Family
 from repro.networks.options import Options
 
-_STACK = frozenset({"activation", "gamma", "initialization"})
+_STACK = frozenset({"activation", "gamma", "slope", "initialization"})
 DENSENET_DEPTHS = Depths((121,), "121")
 _COMMON = _STACK | {"form", "width", "normalization", "normalization_groups", "preactivation"}
 _SKIPS = frozenset({"block", "shortcut", "skip_strength", "residual"})

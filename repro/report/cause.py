@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "Cause or correlation"
-_TURNED = ("dial", "trainable-depth", "learning-rates")
+_TURNED = ("dial", "slope", "trainable-depth", "learning-rates")
 _FORECAST = f"""Do a run's first readings tell whether it will train? Every kept run that was measured before training
     counts once. A run trains if its final training accuracy is at least {TRAINS} times chance. ρ is Spearman's rank
     correlation of the reading with the final training accuracy above chance; it is −1 if smaller readings

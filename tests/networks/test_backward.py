@@ -19,14 +19,28 @@ from repro.networks import create_network
 FINDINGS = Path(__file__).parents[2] / "FINDINGS.md"
 BATCH = {"normalization": "batch"}
 NONE = {"normalization": "none"}
-RELU = math.sqrt(math.pi / (math.pi - 1))
-"""Batch normalisation divides by the deviation of a rectified normal number, whose variance is (π − 1) / 2π; ReLU lets
-half of the gradient's energy through (Yang et al. 2019)."""
+
+
+def predicted(slope: float) -> float:
+    """Batch normalisation divides by the deviation of what the activation makes of a normal number; of the gradient's
+    energy the activation lets (1 + slope²) / 2 through (Yang et al. 2019, for ReLU: √(π / (π − 1)))."""
+    energy = (1 + slope**2) / 2
+    return math.sqrt(energy / (energy - (1 - slope) ** 2 / (2 * math.pi)))
+
+
+def around(slope: float) -> tuple[float, float]:
+    return predicted(slope) - 0.02, predicted(slope) + 0.02
+
+
+def leaky(slope: float) -> tuple[str, dict[str, Any], tuple[float, float]]:
+    return "plainnet110", {**BATCH, "activation": "leaky_relu", "slope": slope}, around(slope)
+
 
 ROWS: dict[str, tuple[str, dict[str, Any], tuple[float, float]]] = {
-    "PlainNet, ReLU, batch normalisation": ("plainnet110", BATCH, (RELU - 0.02, RELU + 0.02)),
+    "PlainNet, ReLU, batch normalisation": ("plainnet110", BATCH, around(0)),
     "PlainNet, tanh, batch normalisation": ("plainnet110", {**BATCH, "activation": "tanh"}, (1.05, 1.15)),
-    "PlainNet, linear, batch normalisation": ("plainnet110", {**BATCH, "activation": "identity"}, (0.97, 1.03)),
+    "PlainNet, linear, batch normalisation": ("plainnet110", {**BATCH, "activation": "identity"}, around(1)),
+    **{f"PlainNet, slope {slope}, batch normalisation": leaky(slope) for slope in (0.1, 0.25, 0.5, 0.75)},
     "PlainNet, tanh, no normalisation": ("plainnet110", {**NONE, "activation": "tanh"}, (1.0, 1.08)),
     "PlainNet, ReLU, no normalisation": ("plainnet110", NONE, (1.0, 1.15)),
     "ResNet, ReLU, batch normalisation": ("resnet110", BATCH, (1.0, 1.08)),

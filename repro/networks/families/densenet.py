@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from repro.networks.activations import create_activation
 from repro.networks.families.in_order import InOrder
-from repro.networks.initialization import initialise
+from repro.networks.initialization import gain, initialise
 from repro.networks.options import Options
 
 BLOCKS = {121: (6, 12, 24, 16)}
@@ -69,7 +69,7 @@ class DenseNet(InOrder):
         features["last_activation"] = create_activation(options)
         self.features = nn.Sequential(features)
         self.head = nn.Linear(channels, options.num_classes)
-        initialise(self, options.initialization, activation=options.activation)
+        initialise(self, options.initialization, gain=gain(options))
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images."""

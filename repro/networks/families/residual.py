@@ -22,7 +22,7 @@ from repro.networks.families.fixup import ROOT, Shift, shrink_paths
 from repro.networks.families.in_order import InOrder
 from repro.networks.families.residual_spec import Layout, Stage
 from repro.networks.families.scale import Scale
-from repro.networks.initialization import initialise
+from repro.networks.initialization import gain, initialise
 from repro.networks.options import Options
 
 
@@ -56,7 +56,7 @@ class ResidualNetwork(InOrder):
         self.last = nn.Sequential(*self._before(channels, 1).values()) if options.preactivation else nn.Identity()
         self.shift = Shift() if layout.residual == "fixup" else nn.Identity()
         self.head = nn.Linear(channels, options.num_classes)
-        initialise(self, options.initialization, activation=options.activation)
+        initialise(self, options.initialization, gain=gain(options))
         if layout.residual == "fixup":
             shrink_paths([each.path for each in self.modules() if isinstance(each, Block)], self.head)
 

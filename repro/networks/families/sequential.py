@@ -12,7 +12,7 @@ from repro.errors import UserError
 from repro.networks.activations import create_activation
 from repro.networks.families.in_order import InOrder
 from repro.networks.families.sequential_spec import Convolution, Plan, left
-from repro.networks.initialization import initialise
+from repro.networks.initialization import gain, initialise
 from repro.networks.options import Options
 
 
@@ -35,7 +35,7 @@ class SequentialNet(InOrder):
         self.features = nn.Sequential(features)
         self._left = left(options.image_size, plan)
         self.classifier = nn.Sequential(self._fully_connected(channels * self._left**2, plan.hidden))
-        initialise(self, options.initialization, activation=options.activation)
+        initialise(self, options.initialization, gain=gain(options))
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Class scores (logits) of images; `UserError` for images that it was not made for."""

@@ -209,6 +209,7 @@ def test_without_normalization_the_convolutions_have_a_bias():
     ("name", "function"),
     [
         ("relu", lambda t: t.clamp(min=0)),
+        ("leaky_relu", lambda t: t.clamp(min=0) + 0.3 * t.clamp(max=0)),
         ("sigmoid", lambda t: 1 / (1 + (-t).exp())),
         ("softplus", lambda t: (1 + (7 * t).exp()).log() / 7),
         ("tanh", lambda t: (t.exp() - (-t).exp()) / (t.exp() + (-t).exp())),
@@ -216,7 +217,7 @@ def test_without_normalization_the_convolutions_have_a_bias():
     ],
 )
 def test_activation_is_the_named_function_everywhere(name, function):
-    block = blocks(create_network("plainnet8", activation=name, gamma=7.0, normalization="none"))[0]
+    block = blocks(create_network("plainnet8", activation=name, gamma=7.0, slope=0.3, normalization="none"))[0]
     h = torch.randn(2, 16, 6, 6)
     expected = function(conv(function(conv(h, block.path.conv1)), block.path.conv2))
     torch.testing.assert_close(block(h), expected, rtol=1e-4, atol=1e-5)
