@@ -137,6 +137,11 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
         file.flush()
 
 
+def stored(path: Path) -> Path:
+    """A JSON-lines file, or its compressed form where there is only that, as in kept copies."""
+    return path if path.exists() else path.with_name(f"{path.name}.gz")
+
+
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Every whole record of a JSON-lines file (also gzipped, .gz), torn lines left out; nothing if there is no file."""
     if not no_pipe(path).exists():

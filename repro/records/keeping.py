@@ -20,7 +20,7 @@ from repro.records.surface import PLAN, SURFACE
 
 
 def keep(run: RunDirectory, target: Path) -> int:
-    """Copy a run's records, readings compressed, and return the bytes: `RunDirectory` reads the copy like the run.
+    """Copy a run's records, metrics and readings compressed, and return the bytes: `RunDirectory` reads the copy like the run.
 
     The host's name, paths and W&B's id are left out. An earlier copy is replaced when all of the new one is written.
 
@@ -34,6 +34,9 @@ def keep(run: RunDirectory, target: Path) -> int:
         for path in contents:
             path.parent.mkdir(parents=True, exist_ok=True)
         replace_files(contents, lasting=True)
+        for path in contents:
+            if path.suffix == ".gz":  # older versions did not compress all of them
+                path.with_suffix("").unlink(missing_ok=True)
         return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
@@ -56,9 +59,7 @@ def _kept(run: RunDirectory) -> dict[str, bytes]:
     files["config.yaml"] = yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True).encode()
     _own(run, "environment.json")
     files["environment.json"] = _json([_anonymous(life) for life in run.lives])
-    if (run.path / "metrics.jsonl").exists():
-        files["metrics.jsonl"] = _own(run, "metrics.jsonl").read_bytes()
-    for name in ("readings.jsonl", FILE):
+    for name in ("metrics.jsonl", "readings.jsonl", FILE):
         if (run.path / name).exists():
             files[f"{name}.gz"] = gzip.compress(_own(run, name).read_bytes(), mtime=0)
     if (surface := run.path / SURFACE).is_dir():

@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import UserError, leave_out, no_pipe
 from repro.records import form
 from repro.records.environment import now
-from repro.records.files import append_lines, decode, dump_json, no_link, replace_text
+from repro.records.files import append_lines, decode, dump_json, no_link, replace_text, stored
 from repro.records.lock import Lock, holder
 
 ENDED = ("finished", "diverged", "stopped")
@@ -189,13 +189,11 @@ class RunDirectory:
 
     def metric_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``metrics.jsonl``."""
-        return form.lines(self.path / "metrics.jsonl", form.METRICS)
+        return form.lines(stored(self.path / "metrics.jsonl"), form.METRICS)
 
     def reading_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``readings.jsonl``."""
-        plain = self.path / "readings.jsonl"
-        path = plain if plain.exists() else plain.with_name("readings.jsonl.gz")
-        return form.lines(path, form.READINGS, form.renew_reading)
+        return form.lines(stored(self.path / "readings.jsonl"), form.READINGS, form.renew_reading)
 
     def last_step(self) -> int:
         """The last step that was recorded, while the run goes on: read from the end of the record."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import Damaged
 from repro.records import form
-from repro.records.files import append_lines
+from repro.records.files import append_lines, stored
 from repro.records.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def spectra(run: RunDirectory | str | Path, measurements: Collection[str] | None
     folder = run.path if isinstance(run, RunDirectory) else Path(run)
     if not (folder / FILE).is_file():
         folder = RunDirectory.at(run).path
-    path = folder / FILE if (folder / FILE).exists() else folder / f"{FILE}.gz"
+    path = stored(folder / FILE)
     rows = []
     for line in form.lines(path, form.SPECTRA):
         if measurements is None or line["measurement"] in measurements:

@@ -16,7 +16,8 @@ from repro.records.surface import PLAN, SURFACE
 from repro.report.sources import Section
 
 _TOLD = ("config.yaml", "environment.json", "state.json")
-_DRAWN = ("metrics.jsonl", "readings.jsonl", "readings.jsonl.gz", SPECTRA, f"{SPECTRA}.gz", f"{SURFACE}/{PLAN}")
+_LINES = ("metrics.jsonl", "readings.jsonl", SPECTRA)
+_DRAWN = (*_LINES, *(f"{name}.gz" for name in _LINES), f"{SURFACE}/{PLAN}")
 _MOST_BYTES = 2**27
 """Of a larger file its beginning, size and time stand for the content."""
 _PACKAGES = ("matplotlib", "numpy", "pandas")

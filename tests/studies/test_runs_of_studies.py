@@ -217,7 +217,10 @@ def test_a_copy_that_cannot_be_written_leaves_the_earlier_one(
 
 def test_kept_records_read_as_the_run_does_and_name_no_machine(study: Study, tmp_path: Path) -> None:
     directory, _ = made(study, tmp_path / "runs")
-    keep(directory, tmp_path / "results" / "mine" / directory.name)
+    earlier = tmp_path / "results" / "mine" / directory.name / "metrics.jsonl"  # which older versions did not compress
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text('{"step": 1, "epoch": 0, "metrics": {"test/accuracy": 0.125}}\n')
+    keep(directory, earlier.parent)
     kept = RunDirectory.open(tmp_path / "results" / "mine" / directory.name)
     assert kept.state["step"] == 4
     assert "wandb_id" not in kept.state

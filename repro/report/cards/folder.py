@@ -89,7 +89,7 @@ def _is_record(path: Path) -> bool:
         "config.yaml",
         "environment.json",
         "state.json",
-        "metrics.jsonl",
+        "metrics.jsonl.gz",
         "readings.jsonl.gz",
         RunDirectory.WEIGHTS,
     )
