@@ -20,7 +20,7 @@ from repro.records.surface import PLAN, SURFACE
 
 
 def keep(run: RunDirectory, target: Path) -> int:
-    """Copy a run's records, metrics and readings compressed, and return the bytes: `RunDirectory` reads the copy like the run.
+    """Copy a run's records, compressed, and return the bytes: `RunDirectory` reads the copy like the run.
 
     The host's name, paths and W&B's id are left out. An earlier copy is replaced when all of the new one is written.
 
