@@ -116,7 +116,7 @@ def operator_conditionings(
     Example:
         >>> identity = torch.zeros(2, 2, 3, 3)
         >>> identity[[0, 1], [0, 1], 1, 1] = 1
-        >>> operator_conditionings([Convolution(weight=identity, image=(8, 8))])[0].condition_number
+        >>> operator_conditionings([Convolution(weight=identity, image=(8, 8))])[0].condition_number.round(decimals=6)
         tensor([1.], dtype=torch.float64)
     """
     table = torch.full((4, len(convolutions)), torch.nan, dtype=torch.float64)
