@@ -15,11 +15,18 @@ from repro.config import from_mapping
 from repro.runs.start import start
 
 MORE = {
-    "repro.spectra": ("mode_conditioning", "mode_conditionings", "unfold"),
+    "repro.spectra": (
+        "conditioning",
+        "hosvd_singular_values",
+        "mode_conditioning",
+        "mode_conditionings",
+        "operator_conditionings",
+        "unfold",
+    ),
     "repro.measurements": ("take",),
     "repro.networks": ("create_network", "weight_layers"),
     "repro.data": ("create_data",),
-    "repro.records": ("metrics", "readings", "spectra"),
+    "repro.records": ("derived", "metrics", "readings", "spectra"),
     "repro.figures": ("draw",),
     "repro.report": ("build",),
     "repro.theory": ("examine",),

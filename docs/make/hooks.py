@@ -55,7 +55,11 @@ def on_page_markdown(markdown: str, **_more: Any) -> str:
 
 
 def on_page_content(content: str, **_more: Any) -> str:
-    r"""Formulas (``\(...\)`` and ``\[...\]``, as arithmatex marks them) as MathML, which browsers draw themselves."""
+    r"""Formulas (``\(...\)`` and ``\[...\]``, as arithmatex marks them) as MathML, which browsers draw themselves.
+
+    A bar within code in a table is written ``\|`` and shown without the backslash, as GitHub does.
+    """
+    content = re.sub(r"<code>[^<]*</code>", lambda code: code[0].replace(r"\|", "|"), content)
 
     def mathml(match: re.Match[str]) -> str:
         tex = html.unescape(match[3])

@@ -82,6 +82,13 @@ def draw_one(name: str, runs: Runs) -> Figure:
 def draw(runs: Runs, names: Collection[str] | None = None) -> dict[str, Figure]:
     """Draw all figures for which these runs have records, or those of them in `names`.
 
+    Args:
+        runs: Records of runs (`RunRecords.read`); runs with the same label are several seeds of one network.
+        names: Names of figures, such as ``weights`` or ``training-curves``.
+
+    Returns:
+        Matplotlib figures by name.
+
     Example:
         >>> from repro.records import RunDirectory
         >>> figures = draw([RunRecords.read(RunDirectory.open("runs/single/RUN"))], names=["weights"])

@@ -72,6 +72,9 @@ def take(
         known: The result of `repro.networks.survey` for this network, if you have it and it still holds: saves a
             forward pass, and the warning of weights that were frozen then.
 
+    Returns:
+        A `Reading` for each measurement, layer and mode, with the numbers in `Reading.values`.
+
     Raises:
         UserError: A measurement or mode is unknown, a measurement lacks an argument that it needs, the optimiser is
             another network's, or a layer does not exist.
@@ -135,7 +138,8 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
         finite, singular (σmin ≤ 1e-12 σmax), beyond float32 (σmin ≤ 1.2e-7 σmax, infinite as well), or non-finite.
 
     Raises:
-        UserError: As `take` and `repro.networks.survey`.
+        UserError: The network cannot be measured or refuses the inputs, a measurement is unknown, or it lacks an
+            argument that it needs, such as labels.
 
     Example:
         >>> import torch

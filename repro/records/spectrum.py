@@ -42,12 +42,12 @@ def lines(step: int, epoch: int, spectra: Iterable[Mapping[str, Any]]) -> Iterat
 
 
 def spectra(run: RunDirectory | str | Path, measurements: Collection[str] | None = None) -> pd.DataFrame:
-    """The spectra of a run: step, epoch, measurement, layer, name, mode, and all singular values as an array.
+    """Read the spectra of a run: step, epoch, measurement, layer, name, mode, and all singular values as an array.
 
     Args:
         run: One that was trained with ``--measure.spectra true``, or a folder of ``repro measure --spectra``; without
             such a file the table is empty.
-        measurements: Of which of them; all if None.
+        measurements: Names of the measurements to read; all if None.
 
     Raises:
         UserError: There is no such run, or a record is of another form.
@@ -137,13 +137,22 @@ def condition_number(values: np.ndarray, tolerance: float = 2.0**-23) -> float:
 
 
 def derived(table: pd.DataFrame, tolerance: float = 2.0**-23) -> pd.DataFrame:
-    """The four of every spectrum in place of the values, and how many values are over tolerance · σmax (rank).
+    """Compute κ, rank, stable rank, effective rank and participation ratio of every spectrum.
 
-    NaN where values are not finite or there are none. κ and rank have the precision of float32.
+    The formulas are in docs/measurements.md. κ and rank have the precision of float32, in which singular values are
+    kept. All are NaN where values are not finite or there are none.
 
     Args:
         table: As `spectra` returns it.
-        tolerance: Relative size up to which a singular value counts as zero.
+        tolerance: Singular values up to tolerance · σmax count as zero.
+
+    Returns:
+        The table with these five columns in place of the singular values.
+
+    Example:
+        >>> frame = derived(spectra("runs/single/RUN"))
+        >>> bool((frame["stable_rank"] <= frame["rank"]).all())
+        True
     """
 
     def of(values: np.ndarray) -> dict[str, float]:

@@ -17,7 +17,13 @@ READING_COLUMNS = ["step", "epoch", "measurement", "layer", "name", "mode", "qua
 
 
 def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
-    """Read the metrics of a run, one row for each; of repeated ones the last.
+    """Read the metrics of a run: step, epoch, metric, value. If a step was repeated, its last value counts.
+
+    Args:
+        run: A run, or its directory.
+
+    Raises:
+        UserError: There is no such run, or its record is damaged.
 
     Example:
         >>> frame = metrics("runs/single/RUN")
@@ -35,9 +41,15 @@ def metrics(run: RunDirectory | str | Path) -> pd.DataFrame:
 
 
 def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
-    """Read the readings of a run, one row for each value: step, epoch, measurement, layer, ..., value.
+    """Read the readings of a run: step, epoch, measurement, layer, name, mode, quantity, value.
 
-    Epoch 0 is before training, then 1, 2, ...
+    Epoch 0 is before training, then 1, 2, ... If a step was repeated, its last values count.
+
+    Args:
+        run: A run, or its directory.
+
+    Raises:
+        UserError: There is no such run, or its record is damaged.
 
     Example:
         >>> frame = readings("runs/single/RUN")

@@ -75,6 +75,10 @@ def conditioning(
 
     Raises:
         UserError: One of them is not a real matrix.
+
+    Example:
+        >>> conditioning([torch.diag(torch.tensor([4.0, 2.0])), torch.ones(2, 3)]).condition_number
+        tensor([2., inf], dtype=torch.float64)
     """
     for matrix in matrices:
         if matrix.ndim != 2 or matrix.is_complex():

@@ -30,6 +30,10 @@ def hosvd_singular_values(tensor: Shaped[Tensor, "..."], *, block: int | None = 
 
     Raises:
         UserError: The tensor is complex or has no dimension.
+
+    Example:
+        >>> [len(values) for values in hosvd_singular_values(torch.randn(4, 3, 5))]
+        [4, 3, 5]
     """
     _check(tensor)
     by_mode = {

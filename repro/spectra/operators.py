@@ -99,11 +99,25 @@ class _Frequencies(NamedTuple):
 def operator_conditionings(
     convolutions: Sequence[Convolution], *, tolerance: float | None = None
 ) -> list[Conditioning]:
-    """Conditioning of each convolution's map, one entry each, computed on the host.
+    """Compute the conditioning of each convolution as a linear map of images with circular boundary, on the host.
 
-    As for matrices, σmin is the min(rows, columns)-th singular value of the map, the rank counts those over tolerance ·
-    σmax, and κ is infinite where σmin is not; NaN where the weight has NaN or infinite entries. Without a tolerance
-    each block has its `default_tolerance`.
+    Sedghi, Gupta and Long, "The singular values of convolutional layers" (2019), also for strides, dilation and groups
+    (docs/measurements.md, operators). σmin is the min(rows, columns)-th singular value of the map. The rank counts
+    singular values over tolerance · σmax. κ is infinite if σmin is not over it. All are NaN if the weight has NaN or
+    infinite entries.
+
+    Args:
+        convolutions: Weights (outputs × inputs × kernel) with the size of their images, stride, dilation and groups.
+        tolerance: Relative size up to which σmin counts as zero; the default of `conditioning` for each block if None.
+
+    Returns:
+        One `Conditioning` with one entry for each convolution.
+
+    Example:
+        >>> identity = torch.zeros(2, 2, 3, 3)
+        >>> identity[[0, 1], [0, 1], 1, 1] = 1
+        >>> operator_conditionings([Convolution(weight=identity, image=(8, 8))])[0].condition_number.round(decimals=6)
+        tensor([1.], dtype=torch.float64)
     """
     table = torch.full((4, len(convolutions)), torch.nan, dtype=torch.float64)
 

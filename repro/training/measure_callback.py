@@ -48,7 +48,7 @@ class NotesDivergence(Protocol):
 class MeasureCallback(Callback):
     """Measures a network on a fixed probe: before the first step, after epochs, after given steps, and at the end.
 
-    It does not change the training. It works in every Trainer of Lightning::
+    It does not change the training. It works in every Trainer of Lightning:
 
         images, labels = next(iter(loader))
         trainer = Trainer(callbacks=[repro.MeasureCallback(images, labels)])
