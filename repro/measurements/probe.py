@@ -21,6 +21,7 @@ from repro.measurements.acting import Acts, once
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
+from repro.networks.nested import plain
 from repro.networks.passing import Inputs, call, described, few, refusing, samples
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import Product
@@ -162,7 +163,7 @@ class Probe:
         rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            if tensor.ndim == len(layer.modes):
+            if layer.fits(tensor):
                 weights[layer.index] = tensor.detach().clone()
             else:
                 self.leave_out(_OTHER, layer)
@@ -220,7 +221,7 @@ class Probe:
         by_layer = {}
         for layer in firsts:
             parts = [(by_id[id(acts.tensor)], acts) for acts in acted[layer.index] if id(acts.tensor) in by_id]
-            reached = [acts.own(part) for part, acts in parts if part is not None]
+            reached = [acts.own(part) for part, acts in parts if part is not None and plain(part)]
             if reached:
                 by_layer[layer.index] = layer.part(reached[0] if len(reached) == 1 else torch.stack(reached).sum(0))
             elif parts:
@@ -254,7 +255,7 @@ class Probe:
         self._acted.clear()
 
         def keep(layer: WeightLayer, product: Product) -> None:
-            if product.modes == layer.modes:
+            if product.modes == layer.modes and layer.fits(product.weight):
                 operand = product.weight if product.operand is None else product.operand
                 self._acted[layer.index] = Acts(operand, product.repeated)
             else:

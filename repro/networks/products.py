@@ -78,6 +78,7 @@ def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
 
 def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Role) -> Iterator[Product]:
     """The weights at work in one operation, by its name; none if it is not a product with a weight."""
+    name = name if name.startswith("_") else name.removesuffix("_")  # in place
     if name == "linear":
         bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
         if role(bound["input"]) == "parameters" and role(bound["weight"]) == "data":
