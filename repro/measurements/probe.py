@@ -15,9 +15,9 @@ from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.distributed.ranks import Ranks
-from repro.errors import UserError, first_line
+from repro.errors import UserError
 from repro.measurements import passes
-from repro.measurements.acting import Acts, once
+from repro.measurements.acting import Acts, calls, gradients, made_anew, once, standing, trained_parameter
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
@@ -159,7 +159,7 @@ class Probe:
 
         However it came to be: parametrised, normalised, a DiracNet's W + diag(a) (Oyedotun Eq. 28).
         """
-        weights = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
+        weights = {layer.index: weight for layer in self.layers if (weight := standing(layer)) is not None}
         rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
@@ -264,37 +264,20 @@ class Probe:
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
         with preserve_state(self.network, self.objective, self.output), torch.enable_grad(), parametrize.cached():
             self.network.train()
-            yield self.loss(self.run(read=read, write=write, error=error, multiply=keep))
+            output = self.run(read=read, write=write, error=error, multiply=keep)
+            with calls() as again:
+                loss = self.loss(output)
+            self._forget(again)
+            yield loss
         self._acted.clear()
+
+    def _forget(self, called: set[nn.Module]) -> None:
+        """Leave out the weights that the loss made anew, as a gradient penalty does: their gradients lack a part."""
+        anew = made_anew(self.layers, called)
+        for layer in self.layers:
+            if layer.first in anew and self._acted.pop(layer.index, None):
+                self.leave_out("gradients: the loss calls the network again, which makes anew the weights of", layer)
 
     def loss(self, output: Any) -> Float[Tensor, ""]:
         """The loss of what the network returned for the probe."""
         return loss_of(output, self.labels, self.output, self.objective)
-
-
-def _standing(layer: WeightLayer) -> Tensor | None:
-    """The weight that acts, where no pass is needed to make it."""
-    if layer.parameter is not None:
-        return layer.part(layer.parameter.detach())
-    effective = getattr(layer.module, "effective_weight", None)
-    if effective is None:
-        return None
-    weight: Tensor = effective()
-    return weight.detach()
-
-
-def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
-    """The parameter whose gradient is the weight's; for a DiracNet it is W, without the diagonal."""
-    if layer.parameter is None and hasattr(layer.module, "effective_weight"):
-        return layer.module._parameters.get("weight")
-    return layer.parameter
-
-
-def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Gradients of a loss, None for what it does not depend on; `UserError` if the backward pass fails."""
-    if not tensors or not loss.requires_grad:
-        return [None] * len(tensors)
-    try:
-        return torch.autograd.grad(loss, tensors, allow_unused=True)
-    except RuntimeError as error:
-        raise UserError(f"the backward pass fails ({first_line(error)}); measure what needs no gradient") from error

@@ -95,6 +95,10 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
     elif name in ("einsum", "tensordot"):
         found = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
         yield from _summed(*found, role=role) if found is not None else ()
+    elif name.endswith("grouped_mm"):  # of experts, whose tokens stand one after another
+        bound = {**dict(zip(("input", "mat2"), args, strict=False)), **kwargs}
+        if bound["mat2"].ndim == 3 and role(bound["mat2"]) == "parameters":
+            yield Product("product", bound["mat2"], ("group", "input", "output"), bound["input"])
     elif name == "bilinear":
         bound = {**dict(zip(("input1", "input2", "weight"), args, strict=False)), **kwargs}
         yield Product("product", bound["weight"], ("output", "input", "input 2"), bound["input1"])

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 import repro
 from repro.measurements import take
 from repro.networks import create_network
-from tests.measurements.test_strange_networks import IMAGES, LABELS, X, ends, has, sigmas
+from tests.measurements.test_strange_networks import IMAGES, LABELS, TOKENS, X, ends, has, sigmas
 from tests.measurements.zoo import From, param
 
 
@@ -214,3 +214,47 @@ def test_a_graph_that_waits_for_its_backward_pass_is_left_usable() -> None:
     take(network, X, LABELS, measurements=["gradients"])
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         late.backward()
+
+
+class _Standardised(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, 2 * (self.weight - self.weight.mean()), self.bias)
+
+
+@pytest.mark.parametrize("make", [nn.Linear, lambda *sizes: parametrizations.orthogonal(nn.Linear(*sizes))])
+def test_a_loss_that_calls_the_network_again_counts(make: Callable[..., nn.Module]) -> None:
+    network = nn.Sequential(make(12, 12), nn.Tanh(), _Standardised(12, 12), nn.Tanh(), nn.Linear(12, 5))
+
+    def loss(scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(scores, labels) + (network(1.1 * X) - network(0.9 * X)).square().mean()
+
+    with pytest.warns(UserWarning, match="the loss calls the network again, which makes anew the weights of 2"):
+        frame = repro.measure(network, X, LABELS, measurements=["gradients"], loss=loss)
+    assert not has(frame, "gradients", "2")  # a part of it would be there
+    with torch.nn.utils.parametrize.cached():
+        weight = network[0].weight
+        (wanted,) = torch.autograd.grad(loss(network(X), LABELS), [weight])
+    assert sigmas(frame, "gradients", "0", "output") == ends(wanted)
+
+
+def test_a_packed_sequence_is_one_argument() -> None:
+    packed = nn.utils.rnn.pack_sequence([TOKENS[0], TOKENS[1][:4], TOKENS[2][:1]])
+    network = From(lambda self, x: self.head(self.cell(x)[1][-1]), cell=nn.GRU(12, 6), head=nn.Linear(6, 5))
+    with pytest.warns(UserWarning, match="what is read by cell"):
+        frame = repro.measure(network, packed)
+    _, state = network.cell(packed)
+    assert sigmas(frame, "representations", "head", "matrix") == ends(state[-1])
+
+
+def test_experts_in_one_product_have_a_mode_of_their_own() -> None:
+    ends_at = torch.tensor([4, 8], dtype=torch.int32)
+    network = From(
+        lambda self, x: self.head(F.grouped_mm(x.bfloat16(), self.w.bfloat16(), offs=ends_at).float()),
+        w=param(2, 16, 16),
+        head=nn.Linear(16, 5),
+    )
+    tokens = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    frame = repro.measure(network, (tokens,), LABELS, measurements=["weights", "gradients"])
+    acting = network.w.detach().bfloat16().float()
+    assert set(frame[frame["name"] == "w"]["mode"]) == {"group", "input", "output"}
+    assert sigmas(frame, "weights", "w", "output") == ends(acting.movedim(2, 0).flatten(1))
