@@ -1,12 +1,20 @@
-"""What acted in a pass as a layer's weight, so that its gradient can be asked for."""
+"""What acts as a layer's weight in a pass, and its gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.utils import parametrize
+
+from repro.errors import UserError, first_line
+from repro.networks import WeightLayer
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,23 @@ class Acts:
     def own(self, gradient: Tensor) -> Tensor:
         """The gradient of the weight: of all its copies."""
         return gradient.sum(self.repeated) if self.repeated else gradient
+
+
+@contextmanager
+def calls() -> Iterator[set[nn.Module]]:
+    """Gathers the modules that are called meanwhile."""
+    called: set[nn.Module] = set()
+    hook = register_module_forward_pre_hook(lambda module, _: called.add(module))
+    try:
+        yield called
+    finally:
+        hook.remove()
+
+
+def made_anew(layers: Sequence[WeightLayer], called: set[nn.Module]) -> set[int]:
+    """First numbers of the weights that these modules make again when they are called again."""
+    makes = [layer for layer in layers if layer.module in called and trained_parameter(layer) is None]
+    return {layer.first for layer in makes if not parametrize.is_parametrized(layer.module)}  # those are kept
 
 
 def once(uses: Sequence[Acts]) -> list[Acts]:
@@ -40,3 +65,31 @@ def _ancestors(tensor: Tensor) -> set[Any]:
         found |= before
         waiting += before
     return found
+
+
+def standing(layer: WeightLayer) -> Tensor | None:
+    """The weight that acts, where no pass is needed to make it."""
+    if layer.parameter is not None:
+        return layer.part(layer.parameter.detach())
+    effective = getattr(layer.module, "effective_weight", None)
+    if effective is None:
+        return None
+    weight: Tensor = effective()
+    return weight.detach()
+
+
+def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
+    """The parameter whose gradient is the weight's; for a DiracNet it is W, without the diagonal."""
+    if layer.parameter is None and hasattr(layer.module, "effective_weight"):
+        return layer.module._parameters.get("weight")
+    return layer.parameter
+
+
+def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Gradients of a loss, None for what it does not depend on; `UserError` if the backward pass fails."""
+    if not tensors or not loss.requires_grad:
+        return [None] * len(tensors)
+    try:
+        return torch.autograd.grad(loss, tensors, allow_unused=True)
+    except RuntimeError as error:
+        raise UserError(f"the backward pass fails ({first_line(error)}); measure what needs no gradient") from error

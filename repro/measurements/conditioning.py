@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from repro.measurements import passes
+from repro.measurements.acting import gradients as gradients_of
 from repro.measurements.probe import Probe
-from repro.measurements.probe import gradients as gradients_of
 from repro.measurements.reading import Reading
 from repro.measurements.updates import next_updates
 from repro.networks import WeightLayer

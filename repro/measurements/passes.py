@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from repro.networks import WeightLayer
 from repro.networks.layers import ListsWeightLayers
+from repro.networks.nested import plain
 from repro.networks.passing import Inputs, call, samples
 from repro.networks.products import KERNEL, Product
 from repro.networks.sites.layout import batch_first, rows_of, samples_first
@@ -96,7 +97,8 @@ def run(
 
 
 def _arranged(see: See, layer: WeightLayer, order: Callable[[Tensor], Tensor], gradient: Tensor) -> None:
-    see(layer, order(gradient))
+    if plain(gradient):
+        see(layer, order(gradient))
 
 
 def by_sample(tensor: Tensor, samples: int) -> Tensor:

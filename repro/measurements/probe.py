@@ -15,12 +15,13 @@ from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from repro.distributed.ranks import Ranks
-from repro.errors import UserError, first_line
+from repro.errors import UserError
 from repro.measurements import passes
-from repro.measurements.acting import Acts, once
+from repro.measurements.acting import Acts, calls, gradients, made_anew, once, standing, trained_parameter
 from repro.measurements.passes import See
 from repro.measurements.scoring import Loss, Pick, loss_of, scores
 from repro.networks import WeightLayer
+from repro.networks.nested import plain
 from repro.networks.passing import Inputs, call, described, few, refusing, samples
 from repro.networks.preserve_state import preserve_state
 from repro.networks.products import Product
@@ -158,11 +159,11 @@ class Probe:
 
         However it came to be: parametrised, normalised, a DiracNet's W + diag(a) (Oyedotun Eq. 28).
         """
-        weights = {layer.index: weight for layer in self.layers if (weight := _standing(layer)) is not None}
+        weights = {layer.index: weight for layer in self.layers if (weight := standing(layer)) is not None}
         rest = [layer for layer in self.layers if layer.index not in weights and layer.first == layer.index]
 
         def keep(layer: WeightLayer, tensor: Tensor) -> None:
-            if tensor.ndim == len(layer.modes):
+            if layer.fits(tensor):
                 weights[layer.index] = tensor.detach().clone()
             else:
                 self.leave_out(_OTHER, layer)
@@ -220,7 +221,7 @@ class Probe:
         by_layer = {}
         for layer in firsts:
             parts = [(by_id[id(acts.tensor)], acts) for acts in acted[layer.index] if id(acts.tensor) in by_id]
-            reached = [acts.own(part) for part, acts in parts if part is not None]
+            reached = [acts.own(part) for part, acts in parts if part is not None and plain(part)]
             if reached:
                 by_layer[layer.index] = layer.part(reached[0] if len(reached) == 1 else torch.stack(reached).sum(0))
             elif parts:
@@ -254,7 +255,7 @@ class Probe:
         self._acted.clear()
 
         def keep(layer: WeightLayer, product: Product) -> None:
-            if product.modes == layer.modes:
+            if product.modes == layer.modes and layer.fits(product.weight):
                 operand = product.weight if product.operand is None else product.operand
                 self._acted[layer.index] = Acts(operand, product.repeated)
             else:
@@ -263,37 +264,20 @@ class Probe:
         # A parametrised weight is computed once, so that the one that acts is the one whose gradient is asked for.
         with preserve_state(self.network, self.objective, self.output), torch.enable_grad(), parametrize.cached():
             self.network.train()
-            yield self.loss(self.run(read=read, write=write, error=error, multiply=keep))
+            output = self.run(read=read, write=write, error=error, multiply=keep)
+            with calls() as again:
+                loss = self.loss(output)
+            self._forget(again)
+            yield loss
         self._acted.clear()
+
+    def _forget(self, called: set[nn.Module]) -> None:
+        """Leave out the weights that the loss made anew, as a gradient penalty does: their gradients lack a part."""
+        anew = made_anew(self.layers, called)
+        for layer in self.layers:
+            if layer.first in anew and self._acted.pop(layer.index, None):
+                self.leave_out("gradients: the loss calls the network again, which makes anew the weights of", layer)
 
     def loss(self, output: Any) -> Float[Tensor, ""]:
         """The loss of what the network returned for the probe."""
         return loss_of(output, self.labels, self.output, self.objective)
-
-
-def _standing(layer: WeightLayer) -> Tensor | None:
-    """The weight that acts, where no pass is needed to make it."""
-    if layer.parameter is not None:
-        return layer.part(layer.parameter.detach())
-    effective = getattr(layer.module, "effective_weight", None)
-    if effective is None:
-        return None
-    weight: Tensor = effective()
-    return weight.detach()
-
-
-def trained_parameter(layer: WeightLayer) -> nn.Parameter | None:
-    """The parameter whose gradient is the weight's; for a DiracNet it is W, without the diagonal."""
-    if layer.parameter is None and hasattr(layer.module, "effective_weight"):
-        return layer.module._parameters.get("weight")
-    return layer.parameter
-
-
-def gradients(loss: Float[Tensor, ""], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Gradients of a loss, None for what it does not depend on; `UserError` if the backward pass fails."""
-    if not tensors or not loss.requires_grad:
-        return [None] * len(tensors)
-    try:
-        return torch.autograd.grad(loss, tensors, allow_unused=True)
-    except RuntimeError as error:
-        raise UserError(f"the backward pass fails ({first_line(error)}); measure what needs no gradient") from error

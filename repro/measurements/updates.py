@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from repro.errors import UserError, first_line
 from repro.measurements import passes
-from repro.measurements.probe import Probe, trained_parameter
+from repro.measurements.acting import trained_parameter
+from repro.measurements.probe import Probe
 from repro.networks import WeightLayer
 from repro.networks.nested import mapped
 from repro.networks.preserve_state import preserve_state

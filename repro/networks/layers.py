@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from repro.errors import UserError
+from repro.networks.nested import plain
 from repro.networks.passing import Inputs, fitted, refuse, unwrapped
 from repro.networks.products import weight_modes
 from repro.networks.sites.seen import Seen, look_over
@@ -101,10 +102,10 @@ def _identities(network: nn.Module) -> tuple[tuple[str, int], ...]:
 def _listed(index: int, name: str, module: nn.Module) -> WeightLayer:
     weight = module._parameters.get("weight")
     as_it_is = type(module).forward in (nn.Linear.forward, nn.Conv2d.forward) and "forward" not in vars(module)
-    plain = as_it_is and weight is not None and not module._forward_pre_hooks
-    held = module._parameters.values() if plain else module.parameters()
+    stands = as_it_is and weight is not None and plain(weight) and not module._forward_pre_hooks  # not FSDP's
+    held = module._parameters.values() if stands else module.parameters()
     sources = frozenset(id(each) for each in held if each is not None and each.ndim > 1)
-    layer = WeightLayer(index, name, module, parameter=weight if plain else None, first=index, sources=sources)
+    layer = WeightLayer(index, name, module, parameter=weight if stands else None, first=index, sources=sources)
     if not isinstance(module, _ConvNd):
         return layer
     options = {key: getattr(module, key) for key in ("stride", "padding", "dilation", "output_padding", "groups")}

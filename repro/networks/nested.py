@@ -23,8 +23,9 @@ def parts(value: Any) -> Mapping[Any, Any]:
 
 
 def plain(tensor: Tensor) -> bool:
-    """Whether a tensor is a block of numbers: not sparse, and not ragged (nested)."""
-    return tensor.layout == torch.strided and not tensor.is_nested
+    """Whether a tensor is a block of numbers: not sparse, ragged (nested), or made of others as a DTensor is."""
+    own = type(tensor).__torch_dispatch__ != Tensor.__torch_dispatch__
+    return not own and tensor.layout == torch.strided and not tensor.is_nested
 
 
 def tensors(value: Any, within: tuple[int, ...] = ()) -> Iterator[Tensor]:

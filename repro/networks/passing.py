@@ -105,7 +105,7 @@ def call(network: Callable[..., Any], inputs: Inputs, tracer: Tracer | None = No
     if tracer is not None:
         tracer.start(inputs)
     with nullcontext() if tracer is None else tracer:
-        if isinstance(inputs, tuple):
+        if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
             return network(*inputs)
         return network(**inputs) if isinstance(inputs, dict) else network(inputs)
 

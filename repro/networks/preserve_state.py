@@ -38,14 +38,18 @@ def preserve_state(network: nn.Module, *others: Any) -> Iterator[Callable[[], No
             keeper()
 
     devices = {tensor.device for module in modules for tensor in _held(module)}
-    try:
-        with torch.random.fork_rng([device for device in devices if device.type == "cuda"]), torch.no_grad():
-            yield put_back
-    finally:
-        for module, training in modes:
-            module.training = training
-        with torch.no_grad():
-            put_back()
+    buffers = {id(each): each for module in modules for each in module._buffers.values() if each is not None}
+    whole = tuple(each for each in buffers.values() if not each.is_inference())
+    # With the numbers that it had a buffer is no other to a graph that waits for its backward pass.
+    with torch.autograd._unsafe_preserve_version_counter(whole):
+        try:
+            with torch.random.fork_rng([device for device in devices if device.type == "cuda"]), torch.no_grad():
+                yield put_back
+        finally:
+            for module, training in modes:
+                module.training = training
+            with torch.no_grad():
+                put_back()
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
 

@@ -78,6 +78,7 @@ def weight_modes(axes: int, *, transposed: bool = False) -> tuple[str, ...]:
 
 def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Role) -> Iterator[Product]:
     """The weights at work in one operation, by its name; none if it is not a product with a weight."""
+    name = name if name.startswith("_") else name.removesuffix("_")  # in place
     if name == "linear":
         bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
         if role(bound["input"]) == "parameters" and role(bound["weight"]) == "data":
@@ -94,6 +95,10 @@ def products(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], role: Ro
     elif name in ("einsum", "tensordot"):
         found = (_einsum if name == "einsum" else _tensordot)(*args, **kwargs)
         yield from _summed(*found, role=role) if found is not None else ()
+    elif name.endswith("grouped_mm"):  # of experts, whose tokens stand one after another
+        bound = {**dict(zip(("input", "mat2"), args, strict=False)), **kwargs}
+        if bound["mat2"].ndim == 3 and role(bound["mat2"]) == "parameters":
+            yield Product("product", bound["mat2"], ("group", "input", "output"), bound["input"])
     elif name == "bilinear":
         bound = {**dict(zip(("input1", "input2", "weight"), args, strict=False)), **kwargs}
         yield Product("product", bound["weight"], ("output", "input", "input 2"), bound["input1"])

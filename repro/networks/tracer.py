@@ -193,7 +193,7 @@ class Tracer(TorchFunctionMode):
         for use in uses:
             self._before(use)
         result = func(*args, **kwargs)
-        if self._after is not None and isinstance(result, Tensor):
+        if self._after is not None and isinstance(result, Tensor) and plain(result):
             for use in uses:
                 if use.product.written:
                     self._after(use, result)

@@ -15,7 +15,10 @@ SHORTCUT = "projections of shortcuts, which are left out"
 DYNAMIC = "made from the data, sample by sample"
 UNUSED = "not seen at work in this pass: unused, or inside TorchScript"
 LOOKED_UP = "looked up, not multiplied"
-ELSE = "no real weight of a product that is known: added, scaled by entry, complex, or in an operation that hides it"
+ELSE = (
+    "no real weight of a product that is known: added, scaled by entry, complex, made of other tensors (a DTensor), "
+    "or in an operation that hides it"
+)
 REST = "a part of it acts, and this is the rest"
 _NAMED = 4
 

@@ -125,6 +125,7 @@ def _layer(index: int, use: Use, own: Mapping[int, nn.Parameter]) -> WeightLayer
         sources=use.sources,
         tokens_first=bool(product.batch),
         frozen=is_frozen(use.sources, own),
+        shape=tuple(weight.shape),
     )
 
 

@@ -44,6 +44,12 @@ class WeightLayer:
     """Whether the operation takes the tokens before the samples; `layout` is then of its operands turned about."""
     frozen: bool = False
     """Whether no matrix that the weight is made of trained when the network was surveyed."""
+    shape: tuple[int, ...] | None = None
+    """That of the weight in the pass that found it; None if there was none."""
+
+    def fits(self, weight: Tensor) -> bool:
+        """Whether a weight has the axes that this layer's had when it was found."""
+        return len(self.modes) == weight.ndim and self.shape in (None, tuple(weight.shape))
 
     def part(self, tensor: Tensor) -> Tensor:
         """What is this layer's of a tensor like its parameter (the parameter itself, its gradient, its update)."""
