@@ -192,5 +192,5 @@ def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
 
 def _require_within(name: str, value: Any, *, least: int | None = None, most: int | None = None, **_: Any) -> None:
     if least is not None and not least <= value <= (most or value):
-        bound = f", {most:,} at most" if most else ""
-        raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more{bound}")
+        bound = f"{least} to {most:,}" if most else f"{least} or more"
+        raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {bound}")

@@ -134,10 +134,9 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     cell = outcome.cell
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
     parts = [_facts({"status": outcome.status, "folder": cell.name, **_numbers(outcome), **_state(run)})]
-    if run.lives:
-        life = run.lives[-1]
-        parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
-        parts += ["<h3>Environment</h3>", _facts(_environment(run.lives))]
+    if lives := run.lives:
+        parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(lives[-1].get('command', [])))}</pre>"]
+        parts += ["<h3>Environment</h3>", _facts(_environment(lives))]
     configuration = run.written.strip()
     parts += ["<h3>Configuration</h3>", f'<pre class="configuration">{escape(configuration)}</pre>']
     name = title(cell.label) if cell.label == cell.name else f"{title(cell.label)}, seed {cell.seed}"
@@ -151,7 +150,8 @@ def _numbers(outcome: RunResult) -> dict[str, str]:
 
 
 def _state(run: RunDirectory) -> dict[str, Any]:
-    return {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
+    state = run.state  # read once: the run may move meanwhile
+    return {name: state[name] for name in ("reason", "step", "epoch", "seconds") if name in state}
 
 
 def _environment(lives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
