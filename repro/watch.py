@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from repro.config import Config, from_mapping, load, to_yaml
-from repro.errors import UserError, unknown
+from repro.errors import UserError, refusing, unknown
 from repro.measurements import CHOSEN, DEFAULT, check, table, take
 from repro.measurements.probe import Clip
 from repro.measurements.scoring import Loss, Pick
 from repro.networks.layers import survey
 from repro.networks.nested import tensors
-from repro.networks.passing import Inputs
+from repro.networks.passing import Inputs, unwrapped
 from repro.records import ENDED, RunDirectory, environment
 from repro.text import say, unseen
 from repro.tracking.record_logger import RecordLogger
@@ -84,8 +84,7 @@ class Watch:
         mode: str = "eval",
     ) -> None:
         check(measurements)
-        if not isinstance(network, nn.Module):
-            raise UserError(f"network is a {type(network).__name__}; allowed: a torch.nn.Module")
+        unwrapped(network)  # refuses what is none
         self.network, self.inputs, self.labels = network, inputs, labels
         self._options: dict[str, Any] = {"measurements": tuple(measurements), "held_out": held_out, "loss": loss}
         self._options |= {"optimizer": optimizer, "clip": clip, "output": output, "layers": tuple(layers), "mode": mode}
@@ -130,10 +129,11 @@ class Watch:
             say(known.seen.line)
             self._told = known.seen.line
         readings = take(self.network, self.inputs, self.labels, known=known, **self._options)
-        self._record.log_readings(readings, step=step, epoch=epoch)
-        if metrics:
-            self._record.log_metrics({**metrics, "epoch": max(epoch - 1, 0)}, step)
-        self.run.update_state(step=step, epoch=epoch, network=_form(self.network), probe=_sums(self.inputs))
+        with refusing(f"cannot record in '{self.run.path}'", "it may have been moved or deleted"):
+            self._record.log_readings(readings, step=step, epoch=epoch)
+            if metrics:
+                self._record.log_metrics({**metrics, "epoch": max(epoch - 1, 0)}, step)
+            self.run.update_state(step=step, epoch=epoch, network=_form(self.network), probe=_sums(self.inputs))
         return table(readings)
 
     def close(self, status: str = "finished") -> None:
@@ -214,6 +214,8 @@ def plot(frame: pd.DataFrame, measurement: str | None = None) -> Figure:
     """
     from repro.figures import RunRecords, draw_measurements, to_png
 
+    if missing := [name for name in ("measurement", "layer", "value") if name not in getattr(frame, "columns", ())]:
+        raise UserError(f"the table has no column '{missing[0]}'; pass one of repro.measure, Watch or MeasureCallback")
     measured = list(dict.fromkeys(frame["measurement"]))
     wanted = measurement or (measured[0] if measured else None)
     rows = frame[frame["measurement"] == wanted]

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,19 @@ def test_skips_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     assert again.hparams["options"] == {"width": 4}
     for name, value in module.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: repro.PlainNet(8, learning_rate=float("nan")), "training.learning_rate is nan"),
+        (lambda: repro.ResNet(8, milestones=(0.9, 0.1)), "training.milestones is"),
+        (lambda: repro.MNIST5k(batch_size=0), "data.batch_size is 0"),
+        (lambda: repro.CIFAR10(validation_size=-1), "data.validation_size is -1"),
+        (lambda: repro.MNIST5k(seed=-1), "seed is -1"),
+    ],
+)
+def test_arguments_are_held_to_what_a_configuration_allows(make: Callable[[], object], message: str) -> None:
+    """Of other kinds, too: see `repro.config.checked`. The tests' own checks of types would see those first."""
+    with pytest.raises(UserError, match=message):
+        make()

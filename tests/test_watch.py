@@ -157,3 +157,17 @@ def test_a_table_is_drawn_in_one_call() -> None:
         assert sum(len(line.get_xdata()) for line in axes[0].get_lines()) >= 2  # type: ignore[arg-type]
     with pytest.raises(UserError, match="nothing to draw of gradients; it has weights, representations"):
         repro.plot(frame, "gradients")
+
+
+@pytest.mark.parametrize("frame", [None, "readings.csv", pd.DataFrame({"a": [1]})])
+def test_what_is_no_table_of_readings_is_not_drawn(frame: Any) -> None:
+    with pytest.raises(UserError, match="has no column 'measurement'; pass one of repro.measure"):
+        repro.plot(frame)
+
+
+def test_a_folder_that_was_moved_is_told_in_one_line(tmp_path: Path) -> None:
+    watch = repro.Watch(tmp_path / "a", nn.Linear(4, 3), torch.randn(8, 4), measurements=["weights"])
+    watch(0)
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(UserError, match=r"cannot record in '.*': No such file or directory; it may have been moved"):
+        watch(1)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from repro.commands.options import Action, Request, argument, command_parser, option
+from repro.commands.options import MOST, Action, Request, argument, command_parser, option
 from repro.data import DATASETS, create_data, dataset, fingerprint, provenance
 from repro.errors import UserError, refusing
 from repro.importing import load
@@ -33,7 +33,7 @@ class _Prepare(_Named):
 class _Show(_Named):
     out: Path | None = option("the picture, a .png (default: NAME.png)", default=None, metavar="FILE")
     images: int = option("number of images", default=16, least=1)
-    seed: int = option("seed of order and augmentation", default=0)
+    seed: int = option("seed of order and augmentation", default=0, least=0, most=MOST)
     padding: Literal["zero", "reflect"] = option(
         "what surrounds an image that is cropped: zeros, or its reflection", default="zero"
     )

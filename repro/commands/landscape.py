@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
-from repro.commands.options import Action, Request, argument, command_parser, option, trust_option
+from repro.commands.options import MOST, Action, Request, argument, command_parser, option, trust_option
 from repro.commands.subject import device_named, restored
 from repro.config import Config
 from repro.errors import UserError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("runs/nguyen-fig3/RUN", "runs/nguyen-fig3/RUN --directions filter", "runs/nguyen-fig3/RUN --part 3/8")
 _LARGEST_RADIUS = 1e6
-_MOST = 2**31 - 1
 _PICTURES = ("surface.png", "surface.svg")
 
 
@@ -41,10 +40,10 @@ class Landscape(Request):
     points: int = option("grid points on each axis", default=51, least=2, most=MOST_POINTS)
     radius: float = option("half the side of the grid, in lengths of a direction", default=1.0)
     samples: int = option("number of training images (all, if there are fewer)", default=1024, least=2)
-    seed: int = option("seed of the directions", default=0)
-    batch_size: int = option("images at a time", default=1024, least=1, most=_MOST)
+    seed: int = option("seed of the directions", default=0, least=0, most=MOST)
+    batch_size: int = option("images at a time", default=1024, least=1, most=MOST)
     together: int | None = option(
-        "grid points at a time (default: 8 on a GPU, otherwise 1)", default=None, least=1, most=_MOST
+        "grid points at a time (default: 8 on a GPU, otherwise 1)", default=None, least=1, most=MOST
     )
     part: str | None = option(
         "i/n: compute only the i-th of n parts (default: the SLURM array task, or the rank of torchrun)", default=None
@@ -57,8 +56,6 @@ class Landscape(Request):
     def __post_init__(self) -> None:
         if not 0 < self.radius <= _LARGEST_RADIUS:
             raise UserError(f"--radius is {self.radius}; allowed: above 0, up to {_LARGEST_RADIUS:g}")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed is {self.seed}; allowed: 0 to 2**63 - 1")
 
 
 def main(request: Landscape) -> int:

@@ -15,6 +15,9 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_or
 from repro.commands import COMMANDS
 from repro.errors import UserError, unknown
 
+MOST = 2**31 - 1
+"""The largest seed, and the most of what is counted: torch takes no more everywhere."""
+
 
 def option(text: str, *, default: Any, **settings: Any) -> Any:
     """A flag, named as its field; the help says its default, too.
@@ -159,7 +162,21 @@ def _settings(hint: Any) -> dict[str, Any]:
         return {"choices": get_args(kind)}
     if get_origin(kind) is tuple:
         return {**_settings(get_args(kind)[0]), "nargs": "+"}
-    return {"type": kind, "metavar": {int: "N", float: "X", Path: "DIR"}.get(kind)}
+    return {"type": _reader(kind), "metavar": {int: "N", float: "X", Path: "DIR"}.get(kind)}
+
+
+def _reader(kind: Any) -> Any:
+    """What makes a value of a text; Python takes more for numbers than anybody means, such as 1_0."""
+    if kind not in (int, float):
+        return kind
+
+    def read(text: str) -> Any:
+        if not text.isascii() or "_" in text:
+            raise ValueError(text)
+        return kind(text)
+
+    read.__name__ = kind.__name__  # for the parser's message
+    return read
 
 
 def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
@@ -175,5 +192,5 @@ def request_of(kind: type[R], values: Mapping[str, Any], **more: Any) -> R:
 
 def _require_within(name: str, value: Any, *, least: int | None = None, most: int | None = None, **_: Any) -> None:
     if least is not None and not least <= value <= (most or value):
-        bound = f", {most:,} at most" if most else ""
-        raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {least} or more{bound}")
+        bound = f"{least} to {most:,}" if most else f"{least} or more"
+        raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: {bound}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.commands.options import Request, argument, option, trust_option
+from repro.commands.options import MOST, Request, argument, option, trust_option
 from repro.config import Config, MeasureConfig
 from repro.errors import UserError, first_line
 from repro.text import say
@@ -50,7 +50,7 @@ class Target(Request):
     num_classes: int | None = option(
         "number of classes, if TARGET is a network's name (default: its own, or 1000)", default=None
     )
-    seed: int = option("seed of random initial weights", default=0)
+    seed: int = option("seed of random initial weights, if TARGET is a network's name", default=0, least=0, most=MOST)
     trust: tuple[str, ...] = trust_option()
 
     @property
@@ -61,12 +61,17 @@ class Target(Request):
     @property
     def options(self) -> dict[str, Any]:
         """Options of the network, where one is named."""
-        options: dict[str, Any] = {"num_classes": self.num_classes or 1000, "image_size": 224}
+        options: dict[str, Any] = {
+            "num_classes": 1000 if self.num_classes is None else self.num_classes,
+            "image_size": 224,
+        }
         return {**options, "pretrained": True} if self.pretrained else options
 
     def __post_init__(self) -> None:
-        if self.is_run and self.images:
-            raise UserError("--images goes with a network's name; a run is measured on its own data")
+        given = {"images": self.images, "held-out": self.held_out, "num-classes": self.num_classes}
+        for name, value in {**given, "pretrained": self.pretrained or None, "seed": self.seed or None}.items():
+            if self.is_run and value is not None:
+                raise UserError(f"--{name} goes with a network's name; a run is measured as it is, on its own data")
 
     def subject(self, measurements: Sequence[str]) -> Subject:
         """What is named, with what these measurements need."""

@@ -1,10 +1,10 @@
 """Configuration of a run: schema, YAML and flags, identity. Imports neither torch nor Lightning."""
 
-from repro.config.bounds import require_name
+from repro.config.bounds import require_name, require_plain
 from repro.config.fields import docs
 from repro.config.flags import configuration_parser, typed
 from repro.config.identity import determining, former_identities, identity, run_name, signature
-from repro.config.parsing import Written, flatten, from_mapping, load, parse, to_flat, to_yaml
+from repro.config.parsing import Written, checked, flatten, from_mapping, load, parse, to_flat, to_yaml
 from repro.config.schema import (
     Config,
     DataConfig,
@@ -26,6 +26,7 @@ __all__ = [
     "TrainerConfig",
     "TrainingConfig",
     "Written",
+    "checked",
     "configuration_parser",
     "configurations",
     "determining",
@@ -39,6 +40,7 @@ __all__ = [
     "parse",
     "read_yaml",
     "require_name",
+    "require_plain",
     "run_name",
     "signature",
     "to_flat",

@@ -111,6 +111,17 @@ def from_mapping(mapping: Mapping[str, Any], *, source: str = "configuration") -
     return config
 
 
+def checked(source: str, **options: Any) -> Config:
+    """A `Config` from a Python caller's options, checked like a file; NumPy's and torch's numbers are plain ones."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(content) for key, content in value.items()}
+        return value.item() if hasattr(value, "item") else value
+
+    return from_mapping(plain(options), source=source)
+
+
 def load(path: str | Path) -> Config:
     """The `Config` in a YAML file."""
     return _written(read_text(path), f"'{path}'")

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from repro.config import checked
 from repro.data.loading.arrays import balanced_choice
 from repro.data.loading.batches import Batches
 from repro.errors import UserError
@@ -61,6 +62,10 @@ class SplitDataModule(LightningDataModule):
         augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none",
     ) -> None:
         super().__init__()
+        sizes: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
+        sizes |= {"batch_size": batch_size, "evaluation_batch_size": evaluation_batch_size}
+        drawn = {"split": split, "seed": split_seed, "normalization": normalization, "augmentation": augmentation}
+        checked(type(self).__name__, seed=seed, data={**sizes, **drawn})
         self.root = Path(root)
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size

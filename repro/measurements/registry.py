@@ -46,17 +46,18 @@ CHOSEN = (1, -3)
 def check(names: Iterable[str]) -> None:
     """Refuse unknown names of measurements; the `UserError` names the nearest. Nothing is imported."""
     for name in names:
-        if ":" in name:
+        if isinstance(name, str) and ":" in name:
             check_path(name, "measurement")
-        elif name not in MEASUREMENTS:
+        elif not isinstance(name, str) or name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS, extra="or your own by import path, package.module:NAME")
 
 
 def named(names: Iterable[str]) -> tuple[str, ...]:
-    """The measurements' names; one's own, given by the import path of a `Measurement`, is among them from now on."""
-    names = tuple(names)
-    check(names)
-    return tuple(_own(name) if ":" in name else name for name in names)
+    """The measurements' names, each once; one's own, given by the import path of a `Measurement`, is now among them."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise UserError(f"measurements is {names!r}; allowed: a list of names, such as ['weights']")
+    check(names := list(names))
+    return tuple(_own(name) if ":" in name else name for name in dict.fromkeys(names))
 
 
 def _own(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from repro.errors import UserError
 from repro.measurements.mode import measurement_mode
 from repro.measurements.probe import Clip, Probe
 from repro.measurements.reading import Reading, table
-from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, check, named
+from repro.measurements.registry import CHOSEN, DEFAULT, MEASUREMENTS, named
 from repro.measurements.scoring import Loss, Pick
 from repro.networks import WeightLayer
 from repro.networks.layers import Survey, survey
@@ -86,6 +87,8 @@ def take(
         ('output', ['condition_number', 'rank', 'sigma_max', 'sigma_min'])
     """
     measurements = named(measurements)
+    if optimizer is not None and not isinstance(getattr(optimizer, "param_groups", None), list):
+        raise UserError(f"optimizer is {optimizer!r}; allowed: an optimiser of torch's that was made")
     ranks = ranks or Ranks()
     readings: list[Reading] = []
     network = unwrapped(network)
@@ -148,7 +151,7 @@ def measure(network: nn.Module, inputs: Inputs, labels: Any = None, **options: A
         >>> sorted(set(frame["measurement"])), sorted(set(frame["name"]))
         (['representations', 'weights'], ['0', '3'])
     """
-    check(options.get("measurements", ()))
+    options["measurements"] = named(options.get("measurements", DEFAULT))
     layer_survey = survey(network, inputs)
     frame = table(take(network, inputs, labels, **{"known": layer_survey, **options}))
     frame.attrs["seen"] = layer_survey.seen.as_dict()
@@ -170,6 +173,10 @@ def _same_buffers(ranks: Ranks, network: nn.Module, put_back: Callable[[], None]
 def _choose(layers: Sequence[WeightLayer], numbers: Sequence[int]) -> list[WeightLayer]:
     """Layers by number, each once, in forward order; a network too short for the default gives those that it has."""
     count = len(layers)
+    try:
+        numbers = [operator.index(number) for number in numbers]
+    except TypeError:
+        raise UserError(f"layers is {numbers!r}; allowed: whole numbers, such as [1, -3]") from None
     default = tuple(numbers) == CHOSEN
     chosen = set()
     for number in numbers:

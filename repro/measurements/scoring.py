@@ -70,8 +70,9 @@ def cross_entropy(output: Tensor, labels: Any) -> Tensor:
     output = (output.float() if output.dtype.itemsize < 4 else output).movedim(axes[0], 1)
     if labels.is_floating_point():
         return F.cross_entropy(output, labels.to(output.dtype).movedim(axes[0], 1))
-    least, largest = (int(bound) for bound in labels.aminmax()) if labels.numel() else (0, 0)
-    if largest >= output.shape[1] or least < _IGNORED:
+    counted = labels[labels != _IGNORED]
+    least, largest = (int(bound) for bound in counted.aminmax()) if counted.numel() else (0, 0)
+    if largest >= output.shape[1] or least < 0:
         raise UserError(f"the labels go from {least} to {largest}; allowed: 0 to {output.shape[1] - 1}")
     return F.cross_entropy(output, labels.long())
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from repro.config import TrainingConfig
+from repro.config import checked
 from repro.errors import UserError
 from repro.networks import create_network
 from repro.networks.activations import Activation
@@ -100,20 +100,21 @@ class NamedClassifier(Classifier):
             image = torch.zeros(1, in_channels, image_size, image_size)
             skips: dict[str, Any] = {"num_classes": num_classes, "head": skip_head, "scale": skip_scale}
             network = connect(network, neurons, skip_seed, image=image, initialization=initialization, **skips)
-        training = TrainingConfig(
-            loss=loss,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            spectral_penalty=spectral_penalty,
-            warmup_steps=warmup_steps,
-            warmup_learning_rate=warmup_learning_rate,
-            schedule=schedule,
-            milestones=tuple(milestones),
-            factor=factor,
-        )
+        trained = {
+            "loss": loss,
+            "optimizer": optimizer,
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+            "spectral_penalty": spectral_penalty,
+            "warmup_steps": warmup_steps,
+            "warmup_learning_rate": warmup_learning_rate,
+            "schedule": schedule,
+            "milestones": milestones,
+            "factor": factor,
+        }
+        training = checked(type(self).__name__, training=trained).training
         network = network.to(memory_format=torch.channels_last)
         super().__init__(network, num_classes=num_classes, training=training, every_n_steps=every_n_steps)
         # Lightning reads the arguments from the constructors' frames, up to one that a decorator has made.

@@ -23,7 +23,12 @@ Inputs = Any
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """What is inside torch.compile's, DataParallel's and DDP's wrappers; FSDP's are needed to have the weights."""
+    """What is inside torch.compile's, DataParallel's and DDP's wrappers; FSDP's are needed to have the weights.
+
+    `UserError` for what is no network.
+    """
+    if not isinstance(network, nn.Module):
+        raise UserError(f"network is {described(network)}; allowed: a torch.nn.Module that was made")
     while True:
         wrapper = isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel)
         inner = network.module if wrapper else getattr(network, "_orig_mod", None)
@@ -51,8 +56,11 @@ def refuse(network: nn.Module) -> None:
 def fitted(network: nn.Module, inputs: Inputs) -> Inputs:
     """Float32 inputs in the precision of the parameters: half, bfloat16 or float64.
 
-    A network in several precisions gets them as they are if it takes them.
+    A network in several precisions gets them as they are if it takes them. `UserError` if there are no samples.
     """
+    given = list(tensors(inputs))
+    if given and not any(tensor.numel() for tensor in given):
+        raise UserError(f"the inputs ({described(inputs)}) have no samples; pass some")
     dtypes = dict.fromkeys(tensor.dtype for tensor in network.parameters() if tensor.is_floating_point())
     dtype = next(iter(dtypes), torch.float32)
     if dtype == torch.float32 or (len(dtypes) > 1 and _takes(network, inputs)):

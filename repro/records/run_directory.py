@@ -187,6 +187,11 @@ class RunDirectory:
             form.require(life, form.LIFE, f"'{path}'")
         return lives
 
+    @property
+    def last_life(self) -> dict[str, Any]:
+        """The environment of the last life; empty if none is recorded. Read once: a run may move meanwhile."""
+        return (self.lives or [{}])[-1]
+
     def metric_lines(self) -> Iterator[dict[str, Any]]:
         """The lines of ``metrics.jsonl``."""
         return form.lines(stored(self.path / "metrics.jsonl"), form.METRICS)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro.records.files import decode_number
 from repro.records.run_directory import RunDirectory
-from repro.text import no_formula
+from repro.text import no_formula, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +77,12 @@ def readings(run: RunDirectory | str | Path) -> pd.DataFrame:
 
 def to_csv(table: pd.DataFrame) -> str:
     """A table without its index as CSV; names in it, which may be a stranger's, are no formulas."""
-    plain = table.map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
+    plain = table.map(_plain).rename(columns=_plain)
     return str(plain.to_csv(index=False))
+
+
+def _plain(cell: Any) -> Any:
+    return no_formula(printable(cell, keep="\n\t")) if isinstance(cell, str) else cell
 
 
 def _last(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ _MANY = 200
 """So many runs take long enough to say so."""
 
 
-def build(paths: Sequence[Path], out: Path) -> Path:
+def build(paths: Sequence[str | Path], out: str | Path) -> Path:
     """Make a report of the runs at some paths.
 
     Args:
@@ -40,7 +40,7 @@ def build(paths: Sequence[Path], out: Path) -> Path:
     sections = sources.sections(paths)
     if (runs := sum(len(section.cells) for section in sections)) > _MANY:
         say(f"reading {runs:,} runs")
-    return write(sections, out)
+    return write(sections, Path(out))
 
 
 def build_all(folders: Sequence[Path], out: Path) -> Path:

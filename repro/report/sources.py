@@ -68,7 +68,7 @@ class Section(SizedDescription):
         return list(dict.fromkeys(cell.label for cell in self.cells))
 
 
-def sections(paths: Sequence[Path]) -> list[Section]:
+def sections(paths: Sequence[str | Path]) -> list[Section]:
     """A section for every study at or below the paths, then one for every folder of runs without a study.
 
     A run directory that is named itself is reported on its own even if it belongs to a study. Runs in a study's folder

@@ -55,7 +55,7 @@ def reservations(section: Section) -> str:
     notes = []
     if section.reduced:
         notes.append(f"Reduced against our full size: {'; '.join(section.reductions) or 'see the configuration'}.")
-    last = [cell.run.lives[-1] for cell in section.cells if cell.run is not None and cell.run.lives]
+    last = [cell.run.last_life for cell in section.cells if cell.run is not None]
     data = [life["data"] for life in last if "source" in life.get("data", {})]
     unpublished = {f"{it.get('name')} from {it['source']}" for it in data if not it.get("published")}
     notes += [f"The data are {name}, not known to be the published pixels." for name in sorted(unpublished)]

@@ -40,6 +40,6 @@ def known_stop(run: RunDirectory, *, here: bool = False) -> dict[str, float]:
 
     There may be no run yet. `here`: only if its last life was on this machine.
     """
-    if here and (not run.lives or run.lives[-1].get("host") != socket.gethostname()):
+    if here and run.last_life.get("host") != socket.gethostname():
         return {}
     return dict(run.state.get("stop_seconds", {}))

@@ -143,7 +143,7 @@ class RunSession(Callback):
 
     def _go_on_from(self, checkpoint: Path | None) -> None:
         self.checkpoint = checkpoint
-        last = self.run.lives[-1] if checkpoint is not None and self.run.lives else {}
+        last = self.run.last_life if checkpoint is not None else {}
         self.threads.recorded = (last["threads"], last["device"]) if {"threads", "device"} <= last.keys() else None
 
     @property

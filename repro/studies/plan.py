@@ -119,12 +119,13 @@ def rates(folders: Iterable[Path]) -> Rates:
         for path in sorted(folder.glob("**/config.yaml")):
             run = RunDirectory(path.parent)
             try:
-                if run.ended and run.state.get("step") and run.state.get("seconds"):
-                    life = run.lives[-1] if run.lives else {}
+                state = run.state
+                if state.get("status") in ENDED and state.get("step") and state.get("seconds"):
+                    life = run.last_life
                     if "stack" in life:  # several runs stepped as one in an older version: no step's time
                         continue
                     device = life.get("device", "CPU")
-                    rate = Rate(run.state["seconds"] / run.state["step"], device)
+                    rate = Rate(state["seconds"] / state["step"], device)
                     measured.setdefault(kind(load(path)), []).append(rate)
             except UserError:
                 continue  # of another version
@@ -168,14 +169,14 @@ def _progress(cell: StudyCell, run: RunDirectory | None, by_kind: Rates) -> Prog
         return Progress(cell=cell, run=None, status="missing", step=0, steps=whole, rate=rate)
     status = run.status
     step = run.last_step() if status in ("running", "killed") else int(run.state.get("step", 0))
-    if status == "running" and step and len(run.lives) == 1:
-        with suppress(KeyError, ValueError, TypeError):  # of another version: it is not known when it began
-            started = datetime.fromisoformat(run.lives[0]["started"])
+    if status == "running" and step and len(lives := run.lives) == 1:
+        with suppress(KeyError, ValueError, TypeError, OSError):  # of another version: it is not known when it began
+            started = datetime.fromisoformat(lives[0]["started"])
             changed = datetime.fromtimestamp((run.path / "metrics.jsonl").stat().st_mtime, UTC)
             if (taken := (changed - started).total_seconds()) > 0:  # clocks differ, and are set back
-                rate = Rate(taken / step, run.lives[0].get("device", "CPU"))
+                rate = Rate(taken / step, lives[0].get("device", "CPU"))
     if rate is None and status == "interrupted" and step and (spent := run.state.get("seconds")):
-        rate = Rate(spent / step, run.lives[-1].get("device", "CPU"))
+        rate = Rate(spent / step, run.last_life.get("device", "CPU"))
     return Progress(cell=cell, run=run, status=status, step=step, steps=whole, rate=rate)
 
 

@@ -32,7 +32,7 @@ FIT = [
     ("arguments", "parts"),
     [
         (["nowhere"], ["'nowhere' does not exist"]),
-        (["nowhere", "--points", "1"], ["--points is 1", "2 or more"]),
+        (["nowhere", "--points", "1"], ["--points is 1", "2 to 2,001"]),
         (["nowhere", "--radius", "0"], ["--radius is 0.0", "above 0"]),
         (["nowhere", "--part", "3/2"], ["--part is '3/2'", "i/n"]),
         (["nowhere", "--part", "1/2", "--again"], ["--again goes with one part"]),

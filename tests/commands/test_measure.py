@@ -191,3 +191,19 @@ def test_no_pretrained_weights_is_one_line(photographs: Path, tmp_path: Path, ca
     ]
     assert cli.run(arguments) == 2
     assert "could not get the pretrained weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--seed=3", "--num-classes=5", "--held-out=nowhere", "--pretrained", "--images=x"])
+def test_what_goes_with_a_networks_name_is_not_passed_over_with_a_run(
+    finished: RunDirectory, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["measure", str(finished.path), flag]) == 2
+    assert f"{flag.split('=')[0]} goes with a network's name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flag", ["--seed=-1", f"--seed={2**64}", "--seed=1_0", "--seed=٣", "--probe-size=٣", "--num-classes=0"]
+)
+def test_numbers_that_nobody_means(flag: str, photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["measure", "timm/resnet10t", "--images", str(photographs), flag]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -4,13 +4,15 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.config import Config, configuration_parser, from_mapping, load, parse, to_flat, to_yaml
+from repro.config import Config, checked, configuration_parser, from_mapping, load, parse, to_flat, to_yaml
 from repro.config.fields import keys
 from repro.config.parsing import _as_fields
 from repro.errors import UserError
@@ -236,3 +238,27 @@ def test_a_flag_takes_nothing_that_a_file_cannot_keep(value: str) -> None:
     """The run's own configuration could not be read again."""
     with pytest.raises(UserError, match="--model.arguments: line 1 has a (set|binary); allowed: texts"):
         parse(["--model.arguments", f"{{a: {value}}}"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "x"}, "ResNet: unknown value of training.optimizer 'x'; allowed: sgd, adamw, muon"),
+        ({"schedule": "Cosine"}, "training.schedule"),
+        ({"learning_rate": None}, "training.learning_rate is empty"),
+        ({"learning_rate": "x"}, "training.learning_rate is 'x'; allowed: a number"),
+        ({"milestones": 3}, "training.milestones is '3'"),
+        ({"nesterov": 2}, "training.nesterov"),
+    ],
+)
+def test_a_callers_options_are_checked_like_a_file(options: dict[str, Any], message: str) -> None:
+    """`repro.ResNet(optimizer="x")` had been trained by another optimiser, without a word."""
+    with pytest.raises(UserError, match=message):
+        checked("ResNet", training=options)
+
+
+def test_numbers_of_numpys_are_a_callers_numbers() -> None:
+    config = checked(
+        "x", seed=np.int64(3), training={"learning_rate": np.float32(0.5)}, data={"batch_size": np.array(8)}
+    )
+    assert (config.seed, config.training.learning_rate, config.data.batch_size) == (3, 0.5, 8)

@@ -3,9 +3,10 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorly
 import timm
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.measurements import MEASUREMENTS, table, take
+from repro.measurements.run import measure
 from repro.networks import create_network, weight_layers
 
 
@@ -207,3 +209,63 @@ def test_readings_become_a_long_table_in_order() -> None:
 def test_an_unknown_measurement_is_refused() -> None:
     with pytest.raises(UserError, match="unknown measurement 'weihgts'; nearest: weights"):
         take(create_network("plainnet8"), images(), torch.zeros(24, dtype=torch.long), measurements=["weihgts"])
+
+
+def test_each_measurement_is_taken_once_however_they_are_named() -> None:
+    """A generator had been used up by the check, and a name given twice had doubled every row."""
+    network, images = nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), torch.randn(8, 3, 2, 2)
+    usual = measure(network, images, measurements=["weights"])
+    assert len(usual)
+    for names in ((name for name in ["weights"]), ["weights", "weights"], {"weights": 1}):
+        pd.testing.assert_frame_equal(measure(network, images, measurements=names), usual)
+
+
+NEGATIVE = "the labels go from -3 to -1; allowed: 0 to 4"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inputs": torch.zeros(0, 3, 2, 2)}, "have no samples"),
+        ({"measurements": "weights"}, "measurements is 'weights'; allowed: a list of names"),
+        ({"measurements": ["gradients"], "labels": torch.arange(8) % 3 - 3}, NEGATIVE),
+        ({"measurements": ["gradients"], "labels": torch.tensor([-100] * 7 + [-1])}, "the labels go from -1 to -1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options: dict[str, Any], message: str) -> None:
+    usual: dict[str, Any] = {
+        "network": nn.Sequential(nn.Flatten(), nn.Linear(12, 5)),
+        "inputs": torch.randn(8, 3, 2, 2),
+    }
+    with pytest.raises(UserError, match=message):
+        measure(**{**usual, "labels": torch.arange(8) % 5, **options})
+
+
+MISTAKES = {
+    "measure(None, x)": "network is NoneType; allowed: a torch.nn.Module",
+    "measure('net.pt', x)": "network is str",
+    "measure(nn.Linear, x)": "network is type",
+    "measure(net, x, measurements=None)": "measurements is None; allowed: a list of names",
+    "measure(net, x, measurements=[3])": "unknown measurement '3'",
+    "measure(net, x, measurements=['distributions'], layers=1)": "layers is 1; allowed: whole numbers",
+    "measure(net, x, measurements=['distributions'], layers=[1.5])": "layers is [1.5]",
+    "measure(net, x, measurements=['distributions'], layers='1')": "layers is '1'",
+    "measure(net, x, y, measurements=['updates'], optimizer=torch.optim.SGD)": "optimizer is <class",
+}
+
+
+@pytest.mark.slow
+def test_what_is_of_another_kind_is_refused_in_one_line() -> None:
+    """In a process of its own: here the tests' own checks of types would see it first."""
+    head = "import torch; from torch import nn; from repro import measure; from repro.errors import UserError\n"
+    head += "net, x, y = nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3\n"
+    tries = "".join(f"try: {call}\nexcept UserError as error: print(error)\n" for call in MISTAKES)
+    said = subprocess.run([sys.executable, "-c", head + tries], capture_output=True, text=True, check=True).stdout
+    for line, message in zip(said.splitlines(), MISTAKES.values(), strict=True):
+        assert message in line
+
+
+def test_labels_that_the_loss_ignores_are_no_mistake() -> None:
+    labels = torch.tensor([0, -100, 4, -100, 1, 2, 3, 0])
+    frame = measure(nn.Linear(6, 5), torch.randn(8, 6), labels, measurements=["gradients"])
+    assert len(frame)

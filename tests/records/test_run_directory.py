@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from repro.errors import UserError
-from repro.records import RunDirectory, append_lines, find_runs, metrics, readings
+from repro.records import RunDirectory, append_lines, find_runs, metrics, readings, to_csv
 from repro.records.environment import command_line, environment
 
 
@@ -151,3 +154,12 @@ def test_where_a_link_leads_nothing_is_changed(name: str, tmp_path: Path) -> Non
     with RunDirectory(tmp_path / "linked").lock():  # a run as a whole may be one
         pass
     assert (mine / "a.txt").read_text() == (mine / "step-00000001.ckpt").read_text() == "mine"
+
+
+def test_no_name_is_a_formula_or_breaks_a_row_of_a_csv_file() -> None:
+    cells = ["=1+1", "\r=1", "a\rb", 'x\ny"z,', "\t=1", "plain"]
+    text = to_csv(pd.DataFrame({"=a": cells, "b": -1}))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert len(rows) == 1 + len(cells)
+    assert {row[1] for row in rows[1:]} == {"-1"}
+    assert not any(cell.startswith(("=", "\r", "\t")) for row in rows for cell in row)

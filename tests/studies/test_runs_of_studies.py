@@ -110,6 +110,20 @@ def test_the_remaining_time_is_by_measured_steps(study: Study, tmp_path: Path) -
     assert plan.progress(study.cells(), [None, None], {})[0].remaining is None
 
 
+@pytest.mark.parametrize("status", ["interrupted", "running", "failed"])
+@pytest.mark.parametrize("content", [None, "[]", "[{}]"])
+def test_a_run_without_a_recorded_life_has_no_rate_of_its_own(
+    study: Study, tmp_path: Path, status: str, content: str | None
+) -> None:
+    for directory in (directories := made(study, tmp_path / "runs", status=status, step=2)):
+        (directory.path / "environment.json").unlink(missing_ok=True)
+        if content is not None:
+            (directory.path / "environment.json").write_text(content)
+        assert directory.last_life == {}
+    states = plan.progress(study.cells(), directories, {})
+    assert [each.steps for each in states] == [4, 4]
+
+
 def test_what_was_timed_is_remembered_until_a_run_tells_better(study: Study, tmp_path: Path) -> None:
     runs, config = tmp_path / "runs", study.cells()[0].config
     plan.remember(runs, config, plan.Rate(7.0, "some GPU", 1000))

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.commands.options import Action, Request, argument, command_parser, option
+from repro.config import require_plain
 from repro.errors import Damaged, UserError, leave_out
 from repro.records import find_runs, find_studies
 from repro.report import wandb_artifact
@@ -26,6 +27,10 @@ class _Sync(Request):
     project: str | None = option("W&B project (default: each run's own)", default=None)
     entity: str | None = option("W&B user or team (default: each run's own)", default=None)
     dry_run: bool = option("only list what would be sent (all of it, if there is no login)", default=False)
+
+    def __post_init__(self) -> None:
+        require_plain(self.project, "--project")
+        require_plain(self.entity, "--entity")
 
 
 def main(request: _Sync) -> int:

@@ -118,7 +118,7 @@ def _run(request: Run, command: str) -> list[StudyCell]:
     if study.runs_of is None:
         manifest.write(folder, manifest.content(study.at(request.preset, command), cells, [run.name for run in runs]))
     missing = [run for run in runs if request.again or not run.has_result]
-    jobs = request.jobs or min(sensible_jobs(), len(missing))
+    jobs = min(request.jobs or sensible_jobs(), len(missing))  # the threads are shared by these
     if jobs > 1:
         ordered = longest_first(request)
         return AtOnce(ordered, jobs, folder=folder, again=request.again, ends=request.budget.ends).run()

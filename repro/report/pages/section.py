@@ -139,12 +139,12 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
     numbers = {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
     told: dict[str, Any] = {"status": outcome.status, "folder": cell.name, **numbers}
-    told |= {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
+    state = run.state  # read once: the run may move meanwhile
+    told |= {name: state[name] for name in ("reason", "step", "epoch", "seconds") if name in state}
     parts = [_facts(told)]
-    if run.lives:
-        life = run.lives[-1]
-        parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(life.get('command', [])))}</pre>"]
-        parts += ["<h3>Environment</h3>", _facts(_environment(run.lives))]
+    if lives := run.lives:
+        parts += ["<h3>Command</h3>", f"<pre>{escape(shlex.join(lives[-1].get('command', [])))}</pre>"]
+        parts += ["<h3>Environment</h3>", _facts(_environment(lives))]
     try:
         configuration = read_whole(run.config_path).decode("utf-8", "replace").strip()
     except (OSError, UserError) as error:
