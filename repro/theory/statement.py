@@ -71,11 +71,14 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def examine(name: str, seed: int = 0) -> Result:
-    """Run a statement's experiment.
+    """Test a statement of the papers by its numerical experiment, which takes seconds.
 
     Args:
-        name: A key of `STATEMENTS`.
-        seed: Of everything that is drawn.
+        name: A key of `repro.theory.STATEMENTS`, such as ``oyedotun-theorem-2`` (`repro theory --list` lists them).
+        seed: Seed of all random numbers.
+
+    Returns:
+        The verdict, the cases from which it follows, their numbers, and figures.
 
     Example:
         >>> print(examine("oyedotun-lemma-1").verdict)

@@ -137,7 +137,8 @@ def _run(anchor: str, outcome: RunResult, run: RunDirectory) -> str:
     facts = [outcome.status, *([duration(outcome.seconds)] if outcome.seconds is not None else [])]
     numbers = {name.replace("_", " "): f"{value:.6g}" for name, value in outcome.final.items()}
     told: dict[str, Any] = {"status": outcome.status, "folder": cell.name, **numbers}
-    told |= {name: run.state[name] for name in ("reason", "step", "epoch", "seconds") if name in run.state}
+    state = run.state  # read once: the run may move meanwhile
+    told |= {name: state[name] for name in ("reason", "step", "epoch", "seconds") if name in state}
     parts = [_facts(told)]
     if run.lives:
         life = run.lives[-1]
