@@ -86,9 +86,9 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
 
 
 def title(label: str) -> str:
-    """A label as a reader's eye wants it: ``plainnet110-tanh`` is PlainNet-110 tanh; anything else stays."""
+    """A label as a reader's eye wants it: ``plainnet110-tanh`` is PlainNet-110 (tanh); anything else stays."""
     match = re.fullmatch(rf"({'|'.join(_FAMILIES)})(\d+)(?:-(.+))?", label, re.DOTALL)
-    return " ".join(filter(None, [f"{_FAMILIES[match[1]]}-{match[2]}", match[3]])) if match else label
+    return f"{_FAMILIES[match[1]]}-{match[2]}{f' ({match[3]})' if match[3] else ''}" if match else label
 
 
 @contextmanager

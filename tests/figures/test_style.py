@@ -71,7 +71,7 @@ def test_a_family_keeps_its_look_and_others_take_what_is_free() -> None:
         ("plainnet110", "PlainNet-110"),
         ("resnext101", "ResNeXt-101"),
         ("vgg11-skip", "vgg11-skip"),
-        ("resnet110-x", "ResNet-110 x"),
+        ("resnet110-x", "ResNet-110 (x)"),
     ],
 )
 def test_titles(label: str, expected: str) -> None:

@@ -55,7 +55,7 @@ def test_a_full_run_is_not_called_reduced_and_another_paper_is_not_quoted(run, m
         ("vgg11-skip-0.5.seconds < vgg11.seconds", "vgg11-skip-0.5 seconds < vgg11 seconds"),
         ("11.5 <= 20", "11.5 ≤ 20"),
         ("-300000 <= vgg11.seconds <= 1.5", "−300,000 ≤ vgg11 seconds ≤ 1.5"),
-        ("3 > 2; not run: seed 1 of resnet110-tanh", "3 > 2; not run: seed 1 of ResNet-110 tanh"),
+        ("3 > 2; not run: seed 1 of resnet110-tanh", "3 > 2; not run: seed 1 of ResNet-110 (tanh)"),
         (
             "90 <= resnet110.test_accuracy <= 95 | Table 2 (93.29)",
             "90 ≤ ResNet-110 test accuracy (%) ≤ 95 (Table 2, 93.29)",
