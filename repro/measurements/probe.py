@@ -275,7 +275,8 @@ class Probe:
         """Leave out the weights that the loss made anew, as a gradient penalty does: their gradients lack a part."""
         anew = made_anew(self.layers, called)
         for layer in self.layers:
-            if layer.first in anew and self._acted.pop(layer.index, None):
+            if layer.first in anew and layer.index in self._acted:
+                del self._acted[layer.index]
                 self.leave_out("gradients: the loss calls the network again, which makes anew the weights of", layer)
 
     def loss(self, output: Any) -> Float[Tensor, ""]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from repro.networks.sites.kept import Keep, contents, refill
 from repro.networks.sites.parameters import is_of, sharded
@@ -41,7 +42,7 @@ def preserve_state(network: nn.Module, *others: Any) -> Iterator[Callable[[], No
     buffers = {id(each): each for module in modules for each in module._buffers.values() if each is not None}
     whole = tuple(each for each in buffers.values() if not each.is_inference())
     # With the numbers that it had a buffer is no other to a graph that waits for its backward pass.
-    with torch.autograd._unsafe_preserve_version_counter(whole):
+    with _unsafe_preserve_version_counter(whole):
         try:
             with torch.random.fork_rng([device for device in devices if device.type == "cuda"]), torch.no_grad():
                 yield put_back
