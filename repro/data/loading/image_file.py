@@ -9,8 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from repro.errors import UserError, no_pipe
 
-FORMATS = ("JPEG", "MPO", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-"""What is opened, whatever a file is called: Pillow would give PostScript, which is a program, to Ghostscript to run."""
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+"""What is opened, whatever a file is called: Pillow gives PostScript, which is a program, to Ghostscript to run."""
 _SIXTEEN_BITS = ("PNG", "PPM")
 """Formats of which Pillow gives 16 bits as 32."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
