@@ -3,7 +3,7 @@
 from repro.config.bounds import require_name, require_plain
 from repro.config.fields import docs
 from repro.config.flags import configuration_parser, typed
-from repro.config.identity import determining, former_identity, identity, run_name, signature
+from repro.config.identity import determining, former_identities, identity, run_name, signature
 from repro.config.parsing import Written, checked, flatten, from_mapping, load, parse, to_flat, to_yaml
 from repro.config.schema import (
     Config,
@@ -33,7 +33,7 @@ __all__ = [
     "docs",
     "dump_yaml",
     "flatten",
-    "former_identity",
+    "former_identities",
     "from_mapping",
     "identity",
     "load",

@@ -14,6 +14,7 @@ _KEYS = (
     "seed",
     "trainer.max_epochs",
     "trainer.precision",
+    *(_COMPILED := ("trainer.compile", "trainer.compile_mode")),
     "data.name",
     "data.batch_size",
     "data.train_size",
@@ -62,10 +63,17 @@ def identity(config: Config, fingerprint: str) -> str:
     return _digest(_differing(config), fingerprint)
 
 
-def former_identity(config: Config, fingerprint: str) -> str:
-    """How runs were named when a larger number of epochs still extended them, under the name of the shorter one."""
+def former_identities(config: Config, fingerprint: str) -> tuple[str, ...]:
+    """How older versions named a run: newest first.
+
+    The first did not count what is compiled; the second, besides, continued a run for more epochs under its own name.
+    """
     later = ("trainer.max_epochs", "trainer.devices", "trainer.num_nodes")
-    return _digest({key: value for key, value in _differing(config).items() if key not in later}, fingerprint)
+    settings = _differing(config)
+    return tuple(
+        _digest({key: value for key, value in settings.items() if key not in left_out}, fingerprint)
+        for left_out in (_COMPILED, (*_COMPILED, *later))
+    )
 
 
 def _differing(config: Config) -> dict[str, object]:

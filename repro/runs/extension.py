@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 
-from repro.config import Config, determining, former_identity, identity, load
+from repro.config import Config, determining, former_identities, identity, load
 from repro.distributed.processes import several
 from repro.errors import UserError
 from repro.records import RunDirectory
@@ -34,7 +34,7 @@ def longest_shorter(run: RunDirectory, config: Config, fingerprint: str) -> RunD
             same = determining(dataclasses.replace(loaded, trainer=longer)) == wanted
             shorter = loaded.trainer.max_epochs < config.trainer.max_epochs
             finished = same and shorter and other.state.get("status") == "finished"
-            names = (identity(loaded, fingerprint), former_identity(loaded, fingerprint))  # for the data, too
+            names = (identity(loaded, fingerprint), *former_identities(loaded, fingerprint))  # for the data, too
             if finished and other.name.endswith(names) and other.saved_checkpoints():
                 candidates.append((loaded.trainer.max_epochs, other))
         except UserError:  # damaged, or of another version

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from repro.config import Config, determining, former_identity, identity, load, run_name, to_flat, to_yaml
+from repro.config import Config, determining, former_identities, identity, load, run_name, to_flat, to_yaml
 from repro.distributed.processes import check_layout, is_first_rank, require_others
 from repro.errors import UserError, unlike
 from repro.records import NO_SPACE, RunDirectory
@@ -60,10 +60,16 @@ def _directory(config: Config, base: Config, fingerprint: str) -> RunDirectory:
     if not (folder / name).exists():
         for path in sorted(folder.glob(f"*-{identity(config, fingerprint)}")):
             return RunDirectory(path)
-        for path in sorted(folder.glob(f"*-{former_identity(config, fingerprint)}")):
+        for path in _formerly(folder, config, fingerprint):
             if not own_code(config) and is_result_of(RunDirectory(path), config):
                 return RunDirectory(path)
     return RunDirectory(folder / name)
+
+
+def _formerly(folder: Path, config: Config, fingerprint: str) -> list[Path]:
+    """The runs of a folder that have a name which an older version would have given."""
+    names = dict.fromkeys(former_identities(config, fingerprint))
+    return [path for name in names for path in sorted(folder.glob(f"*-{name}"))]
 
 
 def is_result_of(run: RunDirectory, config: Config) -> bool:
@@ -166,12 +172,12 @@ def _told_of_the_disk(run: RunDirectory) -> Iterator[None]:
 
 def _tell_namesakes(run: RunDirectory, config: Config, fingerprint: str) -> None:
     """Say which runs of older versions have this one's former name and are another result."""
-    for path in sorted(run.path.parent.glob(f"*-{former_identity(config, fingerprint)}/config.yaml")):
+    for path in _formerly(run.path.parent, config, fingerprint):
         with suppress(UserError):  # damaged: it says so when it is looked at
-            recorded = load(path)
-            if not path.parent.name.endswith(identity(recorded, fingerprint)):
+            recorded = load(path / "config.yaml")
+            if not path.name.endswith(identity(recorded, fingerprint)):
                 say(
-                    f"note: '{path.parent}', made by an older version, has the name that this run would have "
+                    f"note: '{path}', made by an older version, has the name that this run would have "
                     f"had and is another result (of {recorded.trainer.max_epochs} epochs, or extended to that); this "
                     f"run is '{run.name}', and both are kept"
                 )

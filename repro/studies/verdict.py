@@ -70,7 +70,7 @@ def evaluate(claim: str, values: Values, *, asked: Seeds | None = None, diverged
     It holds if it does in every seed, fails if it does in none, and is mixed otherwise. An order of two cells must also
     be beyond the spread of both, where both have several seeds, by Welch's one-sided t-test (`LEVEL`); one that is
     within the spread is mixed. A value that is not a number makes any claim about it fail, and so does a run that
-    diverged before it had one.
+    diverged before it had one. Seeds in which all cells of a comparison diverged tell nothing, and are left out.
 
     Args:
         claim: See `repro.studies.claims.parse`.
@@ -91,6 +91,11 @@ def evaluate(claim: str, values: Values, *, asked: Seeds | None = None, diverged
     if not (seeds := _seeds(list(found.values()))):
         return Verdict(claim, "not run", "no seed was run of all that it compares")
     lacking = _not_run(found)
+    labels = dict.fromkeys(cell.label for cell in parsed.cells)
+    if len(labels) > 1:
+        gone = [(diverged or {}).get(label, ()) for label in labels]
+        if not (seeds := [seed for seed in seeds if not all(seed in of_cell for of_cell in gone)]):
+            return Verdict(claim, "left out", f"{' and '.join(labels)} diverged{lacking}")
     found = {cell: of_cell.only(seeds) for cell, of_cell in found.items()}
     held = [
         all(_holds(_at(left, seed, found), sign, _at(right, seed, found)) for left, sign, right in parsed.parts)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from repro.config import Config, former_identity, from_mapping, identity, run_name
+from repro.config import Config, former_identities, from_mapping, identity, run_name
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from repro.config import Config, former_identity, from_mapping, identity, run_na
         {"data.batch_size": 64},
         {"data.train_size": 100},
         {"trainer.precision": "bf16"},
+        {"trainer.compile": "blocks"},
         {"data.augmentation": "crop_flip"},
         {"trainer.max_epochs": 9},
         {"training.optimizer": "muon"},
@@ -55,11 +56,13 @@ def test_what_is_measured_and_evaluated_is_where_a_rule_reads_it() -> None:
 
 
 def test_the_names_of_older_versions_are_known() -> None:
-    """Computed by the version before, for 10 epochs and for others; those of the default number have not changed."""
+    """Computed by the versions before, for 10 epochs, for others and compiled; those by default have not changed."""
     config = from_mapping({"model.network": "resnet8", "model.width": 4, "seed": 3})
-    assert identity(config, "x") == former_identity(config, "x") == "84d7d755"
+    assert identity(config, "x") == former_identities(config, "x")[0] == "84d7d755"
     longer = from_mapping({"model.network": "resnet8", "model.width": 4, "seed": 3, "trainer.max_epochs": 4})
-    assert former_identity(longer, "x") == "84d7d755" != identity(longer, "x")
+    assert former_identities(longer, "x") == (identity(longer, "x"), "84d7d755")
+    compiled = from_mapping({"model.network": "resnet8", "model.width": 4, "seed": 3, "trainer.compile": "network"})
+    assert former_identities(compiled, "x") == ("84d7d755", "84d7d755") != (identity(compiled, "x"),) * 2
     assert run_name(longer, Config(), "x").startswith("resnet8-width4-epochs4-seed3-")
 
 

@@ -130,3 +130,16 @@ def test_the_forecast_is_that_of_the_records() -> None:
 
 def _as_shown(value: float, told: str) -> str:
     return f"{value:,.{len(told.partition('.')[2])}f}"
+
+
+def test_the_first_layer_grows_by_one_gradient_at_any_rate_and_momentum() -> None:
+    found = {}
+    for run in (ROOT / "results" / "oyedotun-search").glob("plainnet110-*-seed0-*"):
+        rate, momentum = map(float, run.name.split("-")[1:3])
+        table = readings(RunDirectory(run)).query("layer == 1 and quantity == 'sigma_max' and mode == 'output'")
+        first, last = table.sort_values("step")["value"]
+        found[rate, momentum] = last / first * (1 - momentum) / rate
+    assert len(found) == 12
+    assert f"{min(found.values()) / 1e6:.2f} to {max(found.values()) / 1e6:.2f} million" in (
+        ROOT / "FINDINGS.md"
+    ).read_text(encoding="utf-8")

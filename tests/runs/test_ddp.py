@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from repro.cli import run as repro
 from repro.records import find_runs, readings
@@ -41,6 +42,11 @@ def arguments(folder: Path, devices: int) -> list[str]:
     return ["fit", *FLAGS, "--trainer.devices", str(devices), "--runs", str(folder)]
 
 
+def strengths(checkpoint: Path) -> list[float]:
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    return [float(value) for name, value in state.items() if name.endswith("strength")]
+
+
 @pytest.mark.slow
 def test_a_process_that_was_begun_here_and_is_killed_is_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "repro", *arguments(tmp_path, 2), "--trainer.max_epochs", "5000"]
@@ -67,9 +73,10 @@ def test_a_process_that_was_begun_here_and_is_killed_is_told(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> None:
-    assert repro(arguments(tmp_path / "one", 1)) == 0
+    dial = ("--model.skip_strength", "learned")
+    assert repro([*arguments(tmp_path / "one", 1), *dial]) == 0
     done = subprocess.run(
-        [sys.executable, "-m", "repro", *arguments(tmp_path / "two", 2), "--log.also", "csv"],
+        [sys.executable, "-m", "repro", *arguments(tmp_path / "two", 2), *dial, "--log.also", "csv"],
         env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
         capture_output=True,
         text=True,
@@ -84,6 +91,9 @@ def test_two_processes_train_one_run_and_measure_the_same(tmp_path: Path) -> Non
     assert len(list(two.path.rglob("*.wandb"))) == 1  # one process logs
     (csv,) = two.path.glob("csv/*/metrics.csv")
     assert pd.read_csv(csv)["test/accuracy"].dropna().iloc[-1] == pytest.approx(two.state["final"]["test_accuracy"])
+    learned, learned_together = (strengths(run.saved_checkpoints()[-1]) for run in (one, two))
+    assert learned_together == pytest.approx(learned, abs=2e-4)
+    assert any(abs(strength - 1) > 1e-2 for strength in learned), "they have moved"
     alone, shared = readings(one), readings(two)
     assert sorted(set(shared["step"])) == [0, 3, 6]
     keys = ["measurement", "layer", "mode", "quantity"]

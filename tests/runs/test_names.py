@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from repro.config import Config, former_identity
+from repro.config import Config, former_identities
 from repro.errors import UserError
 from repro.own_code import source_digest
 from repro.records import RunDirectory
@@ -122,7 +122,7 @@ def test_it_goes_on_from_no_other_run(other: dict[str, object], tmp_path: Path) 
 
 def old(run: RunDirectory, config: Config, **state: object) -> RunDirectory:
     """A run as an older version has left it: under the name that leaves the epochs out."""
-    former = run.path.with_name(f"resnet8-seed0-{former_identity(config, check(config))}")
+    former = run.path.with_name(f"resnet8-seed0-{former_identities(config, check(config))[-1]}")
     run.path.rename(former)
     made = RunDirectory(former)
     made.update_state(**state)

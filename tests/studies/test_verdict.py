@@ -127,3 +127,15 @@ def test_a_run_that_diverged_has_nothing_that_a_claim_asks_for() -> None:
         "5 <= diverged, diverged <= 20; holds in 0 of 2 seeds; not run: seed 2 of b",
     )
     assert evaluate("a.seconds > 0", values, diverged={"a": [0]}).verdict == "holds", "it took its time"
+
+
+def test_cells_that_all_diverged_tell_nothing_of_their_order() -> None:
+    values = {"a": {"size": {0: 7.5, 1: 9.0}}, "b": {"size": {0: 7.5, 1: 3.0}}}
+    claim, asked = "a.size > b.size", {"a": [0, 1], "b": [0, 1]}
+    told = evaluate(claim, values, asked=asked, diverged={"a": [0, 1], "b": [0, 1]})
+    assert (told.verdict, told.detail) == ("left out", "a and b diverged")
+    told = evaluate(claim, values, asked=asked, diverged={"a": [0], "b": [0]})
+    assert (told.verdict, told.detail) == ("holds", "9 > 3"), "the other seed tells"
+    assert evaluate(claim, values, asked=asked, diverged={"a": [0, 1]}).verdict == "mixed", "one of them trained"
+    for alone in ("a.size > 8", "a.size <= a.size"):
+        assert evaluate(alone, values, diverged={"a": [0, 1]}).verdict != "left out", "one cell has no other"
