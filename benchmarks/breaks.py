@@ -27,8 +27,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import breaks_calls as calls
 import breaks_inputs as inputs
 import breaks_lately as lately
+import breaks_planted as planted
 import breaks_strangers as strangers
 
 import repro.data.loading.decoding
@@ -185,7 +187,8 @@ def main() -> None:
     LIMITS["seconds"] = given.limit
     chosen = [
         case
-        for case in (*inputs.table(), *lately.table(), *strangers.table())
+        for table in (inputs, lately, strangers, planted, calls)
+        for case in table.table()
         if re.search(given.only, f"{case.kind}: {case.name}")
     ]
     found: dict[tuple[str, str], Outcome] = {}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import struct
 import sys
 import textwrap
 import threading
 import time
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,6 @@ from breaks_inputs import (
     STUDY,
     Case,
     World,
-    _nothing,
     _write,
 )
 from breaks_lately import _nothing_outside, _spectra
@@ -320,7 +317,15 @@ def values() -> Iterator[Case]:
         "log.project": ("no", "3", "a/b", "'a\tb'"),
     }.items():
         for text in texts:
-            yield Case(f"{key} in YAML", text, [*FIT, "--seed", "9", "--config", "c.yaml"], _write("c.yaml", f"{key}: {text}\n"), check=_says_its_value)
+            yield Case(f"{key} in YAML", text, [*_without_flag(key), "--seed", "9", "--config", "c.yaml"], _write("c.yaml", f"{key}: {text}\n"), check=_says_its_value)
+
+
+def _without_flag(key: str) -> list[str]:
+    """The usual command without this flag, which would win."""
+    if (flag := f"--{key}") not in FIT:
+        return FIT
+    place = FIT.index(flag)
+    return [*FIT[:place], *FIT[place + 2 :]]
 
 
 def _says_its_value(world: World) -> str | None:
@@ -387,75 +392,6 @@ def pictures() -> Iterator[Case]:
         yield Case("images, lately: trained on", name, [*FOLDER, "--data.workers", "0"], place, check=_nothing_outside)
 
 
-def _cifar(world: World) -> None:
-    draw = np.random.default_rng(0)
-    with zipfile.ZipFile(world / "c.zip", "w") as archive:
-        for part in ("train", "test"):
-            for label in "abcdefghij":
-                for number in range(4):
-                    content = io.BytesIO()
-                    Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8)).save(content, "PNG")
-                    archive.writestr(f"{part}/{label}/{number}.png", content.getvalue())
-
-
-def _prepared(change: Callable[[Path], object]) -> None:
-    """Data prepared, then changed."""
-    from repro import cli
-
-    assert cli.run(["data", "prepare", "cifar10", "--from", "c.zip"]) == 0
-    (folder,) = [path for path in Path("data").iterdir() if path.is_dir()]
-    change(folder)
-
-
-def prepared() -> Iterator[Case]:
-    """Prepared data that was damaged, or is a stranger's."""
-    def on(pattern: str, change: Callable[[Path], object]) -> Callable[[Path], object]:
-        return lambda folder: [change(path) for path in sorted(folder.rglob(pattern))[:1]]
-
-    header = np.lib.format.header_data_from_array_1_0(np.zeros((40, 32, 32, 3), np.uint8))
-
-    def rewritten(shape: tuple[int, ...], kind: str) -> Callable[[Path], object]:
-        def write(path: Path) -> None:
-            with path.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {**header, "shape": shape, "descr": kind})
-                file.write(bytes(64))
-
-        return write
-
-    def pickled(path: Path) -> None:
-        class Evil:
-            def __reduce__(self) -> tuple[Any, ...]:
-                return (os.system, ("touch PWNED",))
-
-        np.save(path, np.array([Evil()], dtype=object), allow_pickle=True)
-
-    changes = {
-        "an array cut": on("*.npy", lambda path: os.truncate(path, 500)),
-        "an array empty": on("*.npy", lambda path: path.write_bytes(b"")),
-        "an array of text": on("*.npy", lambda path: path.write_bytes(b"hello")),
-        "an array of code": on("*.npy", pickled),
-        "an array of 10^15": on("*.npy", rewritten((10**12, 32, 32), "|u1")),
-        "an array of floats": on("*.npy", lambda path: np.save(path, np.load(path).astype(np.float32))),
-        "an array of another shape": on("*.npy", lambda path: np.save(path, np.load(path)[:3])),
-        "an array flat": on("*.npy", lambda path: np.save(path, np.load(path).ravel())),
-        "a bit changed": on("*.npy", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x07")),
-        "labels of 200": on("*label*.npy", lambda path: np.save(path, np.full_like(np.load(path), 200))),
-        "labels negative": on("*label*.npy", lambda path: np.save(path, -np.load(path).astype(np.int64) - 1)),
-        "an array gone": on("*.npy", lambda path: path.unlink()),
-        "an array a folder": on("*.npy", lambda path: (path.unlink(), path.mkdir())),
-        "an array a pipe": on("*.npy", lambda path: (path.unlink(), os.mkfifo(path))),
-        "a description of a list": on("*.json", lambda path: path.write_text("[1]")),
-        "a description empty": on("*.json", lambda path: path.write_text("")),
-        "a description of paths": on("*.json", lambda path: path.write_text(path.read_text().replace('": "', '": "../../../'))),
-        "a description gone": on("*.json", lambda path: path.unlink()),
-        "no change": _nothing,
-    }
-    train = [*FIT[:1], "--model.network", "resnet8", "--model.width", "4", "--data.name", "CIFAR10", "--data.batch_size", "8", "--data.train_size", "16", "--data.test_size", "8", *FIT[9:]]
-    for name, change in changes.items():
-        for what, command in {"checked": ["data", "check", "cifar10"], "trained on": train, "shown": ["data", "show", "CIFAR10", "--images", "4"]}.items():
-            yield Case("prepared data, lately", f"{name}, {what}", command, _cifar, before=partial(_prepared, change), check=_nothing_outside)
-
-
 def _restless(folder: str, seconds: float = 30.0, *, gone: bool = False) -> None:
     """Runs that are moved away and back, or deleted and made again, while they are read."""
     path = Path(folder)
@@ -508,7 +444,7 @@ def moving() -> Iterator[Case]:
                 yield Case("runs that move while they are read", f"{name}, {folder}{', deleted' * gone}", command, before=partial(_restless, folder, gone=gone))
 
 
-KINDS = (calls, values, pictures, prepared, moving)
+KINDS = (calls, values, pictures, moving)
 
 
 def table() -> list[Case]:

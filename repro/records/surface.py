@@ -135,6 +135,7 @@ class SurfaceRecord:
         for point, pair in self.values().items():
             if point < side * side:
                 table[:, point] = pair
+        table[np.abs(table) > np.finfo(np.float32).max] = math.inf  # no loss of ours: figures have no place for it
         loss, errors = table.reshape(2, side, side)
         return Surface(
             label=label,

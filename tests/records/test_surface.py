@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from repro.errors import UserError
+from repro.figures import to_png
+from repro.figures.landscape import surfaces
 from repro.records.surface import SURFACE, SurfaceRecord
 
 PLAN = {"points": 3, "radius": 2.0, "directions": "random", "samples": 10, "path": [[0.1, 0.2], [0.0, 0.0]]}
@@ -55,3 +57,13 @@ def test_a_surface_is_kept_with_its_run(tmp_path: Path) -> None:
     kept = SurfaceRecord(tmp_path / "kept" / SURFACE)
     np.testing.assert_array_equal(kept.read("s").loss, record.read("s").loss)
     assert sorted(path.name for path in kept.path.iterdir()) == ["surface.json", "values-1of1.jsonl"]
+
+
+@pytest.mark.parametrize("huge", [1e308, -1e308])
+def test_losses_that_no_network_has_are_drawn_as_blanks(huge: float, tmp_path: Path) -> None:
+    """A stranger's surface had ended the report of all runs: ten times such a number is none."""
+    record = SurfaceRecord(tmp_path)
+    record.prepare({**PLAN, "path": []})
+    record.append("1of1", range(9), [(huge, 0.5)] * 9)
+    assert not np.isfinite((surface := record.read("s")).loss).any()
+    assert to_png(surfaces([surface]), dpi=20)

@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from repro.errors import UserError, no_pipe
 
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+"""What is opened, whatever a file is called: Pillow gives PostScript, which is a program, to Ghostscript to run."""
 _SIXTEEN_BITS = ("PNG", "PPM")
 """Formats of which Pillow gives 16 bits as 32."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -21,7 +23,7 @@ def open_rgb(path: Path, *, turned: bool = False) -> Image.Image:
     `UserError` names a file that is missing, damaged, no image, or of pixels whose range is not known.
     """
     try:
-        with Image.open(no_pipe(path)) as image:
+        with Image.open(no_pipe(path), formats=FORMATS) as image:
             return _to_rgb(ImageOps.exif_transpose(image) if turned else image)
     except _BROKEN as error:
         raise UserError(_sentence(path, error)) from error

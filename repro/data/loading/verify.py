@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from repro.data.loading.image_file import FORMATS
 from repro.data.preparation.files import Pace
 from repro.errors import UserError
 from repro.machine import processors
@@ -86,7 +87,7 @@ def _heard() -> Iterator[list[str]]:
 
 def _is_turned(path: Path) -> bool:
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
             warnings.simplefilter("ignore")  # of EXIF data that are damaged: the pixels are whole
             return bool(image.getexif().get(_ORIENTATION, 1) != 1)
     except Exception:  # whatever Pillow raises for them

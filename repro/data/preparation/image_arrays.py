@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from repro.data.loading.arrays import Arrays
+from repro.data.loading.image_file import FORMATS
 from repro.data.preparation.files import Pace, leads_outside
 from repro.data.preparation.layout import places
 from repro.errors import UserError, no_pipe
@@ -106,7 +107,7 @@ def _arrays(
 def _tiles(path: str, content: Callable[[], bytes], size: int, *, mosaic: bool) -> npt.NDArray[np.uint8]:
     """Images (N, size, size, 3): one of an ordinary file, many of a mosaic."""
     try:
-        with Image.open(io.BytesIO(content())) as image:
+        with Image.open(io.BytesIO(content()), formats=FORMATS) as image:
             mode, pixels = image.mode, np.asarray(image)
     except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, UnidentifiedImageError) as error:
         raise UserError(f"'{path}' is not a readable image: {error}") from error

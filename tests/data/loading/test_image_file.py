@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from repro.data.loading.image_file import open_rgb
 from repro.data.loading.verify import look
+from repro.data.preparation.image_arrays import _tiles
 from repro.errors import UserError
 
 RAMP = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
@@ -63,3 +64,20 @@ def test_a_colour_image_of_16_bits_keeps_its_brightness(tmp_path: Path) -> None:
     )
     found = np.asarray(open_rgb(path)).astype(int)
     assert np.abs(found - np.arange(256).reshape(16, 16, 1)).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
+def test_what_is_a_program_is_not_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow gives PostScript to Ghostscript, by whatever name: an image is a stranger's."""
+    ran: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *told, **_: ran.append(told) or Image.new("RGB", (9, 9)))
+    (path := tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with Image.open(path) as image:
+        image.load()
+    assert len(ran) == 1, "Pillow alone does"
+    with pytest.raises(UserError, match="in no known format"):
+        open_rgb(path)
+    with pytest.raises(UserError, match="not a readable image"):
+        _tiles(name, path.read_bytes, 9, mosaic=False)
+    assert look(path).fault
+    assert len(ran) == 1
