@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -170,10 +171,13 @@ def _reader(kind: Any) -> Any:
     if kind not in (int, float):
         return kind
 
-    def read(text: str) -> Any:
-        if not text.isascii() or "_" in text:
+    def read(text: object) -> Any:
+        if isinstance(text, str) and (not text.isascii() or "_" in text):  # jsonargparse has made a number of it
             raise ValueError(text)
-        return kind(text)
+        value = kind(text)
+        if math.isnan(value):
+            raise ValueError(text)
+        return value
 
     read.__name__ = kind.__name__  # for the parser's message
     return read

@@ -100,12 +100,12 @@ def one_line(error: ArgumentError, parser: ArgumentParser | None = None) -> User
             flags = [option for option in options if option.removeprefix("--") not in GROUPS]
             return unknown("flag", flag, flags, extra=f"see {parser.prog} --help")
         return UserError(f"unexpected argument '{match[1]}'; options are written --key value")
+    if match := re.match(r"argument --(\S+): invalid (int|float) value: (.*)", text):  # the command's own
+        due = "a whole number" if match[2] == "int" else "a number"
+        return UserError(f"--{match[1]} is {match[3]}; allowed: {due}")
     if match := re.match(r'Parser key "([\w.]+)":', text):
         key = match[1]
         value = re.search(r"(?:Got|Given) value: (.*)", text)
-        if key not in (*keys(), *GROUPS):  # the command's own
-            due = "a whole number" if "<class 'int'>" in text else "a number"
-            return UserError(f"--{key.replace('_', '-')} is '{value[1] if value else '?'}'; allowed: {due}")
         kind = field_type(key)
         if dataclasses.is_dataclass(kind):
             return is_a_group(key)
