@@ -72,7 +72,7 @@ def test_the_command_says_what_to_type_next(
     assert "repro study report demo --preset smoke" in shown
     (tmp_path / "file").write_text("")
     assert repro(["sweep", "demo", "--out", "file"]) == 2
-    assert "choose another --out" in capsys.readouterr().err
+    assert "name another folder with --out" in capsys.readouterr().err
 
 
 def test_an_agent_starts_no_study(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

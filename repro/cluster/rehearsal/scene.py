@@ -87,7 +87,7 @@ class Scene:
     def compare(self, alone: RunDirectory) -> None:
         """Read its log, and hold the run against the one that was left alone, if it came to its end."""
         log, run = self.log, self.run
-        self.seen.saved = "checkpoint saved; the same command goes on" in log
+        self.seen.saved = "checkpoint saved; the same command continues" in log
         if match := re.search(r"could not be requeued \((.*)\)", log):
             self.seen.refused = match[1]
         if run is None or run.status != "finished":

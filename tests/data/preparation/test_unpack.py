@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_before_and_while_unpacking(
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", fill)
-        with pytest.raises(UserError, match="No space left on device; free some space: the same command goes on"):
+        with pytest.raises(UserError, match="No space left on device; free some space: the same command continues"):
             imagenet.prepare_folder(tmp_path / "root", source, False)
     assert not (tmp_path / "root" / "train").exists()
     counted = []

@@ -128,7 +128,7 @@ def test_a_service_that_fails_in_the_middle_is_told_and_made_good(
     waits = ("repro: waiting for W&B to take the rest",)
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ") and line not in waits]
     assert len(error) == 1
-    assert "the same command goes on" in error[0]
+    assert "the same command continues" in error[0]
     failing.status, failing.fail_from = 200, None
     assert sync(run) == 0
     assert [step for step, _ in failing.runs["abcd1234"].values("learning_rate")] == [0, 1]
