@@ -103,14 +103,14 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
     assert written == {name: content for name, content in files(tmp_path / "two").items() if name != NAME}
     expected = {f"figures/demo-{name}.svg" for name in FIGURES}
     tables = {"tables/demo.csv", "tables/demo.tex"}
-    assert set(written) == {"index.html", "tables.md", "results.json", *tables, *expected}
+    assert set(written) == {".made-by-repro", "index.html", "tables.md", "results.json", *tables, *expected}
 
     page = Page(written["index.html"].decode())
     assert len(page.ids) == len(set(page.ids))
     outside = [each for each in page.addresses if not each.startswith(("#", "data:"))]
     assert outside == []
     assert {each[1:] for each in page.addresses if each.startswith("#")} <= set(page.ids)
-    assert page.tags.count("svg") == len(FIGURES)
+    assert page.tags.count("figure") == len(FIGURES)
     for part in (
         "A study",
         "Which of them learn?",
@@ -121,7 +121,8 @@ def test_the_page_stands_alone_and_equal_records_give_equal_bytes(study: Path, t
         "network: plainnet20",
     ):
         assert part in page.text
-    assert page.text.count("Reduced against our full size: base width 8") == len(FIGURES) + 1
+    assert page.text.count("Reduced against our full size: base width 8") == 1
+    assert page.text.count("Reduced: see Results.") == len(FIGURES), "each figure says so"
     assert "0123456789abcdef (with uncommitted changes)" in page.text
     assert "some-host" not in page.text
 

@@ -70,7 +70,8 @@ def test_a_colour_image_of_16_bits_keeps_its_brightness(tmp_path: Path) -> None:
 def test_what_is_a_program_is_not_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow gives PostScript to Ghostscript, by whatever name: an image is a stranger's."""
     ran: list[object] = []
-    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *told, **_: ran.append(told) or Image.new("RGB", (9, 9)).im)
+    drawn = Image.new("RGB", (9, 9)).im
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *told, **_: ran.append(told) or drawn)
     (path := tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     with Image.open(path) as image:
         image.load()
