@@ -13,7 +13,7 @@ import yaml
 
 from repro.config import read_yaml
 from repro.errors import Damaged, UserError, first_line, no_pipe, refusing
-from repro.records.files import parse_json, read_whole, replace_files
+from repro.records.files import parse_json, read_whole, replace_files, stored
 from repro.records.run_directory import RunDirectory
 from repro.records.spectrum import FILE
 from repro.records.surface import PLAN, SURFACE
@@ -34,9 +34,10 @@ def keep(run: RunDirectory, target: Path) -> int:
         for path in contents:
             path.parent.mkdir(parents=True, exist_ok=True)
         replace_files(contents, lasting=True)
-        for path in contents:
-            if path.suffix == ".gz":  # older versions did not compress all of them
-                path.with_suffix("").unlink(missing_ok=True)
+        if target.resolve() != run.path.resolve():
+            for path in contents:
+                if path.suffix == ".gz":  # older versions did not compress all of them
+                    path.with_suffix("").unlink(missing_ok=True)
         return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
@@ -60,8 +61,9 @@ def _kept(run: RunDirectory) -> dict[str, bytes]:
     _own(run, "environment.json")
     files["environment.json"] = _json([_anonymous(life) for life in run.lives])
     for name in ("metrics.jsonl", "readings.jsonl", FILE):
-        if (run.path / name).exists():
-            files[f"{name}.gz"] = gzip.compress(_own(run, name).read_bytes(), mtime=0)
+        if (path := stored(run.path / name)).exists():
+            content = _own(run, path.name).read_bytes()
+            files[f"{name}.gz"] = content if path.suffix == ".gz" else gzip.compress(content, mtime=0)
     if (surface := run.path / SURFACE).is_dir():
         for path in [surface / PLAN, *sorted(surface.glob("values-*.jsonl"))]:
             name = f"{SURFACE}/{path.name}"

@@ -240,6 +240,12 @@ def test_kept_records_read_as_the_run_does_and_name_no_machine(study: Study, tmp
     assert "wandb_id" not in kept.state
     assert metrics(kept).equals(metrics(directory))
     assert readings(kept).equals(readings(directory))
+    keep(kept, tmp_path / "again")
+    again = RunDirectory.open(tmp_path / "again")
+    assert metrics(again).equals(metrics(directory)), "a copy of a copy has all of it"
+    assert readings(again).equals(readings(directory))
+    keep(directory, directory.path)
+    assert (directory.path / "metrics.jsonl").exists(), "what a run goes on writing stays, if it is kept in its place"
     assert kept.lives == [{"started": "2026-01-01T00:00:00+00:00", "command": ["repro", "--runs", "runs"]}]
     for path in kept.path.rglob("*"):
         assert str(tmp_path).encode() not in path.read_bytes()
